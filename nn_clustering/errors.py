@@ -1,0 +1,29 @@
+"""The one family of errors that a user's input can cause.
+
+Every message names what was given, what is expected and what to do next, in one line: the
+experiments print it as it stands, without a traceback.
+"""
+
+
+class NnClusteringError(Exception):
+    """Base of every error that this project raises on purpose."""
+
+
+class InvalidInputError(NnClusteringError, ValueError):
+    """A value from the user (config key, data set, network, partition) cannot be used."""
+
+
+class TrackingError(NnClusteringError):
+    """The run store cannot do what was asked of it."""
+
+
+class ServerUnavailableError(TrackingError):
+    """No MongoDB server can be reached or started."""
+
+
+class RunNotFoundError(TrackingError, LookupError):
+    """No run, or no artifact of a run, answers to what was asked for."""
+
+
+class DamagedArtifactError(TrackingError):
+    """An artifact read back differs from the one that was stored."""
