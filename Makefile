@@ -1,0 +1,53 @@
+# The commands a person types. `make` alone lists them.
+python := .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help install demo test bench study-mnist up down lint format types lock dev
+
+help:  ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+install:  ## make .venv with all that a run needs (the other commands do it by themselves)
+	@sh devops/install.sh demo
+
+dev:
+	@sh devops/install.sh dev
+
+# Enough for lock, which must also work while pyproject.toml and requirements.lock disagree.
+.venv/bin/python:
+	@sh devops/install.sh dev
+
+demo: install  ## train, cluster, test and lesion a small network, every run recorded
+	$(python) experiments/pipeline.py with demo
+
+study-mnist: install  ## the study of the MNIST networks
+	$(python) experiments/study.py with mnist
+
+up: install  ## start MongoDB and Omniboard, to look at the recorded runs
+	$(python) -m nn_clustering.tracking up
+
+down: install  ## stop them
+	$(python) -m nn_clustering.tracking down
+
+bench: install  ## measure speed beside other libraries
+	$(python) -m benchmarks
+
+test: dev  ## run the tests; some of them: make test ARGS="-k lesions"
+	$(python) -m pytest $(ARGS)
+
+lint: dev  ## check style, format and types
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	$(python) -m mypy
+
+format: dev  ## put the code into shape
+	$(python) -m ruff check --fix .
+	$(python) -m ruff format .
+
+types: dev  ## check types alone
+	$(python) -m mypy
+
+lock: .venv/bin/python  ## renew requirements.lock after a change of pyproject.toml; all of it: ARGS=--upgrade
+	$(python) -m pip install --quiet uv
+	$(python) -m uv pip compile --quiet --universal --python-version 3.10 --all-extras \
+	    --no-annotate --custom-compile-command "make lock" $(ARGS) \
+	    --output-file requirements.lock pyproject.toml

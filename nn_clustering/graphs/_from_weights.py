@@ -1,0 +1,222 @@
+"""The graph of a network's weights (methods C1, C2, C3, and quirks 1, 2 and 10)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
+
+# Norm of every 2-D kernel; takes (height, width, in, out), returns (in, out).
+KERNEL_NORMS: dict[str, Callable[[NDArray], NDArray]] = {
+    "l1": lambda kernels: np.abs(kernels).sum(axis=(0, 1)),
+    "frobenius": lambda kernels: np.sqrt((kernels**2).sum(axis=(0, 1))),
+    "spectral": lambda kernels: np.linalg.norm(kernels.transpose(2, 3, 0, 1), ord=2, axis=(2, 3)),
+    # numpy's matrix norm of order 1, which is what the studies used under the name of L1.
+    "max_column_sum": lambda kernels: np.abs(kernels).sum(axis=0).max(axis=0),
+}
+
+# Layers that keep every unit (or channel) apart and add no weights of their own.
+_UNITWISE = (
+    keras.layers.Activation,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout2D,
+    keras.layers.MaxPooling2D,
+    keras.layers.AveragePooling2D,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.GlobalMaxPooling2D,
+    keras.layers.ZeroPadding2D,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class WeightLayer:
+    """A dense or convolutional layer as the next one reads it.
+
+    Attributes:
+        name: Name of the Keras layer.
+        position: Index of the Keras layer in the chain that :func:`chain_of_layers` returns.
+        last_unitwise: Index of the last layer before the next weights (or a flatten) that keeps
+            the units apart: activation, pooling, batch norm. What it puts out is what is read.
+        kernel: Weights, of shape (inputs, units) or (height, width, channels, units).
+        scale: What batch norm multiplies every unit by, of shape (units,).
+    """
+
+    name: str
+    position: int
+    last_unitwise: int
+    kernel: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    @property
+    def is_convolution(self) -> bool:
+        """Whether the units are filters."""
+        return self.kernel.ndim == 4
+
+    @property
+    def n_units(self) -> int:
+        """The number of units, or of filters."""
+        return int(self.kernel.shape[-1])
+
+
+def graph_from_weights(
+    network: keras.Model, *, kernel_norm: str = "l1", fold_batch_norm: bool = True
+) -> UnitGraph:
+    """Build the graph of a network's weights.
+
+    A network without convolutions gives a unit for every input, hidden unit and output, with edge
+    weight |w|. A network with convolutions gives a unit for every filter and edges between
+    consecutive convolutions only, weighted by the norm of the kernel between two filters. Batch
+    norm multiplies the weights into a unit by |gamma| / sqrt(variance + epsilon).
+
+    Args:
+        network: A chain of layers (sequential, or functional without branches).
+        kernel_norm: One of :data:`KERNEL_NORMS`.
+        fold_batch_norm: Whether batch norm counts; the studies' VGGs left it out.
+
+    Raises:
+        InvalidInputError: If the network has a layer that is not supported, or no two layers of
+            units with weights between them.
+    """
+    if kernel_norm not in KERNEL_NORMS:
+        raise InvalidInputError(
+            f"kernel_norm={kernel_norm!r}; expected one of {', '.join(KERNEL_NORMS)}"
+        )
+    weight_layers = find_weight_layers(network)
+    convolutions = [layer for layer in weight_layers if layer.is_convolution]
+    read = convolutions or weight_layers
+    matrices = [
+        (KERNEL_NORMS[kernel_norm](layer.kernel) if layer.is_convolution else np.abs(layer.kernel))
+        * (np.abs(layer.scale) if fold_batch_norm else 1.0)
+        for layer in read
+    ]
+    layers = [Layer(layer.name, layer.n_units) for layer in read]
+    if convolutions:
+        matrices = matrices[1:]  # the first convolution's kernels read the image, not units
+    elif read:
+        layers.insert(0, Layer("input", read[0].kernel.shape[0]))
+    if not matrices:
+        kinds = ", ".join(type(layer).__name__ for layer in chain_of_layers(network)) or "no layers"
+        raise InvalidInputError(
+            f"network {network.name!r} ({kinds}) has no weights between units; expected at least "
+            "one dense layer, or two convolutions"
+        )
+    return UnitGraph(
+        tuple(layers),
+        tuple(Edges(index, index + 1, matrix) for index, matrix in enumerate(matrices)),
+    )
+
+
+def chain_of_layers(network: keras.Model) -> list[keras.Layer]:
+    """Return the layers in the order in which data passes them, inputs left out.
+
+    Raises:
+        InvalidInputError: If the network is not built, or is not a chain: a layer has several
+            inputs, is used twice, or is itself a network.
+    """
+    if not getattr(network, "inputs", None):
+        raise InvalidInputError(
+            f"network {network.name!r} is a {type(network).__name__} without known inputs; "
+            "expected a built sequential or functional Keras model"
+        )
+    layers = [layer for layer in network.layers if not isinstance(layer, keras.layers.InputLayer)]
+    nested = next((layer for layer in layers if isinstance(layer, keras.Model)), None)
+    if nested is not None:
+        raise InvalidInputError(
+            f"layer {nested.name!r} of network {network.name!r} is a network itself, which is not "
+            "supported: rebuild it as one chain of layers"
+        )
+    if not isinstance(network, keras.Sequential):
+        _require_chain(network, layers)
+    return layers
+
+
+def _require_chain(network: keras.Model, layers: list[keras.Layer]) -> None:
+    if len(network.inputs) != 1 or len(network.outputs) != 1:
+        raise InvalidInputError(
+            f"network {network.name!r} has {len(network.inputs)} inputs and "
+            f"{len(network.outputs)} outputs; expected one of each"
+        )
+    previous = network.inputs[0]
+    for layer in layers:
+        try:
+            reads = layer.input
+        except (AttributeError, ValueError):  # Keras' answer where a layer is used several times
+            reads = None
+        if reads is not previous:
+            raise InvalidInputError(
+                f"layer {layer.name!r} of network {network.name!r} does not read the layer before "
+                "it alone; expected a plain chain of layers, without branches or shared layers"
+            )
+        previous = layer.output
+
+
+def find_weight_layers(network: keras.Model) -> list[WeightLayer]:
+    """Return the dense and convolutional layers of a chain, with batch norm's factors.
+
+    Raises:
+        InvalidInputError: If the network is not a chain of supported layers.
+    """
+    chain = chain_of_layers(network)
+    found: list[WeightLayer] = []
+    unitwise = True  # whether the units of the last weight layer are still apart
+    for position, layer in enumerate(chain):
+        if isinstance(layer, keras.layers.Dense | keras.layers.Conv2D) and type(layer) in (
+            keras.layers.Dense,
+            keras.layers.Conv2D,
+        ):
+            kernel = _kernel(layer, network)
+            found.append(
+                WeightLayer(layer.name, position, position, kernel, np.ones(kernel.shape[-1]))
+            )
+            unitwise = True
+        elif isinstance(layer, keras.layers.Flatten):
+            # After a convolution's flatten, its channels are spread; after a dense layer's or the
+            # input's nothing changes.
+            unitwise = unitwise and not (found and found[-1].is_convolution)
+        elif isinstance(layer, keras.layers.Rescaling) and not found:
+            pass  # scales the input, before any unit
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            if found and unitwise:
+                scale = found[-1].scale * _batch_norm_scale(layer)
+                found[-1] = _extended(found[-1], position, scale)
+        elif isinstance(layer, _UNITWISE):
+            if found and unitwise:
+                found[-1] = _extended(found[-1], position, found[-1].scale)
+        else:
+            raise InvalidInputError(
+                f"layer {layer.name!r} of network {network.name!r} is a {type(layer).__name__}, "
+                "which has no place in the graph of units yet; supported are Dense, Conv2D, "
+                "BatchNormalization, Flatten, Rescaling of the input, activations, dropout, "
+                "padding and pooling"
+            )
+    return found
+
+
+def _extended(layer: WeightLayer, position: int, scale: NDArray[np.float64]) -> WeightLayer:
+    return WeightLayer(layer.name, layer.position, position, layer.kernel, scale)
+
+
+def _kernel(layer: keras.Layer, network: keras.Model) -> NDArray[np.float64]:
+    if isinstance(layer, keras.layers.Conv2D) and layer.groups != 1:
+        raise InvalidInputError(
+            f"layer {layer.name!r} of network {network.name!r} is a grouped convolution, which "
+            "has no place in the graph of units yet"
+        )
+    kernel = keras.ops.convert_to_numpy(layer.kernel).astype(np.float64)
+    if not np.isfinite(kernel).all():
+        raise InvalidInputError(
+            f"layer {layer.name!r} of network {network.name!r} holds NaN or infinite weights"
+        )
+    return kernel
+
+
+def _batch_norm_scale(layer: keras.layers.BatchNormalization) -> NDArray[np.float64]:
+    variance = keras.ops.convert_to_numpy(layer.moving_variance).astype(np.float64)
+    gamma = keras.ops.convert_to_numpy(layer.gamma) if layer.scale else 1.0
+    return gamma / np.sqrt(variance + layer.epsilon)

@@ -1,0 +1,204 @@
+"""The graph that carries a whole study: layers of units, and weight matrices between them."""
+
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+
+from nn_clustering.errors import InvalidInputError
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of units: the name of its Keras layer and how many units it has."""
+
+    name: str
+    n_units: int
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """All edges between two layers.
+
+    Attributes:
+        source: Index of the layer they come from, in the graph's ``layers``.
+        target: Index of the layer they go to.
+        weights: Non-negative, of shape (source units, target units); 0 where there is no edge.
+    """
+
+    source: int
+    target: int
+    weights: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class UnitGraph:
+    """An undirected weighted graph over the units of a network (methods C1, C2).
+
+    Units are numbered through all layers in order: unit u of layer l has number
+    ``offsets[l] + u``.
+
+    Attributes:
+        layers: The layers, from input to output.
+        edges: The weight matrices between layers; at most one a pair of layers.
+
+    Raises:
+        InvalidInputError: If a matrix does not fit its layers, or a weight is negative or NaN.
+    """
+
+    layers: tuple[Layer, ...]
+    edges: tuple[Edges, ...]
+
+    def __post_init__(self) -> None:
+        for block in self.edges:
+            source, target = self.layers[block.source], self.layers[block.target]
+            between = f"edges {source.name!r} to {target.name!r}"
+            if block.weights.shape != (source.n_units, target.n_units):
+                raise InvalidInputError(
+                    f"{between}: weights of shape {block.weights.shape}; expected "
+                    f"{(source.n_units, target.n_units)}"
+                )
+            if not (np.isfinite(block.weights).all() and (block.weights >= 0).all()):
+                raise InvalidInputError(
+                    f"{between}: the weights hold negative, infinite or NaN values"
+                )
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """Number of the first unit of every layer, and after the last the number of all units."""
+        return np.concatenate([[0], np.cumsum([layer.n_units for layer in self.layers])])
+
+    @property
+    def n_units(self) -> int:
+        """The number of units in all layers."""
+        return int(self.offsets[-1])
+
+    def units(self, layer: int) -> slice:
+        """Return the numbers of one layer's units."""
+        return slice(int(self.offsets[layer]), int(self.offsets[layer + 1]))
+
+    @cached_property
+    def degrees(self) -> NDArray[np.float64]:
+        """Sum of the weights at every unit, shape (n_units,)."""
+        degrees = np.zeros(self.n_units)
+        for block in self.edges:
+            degrees[self.units(block.source)] += block.weights.sum(axis=1)
+            degrees[self.units(block.target)] += block.weights.sum(axis=0)
+        return degrees
+
+    @property
+    def isolated(self) -> NDArray[np.bool_]:
+        """Whether a unit has no edge at all, shape (n_units,)."""
+        return self.degrees == 0
+
+    def without_isolated(self, *, but_in_last_layer: bool = False) -> "UnitGraph":
+        """Return the graph of the units that have an edge (methods C5); layers keep their place.
+
+        Args:
+            but_in_last_layer: Whether the last layer keeps all its units (quirk 11).
+        """
+        kept = ~self.isolated
+        if but_in_last_layer:
+            kept[self.units(len(self.layers) - 1)] = True
+        if kept.all():
+            return self
+        layers = tuple(
+            replace(layer, n_units=int(kept[self.units(index)].sum()))
+            for index, layer in enumerate(self.layers)
+        )
+        edges = tuple(
+            replace(
+                block,
+                weights=block.weights[
+                    np.ix_(kept[self.units(block.source)], kept[self.units(block.target)])
+                ],
+            )
+            for block in self.edges
+        )
+        return UnitGraph(layers, edges)
+
+    def with_weights(self, weights: Sequence[NDArray[np.float64]]) -> "UnitGraph":
+        """Return the graph with other weight matrices, one for each of ``edges``."""
+        blocks = zip(self.edges, weights, strict=True)
+        return UnitGraph(self.layers, tuple(replace(block, weights=w) for block, w in blocks))
+
+    def adjacency(self) -> scipy.sparse.csr_array:
+        """Return the symmetric weight matrix, sparse, of shape (n_units, n_units)."""
+        rows, columns, values = [], [], []
+        for block in self.edges:
+            source, target = np.nonzero(block.weights)
+            rows.append(source + self.offsets[block.source])
+            columns.append(target + self.offsets[block.target])
+            values.append(block.weights[source, target])
+        if not rows:
+            return scipy.sparse.csr_array((self.n_units, self.n_units))
+        row, column, value = map(np.concatenate, (rows, columns, values))
+        upper = scipy.sparse.coo_array((value, (row, column)), shape=(self.n_units,) * 2)
+        return (upper + upper.T).tocsr()
+
+    def two_colouring(self) -> NDArray[np.bool_] | None:
+        """Return which layers are on the second side if the graph is bipartite, else None.
+
+        Every edge of a bipartite graph joins the two sides. A plain feed-forward network's sides
+        are its even and its odd layers.
+        """
+        neighbours: dict[int, set[int]] = {index: set() for index in range(len(self.layers))}
+        for block in self.edges:
+            neighbours[block.source].add(block.target)
+            neighbours[block.target].add(block.source)
+        side: dict[int, bool] = {}
+        for start in neighbours:
+            if start in side:
+                continue
+            side[start] = False
+            frontier = [start]
+            while frontier:
+                layer = frontier.pop()
+                for neighbour in neighbours[layer]:
+                    if neighbour not in side:
+                        side[neighbour] = not side[layer]
+                        frontier.append(neighbour)
+                    elif side[neighbour] == side[layer]:
+                        return None
+        return np.array([side[index] for index in range(len(self.layers))])
+
+    def to_npz(self) -> bytes:
+        """Return the graph as the content of an ``.npz`` file, without pickle."""
+        arrays: dict[str, NDArray] = {
+            "layer_names": np.array([layer.name for layer in self.layers]),
+            "layer_units": np.array([layer.n_units for layer in self.layers]),
+            "edge_layers": np.array([(block.source, block.target) for block in self.edges]),
+        }
+        for index, block in enumerate(self.edges):
+            arrays[f"weights_{index}"] = block.weights
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+        return buffer.getvalue()
+
+    @classmethod
+    def from_npz(cls, content: bytes) -> "UnitGraph":
+        """Read a graph that :meth:`to_npz` wrote.
+
+        Raises:
+            InvalidInputError: If the content is not such a file.
+        """
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                layers = tuple(
+                    Layer(str(name), int(n_units))
+                    for name, n_units in zip(
+                        arrays["layer_names"], arrays["layer_units"], strict=True
+                    )
+                )
+                edges = tuple(
+                    Edges(int(source), int(target), arrays[f"weights_{index}"])
+                    for index, (source, target) in enumerate(arrays["edge_layers"])
+                )
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise InvalidInputError(f"not the .npz file of a unit graph ({error})") from error
+        return cls(layers, edges)

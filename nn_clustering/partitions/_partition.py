@@ -1,0 +1,115 @@
+"""A partition of a network's units, and the sub-clusters that it makes in each layer."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.graphs import Layer
+
+
+@dataclass(frozen=True, eq=False)
+class SubCluster:
+    """The units of one cluster in one layer (methods G1).
+
+    Attributes:
+        layer: Name of the layer.
+        label: The cluster.
+        units: Indices of the units within the layer, ascending.
+    """
+
+    layer: str
+    label: int
+    units: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """The cluster of every unit of a network.
+
+    Attributes:
+        layers: The layers of the graph that was partitioned.
+        labels: Cluster of every unit, 0..n_clusters - 1, through all layers in order; -1 where a
+            unit is isolated. Shape (units of all layers,).
+        n_clusters: The number of clusters asked for.
+
+    Raises:
+        InvalidInputError: If there is not one label a unit, or a label is out of range.
+    """
+
+    layers: tuple[Layer, ...]
+    labels: NDArray[np.int32]
+    n_clusters: int
+
+    def __post_init__(self) -> None:
+        n_units = sum(layer.n_units for layer in self.layers)
+        if self.labels.shape != (n_units,):
+            raise InvalidInputError(
+                f"a partition with labels of shape {self.labels.shape}; expected one for each of "
+                f"{n_units} units"
+            )
+        if n_units and (self.labels.min() < -1 or self.labels.max() >= self.n_clusters):
+            raise InvalidInputError(
+                f"a partition with labels {self.labels.min()} to {self.labels.max()}; expected -1 "
+                f"(isolated) to {self.n_clusters - 1}"
+            )
+
+    def by_layer(self) -> Iterator[tuple[Layer, NDArray[np.int32]]]:
+        """Yield every layer with the labels of its units."""
+        start = 0
+        for layer in self.layers:
+            yield layer, self.labels[start : start + layer.n_units]
+            start += layer.n_units
+
+    def cluster_sizes(self) -> list[int]:
+        """Return the number of units of every cluster, over all layers."""
+        return np.bincount(self.labels[self.labels >= 0], minlength=self.n_clusters).tolist()
+
+    def sub_clusters(self, layer_names: tuple[str, ...] | None = None) -> list[SubCluster]:
+        """Return the sub-clusters, layer by layer and label by label; empty ones are left out.
+
+        Args:
+            layer_names: Only those of these layers.
+        """
+        return [
+            SubCluster(layer.name, label, np.flatnonzero(labels == label))
+            for layer, labels in self.by_layer()
+            if layer_names is None or layer.name in layer_names
+            for label in range(self.n_clusters)
+            if (labels == label).any()
+        ]
+
+    def to_npz(self) -> bytes:
+        """Return the partition as the content of an ``.npz`` file, without pickle."""
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            labels=self.labels,
+            n_clusters=self.n_clusters,
+            layer_names=np.array([layer.name for layer in self.layers]),
+            layer_units=np.array([layer.n_units for layer in self.layers]),
+        )
+        return buffer.getvalue()
+
+    @classmethod
+    def from_npz(cls, content: bytes) -> "Partition":
+        """Read a partition that :meth:`to_npz` wrote.
+
+        Raises:
+            InvalidInputError: If the content is not such a file.
+        """
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                layers = tuple(
+                    Layer(str(name), int(n_units))
+                    for name, n_units in zip(
+                        arrays["layer_names"], arrays["layer_units"], strict=True
+                    )
+                )
+                return cls(layers, arrays["labels"], int(arrays["n_clusters"]))
+        except (OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise InvalidInputError(f"not the .npz file of a partition ({error})") from error

@@ -1,0 +1,91 @@
+"""Figures of a partition, a null distribution and a lesion test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from nn_clustering.graphs import ISOLATED_COLOUR, cluster_colours
+
+if TYPE_CHECKING:
+    from nn_clustering.lesions import LesionTest
+    from nn_clustering.partitions import Partition
+    from nn_clustering.significance import ShuffleTest
+
+
+def figure_of_clusters(partition: Partition, title: str) -> Figure:
+    """Draw how many units of each layer are in each cluster, as stacked shares."""
+    layers = list(partition.by_layer())
+    colours = [*cluster_colours(partition.n_clusters), ISOLATED_COLOUR]
+    figure = Figure(figsize=(2.6 + 1.1 * len(layers), 4.5), layout="constrained")
+    axes = figure.subplots()
+    bottom = np.zeros(len(layers))
+    for label in [*range(partition.n_clusters), -1]:
+        counts = np.array([(labels == label).sum() for _, labels in layers])
+        if label == -1 and not counts.any():
+            continue
+        share = counts / [layer.n_units for layer, _ in layers]
+        name = "isolated" if label == -1 else str(label)
+        axes.bar(range(len(layers)), share, bottom=bottom, color=colours[label], label=name)
+        bottom += share
+    axes.set_xticks(
+        range(len(layers)), [f"{layer.name}\n{layer.n_units}" for layer, _ in layers], fontsize=9
+    )
+    axes.set_ylabel("share of the layer's units")
+    axes.set_ylim(0, 1)
+    axes.set_title(title, fontsize=10)
+    figure.legend(title="cluster", loc="outside right upper", fontsize=8, reverse=True)
+    return figure
+
+
+def figure_of_null_distribution(test: ShuffleTest, title: str) -> Figure:
+    """Draw the n-cuts of the shuffles as a histogram, and the network's own as a line."""
+    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    axes = figure.subplots()
+    n_shuffles = test.shuffled_ncuts.size
+    bins = int(np.clip(n_shuffles // 4, 5, 40))
+    axes.hist(test.shuffled_ncuts, bins=bins, color="#9ecae1", label=f"{n_shuffles} shuffles")
+    axes.axvline(test.ncut, color="#d62728", linewidth=2, label="the network")
+    axes.set_xlabel("n-cut")
+    axes.set_ylabel("shuffles")
+    axes.margins(x=0.08)
+    axes.set_title(f"{title}\nz = {test.z_score:.2f}, p = {test.p_value:.3g}", fontsize=10)
+    axes.legend(fontsize=9)
+    return figure
+
+
+def figure_of_lesions(test: LesionTest, title: str) -> Figure:
+    """Draw the accuracy change of every sub-cluster's lesion beside its random lesions."""
+    results = test.results
+    figure = Figure(figsize=(3 + 0.22 * len(results), 4.5), layout="constrained")
+    axes = figure.subplots()
+    for place, result in enumerate(results):
+        axes.scatter(
+            np.full(test.n_shuffles, place),
+            100 * result.random_changes,
+            s=9,
+            color="#9ecae1",
+            label="random units" if place == 0 else None,
+        )
+    axes.scatter(
+        range(len(results)),
+        [100 * result.change for result in results],
+        s=28,
+        marker="D",
+        color="#d62728",
+        label="sub-cluster",
+        zorder=3,
+    )
+    axes.axhline(0, color="black", linewidth=0.6)
+    names = [
+        f"{r.sub_cluster.layer} / {r.sub_cluster.label} ({len(r.sub_cluster.units)})"
+        for r in results
+    ]
+    axes.set_xticks(range(len(results)), names, rotation=90, fontsize=7)
+    axes.set_xlabel("layer / cluster (units)")
+    axes.set_ylabel("change of class accuracy, %")
+    axes.set_title(title, fontsize=10)
+    axes.legend(fontsize=9)
+    return figure

@@ -1,0 +1,76 @@
+"""Values as MongoDB and any reader of it can hold them: plain, and without passwords."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from os import PathLike, fspath
+from typing import Any
+
+import bson
+
+# A document holds 16 MB; captured output beyond the limit goes to an artifact, and so does any
+# larger info or result.
+LARGEST_FIELD = 4 * 2**20
+LARGE_FIELDS = {"info": "info.json", "result": "result.json", "captured_out": "captured_out.txt"}
+LARGEST_INTEGER = 2**63 - 1
+# The user and password of a URL, as in the address of a database or of a git remote.
+_LOGIN = re.compile(r"(?<=://)[^\s/@'\"]+@")
+
+
+def without_passwords(text: str) -> str:
+    """The text with the user and password of every URL in it replaced by `***`."""
+    text = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is no text
+    return _LOGIN.sub("***@", text) if "://" in text else text
+
+
+def to_plain(value: Any) -> Any:
+    """A copy in plain Python: numbers, strings, lists and dictionaries with string keys.
+
+    NumPy scalars and arrays become numbers and lists, integers beyond 64 bits strings (MongoDB
+    has none), and URLs lose user and password. What is none of these is returned as it is.
+    """
+    if isinstance(value, PathLike):
+        value = fspath(value)
+    elif type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, str):
+        return without_passwords(value)
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        return str(value)
+    if isinstance(value, Mapping):
+        # list(): the run may add a key while the heartbeat thread copies.
+        return {str(key): to_plain(entry) for key, entry in list(value.items())}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [to_plain(entry) for entry in list(value)]
+    return value
+
+
+def to_number(value: Any) -> Any:
+    """A measurement as a plain number, and as a string where it is none."""
+    value = to_plain(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def storable(value: Any) -> Any:
+    """The value in plain Python; objects become what jsonpickle makes of them."""
+    from sacred.serializer import flatten
+
+    return to_plain(flatten(to_plain(value)))
+
+
+def shortened(value: Any, artifact: str) -> Any:
+    """The value itself, or a short stand-in where it is too large for a run's document."""
+    note = f"[too large for the run's document; the whole is the artifact {artifact}]"
+    if isinstance(value, str):
+        keep = LARGEST_FIELD // 8
+        return value if len(value) <= 2 * keep else f"{value[:keep]}\n{note}\n{value[-keep:]}"
+    if not isinstance(value, (dict, list)) or len(bson.encode({"": value})) <= LARGEST_FIELD:
+        return value
+    kept = {"metrics": value["metrics"]} if isinstance(value, dict) and "metrics" in value else {}
+    return {**kept, "note": note}

@@ -1,0 +1,110 @@
+"""Preset columns for Omniboard's table of runs, read from a YAML file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nn_clustering.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+# Where Omniboard keeps its columns, and the keys that a column of each kind has.
+COLLECTIONS = {
+    "metric_columns": ("omniboard.metric.columns", {"name", "metric_name", "extrema"}),
+    "config_columns": ("omniboard.custom.columns", {"name", "config_path"}),
+}
+EXTREMA = ("min", "max", "avg", "last")
+
+
+def preset_columns(database: Database, path: Path) -> int:
+    """Give Omniboard the columns of a YAML file; leaves all columns that users made alone.
+
+    Done twice it changes nothing. A user's column keeps its name: the preset of that name is then
+    left out.
+
+    Args:
+        database: The database whose runs Omniboard shows.
+        path: File with the keys `metric_columns` (name, metric_name, extrema) and
+            `config_columns` (name, config_path).
+
+    Returns:
+        The number of preset columns that the table has.
+
+    Raises:
+        InvalidInputError: The file cannot be read or does not hold columns.
+    """
+    columns = read_columns(path)
+    taken = {
+        document.get("name"): document["_id"]
+        for collection, _ in COLLECTIONS.values()
+        for document in database[collection].find({}, {"name": 1})
+    }
+    count = 0
+    for kind, entries in columns.items():
+        for column in entries:
+            column_id = _column_id(column["name"])
+            if taken.get(column["name"], column_id) == column_id:
+                collection = database[COLLECTIONS[kind][0]]
+                collection.update_one({"_id": column_id}, {"$set": column}, upsert=True)
+                count += 1
+    return count
+
+
+def read_columns(path: Path) -> dict[str, list[dict[str, str]]]:
+    """Read and check a file of preset columns.
+
+    Raises:
+        InvalidInputError: The file cannot be read or does not hold columns.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, yaml.YAMLError) as problem:
+        reason = " ".join(str(problem).split())
+        raise InvalidInputError(f"{path} cannot be read as YAML: {reason}") from None
+    if not isinstance(content, Mapping) or not set(content) <= set(COLLECTIONS):
+        raise InvalidInputError(
+            f"{path} holds no columns: expected the keys {' and '.join(COLLECTIONS)}"
+        )
+    columns = {kind: list(content.get(kind) or ()) for kind in COLLECTIONS}
+    for kind, entries in columns.items():
+        for column in entries:
+            _check(path, kind, column)
+    names = [column["name"] for entries in columns.values() for column in entries]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidInputError(f"{path}: two columns are named {twice[0]!r}; expected one each")
+    return columns
+
+
+def _check(path: Path, kind: str, column: Any) -> None:
+    keys = COLLECTIONS[kind][1]
+    if not isinstance(column, Mapping) or set(column) != keys:
+        raise InvalidInputError(
+            f"{path}: {column!r} in {kind} is no column; expected the keys "
+            f"{', '.join(sorted(keys))}"
+        )
+    name = column["name"]
+    # Omniboard makes a field of this name, and MongoDB takes these for paths and operators.
+    if not isinstance(name, str) or not name or "." in name or name.startswith("$"):
+        raise InvalidInputError(
+            f"{path}: {name!r} in {kind} cannot name a column; expected a text without '.' or "
+            "a leading '$'"
+        )
+    if kind == "metric_columns" and column["extrema"] not in EXTREMA:
+        raise InvalidInputError(
+            f"{path}: extrema {column['extrema']!r} of column {name!r}; expected one of "
+            f"{', '.join(EXTREMA)}"
+        )
+
+
+def _column_id(name: str) -> Any:
+    """A fixed id for each preset, by which it is told from a user's column of the same name."""
+    from bson import ObjectId
+
+    return ObjectId(hashlib.sha256(f"preset column {name}".encode()).hexdigest()[:24])

@@ -1,0 +1,46 @@
+"""Values become plain, and lose passwords."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nn_clustering.tracking._plain import to_number, to_plain, without_passwords
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.float32(0.5), 0.5),
+        (np.int64(3), 3),
+        (np.bool_(True), True),
+        (np.array([[1, 2]]), [[1, 2]]),
+        (np.array(1.5), 1.5),
+        ({1: (np.int8(1), {2})}, {"1": [1, [2]]}),
+        (Path("a") / "b", "a/b"),
+        (2**63 - 1, 2**63 - 1),
+        (2**64, str(2**64)),
+        ("half a pair \ud800", "half a pair ?"),
+    ],
+)
+def test_plain(value, expected):
+    plain = to_plain(value)
+    assert plain == expected
+    assert type(plain) is type(expected)
+
+
+def test_number():
+    class Tensor:
+        def __float__(self):
+            return 0.5
+
+    assert to_number(Tensor()) == 0.5
+    assert to_number(np.float64(2)) == 2.0
+    assert isinstance(to_number(object()), str)
+
+
+def test_passwords():
+    text = "see mongodb://user:secret@host/db and https://token@git.example/x, or a@b"
+    assert (
+        without_passwords(text) == "see mongodb://***@host/db and https://***@git.example/x, or a@b"
+    )
