@@ -1,11 +1,13 @@
 """Spectral clustering of unit graphs (methods C6), using that most of them are bipartite."""
 
+from functools import cache
+
 import numpy as np
 import scipy.linalg
 import scipy.sparse.linalg
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import UnitGraph
@@ -46,7 +48,7 @@ def spectral_partition(
         )
     connected = graph.without_isolated()
     # One thread, so that the result does not depend on how many cores there are.
-    with threadpool_limits(1):
+    with _threadpools().limit(limits=1):
         embedding = spectral_embedding(connected, n_clusters)
         if select == "inertia":
             start = integer_seed(seed, "k-means")
@@ -62,6 +64,12 @@ def spectral_partition(
     labels = np.full(graph.n_units, -1, np.int32)
     labels[kept] = best
     return Partition(graph.layers, labels, n_clusters)
+
+
+@cache
+def _threadpools() -> ThreadpoolController:
+    # Looking for the libraries that have threads takes longer than clustering a small graph.
+    return ThreadpoolController()
 
 
 def check_clustering(n_clusters: int, *, n_init: int, select: str) -> None:

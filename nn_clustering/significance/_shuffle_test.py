@@ -1,12 +1,11 @@
 """Is a network more clusterable than its shuffles? (methods D)."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import UnitGraph
@@ -130,18 +129,18 @@ def shuffled_ncuts(
 ) -> Iterator[float]:
     """Yield the n-cut of every shuffle of a graph, in order; see :func:`shuffle_test`."""
 
-    def one(index: int) -> float:
-        shuffled = shuffle(graph, method, generator(seed, "shuffle", index))
-        start = integer_seed(seed, "shuffle clustering", index)
-        partition = spectral_partition(
-            shuffled, n_clusters, seed=start, n_init=n_init, select=select
+    # Processes, since most of the time goes into calls that hold the interpreter's lock.
+    with Parallel(n_jobs=n_workers, return_as="generator") as parallel:
+        yield from parallel(
+            delayed(_shuffled_ncut)(graph, n_clusters, method, n_init, select, seed, index)
+            for index in range(n_shuffles)
         )
-        return ncut(shuffled, partition.labels)
 
-    # Threads: nearly all the time goes into numpy, scipy and scikit-learn outside the interpreter's
-    # lock, and a thread starts at once. The limit is on what each of them would start for itself.
-    with threadpool_limits(1), ThreadPoolExecutor(n_workers) as pool:
-        try:
-            yield from pool.map(one, range(n_shuffles))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+
+def _shuffled_ncut(
+    graph: UnitGraph, n_clusters: int, method: str, n_init: int, select: str, seed: int, index: int
+) -> float:
+    shuffled = shuffle(graph, method, generator(seed, "shuffle", index))
+    start = integer_seed(seed, "shuffle clustering", index)
+    partition = spectral_partition(shuffled, n_clusters, seed=start, n_init=n_init, select=select)
+    return ncut(shuffled, partition.labels)

@@ -114,10 +114,19 @@ class StageExperiment(Experiment):
         except NamedConfigNotFoundError as error:
             raise Error(self._unknown_named_config(error)) from None
 
-    def run_as_part(self, whole: StageExperiment, config: Mapping[str, Any]) -> SacredRun:
+    def run_as_part(
+        self, whole: StageExperiment, updates: Mapping[str, Any], named: Sequence[str] = ()
+    ) -> SacredRun:
         """Run as a part of another experiment, tracked where that is."""
         self.database, self.terminal = whole.database, whole.terminal
-        return self.run(config_updates=dict(config))
+        return self.run(config_updates=dict(updates), named_configs=list(named))
+
+    def full_config(self, named: Sequence[str], updates: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a run's config would be, with dotted keys."""
+        config = dict(iterate_flattened(dict(self._defaults)))
+        for part in (*(self.named_configs[name]() for name in named), updates):
+            config.update(iterate_flattened(dict(part)))
+        return config
 
     def _create_run(
         self,

@@ -1,0 +1,132 @@
+"""Study conditions with several seeds each, and print one table with published figures beside.
+
+python experiments/study.py with mnist
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas
+
+from experiments import cluster, shuffle_test, train
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.tracking.experiment import StageExperiment, StageRun
+from nn_clustering.tracking.server import project_root
+from nn_clustering.tracking.store import RunStore
+
+MEASURES = ("accuracy", "ncut", "shuffled_mean")
+
+experiment = StageExperiment("study", base_dir=project_root())
+experiment.configure(project_root())
+
+
+@experiment.stage
+def study(run: StageRun) -> dict[str, Any]:
+    """Run every condition with every seed; the result holds means, spreads and z-scores."""
+    if run.database is None or not run.config["conditions"]:
+        raise InvalidInputError(
+            "a study needs stored runs and conditions: run it without -u and with a named config "
+            "(studies are listed by -l)"
+        )
+    rows = [
+        row
+        for condition in run.config["conditions"]
+        for seed in condition["seeds"]
+        for row in _one_network(run, condition, seed)
+    ]
+    networks = pandas.DataFrame(rows)
+    run.add_artifact("networks.csv", networks.to_csv(index=False).encode())
+    table = summarise(networks, run.config["conditions"])
+    run.add_artifact("table.csv", table.to_csv(index=False).encode())
+    print("\n" + format_table(table))
+    return {"conditions": table.to_dict("records")}
+
+
+def _one_network(run: StageRun, condition: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:
+    trained = _run_stage(run, train.experiment, condition["train"], {"seed": seed})
+    rows = []
+    for phase in condition["phases"]:
+        clustered = _run_stage(
+            run,
+            cluster.experiment,
+            ["published"],
+            {
+                "seed": seed,
+                "train_run": trained[0],
+                "phase": phase,
+                "n_clusters": condition["n_clusters"],
+            },
+        )
+        shuffled = _run_stage(
+            run,
+            shuffle_test.experiment,
+            ["published"],
+            {"seed": seed, "cluster_run": clustered[0], "n_shuffles": condition["n_shuffles"]},
+        )
+        rows.append(
+            {
+                "condition": condition["name"],
+                "phase": phase,
+                "seed": seed,
+                "accuracy": trained[1][phase]["test_accuracy"],
+                **{key: shuffled[1][key] for key in ("ncut", "shuffled_mean", "shuffled_std")},
+                **{key: shuffled[1][key] for key in ("z_score", "p_value")},
+                "train_run": trained[0],
+                "cluster_run": clustered[0],
+                "shuffle_test_run": shuffled[0],
+            }
+        )
+    return rows
+
+
+def _run_stage(
+    run: StageRun, stage: StageExperiment, named: Sequence[str], updates: Mapping[str, Any]
+) -> tuple[int, Mapping[str, Any]]:
+    """Return id and result of a stage's run: one that is stored already, or a new one."""
+    assert run.database is not None
+    if run.config["reuse"]:
+        config = stage.full_config(named, updates)
+        stored = RunStore(run.database).find(
+            experiment=stage.path, status="COMPLETED", config=config, limit=1
+        )
+        if stored:
+            print(f"using {stage.path} run {stored[0].id}, which has the same configuration")
+            return stored[0].id, stored[0].result
+    done = stage.run_as_part(run.experiment, updates, named)
+    return done._id, done.result
+
+
+def summarise(
+    networks: pandas.DataFrame, conditions: Sequence[Mapping[str, Any]]
+) -> pandas.DataFrame:
+    """Return one row a condition and phase: mean and spread over networks, published means."""
+    published = {condition["name"]: condition.get("published", {}) for condition in conditions}
+    rows = []
+    for (name, phase), group in networks.groupby(["condition", "phase"], sort=False):
+        row = {"condition": f"{name}, {phase}", "n_networks": len(group)}
+        for measure in MEASURES:
+            row[measure] = group[measure].mean()
+            row[f"{measure}_std"] = group[measure].std(ddof=0)
+            row[f"{measure}_published"] = published[name].get(phase, {}).get(measure)
+        row["z_score"] = group["z_score"].mean()
+        row["largest_p_value"] = group["p_value"].max()
+        rows.append(row)
+    return pandas.DataFrame(rows)
+
+
+def format_table(table: pandas.DataFrame) -> str:
+    """Return the table as Markdown: mean ± spread over networks, (published mean)."""
+    header = ["", "networks", "accuracy", "n-cut", "shuffled mean", "z", "largest p"]
+    lines = [header, ["---"] * len(header)]
+    for row in table.to_dict("records"):
+        cells = [row["condition"], str(row["n_networks"])]
+        for measure, digits in zip(MEASURES, (4, 3, 3), strict=True):
+            reference = row[f"{measure}_published"]
+            shown = f"{row[measure]:.{digits}f} ± {row[f'{measure}_std']:.{digits}f}"
+            cells.append(shown if reference is None else f"{shown} ({reference})")
+        lines.append([*cells, f"{row['z_score']:.1f}", f"{row['largest_p_value']:.3f}"])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    experiment.run_commandline()
