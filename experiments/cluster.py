@@ -6,17 +6,18 @@ python experiments/cluster.py with model=my_network.keras
 
 from typing import TYPE_CHECKING, Any
 
+from experiments import PROJECT
 from experiments._keras import import_keras
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.graphs import check_kernel_norm
 from nn_clustering.partitions import check_clustering, in_out_ratio, ncut, spectral_partition
 from nn_clustering.tracking.experiment import StageExperiment, StageRun
-from nn_clustering.tracking.server import project_root
 
 if TYPE_CHECKING:
     import keras
 
-experiment = StageExperiment("cluster", base_dir=project_root())
-experiment.configure(project_root())
+experiment = StageExperiment("cluster", base_dir=PROJECT)
+experiment.configure(PROJECT)
 
 
 @experiment.stage
@@ -25,6 +26,7 @@ def cluster(run: StageRun) -> dict[str, Any]:
     config = run.config
     n_clusters = config["n_clusters"]
     check_clustering(n_clusters, **config["kmeans"])
+    check_kernel_norm(config["kernel_norm"])
     content, source = _read_network(run)
 
     import_keras()

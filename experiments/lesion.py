@@ -5,19 +5,19 @@ python experiments/lesion.py with cluster_run=latest
 
 from typing import TYPE_CHECKING, Any
 
+from experiments import PROJECT
 from experiments._keras import import_keras
 from nn_clustering.datasets import load_dataset, require_dataset
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.partitions import Partition
 from nn_clustering.tracking.experiment import StageExperiment, StageRun
-from nn_clustering.tracking.server import project_root
 from nn_clustering.tracking.store import Run, RunStore
 
 if TYPE_CHECKING:
     from nn_clustering.lesions import LesionTest
 
-experiment = StageExperiment("lesion", base_dir=project_root())
-experiment.configure(project_root())
+experiment = StageExperiment("lesion", base_dir=PROJECT)
+experiment.configure(PROJECT)
 
 
 @experiment.stage

@@ -7,7 +7,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from experiments import cluster, lesion, shuffle_test, train
+from experiments import PROJECT, cluster, lesion, shuffle_test, train
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.tracking.experiment import StageExperiment, StageRun
 from nn_clustering.tracking.server import project_root
@@ -27,8 +27,8 @@ EXPERIMENTS = {
     "lesion": lesion.experiment,
 }
 
-experiment = StageExperiment("pipeline", base_dir=project_root())
-experiment.configure(project_root(), parts=STAGES)
+experiment = StageExperiment("pipeline", base_dir=PROJECT)
+experiment.configure(PROJECT, parts=STAGES)
 
 
 @experiment.stage

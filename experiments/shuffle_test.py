@@ -6,15 +6,15 @@ python experiments/shuffle_test.py with cluster_run=latest n_shuffles=200
 import os
 from typing import Any
 
+from experiments import PROJECT
 from nn_clustering.graphs import UnitGraph
 from nn_clustering.reports import figure_of_null_distribution
 from nn_clustering.significance import check_shuffle_test
 from nn_clustering.significance import shuffle_test as test_by_shuffling
 from nn_clustering.tracking.experiment import StageExperiment, StageRun
-from nn_clustering.tracking.server import project_root
 
-experiment = StageExperiment("shuffle_test", base_dir=project_root())
-experiment.configure(project_root())
+experiment = StageExperiment("shuffle_test", base_dir=PROJECT)
+experiment.configure(PROJECT)
 
 
 @experiment.stage

@@ -8,16 +8,15 @@ from typing import Any
 
 import pandas
 
-from experiments import cluster, shuffle_test, train
+from experiments import PROJECT, cluster, shuffle_test, train
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.tracking.experiment import StageExperiment, StageRun
-from nn_clustering.tracking.server import project_root
 from nn_clustering.tracking.store import RunStore
 
 MEASURES = ("accuracy", "ncut", "shuffled_mean")
 
-experiment = StageExperiment("study", base_dir=project_root())
-experiment.configure(project_root())
+experiment = StageExperiment("study", base_dir=PROJECT)
+experiment.configure(PROJECT)
 
 
 @experiment.stage
@@ -26,7 +25,7 @@ def study(run: StageRun) -> dict[str, Any]:
     if run.database is None or not run.config["conditions"]:
         raise InvalidInputError(
             "a study needs stored runs and conditions: run it without -u and with a named config "
-            "(studies are listed by -l)"
+            "(print_named_configs lists the studies)"
         )
     rows = [
         row

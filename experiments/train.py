@@ -5,9 +5,9 @@ python experiments/train.py with mlp mnist pruned
 
 from typing import TYPE_CHECKING, Any
 
+from experiments import PROJECT
 from experiments._keras import import_keras
 from nn_clustering.tracking.experiment import StageExperiment, StageRun
-from nn_clustering.tracking.server import project_root
 
 if TYPE_CHECKING:
     import keras
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from nn_clustering.datasets import Dataset
     from nn_clustering.training import EpochResult
 
-experiment = StageExperiment("train", base_dir=project_root())
-experiment.configure(project_root())
+experiment = StageExperiment("train", base_dir=PROJECT)
+experiment.configure(PROJECT)
 
 
 @experiment.stage

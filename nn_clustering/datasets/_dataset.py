@@ -22,7 +22,7 @@ class Dataset:
         class_names: One name a class.
 
     Raises:
-        InvalidInputError: If shapes, ranges or labels are not as above.
+        InvalidInputError: If types, shapes, ranges or labels are not as above.
     """
 
     name: str
@@ -45,8 +45,18 @@ class Dataset:
                 )
             if y.shape != (len(x),):
                 raise InvalidInputError(f"{where}: {len(x)} images but labels of shape {y.shape}")
+            if x.dtype != np.float32 or y.dtype != np.int32:
+                raise InvalidInputError(
+                    f"{where}: images of {x.dtype} and labels of {y.dtype}; expected float32 and "
+                    "int32"
+                )
             if not np.isfinite(x).all():
                 raise InvalidInputError(f"{where}: the images hold NaN or infinity")
+            if x.min() < 0 or x.max() > 1:
+                raise InvalidInputError(
+                    f"{where}: pixels run from {x.min()} to {x.max()}; expected 0 to 1 (divide "
+                    "pixels of 0 to 255 by 255)"
+                )
             if y.min() < 0 or y.max() >= self.n_classes:
                 raise InvalidInputError(
                     f"{where}: labels run from {y.min()} to {y.max()}; expected 0 to "

@@ -4,11 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.graphs._drawing import ISOLATED_COLOUR, cluster_colours, draw_network
+from nn_clustering.graphs._kernel_norms import KERNEL_NORMS, check_kernel_norm
 from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
 
 if TYPE_CHECKING:
     from nn_clustering.graphs._from_weights import (
-        KERNEL_NORMS,
         WeightLayer,
         chain_of_layers,
         find_weight_layers,
@@ -23,6 +23,7 @@ __all__ = [
     "UnitGraph",
     "WeightLayer",
     "chain_of_layers",
+    "check_kernel_norm",
     "cluster_colours",
     "draw_network",
     "find_weight_layers",

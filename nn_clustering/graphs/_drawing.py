@@ -16,23 +16,30 @@ BETWEEN_COLOUR = "#b0b0b0"
 
 
 def cluster_colours(n_clusters: int) -> list[tuple[float, float, float, float]]:
-    """Return one colour a cluster, as red, green, blue, alpha; all different."""
-    from matplotlib import colormaps
+    """Return one colour a cluster, as red, green, blue, alpha: all different and none grey.
 
-    if n_clusters <= 10:
-        return [colormaps["tab10"](index) for index in range(n_clusters)]
-    if n_clusters <= 20:
-        # strong colours first, then their pale companions
-        order = [*range(0, 20, 2), *range(1, 20, 2)]
-        return [colormaps["tab20"](order[index]) for index in range(n_clusters)]
-    return [colormaps["turbo"](share) for share in np.linspace(0.03, 0.97, n_clusters)]
+    Neighbours in the list differ clearly, since they lie side by side in the figures.
+    """
+    from matplotlib import colormaps
+    from matplotlib.colors import hsv_to_rgb
+
+    if n_clusters <= 9:
+        return [colormaps["tab10"](index) for index in (0, 1, 2, 3, 4, 5, 6, 8, 9)[:n_clusters]]
+    # Steps of the golden ratio spread any number of hues evenly and neighbours far apart; strong,
+    # pale and dark (and from 21 on dull) take turns to part the hues that come close.
+    styles = [(0.85, 0.85), (0.5, 0.95), (0.95, 0.5), (0.55, 0.7)][: 3 if n_clusters <= 20 else 4]
+    hues = np.arange(n_clusters) * (np.sqrt(5) - 1) / 2 % 1
+    saturations, values = (np.resize(column, n_clusters) for column in zip(*styles, strict=True))
+    colours = hsv_to_rgb(np.column_stack([hues, saturations, values]))
+    return [(float(red), float(green), float(blue), 1.0) for red, green, blue in colours]
 
 
 def draw_network(graph: UnitGraph, labels: NDArray[np.integer], *, n_edges: int = 400) -> "Figure":
     """Draw a graph with its units coloured by cluster.
 
-    Within a layer the units are sorted by cluster. Between two layers only the strongest edges are
-    drawn, as wide as their weight: in the cluster's colour within a cluster, grey between clusters.
+    Within a layer the units are sorted by cluster, isolated ones at the bottom. Between two layers
+    only the strongest edges are drawn, the wider the stronger: in the cluster's colour within a
+    cluster, grey and below the others between clusters.
 
     Args:
         graph: The graph.
@@ -55,16 +62,19 @@ def draw_network(graph: UnitGraph, labels: NDArray[np.integer], *, n_edges: int 
     drawn.add_nodes_from(range(graph.n_units))
     for block in graph.edges:
         for source, target, weight in _strongest(block.weights, n_edges):
-            ends = graph.offsets[block.source] + source, graph.offsets[block.target] + target
-            within = labels[ends[0]] == labels[ends[1]]
+            ends = (
+                int(graph.offsets[block.source]) + source,
+                int(graph.offsets[block.target]) + target,
+            )
+            within = bool(labels[ends[0]] == labels[ends[1]])
             colour = colours[labels[ends[0]]] if within else BETWEEN_COLOUR
             width = 0.2 + 1.3 * weight / block.weights.max()
-            drawn.add_edge(*map(int, ends), width=width, color=colour)
+            drawn.add_edge(*ends, width=width, color=colour, within=within)
 
-    largest = max(layer.n_units for layer in graph.layers)
-    figure = Figure(figsize=(2 + 1.7 * len(graph.layers), 7), layout="constrained")
+    # Many layers share a width that a page can still show.
+    figure = Figure(figsize=(min(3 + 1.7 * len(graph.layers), 16), 7), layout="constrained")
     axes = figure.subplots()
-    edges = list(drawn.edges(data=True))
+    edges = sorted(drawn.edges(data=True), key=lambda edge: edge[2]["within"])
     networkx.draw_networkx_edges(
         drawn,
         positions,
@@ -79,18 +89,43 @@ def draw_network(graph: UnitGraph, labels: NDArray[np.integer], *, n_edges: int 
         positions,
         ax=axes,
         nodelist=list(range(graph.n_units)),
-        node_size=float(np.clip(6000 / largest, 4, 120)),
+        node_size=[
+            size
+            for layer in graph.layers
+            for size in [float(np.clip(5000 / max(layer.n_units, 1), 14, 120))] * layer.n_units
+        ],
         node_color=[colours[label] if label >= 0 else ISOLATED_COLOUR for label in labels],
         linewidths=0,
     )
     for index, layer in enumerate(graph.layers):
-        axes.text(index, -0.06, f"{layer.name}\n{layer.n_units}", ha="center", va="top", fontsize=9)
-    axes.set_ylim(-0.16, 1.03)
+        axes.text(index, -0.04, f"{layer.name}\n{layer.n_units}", ha="center", va="top", fontsize=9)
+    axes.set_ylim(-0.12, 1.03)
     axes.set_axis_off()
     axes.set_title(
-        f"units by cluster, and the {n_edges} strongest edges between two layers", fontsize=10
+        f"units by cluster, and the strongest edges (up to {n_edges} between two layers)",
+        fontsize=10,
     )
+    _add_legend(figure, colours, has_isolated=bool((labels < 0).any()))
     return figure
+
+
+def _add_legend(
+    figure: "Figure", colours: list[tuple[float, float, float, float]], *, has_isolated: bool
+) -> None:
+    """List the clusters in the order in which their units lie in a column."""
+    from matplotlib.patches import Patch
+
+    handles = [Patch(color=colour, label=str(label)) for label, colour in enumerate(colours)][::-1]
+    if has_isolated:
+        handles.append(Patch(color=ISOLATED_COLOUR, label="isolated"))
+    figure.legend(
+        handles=handles,
+        title="cluster",
+        loc="outside right center",
+        fontsize=8,
+        frameon=False,
+        ncols=1 + len(handles) // 32,
+    )
 
 
 def _positions(graph: UnitGraph, labels: NDArray[np.integer]) -> dict[int, tuple[float, float]]:
@@ -99,10 +134,10 @@ def _positions(graph: UnitGraph, labels: NDArray[np.integer]) -> dict[int, tuple
     for index, layer in enumerate(graph.layers):
         units = graph.units(index)
         order = np.argsort(-labels[units], kind="stable")
-        height = 1.0 if layer.n_units > 1 else 0.0
-        for rank, unit in enumerate(order):
-            y = 1 - height * rank / max(layer.n_units - 1, 1) if height else 0.5
-            positions[units.start + int(unit)] = (float(index), y)
+        # the top is 1, the bottom 0; a unit that is alone is in the middle
+        heights = np.linspace(1, 0, layer.n_units) if layer.n_units > 1 else [0.5]
+        for unit, height in zip(order, heights, strict=False):
+            positions[units.start + int(unit)] = (float(index), float(height))
     return positions
 
 

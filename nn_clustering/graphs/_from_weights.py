@@ -1,6 +1,5 @@
 """The graph of a network's weights (methods C1, C2, C3, and quirks 1, 2 and 10)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
@@ -8,16 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.graphs._kernel_norms import KERNEL_NORMS, check_kernel_norm
 from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
-
-# Norm of every 2-D kernel; takes (height, width, in, out), returns (in, out).
-KERNEL_NORMS: dict[str, Callable[[NDArray], NDArray]] = {
-    "l1": lambda kernels: np.abs(kernels).sum(axis=(0, 1)),
-    "frobenius": lambda kernels: np.sqrt((kernels**2).sum(axis=(0, 1))),
-    "spectral": lambda kernels: np.linalg.norm(kernels.transpose(2, 3, 0, 1), ord=2, axis=(2, 3)),
-    # numpy's matrix norm of order 1, which is what the studies used under the name of L1.
-    "max_column_sum": lambda kernels: np.abs(kernels).sum(axis=0).max(axis=0),
-}
 
 # Layers that keep every unit (or channel) apart and add no weights of their own.
 _UNITWISE = (
@@ -83,10 +74,7 @@ def graph_from_weights(
         InvalidInputError: If the network has a layer that is not supported, or no two layers of
             units with weights between them.
     """
-    if kernel_norm not in KERNEL_NORMS:
-        raise InvalidInputError(
-            f"kernel_norm={kernel_norm!r}; expected one of {', '.join(KERNEL_NORMS)}"
-        )
+    check_kernel_norm(kernel_norm)
     weight_layers = find_weight_layers(network)
     convolutions = [layer for layer in weight_layers if layer.is_convolution]
     read = convolutions or weight_layers
@@ -146,7 +134,7 @@ def _require_chain(network: keras.Model, layers: list[keras.Layer]) -> None:
     for layer in layers:
         try:
             reads = layer.input
-        except (AttributeError, ValueError):  # Keras' answer where a layer is used several times
+        except (AttributeError, ValueError):  # Keras' answer where it is not known
             reads = None
         if reads is not previous:
             raise InvalidInputError(
@@ -154,6 +142,12 @@ def _require_chain(network: keras.Model, layers: list[keras.Layer]) -> None:
                 "it alone; expected a plain chain of layers, without branches or shared layers"
             )
         previous = layer.output
+    # A layer that is used again speaks of its first use only.
+    if network.outputs[0] is not previous:
+        raise InvalidInputError(
+            f"network {network.name!r} does not put out what its last layer {layers[-1].name!r} "
+            "does; expected a plain chain of layers, without branches or shared layers"
+        )
 
 
 def find_weight_layers(network: keras.Model) -> list[WeightLayer]:
@@ -183,7 +177,7 @@ def find_weight_layers(network: keras.Model) -> list[WeightLayer]:
             pass  # scales the input, before any unit
         elif isinstance(layer, keras.layers.BatchNormalization):
             if found and unitwise:
-                scale = found[-1].scale * _batch_norm_scale(layer)
+                scale = found[-1].scale * _batch_norm_scale(layer, found[-1])
                 found[-1] = _extended(found[-1], position, scale)
         elif isinstance(layer, _UNITWISE):
             if found and unitwise:
@@ -216,7 +210,14 @@ def _kernel(layer: keras.Layer, network: keras.Model) -> NDArray[np.float64]:
     return kernel
 
 
-def _batch_norm_scale(layer: keras.layers.BatchNormalization) -> NDArray[np.float64]:
+def _batch_norm_scale(
+    layer: keras.layers.BatchNormalization, normalised: WeightLayer
+) -> NDArray[np.float64]:
     variance = keras.ops.convert_to_numpy(layer.moving_variance).astype(np.float64)
+    if variance.shape != (normalised.n_units,):
+        raise InvalidInputError(
+            f"layer {layer.name!r} normalises {variance.size} values; expected one for each of the "
+            f"{normalised.n_units} units of layer {normalised.name!r}: check its axis"
+        )
     gamma = keras.ops.convert_to_numpy(layer.gamma) if layer.scale else 1.0
     return gamma / np.sqrt(variance + layer.epsilon)

@@ -1,7 +1,6 @@
 """The graph that carries a whole study: layers of units, and weight matrices between them."""
 
 import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -48,13 +47,16 @@ class UnitGraph:
         edges: The weight matrices between layers; at most one a pair of layers.
 
     Raises:
-        InvalidInputError: If a matrix does not fit its layers, or a weight is negative or NaN.
+        InvalidInputError: If two layers have one name, edges do not join two layers of the graph or
+            join the same two again, a matrix does not fit its layers, or a weight is negative or
+            NaN.
     """
 
     layers: tuple[Layer, ...]
     edges: tuple[Edges, ...]
 
     def __post_init__(self) -> None:
+        self._check_structure()
         for block in self.edges:
             source, target = self.layers[block.source], self.layers[block.target]
             between = f"edges {source.name!r} to {target.name!r}"
@@ -67,6 +69,23 @@ class UnitGraph:
                 raise InvalidInputError(
                     f"{between}: the weights hold negative, infinite or NaN values"
                 )
+
+    def _check_structure(self) -> None:
+        names = [layer.name for layer in self.layers]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise InvalidInputError(
+                f"two layers of units are named {twice!r}; expected a name of its own for each"
+            )
+        joined: set[frozenset[int]] = set()
+        for block in self.edges:
+            pair = frozenset((block.source, block.target))
+            if len(pair) < 2 or not pair <= set(range(len(names))) or pair in joined:
+                raise InvalidInputError(
+                    f"edges from layer {block.source} to layer {block.target} of {len(names)}; "
+                    "expected two different layers, and every pair of layers once at most"
+                )
+            joined.add(pair)
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
@@ -196,9 +215,9 @@ class UnitGraph:
                     )
                 )
                 edges = tuple(
-                    Edges(int(source), int(target), arrays[f"weights_{index}"])
+                    Edges(int(source), int(target), arrays[f"weights_{index}"].astype(np.float64))
                     for index, (source, target) in enumerate(arrays["edge_layers"])
                 )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # whatever numpy, zipfile or zlib objects to
             raise InvalidInputError(f"not the .npz file of a unit graph ({error})") from error
         return cls(layers, edges)

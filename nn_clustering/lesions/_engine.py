@@ -15,9 +15,9 @@ from nn_clustering.graphs import Layer, WeightLayer, chain_of_layers, find_weigh
 # (methods G1, quirk 14).
 SILENCINGS = ("output", "weights")
 
-# Floats of the widest layer's activations in one batch: a few such arrays should stay in the
-# processor's caches. Very wide layers still get enough images for a matrix product to pay.
-_BATCH_FLOATS = 1_000_000
+# Floats of the widest layer's activations in one batch (32 MB): large batches keep the matrix
+# products large, and the activations of a few still fit into memory many times over.
+_BATCH_FLOATS = 8_000_000
 _LEAST_BATCH = 64
 
 
@@ -60,10 +60,15 @@ class LesionEngine:
                 f"network {network.name!r} takes inputs of shape {network.input_shape[1:]}, the "
                 f"data set's images are {x.shape[1:]}: choose the data set that it was trained on"
             )
-        if network.output_shape != (None, n_outputs) or y.max() >= n_outputs:
+        if y.shape != (len(x),) or not len(y):
+            raise InvalidInputError(
+                f"{len(x)} test images but labels of shape {y.shape}; expected one label an image, "
+                "and at least one"
+            )
+        if network.output_shape != (None, n_outputs) or y.min() < 0 or y.max() >= n_outputs:
             raise InvalidInputError(
                 f"network {network.name!r} has outputs of shape {network.output_shape[1:]}, the "
-                f"data set has classes up to {y.max()}: expected one output a class"
+                f"data set has classes {y.min()} to {y.max()}: expected one output a class"
             )
         self._x, self._y = x, y
         self._silence = silence

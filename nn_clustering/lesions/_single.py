@@ -12,6 +12,7 @@ from nn_clustering.lesions._engine import LesionEngine
 from nn_clustering.lesions._statistics import (
     Coherence,
     Importance,
+    class_mean,
     class_range,
     ratio_effects,
     relative_effects,
@@ -44,12 +45,17 @@ class SubClusterResult:
     @property
     def change(self) -> float:
         """Mean over classes of the change of class accuracy."""
-        return float(self.class_changes.mean())
+        return float(class_mean(self.class_changes))
 
     @property
     def random_changes(self) -> NDArray[np.float64]:
         """The same for every random sub-cluster, shape (n_shuffles,)."""
-        return self.random_class_changes.mean(axis=1)
+        return class_mean(self.random_class_changes)
+
+    @property
+    def random_change_mean(self) -> float:
+        """Mean of the random changes, to 12 digits: exactly 0 where they cancel."""
+        return float(self.random_changes.mean().round(12))
 
     @property
     def range(self) -> float:
@@ -88,11 +94,10 @@ class LesionTest:
     def importance(self) -> Importance:
         """Importance of all sub-clusters."""
         true = np.array([result.change for result in self.results])
-        random = np.array([result.random_changes.mean() for result in self.results])
-        effects = relative_effects(true, random)
+        random = np.array([result.random_change_mean for result in self.results])
         # No importance where a lesion, or its random ones, did no harm.
-        defined = np.isfinite(effects)
-        effects[defined & ~((true < 0) & (random < 0))] = 0
+        harmful = (true < 0) & (random < 0)
+        effects = np.where(harmful, relative_effects(true, random), 0.0)
         return Importance(
             np.array([result.importance_p for result in self.results]),
             effects,
@@ -134,7 +139,7 @@ class LesionTest:
                     "n_units": len(result.sub_cluster.units),
                     "accuracy_change": result.overall_change,
                     "class_mean_change": result.change,
-                    "random_class_mean_change": result.random_changes.mean(),
+                    "random_class_mean_change": result.random_change_mean,
                     "importance_p": result.importance_p,
                     "importance_effect": importance.effects[index],
                     "class_range": result.range,
@@ -252,9 +257,7 @@ def _result(
     *,
     count_ties: bool,
 ) -> SubClusterResult:
-    means, ranges = changes.mean(axis=1), class_range(changes)
-    # Sums of the same numbers in another order are ties, not differences.
-    means = means.round(12)
+    means, ranges = class_mean(changes), class_range(changes)
     return SubClusterResult(
         sub_cluster,
         changes[0],

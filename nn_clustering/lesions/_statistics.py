@@ -8,6 +8,15 @@ from numpy.typing import ArrayLike, NDArray
 from nn_clustering.significance import fisher_combination
 
 
+def class_mean(changes: ArrayLike) -> NDArray[np.float64]:
+    """Return the mean over classes of changes of class accuracy, shape (..., classes) to (...).
+
+    It is rounded to 12 digits: accuracies are counts over class sizes, so that smaller differences
+    are those of the order in which numbers were added. Equal means are then ties, and 0 is 0.
+    """
+    return np.asarray(changes, float).mean(axis=-1).round(12)
+
+
 def class_range(changes: ArrayLike) -> NDArray[np.float64]:
     """Return the spread of the class changes in units of their mean: how selective a lesion is.
 
@@ -21,10 +30,8 @@ def class_range(changes: ArrayLike) -> NDArray[np.float64]:
         Shape (...): 0 where no class changes at all, infinite where changes average to 0.
     """
     changes = np.asarray(changes, float)
-    spread = np.ptp(changes, axis=-1)
-    mean = np.abs(changes.mean(axis=-1))
-    # Accuracies are counts over class sizes: a mean this small is 0 but for rounding.
-    mean = np.where(mean < 1e-12, 0, mean)
+    spread = np.ptp(changes, axis=-1).round(12)
+    mean = np.abs(class_mean(changes))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(spread == 0, 0.0, spread / mean)
 

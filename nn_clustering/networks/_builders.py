@@ -41,9 +41,11 @@ def build_network(
             f"network.kind={kind!r} is not a network; expected one of {', '.join(BUILDERS)}"
         )
     for key, sizes in (("hidden_units", hidden_units), ("conv_filters", conv_filters)):
-        if any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
+        if not isinstance(sizes, list | tuple) or not all(
+            isinstance(size, int) and not isinstance(size, bool) and size >= 1 for size in sizes
+        ):
             raise InvalidInputError(
-                f"network.{key}={list(sizes)}: expected a list of numbers of units, each 1 or more"
+                f"network.{key}={sizes!r}; expected a list of numbers of units, each 1 or more"
             )
     layers = BUILDERS[kind](input_shape, hidden_units, conv_filters, dropout, seed)
     layers.append(_dense(n_classes, "softmax", "output", seed))

@@ -1,7 +1,6 @@
 """A partition of a network's units, and the sub-clusters that it makes in each layer."""
 
 import io
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -38,7 +37,7 @@ class Partition:
         n_clusters: The number of clusters asked for.
 
     Raises:
-        InvalidInputError: If there is not one label a unit, or a label is out of range.
+        InvalidInputError: If there is not one integer label a unit, or a label is out of range.
     """
 
     layers: tuple[Layer, ...]
@@ -47,10 +46,10 @@ class Partition:
 
     def __post_init__(self) -> None:
         n_units = sum(layer.n_units for layer in self.layers)
-        if self.labels.shape != (n_units,):
+        if self.labels.shape != (n_units,) or not np.issubdtype(self.labels.dtype, np.integer):
             raise InvalidInputError(
-                f"a partition with labels of shape {self.labels.shape}; expected one for each of "
-                f"{n_units} units"
+                f"a partition with {self.labels.dtype} labels of shape {self.labels.shape}; "
+                f"expected one integer for each of {n_units} units"
             )
         if n_units and (self.labels.min() < -1 or self.labels.max() >= self.n_clusters):
             raise InvalidInputError(
@@ -110,6 +109,7 @@ class Partition:
                         arrays["layer_names"], arrays["layer_units"], strict=True
                     )
                 )
-                return cls(layers, arrays["labels"], int(arrays["n_clusters"]))
-        except (OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                labels, n_clusters = arrays["labels"], int(arrays["n_clusters"])
+        except Exception as error:  # whatever numpy, zipfile or zlib objects to
             raise InvalidInputError(f"not the .npz file of a partition ({error})") from error
+        return cls(layers, labels, n_clusters)

@@ -18,6 +18,9 @@ from nn_clustering.seeds import integer_seed
 # Up to this many rows a dense eigenproblem is as fast as an iterative one, and always converges.
 _DENSE_ROWS = 600
 
+# Singular values of a normalised adjacency, which are 1 at most, count as 0 below this.
+_ZERO_SINGULAR_VALUE = 1e-6
+
 
 def spectral_partition(
     graph: UnitGraph, n_clusters: int, *, seed: int, n_init: int = 5, select: str = "ncut"
@@ -144,11 +147,13 @@ def _bipartite_eigenvectors(
     for layer, in_layer in blocks.items():
         for columns, block in in_layer:
             vectors[graph.units(layer)] += block @ small_vectors[columns]
-    # B v = s u, so the norm of B v is the singular value; it is 0 only where s is.
-    norms = np.linalg.norm(vectors, axis=0)
-    vectors /= np.where(norms > 0, norms, 1)
+    # B v = s u, so the norm of B v is the singular value s, exact to about the root of the machine
+    # precision. Where s is 0, B v is noise and (0; v) is the eigenvector.
+    singular_values = np.linalg.norm(vectors, axis=0)
+    is_zero = singular_values < _ZERO_SINGULAR_VALUE
+    vectors = np.where(is_zero, 0, vectors / np.where(is_zero, 1, singular_values))
     vectors[small_units] = small_vectors
-    return vectors / np.sqrt(2)
+    return vectors / np.where(is_zero, 1, np.sqrt(2))
 
 
 def _leading_eigenvectors(matrix: NDArray[np.float64], n: int) -> NDArray[np.float64]:

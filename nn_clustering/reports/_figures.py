@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from nn_clustering.graphs import ISOLATED_COLOUR, cluster_colours
 
@@ -19,7 +20,10 @@ def figure_of_clusters(partition: Partition, title: str) -> Figure:
     """Draw how many units of each layer are in each cluster, as stacked shares."""
     layers = list(partition.by_layer())
     colours = [*cluster_colours(partition.n_clusters), ISOLATED_COLOUR]
-    figure = Figure(figsize=(2.6 + 1.1 * len(layers), 4.5), layout="constrained")
+    # titles need 6 inches; a column of the legend holds 16 clusters
+    n_columns = 1 + partition.n_clusters // 16
+    width = max(1.6 + 1.1 * len(layers) + n_columns, 6)
+    figure = Figure(figsize=(width, 4.5), layout="constrained")
     axes = figure.subplots()
     bottom = np.zeros(len(layers))
     for label in [*range(partition.n_clusters), -1]:
@@ -35,14 +39,16 @@ def figure_of_clusters(partition: Partition, title: str) -> Figure:
     )
     axes.set_ylabel("share of the layer's units")
     axes.set_ylim(0, 1)
-    axes.set_title(title, fontsize=10)
-    figure.legend(title="cluster", loc="outside right upper", fontsize=8, reverse=True)
+    figure.suptitle(title, fontsize=10)
+    figure.legend(
+        title="cluster", loc="outside right upper", fontsize=8, reverse=True, ncols=n_columns
+    )
     return figure
 
 
 def figure_of_null_distribution(test: ShuffleTest, title: str) -> Figure:
     """Draw the n-cuts of the shuffles as a histogram, and the network's own as a line."""
-    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     n_shuffles = test.shuffled_ncuts.size
     bins = int(np.clip(n_shuffles // 4, 5, 40))
@@ -50,24 +56,27 @@ def figure_of_null_distribution(test: ShuffleTest, title: str) -> Figure:
     axes.axvline(test.ncut, color="#d62728", linewidth=2, label="the network")
     axes.set_xlabel("n-cut")
     axes.set_ylabel("shuffles")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.08)
     axes.set_title(f"{title}\nz = {test.z_score:.2f}, p = {test.p_value:.3g}", fontsize=10)
-    axes.legend(fontsize=9)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
     return figure
 
 
 def figure_of_lesions(test: LesionTest, title: str) -> Figure:
     """Draw the accuracy change of every sub-cluster's lesion beside its random lesions."""
     results = test.results
-    figure = Figure(figsize=(3 + 0.22 * len(results), 4.5), layout="constrained")
+    figure = Figure(figsize=(max(3 + 0.22 * len(results), 6), 5), layout="constrained")
     axes = figure.subplots()
     for place, result in enumerate(results):
+        if place and result.sub_cluster.layer != results[place - 1].sub_cluster.layer:
+            axes.axvline(place - 0.5, color="#d9d9d9", linewidth=0.8, zorder=0)
         axes.scatter(
             np.full(test.n_shuffles, place),
             100 * result.random_changes,
             s=9,
             color="#9ecae1",
-            label="random units" if place == 0 else None,
+            label="as many random units of the layer" if place == 0 else None,
         )
     axes.scatter(
         range(len(results)),
@@ -78,14 +87,17 @@ def figure_of_lesions(test: LesionTest, title: str) -> Figure:
         label="sub-cluster",
         zorder=3,
     )
+    # One lesion can cost half of the accuracy, most cost a point or less: linear up to one point.
+    axes.set_yscale("symlog", linthresh=1)
     axes.axhline(0, color="black", linewidth=0.6)
     names = [
         f"{r.sub_cluster.layer} / {r.sub_cluster.label} ({len(r.sub_cluster.units)})"
         for r in results
     ]
     axes.set_xticks(range(len(results)), names, rotation=90, fontsize=7)
+    axes.set_xlim(-0.7, len(results) - 0.3)
     axes.set_xlabel("layer / cluster (units)")
-    axes.set_ylabel("change of class accuracy, %")
+    axes.set_ylabel("change of class-mean accuracy\n(percentage points)")
     axes.set_title(title, fontsize=10)
-    axes.legend(fontsize=9)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
     return figure

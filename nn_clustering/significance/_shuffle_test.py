@@ -1,5 +1,6 @@
 """Is a network more clusterable than its shuffles? (methods D)."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -128,13 +129,21 @@ def shuffled_ncuts(
     n_workers: int = 1,
 ) -> Iterator[float]:
     """Yield the n-cut of every shuffle of a graph, in order; see :func:`shuffle_test`."""
-
     # Processes, since most of the time goes into calls that hold the interpreter's lock.
     with Parallel(n_jobs=n_workers, return_as="generator") as parallel:
-        yield from parallel(
+        ncuts = parallel(
             delayed(_shuffled_ncut)(graph, n_clusters, method, n_init, select, seed, index)
             for index in range(n_shuffles)
         )
+        try:
+            # not "yield from", which would close joblib's generator before the warning is silenced
+            for value in ncuts:  # noqa: UP028
+                yield value
+        finally:
+            with warnings.catch_warnings():
+                # whoever stops early knows that shuffles are cancelled
+                warnings.simplefilter("ignore", UserWarning)
+                ncuts.close()
 
 
 def _shuffled_ncut(

@@ -154,9 +154,19 @@ class StageExperiment(Experiment):
 
     def _check_updates(self, updates: Mapping[str, Any]) -> None:
         known = dict(iterate_flattened(dict(self._defaults)))
-        sections = {key.rsplit(".", 1)[0] for key in known if "." in key}
+        sections = {
+            ".".join(parts[:end])
+            for key in known
+            for parts in [key.split(".")]
+            for end in range(1, len(parts))
+        }
         for key, value in iterate_flattened(dict(updates)):
-            if key in known or key in sections:
+            if key in sections:
+                raise InvalidInputError(
+                    f"{key}={value!r}: {key} is a group of keys; set one of them, "
+                    f"{', '.join(name for name in known if name.startswith(f'{key}.'))}"
+                )
+            if key in known:
                 continue
             similar = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
             hint = f"did you mean {' or '.join(similar)}?" if similar else "see print_config"

@@ -64,7 +64,7 @@ def train(
 
     Raises:
         InvalidInputError: If a number is out of its range.
-        NnClusteringError: If the loss becomes infinite or NaN.
+        NnClusteringError: If the loss or a weight becomes infinite or NaN.
     """
     check_training(dataset, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
     optimizer = keras.optimizers.Adam(learning_rate)
@@ -85,10 +85,14 @@ def train(
         result = EpochResult(
             epoch, float(loss) / n_samples, int(n_correct) / n_samples, test_loss, test_accuracy
         )
-        if not math.isfinite(result.train_loss):
+        # A fused convolution can turn NaN into 0, so that NaN weights need not show in the loss.
+        finite = all(np.isfinite(variable.numpy()).all() for variable in network.weights)
+        if not (finite and math.isfinite(result.train_loss + result.test_loss)):
             raise NnClusteringError(
-                f"the training loss became {result.train_loss} in epoch {epoch} of the {phase} "
-                f"phase: try a smaller training.learning_rate than {learning_rate}"
+                f"epoch {epoch} of the {phase} phase diverged (loss {result.train_loss:.4g}, of "
+                f"the test set {result.test_loss:.4g}, weights "
+                f"{'finite' if finite else 'not finite'}): try a smaller training.learning_rate "
+                f"than {learning_rate}"
             )
         results.append(result)
         on_epoch(result)
@@ -101,15 +105,16 @@ def check_training(dataset: Dataset, *, epochs: int, batch_size: int, learning_r
     Raises:
         InvalidInputError: If one is out of its range.
     """
-    if epochs < 1:
-        raise InvalidInputError(f"training.epochs={epochs}; expected 1 or more")
-    if not 1 <= batch_size <= len(dataset.y_train):
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InvalidInputError(f"training.{name}={value!r}; expected an integer of 1 or more")
+    if batch_size > len(dataset.y_train):
         raise InvalidInputError(
             f"training.batch_size={batch_size}; expected 1 to {len(dataset.y_train)}, the number "
             f"of training images of {dataset.name}"
         )
-    if not learning_rate > 0:
-        raise InvalidInputError(f"training.learning_rate={learning_rate}; expected more than 0")
+    if not (isinstance(learning_rate, int | float) and 0 < learning_rate < math.inf):
+        raise InvalidInputError(f"training.learning_rate={learning_rate!r}; expected more than 0")
 
 
 def evaluate(

@@ -36,10 +36,12 @@ class PruningSchedule:
                 f"pruning from sparsity {self.initial_sparsity} to {self.final_sparsity}; expected "
                 "0 <= initial_sparsity <= final_sparsity < 1"
             )
-        if self.every_n_steps < 1:
-            raise InvalidInputError(
-                f"pruning.every_n_steps={self.every_n_steps}; expected 1 or more"
-            )
+        for name in ("n_steps", "every_n_steps"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InvalidInputError(
+                    f"pruning.{name}={value!r}; expected an integer of 1 or more"
+                )
 
     def sparsity(self, step: tf.Tensor | float) -> tf.Tensor:
         """Return the share of zeros wanted at a step counted from the start of the phase."""

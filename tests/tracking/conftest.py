@@ -1,50 +1,14 @@
 """A real MongoDB server in a temporary home, and runs made by a real experiment."""
 
-import os
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 
 import pytest
 
-from nn_clustering.tracking import RunStore, Server, connect, resolve_server, stop_embedded
+from nn_clustering.tracking import RunStore, Server, connect, stop_embedded
+from tests.programs import environment, run_python
 
-PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(__file__).with_name("sample_experiment.py")
-
-
-def environment(home, **more):
-    """The environment of a command whose runs go to the embedded server of `home`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MONGO_")}
-    path = os.pathsep.join(filter(None, [str(PROJECT), kept.get("PYTHONPATH")]))
-    return {**kept, "PYTHONPATH": path, "NN_CLUSTERING_HOME": str(home), **more}
-
-
-def run_python(arguments, environ, **options):
-    """Run Python to its end; returns the finished process with its output."""
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        **options,
-    )
-
-
-@pytest.fixture(scope="session")
-def home(tmp_path_factory):
-    """A folder with a space in its name, as home folders may have."""
-    folder = tmp_path_factory.mktemp("home of runs")
-    yield folder
-    stop_embedded(folder)
-
-
-@pytest.fixture(scope="session")
-def embedded_server(home):
-    return resolve_server(environment(home))
 
 
 @pytest.fixture

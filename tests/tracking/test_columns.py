@@ -5,8 +5,7 @@ import pytest
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.tracking import preset_columns
 from nn_clustering.tracking.columns import read_columns
-
-from .conftest import PROJECT
+from tests.programs import PROJECT
 
 COLUMNS = """
 metric_columns:

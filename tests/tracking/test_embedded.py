@@ -15,8 +15,7 @@ from nn_clustering.errors import ServerUnavailableError
 from nn_clustering.tracking import _processes as processes
 from nn_clustering.tracking import connect, find_server, resolve_server, stop_embedded
 from nn_clustering.tracking.embedded import find_mongod
-
-from .conftest import environment, run_python
+from tests.programs import environment, run_python
 
 RESOLVE = "from nn_clustering.tracking import resolve_server; print(resolve_server().address)"
 

@@ -3,8 +3,7 @@
 import shutil
 
 from nn_clustering.tracking import omniboard_address
-
-from .conftest import environment, run_python
+from tests.programs import environment, run_python
 
 COMMAND = ["-m", "nn_clustering.tracking"]
 

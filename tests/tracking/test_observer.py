@@ -11,8 +11,8 @@ import pytest
 
 from nn_clustering.errors import ServerUnavailableError
 from nn_clustering.tracking import RunStore, connect, resolve_server, stop_embedded
-
-from .conftest import PROGRAM, environment
+from tests.programs import environment
+from tests.tracking.conftest import PROGRAM
 
 
 def test_metrics_result_and_info_arrive_in_plain_python(run_sample, store):

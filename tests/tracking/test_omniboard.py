@@ -19,8 +19,7 @@ from nn_clustering.tracking import (
     stop_omniboard,
 )
 from nn_clustering.tracking import _processes as processes
-
-from .conftest import PROJECT
+from tests.programs import PROJECT
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 # Wide, for the table draws only the columns that are in view.

@@ -10,8 +10,7 @@ from nn_clustering.tracking import Server, connect, find_server, resolve_server
 from nn_clustering.tracking import _processes as processes
 from nn_clustering.tracking.embedded import find_mongod
 from nn_clustering.tracking.server import url_with_database
-
-from .conftest import environment, run_python
+from tests.programs import environment, run_python
 
 PASSWORD = "secret"
 

@@ -1,0 +1,29 @@
+"""Norms that make one edge weight of the 2-D kernel between two filters (methods C2, quirk 1)."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nn_clustering.errors import InvalidInputError
+
+# Each takes kernels of shape (height, width, in, out) and returns (in, out).
+KERNEL_NORMS: dict[str, Callable[[NDArray], NDArray]] = {
+    "l1": lambda kernels: np.abs(kernels).sum(axis=(0, 1)),
+    "frobenius": lambda kernels: np.sqrt((kernels**2).sum(axis=(0, 1))),
+    "spectral": lambda kernels: np.linalg.norm(kernels.transpose(2, 3, 0, 1), ord=2, axis=(2, 3)),
+    # numpy's matrix norm of order 1, which is what the studies used under the name of L1.
+    "max_column_sum": lambda kernels: np.abs(kernels).sum(axis=0).max(axis=0),
+}
+
+
+def check_kernel_norm(kernel_norm: str) -> None:
+    """Check the name of a kernel norm.
+
+    Raises:
+        InvalidInputError: If it is not one of :data:`KERNEL_NORMS`.
+    """
+    if kernel_norm not in KERNEL_NORMS:
+        raise InvalidInputError(
+            f"kernel_norm={kernel_norm!r}; expected one of {', '.join(KERNEL_NORMS)}"
+        )

@@ -1,0 +1,70 @@
+"""A data set checks what it is made of."""
+
+import numpy as np
+import pytest
+
+from nn_clustering.datasets import Dataset
+from nn_clustering.errors import InvalidInputError
+
+
+def make(**changes):
+    arrays = {
+        "x_train": (np.arange(24, dtype=np.float32) / 32).reshape(4, 2, 3, 1),
+        "y_train": np.array([0, 1, 2, 0], np.int32),
+        "x_test": np.zeros((2, 2, 3, 1), np.float32),
+        "y_test": np.array([2, 1], np.int32),
+    }
+    return Dataset(**{"name": "tiny", "class_names": ("a", "b", "c"), **arrays, **changes})
+
+
+def test_describes_itself():
+    dataset = make()
+    assert dataset.n_classes == 3
+    assert dataset.input_shape == (2, 3, 1)
+
+
+def test_digest_is_of_every_array():
+    digest = make().digest()
+    assert digest == "b618517efe5aafa0b7ba93b657ef34191f55b29adc9934fb9d26d0ec27352e82"
+    assert make(name="other").digest() == digest
+    for name in ("x_train", "y_train", "x_test", "y_test"):
+        array = getattr(make(), name).copy()
+        array.flat[0] = 1 - array.flat[0] / 2
+        assert make(**{name: array}).digest() != digest, name
+
+
+def test_digest_ignores_the_memory_layout():
+    turned = np.asfortranarray(make().x_train)
+    assert not turned.flags.c_contiguous
+    assert make(x_train=turned).digest() == make().digest()
+
+
+def with_value(value):
+    x = np.zeros((2, 2, 3, 1), np.float32)
+    x[1, 0, 2, 0] = value
+    return x
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x_train": np.zeros((4, 6), np.float32)}, r"train split: images of shape \(4, 6\)"),
+        ({"x_test": np.zeros((0, 2, 3, 1), np.float32)}, "at least one sample"),
+        ({"y_test": np.array([0, 1, 2], np.int32)}, r"2 images but labels of shape \(3,\)"),
+        ({"y_test": np.array([[0], [1]], np.int32)}, r"2 images but labels of shape \(2, 1\)"),
+        ({"x_test": with_value(np.nan)}, "test split: the images hold NaN"),
+        ({"x_test": with_value(np.inf)}, "test split: the images hold NaN or infinity"),
+        ({"x_test": with_value(255)}, "pixels run from 0.0 to 255.0; expected 0 to 1"),
+        ({"x_test": with_value(-0.5)}, "pixels run from -0.5 to 0.0; expected 0 to 1"),
+        ({"y_test": np.array([0, 3], np.int32)}, "labels run from 0 to 3; expected 0 to 2"),
+        ({"y_test": np.array([-1, 2], np.int32)}, "labels run from -1 to 2; expected 0 to 2"),
+        ({"x_test": np.zeros((2, 2, 3, 1))}, "images of float64 and labels of int32"),
+        ({"y_test": np.array([0, 1], np.int64)}, "images of float32 and labels of int64"),
+        ({"x_test": np.zeros((2, 3, 2, 1), np.float32)}, "expected one shape"),
+    ],
+)
+def test_refuses(changes, message):
+    with pytest.raises(InvalidInputError, match=message) as refusal:
+        make(**changes)
+    assert "'tiny'" in str(refusal.value)
+    assert "\n" not in str(refusal.value)

@@ -1,0 +1,48 @@
+"""One small network, studied once by the pipeline as a process, for all tests to look at."""
+
+import os
+
+import pytest
+
+from nn_clustering.tracking import RunStore, Server, connect
+from tests.programs import PROJECT, environment, run_python
+
+DATABASE = "test_experiments"
+
+
+@pytest.fixture(scope="session")
+def run_experiment(home, embedded_server):
+    """Runs an experiment as a user does; returns the finished process."""
+
+    def run(name, *arguments, **more):
+        environ = environment(home, MONGO_DB=DATABASE, **more)
+        return run_python([PROJECT / "experiments" / f"{name}.py", *arguments], environ)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def store(embedded_server):
+    database = connect(Server(embedded_server.url, DATABASE, embedded=True))
+    yield RunStore(database)
+    database.client.drop_database(DATABASE)
+    database.client.close()
+
+
+@pytest.fixture(scope="session")
+def pipeline(run_experiment, store):
+    """The finished pipeline process."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Enough training for dropout-free clusters to differ, few units to be quick.
+    options = ["with", "mlp", "digits", "pruned", "fast", "train.training.epochs=8", "seed=3"]
+    finished = run_experiment("pipeline", *options)
+    assert finished.returncode == 0, finished.stderr
+    return finished
+
+
+@pytest.fixture(scope="session")
+def runs(pipeline, store):
+    """The pipeline's run and those of its stages, by experiment."""
+    whole = store.run("latest", experiment="pipeline")
+    stages = {name: store.run(run_id) for name, run_id in whole.result["runs"].items()}
+    return {"pipeline": whole, **stages}

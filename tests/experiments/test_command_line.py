@@ -1,0 +1,90 @@
+"""Sacred's own command line, and the ends that a run can come to."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from tests.experiments.conftest import DATABASE
+from tests.programs import PROJECT, environment
+
+EXPERIMENTS = ("train", "cluster", "shuffle_test", "lesion", "pipeline", "study")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_print_config_help_and_named_configs(run_experiment, experiment):
+    for arguments, expected in (
+        (["print_config"], "seed = 0"),
+        (["-h"], "usage"),
+        (["print_named_configs"], "fast"),
+        (["print_config", "-l", "DEBUG"], "seed = 0"),
+    ):
+        finished = run_experiment(experiment, *arguments)
+        assert finished.returncode == 0, finished.stderr
+        assert expected in (finished.stdout + finished.stderr).lower()
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_key_is_documented(experiment):
+    lines = (PROJECT / "configs" / experiment / "default.yaml").read_text().splitlines()
+    explained = False
+    for line in lines:
+        text = line.strip()
+        if text.startswith("#"):
+            explained = True
+        elif not text:
+            explained = False
+        elif not text.endswith(":"):
+            assert explained, f"{experiment}: {text} has no comment above it"
+
+
+def test_yaml_file_adds_a_named_config(run_experiment):
+    path = PROJECT / "configs" / "train" / "added_by_a_test.yaml"
+    path.write_text(yaml.safe_dump({"training": {"epochs": 77}}))
+    try:
+        finished = run_experiment("train", "print_config", "with", path.stem)
+        assert "epochs = 77" in finished.stdout
+        finished = run_experiment("pipeline", "print_config", "with", path.stem)
+        assert "epochs = 77" in finished.stdout
+    finally:
+        path.unlink()
+
+
+def test_comment_is_stored(run_experiment, store):
+    finished = run_experiment("train", "--comment", "a first try", "with", "fast")
+    assert finished.returncode == 0, finished.stderr
+    run_id = store.run("latest", experiment="train").id
+    document = store.database["runs"].find_one({"_id": run_id})
+    assert document["meta"]["comment"] == "a first try"
+    assert "test accuracy" in document["captured_out"]
+    assert len(document["experiment"]["sources"]) > 40
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_interrupted_run_is_marked_so(home, store, signal_number):
+    arguments = ["with", "training.epochs=100000", f"seed={int(signal_number)}"]
+    process = subprocess.Popen(
+        [sys.executable, PROJECT / "experiments" / "train.py", *arguments],
+        env=environment(home, MONGO_DB=DATABASE),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    running = {"experiment": "train", "status": "RUNNING"}
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = store.find(**running, config={"seed": int(signal_number)})
+        if found and store.database["metrics"].count_documents({"run_id": found[0].id}):
+            break
+        time.sleep(0.2)
+    process.send_signal(signal_number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "interrupted" in errors
+    interrupted = store.run(found[0].id, status="INTERRUPTED")
+    steps, _ = interrupted.metric("unpruned.test.accuracy")
+    assert steps == list(range(1, len(steps) + 1))

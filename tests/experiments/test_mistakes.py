@@ -1,0 +1,95 @@
+"""What users do wrong: refused in one line, before any computing."""
+
+import keras
+import pytest
+
+
+def assert_refused(finished, *expected):
+    """One line that starts with Error, and names what is expected; no traceback."""
+    assert finished.returncode == 1
+    assert "Traceback" not in finished.stderr
+    errors = [line for line in finished.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1, finished.stderr
+    for text in expected:
+        assert text in errors[0]
+
+
+@pytest.mark.parametrize(
+    ("experiment", "arguments", "expected"),
+    [
+        ("train", ["mpl"], ["'mpl' is no named config of train", "did you mean mlp?"]),
+        ("train", ["training.epoch=3"], ["training.epoch=3", "training.epochs"]),
+        ("train", ["trainin.epochs=3"], ["trainin.epochs=3", "training.epochs"]),
+        ("train", ["training.epochs=many"], ["training.epochs='many'", "an integer"]),
+        ("train", ["training=3"], ["training=3"]),
+        ("train", ["training.epochs=0"], ["training.epochs=0", "1 or more"]),
+        ("train", ["training.batch_size=5000"], ["training.batch_size=5000", "1 to 1433"]),
+        ("train", ["network.kind=rnn"], ["network.kind='rnn'", "mlp, cnn"]),
+        ("train", ["network.hidden_units=[0]"], ["network.hidden_units=[0]"]),
+        ("train", ["seed=-1"], ["seed=-1"]),
+        ("train", ["dataset.name=imagenet"], ["dataset.name='imagenet'", "digits, mnist"]),
+        ("train", ["pruned", "pruning.final_sparsity=1.0"], ["1.0", "final_sparsity < 1"]),
+        ("cluster", [], ["train_run=None model=None", "train_run=ID"]),
+        ("cluster", ["train_run=999"], ["train_run=999", "no run 999"]),
+        ("cluster", ["train_run=lates"], ["train_run=lates", "'latest'"]),
+        ("cluster", ["model=nothing.keras"], ["nothing.keras", "not there"]),
+        ("cluster", ["train_run=1", "n_clusters=1"], ["n_clusters=1", "2 or more"]),
+        ("cluster", ["train_run=1", "kernel_norm=l7"], ["kernel_norm='l7'", "frobenius"]),
+        ("cluster", ["train_run=1", "kmeans.select=best"], ["select='best'"]),
+        ("shuffle_test", [], ["cluster_run=None"]),
+        ("shuffle_test", ["cluster_run=1", "method=rows"], ["method='rows'", "layer_nonzero"]),
+        ("shuffle_test", ["cluster_run=1", "n_shuffles=0"], ["n_shuffles=0"]),
+        ("lesion", ["cluster_run=999"], ["cluster_run=999"]),
+        ("pipeline", ["dataset.name=digits"], ["train.dataset.name"]),
+        ("study", [], ["named config"]),
+    ],
+)
+def test_mistake_is_refused_in_one_line(run_experiment, store, experiment, arguments, expected):
+    finished = run_experiment(experiment, *(["with", *arguments] if arguments else []))
+    assert_refused(finished, *expected)
+    # Where a run had begun it is FAILED; none is left running.
+    assert store.find(status="RUNNING") == []
+
+
+def test_run_of_another_stage_is_refused(run_experiment, runs, store):
+    train_id, cluster_id = runs["train"].id, runs["cluster"].id
+    finished = run_experiment("cluster", "with", f"train_run={cluster_id}")
+    assert_refused(finished, f"run {cluster_id} is a 'cluster' run", "expected a 'train' run")
+    finished = run_experiment("lesion", "with", f"cluster_run={train_id}")
+    assert_refused(finished, f"run {train_id} is a 'train' run", "expected a 'cluster' run")
+    assert store.find(experiment="lesion", limit=1)[0].status == "FAILED"
+
+
+def test_failed_run_is_refused(run_experiment, store):
+    run_experiment("train", "with", "training.epochs=0")
+    failed = store.find(experiment="train", status="FAILED", limit=1)[0]
+    finished = run_experiment("cluster", "with", f"train_run={failed.id}")
+    assert_refused(finished, f"run {failed.id} is FAILED", "COMPLETED")
+
+
+def test_phase_and_number_of_clusters_are_checked_against_the_run(run_experiment, runs):
+    train_run = f"train_run={runs['train'].id}"
+    finished = run_experiment("cluster", "with", train_run, "phase=prune")
+    assert_refused(finished, "phase=prune", "unpruned, pruned")
+    finished = run_experiment("cluster", "with", train_run, "n_clusters=500")
+    assert_refused(finished, "n_clusters=500", "expected 2 to")
+
+
+def test_damaged_network_file_is_refused(run_experiment, tmp_path):
+    damaged = tmp_path / "damaged.keras"
+    damaged.write_bytes(b"PK\x03\x04 nothing of use")
+    assert_refused(run_experiment("cluster", "with", f"model={damaged}"), str(damaged), "cannot be")
+
+
+def test_network_without_units_is_refused(run_experiment, tmp_path):
+    path = tmp_path / "flat.keras"
+    keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()]).save(path)
+    finished = run_experiment("cluster", "with", f"model={path}")
+    assert_refused(finished, "has no weights between units", "at least one dense layer")
+
+
+def test_unreachable_server_is_named_without_its_password(run_experiment):
+    url = "mongodb://someone:secret@127.0.0.1:1"
+    finished = run_experiment("train", "with", "fast", MONGO_URL=url)
+    assert_refused(finished, "127.0.0.1:1", "MONGO_URL")
+    assert "secret" not in finished.stdout + finished.stderr

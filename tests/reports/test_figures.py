@@ -1,0 +1,116 @@
+"""Figures show the numbers that they are given, and can be saved."""
+
+import io
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from nn_clustering.graphs import Layer
+from nn_clustering.lesions import LesionTest, SubClusterResult
+from nn_clustering.partitions import Partition, SubCluster
+from nn_clustering.reports import (
+    figure_of_clusters,
+    figure_of_lesions,
+    figure_of_null_distribution,
+)
+from nn_clustering.significance import ShuffleTest
+
+
+def assert_saves(figure):
+    """As PNG, every text within the picture."""
+    assert isinstance(figure, Figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    assert buffer.getvalue().startswith(b"\x89PNG\r\n")
+    width, height = figure.bbox.size
+    (axes,) = figure.axes
+    (legend,) = figure.legends
+    left, right = axes.get_xlim()
+    ticks = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+    texts = [label for place, label in ticks if left <= place <= right]
+    texts += [axes.title, *figure.texts, axes.yaxis.label, *legend.get_texts()]
+    for text in texts:
+        box = text.get_window_extent()
+        inside = min(box.x0, box.y0) > -1 and box.x1 < width + 1 and box.y1 < height + 1
+        assert inside, text.get_text()
+
+
+def legend_of(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+TITLE = "run 12, unpruned: n-cut 9.123 with as many clusters as there are"
+
+
+def test_clusters():
+    layers = (Layer("conv_1", 4), Layer("conv_2", 8))
+    labels = np.array([0, 0, 0, 1, 2, 2, 2, 2, 1, 1, -1, -1], np.int32)
+    figure = figure_of_clusters(Partition(layers, labels, 3), TITLE)
+    assert_saves(figure)
+    bars = [[round(bar.get_height(), 6) for bar in group] for group in figure.axes[0].containers]
+    assert bars == [[0.75, 0], [0.25, 0.25], [0, 0.5], [0, 0.25]]
+    tops = [bar.get_y() + bar.get_height() for bar in figure.axes[0].containers[-1]]
+    assert tops == pytest.approx([1, 1])
+    assert legend_of(figure) == ["isolated", "2", "1", "0"]
+
+
+def test_clusters_without_isolated_units():
+    partition = Partition((Layer("dense_1", 2),), np.array([0, 1], np.int32), 2)
+    assert legend_of(figure_of_clusters(partition, TITLE)) == ["1", "0"]
+
+
+def test_many_clusters_and_layers():
+    layers = tuple(Layer(f"conv_{index}", 64) for index in range(13))
+    labels = np.random.default_rng(0).integers(-1, 32, 13 * 64).astype(np.int32)
+    for some, used in ((layers, labels), (layers[:1], labels[:64])):
+        figure = figure_of_clusters(Partition(some, used, 32), TITLE)
+        assert_saves(figure)
+        assert len(legend_of(figure)) == 33
+
+
+@pytest.mark.parametrize("n_shuffles", [1, 4, 500])
+def test_null_distribution(n_shuffles):
+    values = 10 + np.random.default_rng(0).normal(0, 0.1, n_shuffles)
+    test = ShuffleTest(9.5, values)
+    figure = figure_of_null_distribution(test, TITLE)
+    assert_saves(figure)
+    axes = figure.axes[0]
+    assert sum(bar.get_height() for bar in axes.patches) == n_shuffles
+    assert axes.lines[0].get_xdata()[0] == 9.5
+    assert f"p = {1 / (n_shuffles + 1):.3g}" in axes.get_title()
+    assert legend_of(figure) == [f"{n_shuffles} shuffles", "the network"]
+
+
+def lesions(n_results):
+    random = np.random.default_rng(0)
+    results = [
+        SubClusterResult(
+            SubCluster(f"a_long_layer_name_{index // 12}", index % 12, np.arange(100)),
+            random.normal(-0.05, 0.02, 10),
+            random.normal(-0.03, 0.02, (19, 10)),
+            -0.05,
+            0.05,
+            0.5,
+        )
+        for index in range(n_results)
+    ]
+    return LesionTest(np.full(10, 0.9), 0.9, tuple(results), 19)
+
+
+@pytest.mark.parametrize("n_results", [1, 48])
+def test_lesions(n_results):
+    test = lesions(n_results)
+    figure = figure_of_lesions(test, TITLE)
+    assert_saves(figure)
+    axes = figure.axes[0]
+    *random, true = (points.get_offsets().data for points in axes.collections)
+    assert len(random) == n_results
+    for place, result in enumerate(test.results):
+        np.testing.assert_allclose(random[place][:, 0], place)
+        np.testing.assert_allclose(random[place][:, 1], 100 * result.random_changes)
+        np.testing.assert_allclose(true[place], [place, 100 * result.change])
+    names = [label.get_text() for label in axes.get_xticklabels()]
+    assert names[0] == "a_long_layer_name_0 / 0 (100)"
+    assert len(names) == n_results
+    assert legend_of(figure) == ["as many random units of the layer", "sub-cluster"]

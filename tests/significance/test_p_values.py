@@ -1,0 +1,109 @@
+"""p-values by hand and by enumeration; Fisher's method by hand and beside scipy's."""
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.significance import fisher_combination, p_value
+
+NULL = [1.0, 2.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("observed", "tail", "with_ties", "without_ties"),
+    [
+        (2.0, "left", 4 / 5, 2 / 5),  # 1 is below, two are equal
+        (2.0, "right", 4 / 5, 2 / 5),  # 3 is above, two are equal
+        (0.0, "left", 1 / 5, 1 / 5),
+        (0.0, "right", 1, 1),
+        (1.0, "left", 2 / 5, 1 / 5),
+        (2.5, "left", 4 / 5, 4 / 5),
+        (2.5, "right", 2 / 5, 2 / 5),
+        (3.0, "right", 2 / 5, 1 / 5),
+        (9.0, "left", 1, 1),
+        (np.inf, "right", 1 / 5, 1 / 5),
+    ],
+)
+def test_by_hand(observed, tail, with_ties, without_ties):
+    assert p_value(observed, NULL, tail=tail) == with_ties
+    assert p_value(observed, NULL, tail=tail, count_ties=False) == without_ties
+
+
+@given(st.lists(st.floats(-5, 5), unique=True, min_size=2, max_size=30), st.booleans())
+def test_exactly_uniform_under_the_null(values, left):
+    """Of n + 1 exchangeable values each is the observed one as likely as any other."""
+    tail = "left" if left else "right"
+    found = [
+        p_value(value, values[:index] + values[index + 1 :], tail=tail)
+        for index, value in enumerate(values)
+    ]
+    assert sorted(found) == [rank / len(values) for rank in range(1, len(values) + 1)]
+
+
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=25), st.booleans())
+def test_valid_with_ties(values, left):
+    """No level is exceeded more often than it says."""
+    tail = "left" if left else "right"
+    found = np.array(
+        [
+            p_value(value, values[:index] + values[index + 1 :], tail=tail)
+            for index, value in enumerate(values)
+        ]
+    )
+    for rank in range(1, len(values) + 1):
+        level = rank / len(values)
+        assert (found <= level).mean() <= level + 1e-12
+
+
+@given(st.floats(-5, 5), st.lists(st.floats(-5, 5), min_size=1), st.booleans())
+def test_tails_mirror_each_other(observed, null, count_ties):
+    mirrored = [-value for value in null]
+    left = p_value(observed, null, tail="left", count_ties=count_ties)
+    assert left == p_value(-observed, mirrored, tail="right", count_ties=count_ties)
+
+
+@pytest.mark.parametrize(
+    ("observed", "null", "tail", "message"),
+    [
+        (1.0, [], "left", "against 0 null values: expected at least one"),
+        (1.0, [1.0, np.nan], "left", "no NaN"),
+        (np.nan, [1.0], "left", "p-value of nan"),
+        (1.0, [1.0], "both", "tail='both'; expected left or right"),
+    ],
+)
+def test_refused(observed, null, tail, message):
+    with pytest.raises(InvalidInputError, match=message):
+        p_value(observed, null, tail=tail)
+
+
+def test_fisher_by_hand():
+    """p of 1/20 and 3/20 with 19 null values: shifted by 1/40 to 1/40 and 5/40.
+
+    The statistic is -2 (ln 0.025 + ln 0.125) = 11.5367, and chi-square with 4 degrees of freedom
+    is above x with probability exp(-x/2) (1 + x/2).
+    """
+    half = -np.log(0.025) - np.log(0.125)
+    expected = np.exp(-half) * (1 + half)
+    assert fisher_combination([0.05, 0.15], 19) == pytest.approx(expected, rel=1e-12)
+    assert 2 * half == pytest.approx(11.5367, abs=1e-4)
+
+
+@given(st.integers(1, 60), st.data())
+def test_fisher_beside_scipy(n_null, data):
+    ranks = data.draw(st.lists(st.integers(1, n_null + 1), min_size=1, max_size=40))
+    shifted = (np.array(ranks) - 0.5) / (n_null + 1)
+    found = fisher_combination(np.array(ranks) / (n_null + 1), n_null)
+    assert found == pytest.approx(scipy.stats.combine_pvalues(shifted).pvalue, rel=1e-9)
+    by_chi2 = scipy.stats.chi2.sf(-2 * np.log(shifted).sum(), 2 * len(ranks))
+    assert found == pytest.approx(by_chi2, rel=1e-9)
+
+
+def test_fisher_of_one_is_the_middle_of_its_rank():
+    assert fisher_combination([0.4], 4) == pytest.approx(0.3)
+
+
+def test_fisher_of_none():
+    assert np.isnan(fisher_combination([], 19))
