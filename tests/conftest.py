@@ -1,9 +1,14 @@
 """What tests of several folders share: a real MongoDB server in a temporary home."""
 
 import pytest
+from hypothesis import settings
 
 from nn_clustering.tracking import resolve_server, stop_embedded
 from tests.programs import environment
+
+# A loaded machine can take longer over one example than hypothesis' 200 ms.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """How many images of each class a network still gets right when units are silenced."""
 
+import inspect
 from collections.abc import Callable, Sequence
 
 import keras
@@ -189,10 +190,7 @@ def lesionable_layers(layers: Sequence[Layer], network: keras.Model) -> tuple[st
 
 def _call_all(layers: Sequence[keras.Layer], x: tf.Tensor) -> tf.Tensor:
     for layer in layers:
-        takes_training = isinstance(
-            layer,
-            keras.layers.BatchNormalization | keras.layers.Dropout | keras.layers.SpatialDropout2D,
-        )
+        takes_training = "training" in inspect.signature(layer.call).parameters
         x = layer(x, training=False) if takes_training else layer(x)
     return x
 

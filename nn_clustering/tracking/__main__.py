@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from nn_clustering.errors import NnClusteringError
-from nn_clustering.tracking.columns import preset_columns
+from nn_clustering.tracking.columns import first_visit, preset_columns
 from nn_clustering.tracking.omniboard import omniboard_address, start_omniboard, stop_omniboard
 from nn_clustering.tracking.server import (
     Server,
@@ -40,12 +40,14 @@ def up() -> int:
     """Start MongoDB (unless MONGO_URL names one) and Omniboard, and say where they are."""
     server = resolve_server()
     database = connect(server)
+    layout = None
     try:
         if columns_file().exists():
             preset_columns(database, columns_file())
+            layout = first_visit(columns_file())
     finally:
         database.client.close()
-    address = start_omniboard(server, say=_say)
+    address = start_omniboard(server, layout=layout, say=_say)
     _show("MongoDB", _describe(server))
     _show("Omniboard", address or "not running")
     if server.embedded:

@@ -18,6 +18,22 @@ COLLECTIONS = {
     "config_columns": ("omniboard.custom.columns", {"name", "config_path"}),
 }
 EXTREMA = ("min", "max", "avg", "last")
+# Columns that Omniboard makes itself, each with the field of the run's document that it shows.
+OWN_COLUMNS = {
+    "_id": "_id",
+    "experiment_name": "experiment.name",
+    "hostname": "host.hostname",
+    "format": "format",
+    "command": "command",
+    "start_time": "start_time",
+    "status": "status",
+    "tags": "omniboard.tags",
+    "notes": "omniboard.notes",
+    "resources": "resources",
+    "heartbeat": "heartbeat",
+    "duration": "duration",
+    "result": "result",
+}
 
 
 def preset_columns(database: Database, path: Path) -> int:
@@ -54,23 +70,43 @@ def preset_columns(database: Database, path: Path) -> int:
     return count
 
 
+def first_visit(path: Path) -> dict[str, Any]:
+    """Return which columns a browser shows at its first visit, and which it can show besides.
+
+    Args:
+        path: The file of :func:`preset_columns`; its key `first_visit` lists the columns to show,
+            in their order.
+
+    Returns:
+        Names under `shown` and `hidden`, nothing hidden where the file lists none; under `paths`
+        the field of the run's document that a column shows.
+
+    Raises:
+        InvalidInputError: The file cannot be read or lists a column that there is not.
+    """
+    columns = read_columns(path)
+    paths = {
+        **OWN_COLUMNS,
+        **{column["name"]: column["name"] for column in columns["metric_columns"]},
+        **{column["name"]: column["config_path"] for column in columns["config_columns"]},
+    }
+    shown = _read(path).get("first_visit") or list(paths)
+    unknown = [name for name in shown if name not in paths]
+    if unknown:
+        raise InvalidInputError(
+            f"{path}: first_visit has {unknown[0]!r}; expected columns among {', '.join(paths)}"
+        )
+    hidden = [name for name in paths if name not in shown]
+    return {"shown": list(shown), "hidden": hidden, "paths": paths}
+
+
 def read_columns(path: Path) -> dict[str, list[dict[str, str]]]:
     """Read and check a file of preset columns.
 
     Raises:
         InvalidInputError: The file cannot be read or does not hold columns.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, yaml.YAMLError) as problem:
-        reason = " ".join(str(problem).split())
-        raise InvalidInputError(f"{path} cannot be read as YAML: {reason}") from None
-    if not isinstance(content, Mapping) or not set(content) <= set(COLLECTIONS):
-        raise InvalidInputError(
-            f"{path} holds no columns: expected the keys {' and '.join(COLLECTIONS)}"
-        )
+    content = _read(path)
     columns = {kind: list(content.get(kind) or ()) for kind in COLLECTIONS}
     for kind, entries in columns.items():
         for column in entries:
@@ -80,6 +116,21 @@ def read_columns(path: Path) -> dict[str, list[dict[str, str]]]:
     if twice:
         raise InvalidInputError(f"{path}: two columns are named {twice[0]!r}; expected one each")
     return columns
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, yaml.YAMLError) as problem:
+        reason = " ".join(str(problem).split())
+        raise InvalidInputError(f"{path} cannot be read as YAML: {reason}") from None
+    if not isinstance(content, Mapping) or not set(content) <= {*COLLECTIONS, "first_visit"}:
+        raise InvalidInputError(
+            f"{path} holds no columns: expected the keys {' and '.join(COLLECTIONS)}"
+        )
+    return content
 
 
 def _check(path: Path, kind: str, column: Any) -> None:

@@ -28,7 +28,11 @@ WITHOUT = "the runs are stored all the same, without the web page"
 
 
 def start_omniboard(
-    server: Server, root: Path | None = None, *, say: Callable[[str], None] = print
+    server: Server,
+    root: Path | None = None,
+    *,
+    layout: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = print,
 ) -> str | None:
     """Start Omniboard on the server's runs unless it runs already and answers.
 
@@ -37,6 +41,7 @@ def start_omniboard(
     Args:
         server: Whose runs to show.
         root: Folder that holds `.mongo/`; default `project_root()`.
+        layout: Columns of a browser's first visit, as `first_visit` reads them from a file.
         say: Gets the messages on progress and on what is missing, one line each.
 
     Returns:
@@ -55,7 +60,7 @@ def start_omniboard(
         _stop(folder)  # shows another database, or has lost its own and cannot find back
         if not _install(say):
             return None
-        return _launch(node, server, folder, say)
+        return _launch(node, server, folder, layout, say)
 
 
 def stop_omniboard(root: Path | None = None) -> bool:
@@ -152,7 +157,13 @@ def _version(lock: Mapping[str, Any], name: str) -> Any:
     return lock.get("packages", {}).get(name, {}).get("version")
 
 
-def _launch(node: str, server: Server, folder: Path, say: Callable[[str], None]) -> str | None:
+def _launch(
+    node: str,
+    server: Server,
+    folder: Path,
+    layout: Mapping[str, Any] | None,
+    say: Callable[[str], None],
+) -> str | None:
     port = processes.pick_port(PORT)
     address = f"http://{processes.LOOPBACK}:{port}"
     log = folder / "omniboard.log"
@@ -162,10 +173,12 @@ def _launch(node: str, server: Server, folder: Path, say: Callable[[str], None])
             "--unhandled-rejections=warn",  # else it ends when MongoDB is away for a moment
             "-r",
             str(package_folder() / "loopback.js"),
+            "-r",
+            str(package_folder() / "first_visit.js"),
             str(_script()),
         ],
         log,
-        _environment(server, port),
+        _environment(server, port, layout),
     )
     state = {"port": port, "pid": pid, "server": _identity(server)}
     processes.write_state(folder / "omniboard.json", state)
@@ -179,8 +192,9 @@ def _launch(node: str, server: Server, folder: Path, say: Callable[[str], None])
     return None
 
 
-def _environment(server: Server, port: int) -> dict[str, str]:
+def _environment(server: Server, port: int, layout: Mapping[str, Any] | None) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name != "OMNIBOARD_CONFIG"}
+    kept["OMNIBOARD_LAYOUT"] = json.dumps(layout) if layout else ""
     return {**kept, "PORT": str(port), "MONGO_URI": url_with_database(server)}
 
 

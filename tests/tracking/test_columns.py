@@ -4,7 +4,7 @@ import pytest
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.tracking import preset_columns
-from nn_clustering.tracking.columns import read_columns
+from nn_clustering.tracking.columns import first_visit, read_columns
 from tests.programs import PROJECT
 
 COLUMNS = """
@@ -83,3 +83,23 @@ def test_missing_file_is_named(tmp_path):
 def test_the_projects_own_columns_are_valid():
     columns = read_columns(PROJECT / "configs" / "omniboard.yaml")
     assert all(columns.values())
+
+
+def test_first_visit_has_every_column_once(columns_file):
+    columns_file.write_text(COLUMNS + "first_visit: [n-cut, _id]")
+    layout = first_visit(columns_file)
+    assert layout["shown"] == ["n-cut", "_id"]
+    assert "accuracy" in layout["hidden"]
+    assert sorted(layout["shown"] + layout["hidden"]) == sorted(layout["paths"])
+    assert layout["paths"]["n-cut"] == "result.ncut"
+    assert layout["paths"]["accuracy"] == "accuracy"
+
+
+def test_first_visit_without_a_list_shows_all(columns_file):
+    assert first_visit(columns_file)["hidden"] == []
+
+
+def test_first_visit_of_an_unknown_column_is_refused(columns_file):
+    columns_file.write_text(COLUMNS + "first_visit: [ncut]")
+    with pytest.raises(InvalidInputError, match="'ncut'; expected columns among"):
+        first_visit(columns_file)

@@ -19,6 +19,7 @@ from nn_clustering.tracking import (
     stop_omniboard,
 )
 from nn_clustering.tracking import _processes as processes
+from nn_clustering.tracking.columns import first_visit
 from tests.programs import PROJECT
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -99,6 +100,24 @@ def test_runs_and_preset_columns_are_on_the_page(omniboard, browser, run_sample,
         assert column["name"].lower() in page.lower()
     assert ">1.5<" in page  # result.ncut of the run that completed
     assert database["runs"].find_one({"status": "COMPLETED"})["result"]["ncut"] == 1.5
+
+
+def test_first_visit_shows_the_listed_columns_with_their_values(
+    node, browser, home, server, database, run_sample
+):
+    run_sample("succeed")
+    preset_columns(database, COLUMNS)
+    layout = first_visit(COLUMNS)
+    address = start_omniboard(server, home, layout=layout)
+    try:
+        page = browser(address)
+    finally:
+        stop_omniboard(home)
+    assert ">1.5<" in page  # result.ncut
+    headers = [page.lower().find(f">{name}<") for name in ("network", "n-cut", "z-score", "tags")]
+    assert -1 not in headers
+    assert headers == sorted(headers)
+    assert {"format", "heartbeat"} <= set(layout["hidden"])
 
 
 def test_metric_column_shows_the_last_value(omniboard, run_sample, database, tmp_path):
