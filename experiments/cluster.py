@@ -49,9 +49,10 @@ def cluster(run: StageRun) -> dict[str, Any]:
     run.add_figure("network.png", draw_network(graph, partition.labels))
 
     print(f"\nn-cut {value:.4f} of {n_clusters} clusters, in-out ratio {ratio:.4f}")
-    if run.id is not None:
-        print(f"next: python experiments/shuffle_test.py with cluster_run={run.id}")
-        print(f"      python experiments/lesion.py with cluster_run={run.id}")
+    run.suggest(
+        f"python experiments/shuffle_test.py with cluster_run={run.id}",
+        f"python experiments/lesion.py with cluster_run={run.id}",
+    )
     return {
         "ncut": value,
         "in_out_ratio": ratio,

@@ -59,7 +59,9 @@ def lesion(run: StageRun) -> dict[str, Any]:
     run.add_artifact("sub_clusters.csv", csv.encode())
     title = f"run {clustered.id}: lesions of {len(test.results)} sub-clusters"
     run.add_figure("lesions.png", figure_of_lesions(test, title))
-    return _result(test)
+    result = _result(test)
+    run.suggest("make up, to see tables and figures")
+    return result
 
 
 def _read_network(run: StageRun, clustered: Run) -> tuple[bytes, str]:

@@ -56,8 +56,7 @@ def train(run: StageRun) -> dict[str, Any]:
         result["pruned"] = _train_phase(run, network, dataset, "pruned", pruning=schedule)
     last = result[list(result)[-1]]
     print(f"\ntest accuracy {last['test_accuracy']:.4f}, sparsity {last['sparsity']:.3f}")
-    if run.id is not None:
-        print(f"next: python experiments/cluster.py with train_run={run.id}")
+    run.suggest(f"python experiments/cluster.py with train_run={run.id}")
     return {**result, **last}
 
 

@@ -51,7 +51,7 @@ class StageExperiment(Experiment):
     database: Database | None = None
     terminal: TextIO | None = None
     _defaults: Mapping[str, Any] = {}  # replaced by configure, never changed
-    _is_program = False
+    is_program = False  # whether it was started from the command line
 
     def configure(self, project: Path, *, parts: Mapping[str, Sequence[str]] | None = None) -> None:
         """Take the configs and the sources of a project's folder.
@@ -93,7 +93,7 @@ class StageExperiment(Experiment):
 
     def run_commandline(self, argv: Sequence[str] | None = None) -> SacredRun | None:
         """Run as a program: track the run, keep all output, end well on SIGTERM and Ctrl-C."""
-        self._is_program = True
+        self.is_program = True
         # While output is captured, standard error is no terminal: progress bars need the real one.
         if sys.stderr.isatty():
             self.terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w")
@@ -138,6 +138,17 @@ class StageExperiment(Experiment):
         options: Mapping[str, Any] | None = None,
     ) -> SacredRun:
         self._check_updates(config_updates or {})
+        options = options or {}
+        beat_interval = options.get("--beat-interval") or 10
+        try:
+            is_beating = float(beat_interval) > 0
+        except ValueError:
+            is_beating = False
+        if not is_beating:
+            raise InvalidInputError(
+                f"-b {beat_interval}: expected seconds above 0; without heartbeats neither metrics "
+                "nor output would be stored"
+            )
         try:
             run = super()._create_run(
                 command_name, config_updates, named_configs, info, meta_info, options
@@ -146,7 +157,7 @@ class StageExperiment(Experiment):
             raise InvalidInputError(str(error)) from None
         if command_name in (None, self.default_command):
             check_types(run.config, self._defaults, f"configs/{self.path}/default.yaml")
-            if self._is_program and not (options or {}).get("--unobserved"):
+            if self.is_program and not options.get("--unobserved"):
                 self.database = connect(resolve_server())
             if self.database is not None:
                 run.observers = [*run.observers, make_observer(self.database)]
@@ -235,6 +246,12 @@ class StageRun:
             raise type(error)(f"{key}={self.config[key]}: {error}") from None
         self.sacred_run.info.setdefault("lineage", {})[key] = found.id
         return found
+
+    def suggest(self, *commands: str) -> None:
+        """Print what to type next, unless the run is a part of another or is not tracked."""
+        if self.experiment.is_program and self.id is not None:
+            for index, command in enumerate(commands):
+                print(f"{'next:' if index == 0 else '     '} {command}")
 
     def log(self, name: str, value: float, step: int) -> None:
         """Log one point of a metric."""

@@ -51,6 +51,14 @@ def test_mistake_is_refused_in_one_line(run_experiment, store, experiment, argum
     assert store.find(status="RUNNING") == []
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [(["-b", "0"], "-b 0: expected seconds above 0"), (["-i", "mine"], "leave out -i")],
+)
+def test_options_that_would_lose_runs_are_refused(run_experiment, options, expected):
+    assert_refused(run_experiment("train", *options, "with", "fast"), expected)
+
+
 def test_run_of_another_stage_is_refused(run_experiment, runs, store):
     train_id, cluster_id = runs["train"].id, runs["cluster"].id
     finished = run_experiment("cluster", "with", f"train_run={cluster_id}")
