@@ -21,7 +21,7 @@ def import_keras() -> None:
             import tensorflow as tf
 
             tf.constant(0)  # sets up the devices, which prints too
-        except BaseException:
+        except Exception:
             printed.seek(0)
             os.write(original, printed.read())
             raise

@@ -71,6 +71,9 @@ def _read_network(run: StageRun) -> tuple[bytes, str]:
             "(train_run=ID or train_run=latest) or a file (model=FILE.keras)"
         )
     if model is not None:
+        if not isinstance(model, str):
+            raise InvalidInputError(f"model={model!r}; expected the name of a .keras file")
+        import_keras()
         from nn_clustering.networks import read_file
 
         content = read_file(model)

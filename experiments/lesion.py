@@ -9,6 +9,7 @@ from experiments import PROJECT
 from experiments._keras import import_keras
 from nn_clustering.datasets import load_dataset, require_dataset
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.lesions import check_lesion_test
 from nn_clustering.partitions import Partition
 from nn_clustering.tracking.experiment import StageExperiment, StageRun
 from nn_clustering.tracking.store import Run, RunStore
@@ -24,6 +25,7 @@ experiment.configure(PROJECT)
 def lesion(run: StageRun) -> dict[str, Any]:
     """Lesion sub-clusters; the result holds importance and coherence over all of them."""
     config = run.config
+    check_lesion_test(n_shuffles=config["n_shuffles"], silence=config["silence"])
     clustered = run.read_run("cluster_run", "cluster")
     content, dataset_name = _read_network(run, clustered)
     require_dataset(dataset_name)
@@ -31,14 +33,12 @@ def lesion(run: StageRun) -> dict[str, Any]:
     import_keras()
     from nn_clustering.lesions import (
         LesionEngine,
-        check_lesion_test,
         lesion_test,
         lesionable_layers,
     )
     from nn_clustering.networks import network_from_bytes
     from nn_clustering.reports import figure_of_lesions
 
-    check_lesion_test(n_shuffles=config["n_shuffles"])
     partition = Partition.from_npz(clustered.artifact("partition.npz"))
     network = network_from_bytes(content, f"the network of run {clustered.id}")
     dataset = load_dataset(dataset_name)

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from experiments import PROJECT, cluster, lesion, shuffle_test, train
+from nn_clustering.datasets import require_dataset
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.graphs import check_kernel_norm
+from nn_clustering.lesions import check_lesion_test
+from nn_clustering.partitions import check_clustering
+from nn_clustering.significance import check_shuffle_test
 from nn_clustering.tracking.experiment import StageExperiment, StageRun
 from nn_clustering.tracking.server import project_root
 from nn_clustering.tracking.store import RunStore
@@ -39,6 +44,8 @@ def pipeline(run: StageRun) -> dict[str, Any]:
             "the stages hand each other their results through stored runs: run the pipeline "
             "without -u"
         )
+    _check(run)
+    folder = _figures_folder(run)
     trained = run_stage(run, "train")
     clustered = run_stage(run, "cluster", train_run=trained._id)
     shuffled = run_stage(run, "shuffle_test", cluster_run=clustered._id)
@@ -46,14 +53,14 @@ def pipeline(run: StageRun) -> dict[str, Any]:
     runs = (trained, clustered, shuffled, lesioned)
     result = {
         "runs": {stage: part._id for stage, part in zip(STAGES, runs, strict=True)},
-        "test_accuracy": trained.result["test_accuracy"],
-        "sparsity": trained.result["sparsity"],
+        "phase": clustered.info["phase"],
+        **trained.result[clustered.info["phase"]],
         **shuffled.result,
         "n_subclusters": lesioned.result["n_subclusters"],
         "importance": lesioned.result["importance"],
         "coherence": lesioned.result["coherence"],
     }
-    folder = _copy_figures(run, result["runs"])
+    _copy_figures(run, result["runs"], folder)
     print(_summary(result, folder))
     return result
 
@@ -66,9 +73,41 @@ def run_stage(run: StageRun, stage: str, **links: int) -> Any:
     return done
 
 
-def _copy_figures(run: StageRun, run_ids: dict[str, int]) -> Path:
+def _check(run: StageRun) -> None:
+    """Refuse what a later stage would, before the training that comes first."""
+    clustering, shuffling = run.config["cluster"], run.config["shuffle_test"]
+    check_clustering(clustering["n_clusters"], **clustering["kmeans"])
+    check_kernel_norm(clustering["kernel_norm"])
+    phases = ["unpruned", "pruned"] if run.config["train"]["pruning"]["enabled"] else ["unpruned"]
+    if clustering["phase"] not in (None, *phases):
+        raise InvalidInputError(
+            f"cluster.phase={clustering['phase']}: this training has the phases {', '.join(phases)}"
+        )
+    n_workers = shuffling["n_workers"]
+    check_shuffle_test(
+        n_shuffles=shuffling["n_shuffles"],
+        method=shuffling["method"],
+        n_workers=1 if n_workers is None else n_workers,
+    )
+    lesioning = run.config["lesion"]
+    check_lesion_test(n_shuffles=lesioning["n_shuffles"], silence=lesioning["silence"])
+    if lesioning["dataset"]["name"] is not None:
+        require_dataset(lesioning["dataset"]["name"])
+
+
+def _figures_folder(run: StageRun) -> Path:
     folder = project_root() / run.config["figures_folder"] / f"run_{run.id}"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInputError(
+            f"figures_folder={run.config['figures_folder']}: {folder} cannot be made "
+            f"({error.strerror}); expected a folder that can be written to"
+        ) from error
+    return folder
+
+
+def _copy_figures(run: StageRun, run_ids: dict[str, int], folder: Path) -> None:
     assert run.database is not None
     store = RunStore(run.database)
     for run_id in run_ids.values():
@@ -76,13 +115,15 @@ def _copy_figures(run: StageRun, run_ids: dict[str, int]) -> Path:
         for name in stored.artifacts:
             if name.endswith(".png"):
                 (folder / name).write_bytes(stored.artifact(name))
-    return folder
 
 
 def _summary(result: dict[str, Any], folder: Path) -> str:
     ids = ", ".join(f"{stage} {run_id}" for stage, run_id in result["runs"].items())
     lines = [
-        ("test accuracy", f"{result['test_accuracy']:.4f}, sparsity {result['sparsity']:.3f}"),
+        (
+            "test accuracy",
+            f"{result['test_accuracy']:.4f}, sparsity {result['sparsity']:.3f} ({result['phase']})",
+        ),
         (
             "n-cut",
             f"{result['ncut']:.4f}; its shuffles {result['shuffled_mean']:.4f} "

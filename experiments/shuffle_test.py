@@ -6,6 +6,8 @@ python experiments/shuffle_test.py with cluster_run=latest n_shuffles=200
 import os
 from typing import Any
 
+from joblib import Parallel, delayed
+
 from experiments import PROJECT
 from nn_clustering.graphs import UnitGraph
 from nn_clustering.reports import figure_of_null_distribution
@@ -21,13 +23,15 @@ experiment.configure(PROJECT)
 def shuffle_test(run: StageRun) -> dict[str, Any]:
     """Cluster shuffled networks; the result holds n-cut, null mean and std, z-score, p-value."""
     config = run.config
-    n_workers = config["n_workers"] or os.cpu_count() or 1
+    n_workers = config["n_workers"] if config["n_workers"] is not None else os.cpu_count() or 1
     check_shuffle_test(
         n_shuffles=config["n_shuffles"], method=config["method"], n_workers=n_workers
     )
     clustered = run.read_run("cluster_run", "cluster")
     graph = UnitGraph.from_npz(clustered.artifact("graph.npz"))
 
+    with run.uncaptured():
+        Parallel(n_workers)(delayed(abs)(index) for index in range(n_workers))
     with run.progress(config["n_shuffles"], "shuffles") as bar:
 
         def log(index: int, value: float) -> None:

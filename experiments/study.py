@@ -27,6 +27,8 @@ def study(run: StageRun) -> dict[str, Any]:
             "a study needs stored runs and conditions: run it without -u and with a named config "
             "(print_named_configs lists the studies)"
         )
+    for condition in run.config["conditions"]:
+        _check(condition)
     rows = [
         row
         for condition in run.config["conditions"]
@@ -39,6 +41,17 @@ def study(run: StageRun) -> dict[str, Any]:
     run.add_artifact("table.csv", table.to_csv(index=False).encode())
     print("\n" + format_table(table))
     return {"conditions": table.to_dict("records")}
+
+
+def _check(condition: Any) -> None:
+    keys = ("name", "train", "seeds", "phases", "n_clusters", "n_shuffles")
+    missing = [key for key in keys if not isinstance(condition, Mapping) or key not in condition]
+    if missing:
+        raise InvalidInputError(
+            f"conditions: {dict(condition) if isinstance(condition, Mapping) else condition!r} has "
+            f"no {', '.join(missing)}; configs/study/default.yaml says what a condition is"
+        )
+    train.experiment.full_config(condition["train"], {})  # refuses an unknown named config
 
 
 def _one_network(run: StageRun, condition: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT
 from experiments._keras import import_keras
+from nn_clustering.errors import InvalidInputError
 from nn_clustering.tracking.experiment import StageExperiment, StageRun
 
 if TYPE_CHECKING:
@@ -35,7 +36,11 @@ def train(run: StageRun) -> dict[str, Any]:
     check_training(dataset, **config["training"])
     schedule = None
     if config["pruning"]["enabled"]:
-        check_training(dataset, **{**config["training"], "epochs": config["pruning"]["epochs"]})
+        if config["pruning"]["epochs"] < 1:
+            raise InvalidInputError(
+                f"pruning.epochs={config['pruning']['epochs']}; expected 1 or more, or "
+                "pruning.enabled=False"
+            )
         n_batches = -(-len(dataset.y_train) // config["training"]["batch_size"])
         schedule = PruningSchedule(
             config["pruning"]["initial_sparsity"],

@@ -38,7 +38,7 @@ def require_dataset(name: str) -> None:
     Raises:
         InvalidInputError: If the name is unknown, or no file is there and none can be downloaded.
     """
-    if name not in SOURCES:
+    if not isinstance(name, str) or name not in SOURCES:
         raise InvalidInputError(
             f"dataset.name={name!r} is not a data set; expected one of {', '.join(SOURCES)}"
         )

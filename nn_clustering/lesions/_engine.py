@@ -10,11 +10,7 @@ from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import Layer, WeightLayer, chain_of_layers, find_weight_layers
-
-# What a lesion sets to zero: the unit's output as the next layer reads it, after batch norm and
-# pooling; or its incoming weights and bias, after which batch norm may still put out a constant
-# (methods G1, quirk 14).
-SILENCINGS = ("output", "weights")
+from nn_clustering.lesions._checks import check_silencing
 
 # Floats of the widest layer's activations in one batch (32 MB): large batches keep the matrix
 # products large, and the activations of a few still fit into memory many times over.
@@ -51,8 +47,7 @@ class LesionEngine:
             InvalidInputError: If the network is not such a chain or does not fit the images, or a
                 value is out of range.
         """
-        if silence not in SILENCINGS:
-            raise InvalidInputError(f"silence={silence!r}; expected one of {', '.join(SILENCINGS)}")
+        check_silencing(silence)
         self._chain = chain_of_layers(network)
         self._layers = {layer.name: layer for layer in find_weight_layers(network)}
         n_outputs = network.output_shape[-1]
@@ -145,8 +140,13 @@ class LesionEngine:
         rest = self._chain[split + 1 :] if by_weights else self._chain[split:]
 
         def answers(x: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
-            x = _without_weights(lesioned_layer, x, keep) if by_weights else x * keep
-            return tf.argmax(_call_all(rest, x), axis=-1, output_type=tf.int32)
+            if by_weights:
+                x = _call_all(rest, _without_weights(lesioned_layer, x, keep))
+            elif rest and isinstance(rest[0], keras.layers.Dense):
+                x = _call_all(rest[1:], _without_inputs(rest[0], x, keep))
+            else:
+                x = _call_all(rest, x * keep)
+            return tf.argmax(x, axis=-1, output_type=tf.int32)
 
         def run_batch(x: tf.Tensor, y: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
             before = _call_all(self._chain[:split], x)
@@ -193,6 +193,17 @@ def _call_all(layers: Sequence[keras.Layer], x: tf.Tensor) -> tf.Tensor:
         takes_training = "training" in inspect.signature(layer.call).parameters
         x = layer(x, training=False) if takes_training else layer(x)
     return x
+
+
+def _without_inputs(layer: keras.layers.Dense, x: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
+    """Apply a dense layer to activations of which some units are silenced.
+
+    The kernel's rows are silenced instead, which gives the same products and is the smaller array.
+    """
+    x = x @ (layer.kernel.value * keep[:, None])
+    if layer.bias is not None:
+        x = tf.nn.bias_add(x, layer.bias.value)
+    return layer.activation(x)
 
 
 def _without_weights(layer: keras.Layer, x: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:

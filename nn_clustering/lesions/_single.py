@@ -8,6 +8,7 @@ import pandas
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.lesions._checks import check_n_shuffles
 from nn_clustering.lesions._engine import LesionEngine
 from nn_clustering.lesions._statistics import (
     Coherence,
@@ -189,7 +190,7 @@ def lesion_test(
         InvalidInputError: If a value is out of range, the partition is not of this network, or
             there is no sub-cluster.
     """
-    check_lesion_test(n_shuffles=n_shuffles)
+    check_n_shuffles(n_shuffles)
     sub_clusters = partition.sub_clusters(layers)
     if not sub_clusters:
         raise InvalidInputError(
@@ -224,16 +225,6 @@ def lesion_test(
     accuracies[present] = intact
     accuracy = float(intact_counts.sum() / sizes.sum())
     return LesionTest(accuracies, accuracy, tuple(results), n_shuffles)
-
-
-def check_lesion_test(*, n_shuffles: int) -> None:
-    """Check the numbers of a lesion test before its network is there.
-
-    Raises:
-        InvalidInputError: If a value is out of range.
-    """
-    if isinstance(n_shuffles, bool) or not isinstance(n_shuffles, int) or n_shuffles < 1:
-        raise InvalidInputError(f"n_shuffles={n_shuffles!r}; expected an integer of 1 or more")
 
 
 def _masks(

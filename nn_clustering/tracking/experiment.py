@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import difflib
+import io
 import os
 import signal
 import sys
@@ -50,6 +51,8 @@ class StageExperiment(Experiment):
 
     database: Database | None = None
     terminal: TextIO | None = None
+    # Standard output and error as they were before Sacred began to capture them.
+    uncaptured_output: tuple[int, int] | None = None
     _defaults: Mapping[str, Any] = {}  # replaced by configure, never changed
     is_program = False  # whether it was started from the command line
 
@@ -94,6 +97,10 @@ class StageExperiment(Experiment):
     def run_commandline(self, argv: Sequence[str] | None = None) -> SacredRun | None:
         """Run as a program: track the run, keep all output, end well on SIGTERM and Ctrl-C."""
         self.is_program = True
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # In order with Sacred's lines on standard error, in a file too.
+            sys.stdout.reconfigure(line_buffering=True)
+        self.uncaptured_output = os.dup(1), os.dup(2)
         # While output is captured, standard error is no terminal: progress bars need the real one.
         if sys.stderr.isatty():
             self.terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w")
@@ -112,17 +119,26 @@ class StageExperiment(Experiment):
         except NnClusteringError as error:
             raise Error(" ".join(str(error).split())) from error
         except NamedConfigNotFoundError as error:
-            raise Error(self._unknown_named_config(error)) from None
+            # Sacred's exception names the config in its text only.
+            raise Error(self._unknown_named_config(str(error).split('"')[1])) from None
+        except KeyError as error:
+            if "for named config" not in str(error):
+                raise
+            raise Error(self._unknown_named_config(str(error).split('"')[-2])) from None
 
     def run_as_part(
         self, whole: StageExperiment, updates: Mapping[str, Any], named: Sequence[str] = ()
     ) -> SacredRun:
         """Run as a part of another experiment, tracked where that is."""
         self.database, self.terminal = whole.database, whole.terminal
+        self.uncaptured_output = whole.uncaptured_output
         return self.run(config_updates=dict(updates), named_configs=list(named))
 
     def full_config(self, named: Sequence[str], updates: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a run's config would be, with dotted keys."""
+        unknown = [name for name in named if name not in self.named_configs]
+        if unknown:
+            raise InvalidInputError(self._unknown_named_config(unknown[0]))
         config = dict(iterate_flattened(dict(self._defaults)))
         for part in (*(self.named_configs[name]() for name in named), updates):
             config.update(iterate_flattened(dict(part)))
@@ -139,6 +155,11 @@ class StageExperiment(Experiment):
     ) -> SacredRun:
         self._check_updates(config_updates or {})
         options = options or {}
+        if options.get("--mongo_db"):
+            raise InvalidInputError(
+                f"-m {options['--mongo_db']}: runs go to the server that MONGO_URL names, else to "
+                "the embedded one; leave out -m"
+            )
         beat_interval = options.get("--beat-interval") or 10
         try:
             is_beating = float(beat_interval) > 0
@@ -190,9 +211,7 @@ class StageExperiment(Experiment):
         if not 0 <= seed < 2**32:
             raise InvalidInputError(f"seed={seed}; expected an integer from 0 to 4294967295")
 
-    def _unknown_named_config(self, error: Exception) -> str:
-        # Sacred's exception names the config in its text only.
-        name = str(error).split('"')[1]
+    def _unknown_named_config(self, name: str) -> str:
         similar = difflib.get_close_matches(name, self.named_configs, n=1)
         hint = f"did you mean {similar[0]}? " if similar else ""
         names = ", ".join(sorted(self.named_configs)) or "none"
@@ -270,6 +289,26 @@ class StageRun:
             path = Path(folder, name)
             figure.savefig(path, dpi=150)
             self.sacred_run.add_artifact(str(path), name)
+
+    @contextlib.contextmanager
+    def uncaptured(self) -> Iterator[None]:
+        """Within the block, new processes get the program's own output, not the captured one.
+
+        Processes that outlive a stage would hold its captured output open, and Sacred would wait
+        for them.
+        """
+        if self.experiment.uncaptured_output is None:
+            yield
+            return
+        captured = os.dup(1), os.dup(2)
+        try:
+            for original, descriptor in zip(self.experiment.uncaptured_output, (1, 2), strict=True):
+                os.dup2(original, descriptor)
+            yield
+        finally:
+            for original, descriptor in zip(captured, (1, 2), strict=True):
+                os.dup2(original, descriptor)
+                os.close(original)
 
     @contextlib.contextmanager
     def progress(self, total: int, what: str) -> Iterator[tqdm]:

@@ -40,7 +40,14 @@ def assert_refused(finished, *expected):
         ("shuffle_test", ["cluster_run=1", "method=rows"], ["method='rows'", "layer_nonzero"]),
         ("shuffle_test", ["cluster_run=1", "n_shuffles=0"], ["n_shuffles=0"]),
         ("lesion", ["cluster_run=999"], ["cluster_run=999"]),
+        ("lesion", ["cluster_run=1", "silence=noise"], ["silence='noise'", "output, weights"]),
+        ("cluster", ["model=3"], ["model=3", ".keras"]),
         ("pipeline", ["dataset.name=digits"], ["train.dataset.name"]),
+        ("pipeline", ["cluster.n_clusters=1"], ["n_clusters=1", "2 or more"]),
+        ("pipeline", ["cluster.phase=pruned"], ["cluster.phase=pruned", "unpruned"]),
+        ("pipeline", ["figures_folder=/proc/nowhere"], ["figures_folder=/proc/nowhere"]),
+        ("train", ["/no_such_file.yaml"], ["no_such_file.yaml", "no named config"]),
+        ("study", ["conditions=[1]"], ["conditions: 1", "configs/study/default.yaml"]),
         ("study", [], ["named config"]),
     ],
 )
@@ -53,7 +60,11 @@ def test_mistake_is_refused_in_one_line(run_experiment, store, experiment, argum
 
 @pytest.mark.parametrize(
     ("options", "expected"),
-    [(["-b", "0"], "-b 0: expected seconds above 0"), (["-i", "mine"], "leave out -i")],
+    [
+        (["-b", "0"], "-b 0: expected seconds above 0"),
+        (["-i", "mine"], "leave out -i"),
+        (["-m", "x"], "MONGO_URL"),
+    ],
 )
 def test_options_that_would_lose_runs_are_refused(run_experiment, options, expected):
     assert_refused(run_experiment("train", *options, "with", "fast"), expected)

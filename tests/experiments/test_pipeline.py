@@ -6,6 +6,8 @@ import json
 import numpy as np
 import pandas
 import pytest
+import scipy.sparse
+from sklearn.cluster import SpectralClustering
 
 from nn_clustering.graphs import UnitGraph, graph_from_weights
 from nn_clustering.networks import network_from_bytes
@@ -39,6 +41,7 @@ def test_summary_names_what_was_found_and_what_to_do_next(pipeline, runs):
     ):
         assert expected in pipeline.stdout
     assert "Traceback" not in pipeline.stderr
+    assert "Warning" not in pipeline.stderr
 
 
 def test_figures_are_copied_where_the_summary_says(pipeline, runs, home):
@@ -145,3 +148,17 @@ def test_same_seed_same_network_labels_and_p_values(runs, run_experiment, store)
         for run in (runs["pipeline"], again)
     ]
     np.testing.assert_array_equal(partitions[0].labels, partitions[1].labels)
+
+
+def test_scikit_learn_finds_no_better_ncut_for_the_trained_network(runs):
+    graph = UnitGraph.from_npz(runs["cluster"].artifact("graph.npz"))
+    connected = graph.without_isolated()
+    adjacency = scipy.sparse.csr_matrix(connected.adjacency())
+    adjacency.indices = adjacency.indices.astype(np.int32)
+    adjacency.indptr = adjacency.indptr.astype(np.int32)
+    n_clusters = runs["cluster"].config["n_clusters"]
+    clustering = SpectralClustering(
+        n_clusters, affinity="precomputed", eigen_solver="arpack", n_init=25, random_state=0
+    )
+    theirs = ncut(connected, clustering.fit_predict(adjacency))
+    assert theirs >= 0.99 * runs["cluster"].result["ncut"]
