@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from nn_clustering.graphs._drawing import ISOLATED_COLOUR, cluster_colours, draw_network
 from nn_clustering.graphs._kernel_norms import KERNEL_NORMS, check_kernel_norm
-from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
+from nn_clustering.graphs._unit_graph import (
+    Edges,
+    Layer,
+    UnitGraph,
+    layers_from_arrays,
+    layers_to_arrays,
+)
 
 if TYPE_CHECKING:
     from nn_clustering.graphs._from_weights import (
@@ -28,6 +34,8 @@ __all__ = [
     "draw_network",
     "find_weight_layers",
     "graph_from_weights",
+    "layers_from_arrays",
+    "layers_to_arrays",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import networkx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,7 +50,6 @@ def draw_network(graph: UnitGraph, labels: NDArray[np.integer], *, n_edges: int 
     Raises:
         InvalidInputError: If there is not one label a unit.
     """
-    import networkx
     from matplotlib.figure import Figure
 
     if labels.shape != (graph.n_units,):
@@ -58,19 +58,7 @@ def draw_network(graph: UnitGraph, labels: NDArray[np.integer], *, n_edges: int 
         )
     colours = cluster_colours(int(labels.max(initial=0)) + 1)
     positions = _positions(graph, labels)
-    drawn = networkx.Graph()
-    drawn.add_nodes_from(range(graph.n_units))
-    for block in graph.edges:
-        for source, target, weight in _strongest(block.weights, n_edges):
-            ends = (
-                int(graph.offsets[block.source]) + source,
-                int(graph.offsets[block.target]) + target,
-            )
-            within = bool(labels[ends[0]] == labels[ends[1]])
-            colour = colours[labels[ends[0]]] if within else BETWEEN_COLOUR
-            width = 0.2 + 1.3 * weight / block.weights.max()
-            drawn.add_edge(*ends, width=width, color=colour, within=within)
-
+    drawn = _drawn_graph(graph, labels, colours, n_edges)
     # Many layers share a width that a page can still show.
     figure = Figure(figsize=(min(3 + 1.7 * len(graph.layers), 16), 7), layout="constrained")
     axes = figure.subplots()
@@ -107,6 +95,28 @@ def draw_network(graph: UnitGraph, labels: NDArray[np.integer], *, n_edges: int 
     )
     _add_legend(figure, colours, has_isolated=bool((labels < 0).any()))
     return figure
+
+
+def _drawn_graph(
+    graph: UnitGraph,
+    labels: NDArray[np.integer],
+    colours: list[tuple[float, float, float, float]],
+    n_edges: int,
+) -> networkx.Graph:
+    """Return all units and the strongest edges, with width and colour of each edge."""
+    drawn = networkx.Graph()
+    drawn.add_nodes_from(range(graph.n_units))
+    for block in graph.edges:
+        for source, target, weight in _strongest(block.weights, n_edges):
+            ends = (
+                int(graph.offsets[block.source]) + source,
+                int(graph.offsets[block.target]) + target,
+            )
+            within = bool(labels[ends[0]] == labels[ends[1]])
+            colour = colours[labels[ends[0]]] if within else BETWEEN_COLOUR
+            width = 0.2 + 1.3 * weight / block.weights.max()
+            drawn.add_edge(*ends, width=width, color=colour, within=within)
+    return drawn
 
 
 def _add_legend(

@@ -1,10 +1,11 @@
 """The graph that carries a whole study: layers of units, and weight matrices between them."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import networkx
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
@@ -18,6 +19,20 @@ class Layer:
 
     name: str
     n_units: int
+
+
+def layers_to_arrays(layers: Sequence[Layer]) -> dict[str, NDArray]:
+    """Return layers as the arrays that an ``.npz`` file holds of them."""
+    return {
+        "layer_names": np.array([layer.name for layer in layers]),
+        "layer_units": np.array([layer.n_units for layer in layers]),
+    }
+
+
+def layers_from_arrays(arrays: Mapping[str, NDArray]) -> tuple[Layer, ...]:
+    """Return the layers of which :func:`layers_to_arrays` made arrays."""
+    pairs = zip(arrays["layer_names"], arrays["layer_units"], strict=True)
+    return tuple(Layer(str(name), int(n_units)) for name, n_units in pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,31 +181,18 @@ class UnitGraph:
         Every edge of a bipartite graph joins the two sides. A plain feed-forward network's sides
         are its even and its odd layers.
         """
-        neighbours: dict[int, set[int]] = {index: set() for index in range(len(self.layers))}
-        for block in self.edges:
-            neighbours[block.source].add(block.target)
-            neighbours[block.target].add(block.source)
-        side: dict[int, bool] = {}
-        for start in neighbours:
-            if start in side:
-                continue
-            side[start] = False
-            frontier = [start]
-            while frontier:
-                layer = frontier.pop()
-                for neighbour in neighbours[layer]:
-                    if neighbour not in side:
-                        side[neighbour] = not side[layer]
-                        frontier.append(neighbour)
-                    elif side[neighbour] == side[layer]:
-                        return None
-        return np.array([side[index] for index in range(len(self.layers))])
+        graph_of_layers = networkx.Graph()
+        graph_of_layers.add_nodes_from(range(len(self.layers)))
+        graph_of_layers.add_edges_from((block.source, block.target) for block in self.edges)
+        if not networkx.is_bipartite(graph_of_layers):
+            return None
+        colour = networkx.bipartite.color(graph_of_layers)
+        return np.array([colour[index] == 0 for index in range(len(self.layers))])
 
     def to_npz(self) -> bytes:
         """Return the graph as the content of an ``.npz`` file, without pickle."""
         arrays: dict[str, NDArray] = {
-            "layer_names": np.array([layer.name for layer in self.layers]),
-            "layer_units": np.array([layer.n_units for layer in self.layers]),
+            **layers_to_arrays(self.layers),
             "edge_layers": np.array([(block.source, block.target) for block in self.edges]),
         }
         for index, block in enumerate(self.edges):
@@ -208,12 +210,7 @@ class UnitGraph:
         """
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                layers = tuple(
-                    Layer(str(name), int(n_units))
-                    for name, n_units in zip(
-                        arrays["layer_names"], arrays["layer_units"], strict=True
-                    )
-                )
+                layers = layers_from_arrays(arrays)
                 edges = tuple(
                     Edges(int(source), int(target), arrays[f"weights_{index}"].astype(np.float64))
                     for index, (source, target) in enumerate(arrays["edge_layers"])

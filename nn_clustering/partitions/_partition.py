@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import Layer
+from nn_clustering.graphs import Layer, layers_from_arrays, layers_to_arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,13 +85,9 @@ class Partition:
     def to_npz(self) -> bytes:
         """Return the partition as the content of an ``.npz`` file, without pickle."""
         buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer,
-            labels=self.labels,
-            n_clusters=self.n_clusters,
-            layer_names=np.array([layer.name for layer in self.layers]),
-            layer_units=np.array([layer.n_units for layer in self.layers]),
-        )
+        arrays = {"labels": self.labels, "n_clusters": np.array(self.n_clusters)}
+        arrays |= layers_to_arrays(self.layers)
+        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
         return buffer.getvalue()
 
     @classmethod
@@ -103,12 +99,7 @@ class Partition:
         """
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                layers = tuple(
-                    Layer(str(name), int(n_units))
-                    for name, n_units in zip(
-                        arrays["layer_names"], arrays["layer_units"], strict=True
-                    )
-                )
+                layers = layers_from_arrays(arrays)
                 labels, n_clusters = arrays["labels"], int(arrays["n_clusters"])
         except Exception as error:  # whatever numpy, zipfile or zlib objects to
             raise InvalidInputError(f"not the .npz file of a partition ({error})") from error
