@@ -101,8 +101,9 @@ class StageExperiment(Experiment):
             # In order with Sacred's lines on standard error, in a file too.
             sys.stdout.reconfigure(line_buffering=True)
         self.uncaptured_output = os.dup(1), os.dup(2)
-        # joblib looks for physical cores, and warns at length where a container hides them.
-        os.environ.setdefault("LOKY_MAX_CPU_COUNT", str(os.cpu_count() or 1))
+        # Without it scikit-learn looks for physical cores, and joblib prints half a traceback where
+        # a container hides them.
+        os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
         # While output is captured, standard error is no terminal: progress bars need the real one.
         if sys.stderr.isatty():
             self.terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w")
