@@ -116,6 +116,7 @@ class LesionTest:
             relative_effects(true, random),
             ratio_effects(true, random),
             self.n_shuffles,
+            sum(int(np.isinf(result.random_ranges).sum()) for result in self.results),
         )
 
     def table(self, class_names: Sequence[str]) -> pandas.DataFrame:

@@ -72,17 +72,21 @@ class _Measure:
         effects: One a sub-cluster, NaN where undefined; 1 is no effect, above 1 an effect.
         ratios: The earlier study's effects, likewise.
         n_null: Random sub-clusters behind every p-value.
+        n_infinite_null: Random sub-clusters, of all, whose statistic is infinite and was left out
+            of the means behind the effects.
     """
 
     p_values: NDArray[np.float64]
     effects: NDArray[np.float64]
     ratios: NDArray[np.float64]
     n_null: int
+    n_infinite_null: int = 0
 
     def summary(self) -> dict[str, float | int | None]:
         """Return the combined p-value, and mean, standard error and median of the effects.
 
-        Effects with a denominator of 0 are left out and counted as ``n_undefined``.
+        Effects and ratios with a denominator of 0 are left out and counted as ``n_undefined`` and
+        ``n_undefined_ratio``.
         """
         effects = self.effects[np.isfinite(self.effects)]
         ratios = self.ratios[np.isfinite(self.ratios)]
@@ -95,6 +99,8 @@ class _Measure:
             "effect_ratio": float(ratios.mean()) if ratios.size else None,
             "effect_ratio_median": float(np.median(ratios)) if ratios.size else None,
             "n_undefined": int(self.effects.size - effects.size),
+            "n_undefined_ratio": int(self.ratios.size - ratios.size),
+            "n_infinite_null": self.n_infinite_null,
             "n_null": self.n_null,
         }
 

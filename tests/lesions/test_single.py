@@ -7,8 +7,8 @@ import scipy.stats
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import Layer
-from nn_clustering.lesions import LesionEngine, lesion_test
-from nn_clustering.partitions import Partition
+from nn_clustering.lesions import LesionEngine, LesionTest, SubClusterResult, lesion_test
+from nn_clustering.partitions import Partition, SubCluster
 
 LAYERS = (Layer("input", 64), Layer("dense_1", 24), Layer("dense_2", 20), Layer("output", 10))
 HIDDEN = ("dense_1", "dense_2")
@@ -253,6 +253,17 @@ def test_effects_where_lesions_do_no_harm():
     assert test.importance.ratios.tolist() == [1, 1]
     assert np.isnan(test.coherence.effects).all()
     assert test.coherence.summary()["n_undefined"] == 2
+
+
+def test_infinite_ranges_of_random_sub_clusters_are_counted():
+    """Quirk 13: changes that average to 0 make a range infinite, and no mean."""
+    even = np.array([[0.1, -0.1], [-0.2, -0.4], [0.3, -0.3]])
+    sub_cluster = SubCluster("hidden", 0, np.array([0]))
+    result = SubClusterResult(sub_cluster, np.array([-0.1, -0.3]), even, -0.2, 0.5, 0.5)
+    test = LesionTest(np.array([1.0, 1.0]), 1.0, (result,), 3)
+    assert test.coherence.summary()["n_infinite_null"] == 2
+    # true range 0.2 / 0.2 = 1, the finite random one 0.2 / 0.3: 2 * 1 / (1 + 2 / 3)
+    assert test.coherence.summary()["effect"] == pytest.approx(1.2)
 
 
 def test_ties_count_or_not():

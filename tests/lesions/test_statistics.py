@@ -78,6 +78,8 @@ def test_summary(measure):
         "effect_ratio": pytest.approx(7 / 3),
         "effect_ratio_median": pytest.approx(2.0),
         "n_undefined": 1,
+        "n_undefined_ratio": 1,
+        "n_infinite_null": 0,
         "n_null": 19,
     }
     # the same by hand: -2 sum(ln p) is chi-square with two degrees of freedom a p-value
