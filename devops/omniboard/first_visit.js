@@ -10,7 +10,9 @@ const path = require('path');
 
 const PAGE = path.join(__dirname, 'node_modules', 'omniboard', 'web', 'build', 'index.html');
 const LAYOUT_KEY = 'default|RunsTable|1';
-const WIDTHS = { _id: 70, status: 110, tags: 200, notes: 200 };
+const WIDTHS = { _id: 70, status: 145, tags: 200, notes: 200, start_time: 175 };
+// The mark of runs that died; Omniboard has one for each status of its own.
+const STYLE = '<style>.circle.died { background-color: #000; }</style>';
 
 function pageWithLayout({ shown, hidden, paths }) {
   const option = (selected) => (name) => ({ label: name.replace(/_/g, ' ').trim(), value: name, selected });
@@ -25,11 +27,12 @@ function pageWithLayout({ shown, hidden, paths }) {
   const script =
     `<script>(function (key, layout) { if (!localStorage.getItem(key)) ` +
     `localStorage.setItem(key, JSON.stringify(layout)); })(${literal(LAYOUT_KEY)}, ${literal(layout)});</script>`;
-  return fs.readFileSync(PAGE, 'utf8').replace('<body>', () => `<body>${script}`);
+  return fs.readFileSync(PAGE, 'utf8').replace('<body>', () => `<body>${STYLE}${script}`);
 }
 
-if (process.env.OMNIBOARD_LAYOUT) {
-  const page = pageWithLayout(JSON.parse(process.env.OMNIBOARD_LAYOUT));
+const layout = process.env.OMNIBOARD_LAYOUT;
+if (layout) {
+  const page = pageWithLayout(JSON.parse(layout));
   const emit = http.Server.prototype.emit;
   http.Server.prototype.emit = function (event, request, response) {
     const isPage = event === 'request' && request.method === 'GET' &&

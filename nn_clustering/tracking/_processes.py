@@ -134,6 +134,15 @@ def read_state(path: Path) -> dict[str, Any]:
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
     """Replace the state file in one step, so that no reader sees half of it."""
+    write_private(path, json.dumps(state) + "\n")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace the file in one step by one that only its owner can read."""
     draft = path.with_suffix(".new")
-    draft.write_text(json.dumps(state) + "\n", encoding="utf-8")
+    draft.unlink(missing_ok=True)
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
     draft.replace(path)

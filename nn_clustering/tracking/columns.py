@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from nn_clustering.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
+# Omniboard's own defaults: its page would store them at the first visit, but may only read.
+SETTINGS = {"auto_refresh_interval": 30, "initial_fetch_size": 50, "row_height": 70}
 # Where Omniboard keeps its columns, and the keys that a column of each kind has.
 COLLECTIONS = {
     "metric_columns": ("omniboard.metric.columns", {"name", "metric_name", "extrema"}),
@@ -39,6 +43,8 @@ OWN_COLUMNS = {
 def preset_columns(database: Database, path: Path) -> int:
     """Give Omniboard the columns of a YAML file; leaves all columns that users made alone.
 
+    And its settings, where it has none: the time zone of this machine and its own defaults.
+
     Done twice it changes nothing. A user's column keeps its name: the preset of that name is then
     left out.
 
@@ -54,6 +60,7 @@ def preset_columns(database: Database, path: Path) -> int:
         InvalidInputError: The file cannot be read or does not hold columns.
     """
     columns = read_columns(path)
+    _preset_settings(database)
     taken = {
         document.get("name"): document["_id"]
         for collection, _ in COLLECTIONS.values()
@@ -116,6 +123,21 @@ def read_columns(path: Path) -> dict[str, list[dict[str, str]]]:
     if twice:
         raise InvalidInputError(f"{path}: two columns are named {twice[0]!r}; expected one each")
     return columns
+
+
+def _preset_settings(database: Database) -> None:
+    for name, value in {**SETTINGS, "timezone": _timezone()}.items():
+        collection = database["omniboard.settings"]
+        collection.update_one({"name": name}, {"$setOnInsert": {"value": value}}, upsert=True)
+
+
+def _timezone(environ: Mapping[str, str] = os.environ) -> str:
+    """Name of this machine's time zone as in the tz database, "UTC" where it has none."""
+    name = environ.get("TZ", "") or os.path.realpath("/etc/localtime").rpartition("zoneinfo/")[2]
+    try:
+        return ZoneInfo(name.lstrip(":")).key
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return "UTC"
 
 
 def _read(path: Path) -> Mapping[str, Any]:

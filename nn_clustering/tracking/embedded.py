@@ -1,14 +1,17 @@
 """The project's own MongoDB server: one real mongod on loopback, data under `<root>/.mongo/`.
 
-The first command that needs it starts it, all others share it, and it stays until `stop`. It has
-no password, and nothing but this machine reaches it.
+The first command that needs it starts it, all others share it, and it stays until `stop`. Nothing
+but this machine reaches it, and it asks for a password that only the owner of the folder can read:
+see `_credentials.py`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Mapping
@@ -17,6 +20,13 @@ from pathlib import Path
 
 from nn_clustering.errors import ServerUnavailableError
 from nn_clustering.tracking import _processes as processes
+from nn_clustering.tracking._credentials import (
+    CONNECT_MS,
+    Credentials,
+    make_key,
+    make_users,
+    read_credentials,
+)
 
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
@@ -27,10 +37,11 @@ WAYS_OUT = (
     "or set MONGO_URL to a server that runs"
 )
 PORT_TAKEN = 48  # mongod's exit status
+AUTHENTICATION_FAILED = 18  # MongoDB's code of the error
 
 
-def start(root: Path, environ: Mapping[str, str] = os.environ) -> int:
-    """Start the server of `root` unless it runs; returns its port.
+def start(root: Path, environ: Mapping[str, str] = os.environ) -> Credentials:
+    """Start the server of `root` unless it runs; returns its port and how to log in.
 
     Any number of commands may call this at once: one of them starts the server.
 
@@ -38,16 +49,16 @@ def start(root: Path, environ: Mapping[str, str] = os.environ) -> int:
         ServerUnavailableError: No mongod is to be found, or it does not start.
     """
     folder = _make_folder(root)
-    port = _answering_port(folder)
-    if port is not None:
-        return port
+    found = _answering(folder)
+    if found is not None:
+        return found
     with processes.locked(folder / "lock"):
-        return _answering_port(folder) or _await_starting(folder) or _launch(folder, environ)
+        return _answering(folder) or _take_over(folder) or _launch(folder, environ)
 
 
-def running_port(root: Path) -> int | None:
-    """Port of the server of `root`, None where it does not run."""
-    return _answering_port(_folder(root))
+def running(root: Path) -> Credentials | None:
+    """Port of the server of `root` and how to log in, None where it does not run."""
+    return _answering(_folder(root))
 
 
 def stop(root: Path) -> bool:
@@ -66,13 +77,7 @@ def stop(root: Path) -> bool:
         pid = _running_pid(folder)
         if pid is None:
             return False
-        # SIGTERM is mongod's clean shutdown. It is never killed: that would cost a recovery.
-        os.kill(pid, 15)
-        if not processes.wait_until_gone(pid, STOP_SECONDS):
-            raise ServerUnavailableError(
-                f"the embedded MongoDB (process {pid}) does not stop; expected it gone within "
-                f"{STOP_SECONDS:.0f} s; see {folder / 'mongod.log'}"
-            )
+        _end(pid, folder)
         return True
 
 
@@ -102,8 +107,8 @@ def _folder(root: Path) -> Path:
 def _make_folder(root: Path) -> Path:
     folder = _folder(root)
     try:
-        # Only the owner may read the runs: mongod itself asks for no password.
-        folder.mkdir(parents=True, exist_ok=True)
+        # Only the owner may read the runs, and the passwords beside them.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         (folder / "data").mkdir(mode=0o700, exist_ok=True)
     except OSError as problem:
@@ -114,26 +119,34 @@ def _make_folder(root: Path) -> Path:
     return folder
 
 
-def _answering_port(folder: Path) -> int | None:
-    """The port in the state file, if our own mongod answers there (not whoever took the port)."""
-    port = processes.read_state(folder / "server.json").get("port")
-    if not isinstance(port, int) or processes.is_free(port):
+def _answering(folder: Path) -> Credentials | None:
+    """How to log in at the port in the state file, if our own mongod answers there."""
+    port = _state_port(folder)
+    credentials = None if port is None else read_credentials(folder, port)
+    if credentials is None or processes.is_free(credentials.port):
         return None
     import pymongo
     import pymongo.errors
 
+    # Whoever took the port learns no password here, and cannot pass for a server that knows it.
     client: pymongo.MongoClient = pymongo.MongoClient(
-        processes.LOOPBACK, port, directConnection=True, serverSelectionTimeoutMS=2000,
-        connectTimeoutMS=2000, socketTimeoutMS=2000,
+        credentials.url, directConnection=True, serverSelectionTimeoutMS=CONNECT_MS,
+        connectTimeoutMS=CONNECT_MS, socketTimeoutMS=CONNECT_MS,
     )  # fmt: skip
     try:
-        options = client.admin.command("getCmdLineOpts")
+        options = client.admin.command("getCmdLineOpts").get("parsed", {})
     except pymongo.errors.PyMongoError:
         return None
     finally:
         client.close()
-    ours = options.get("parsed", {}).get("storage", {}).get("dbPath") == str(folder / "data")
-    return port if ours else None
+    ours = options.get("storage", {}).get("dbPath") == str(folder / "data")
+    guarded = options.get("security", {}).get("authorization") == "enabled"
+    return credentials if ours and guarded else None
+
+
+def _state_port(folder: Path) -> int | None:
+    port = processes.read_state(folder / "server.json").get("port")
+    return port if isinstance(port, int) else None
 
 
 def _running_pid(folder: Path) -> int | None:
@@ -145,13 +158,43 @@ def _running_pid(folder: Path) -> int | None:
     return pid if processes.is_running(pid, str(folder / "data")) else None
 
 
-def _await_starting(folder: Path) -> int | None:
-    """Port of a server whose starter was interrupted, once it answers; None where none runs."""
+def _end(pid: int, folder: Path) -> None:
+    # SIGTERM is mongod's clean shutdown. It is never killed: that would cost a recovery.
+    os.kill(pid, signal.SIGTERM)
+    if not processes.wait_until_gone(pid, STOP_SECONDS):
+        raise ServerUnavailableError(
+            f"the embedded MongoDB (process {pid}) does not stop; expected it gone within "
+            f"{STOP_SECONDS:.0f} s; see {folder / 'mongod.log'}"
+        )
+
+
+def _await_pid(folder: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while _running_pid(folder) is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _take_over(folder: Path) -> Credentials | None:
+    """Log in to a server that runs: its starter was interrupted, or its credentials are lost.
+
+    Returns:
+        None where none runs; one that does not let us in (it asks for no password, as servers
+        of former versions, or has another key) was then stopped, to be started anew.
+    """
     deadline = time.monotonic() + START_SECONDS
     while (pid := _running_pid(folder)) is not None:
-        port = _answering_port(folder)
-        if port is not None:
-            return port
+        port = _guarded_port(pid)
+        if port is None:
+            _end(pid, folder)
+            return None
+        processes.write_state(folder / "server.json", {"port": port, "pid": pid})
+        try:
+            credentials = _answering(folder) or _admit(folder)
+        except _LockedOutError:
+            _end(pid, folder)
+            return None
+        if credentials is not None:
+            return credentials
         if time.monotonic() > deadline:
             raise ServerUnavailableError(
                 f"the embedded MongoDB (process {pid}) runs but does not answer; see "
@@ -161,21 +204,57 @@ def _await_starting(folder: Path) -> int | None:
     return None
 
 
-def _launch(folder: Path, environ: Mapping[str, str]) -> int:
+def _guarded_port(pid: int) -> int | None:
+    """The port of a mongod that asks for a password, else None."""
+    arguments = " ".join(processes.command_line(pid))
+    port = re.search(r"--port (\d+) ", arguments)
+    return int(port[1]) if port and "--keyFile" in arguments else None
+
+
+class _LockedOutError(Exception):
+    """The server does not accept our key."""
+
+
+def _admit(folder: Path) -> Credentials | None:
+    """Make the users of the server that runs; None while it does not answer."""
+    import pymongo.errors
+
+    port = _state_port(folder)
+    if port is None or processes.is_free(port):
+        return None
+    try:
+        credentials = make_users(folder, port)
+    except pymongo.errors.OperationFailure as problem:
+        if problem.code == AUTHENTICATION_FAILED:
+            raise _LockedOutError from None
+        raise ServerUnavailableError(
+            f"the embedded MongoDB makes no users (code {problem.code}); see "
+            f"{folder / 'mongod.log'}, stop it with `make down`, then try again"
+        ) from None
+    except pymongo.errors.PyMongoError:
+        return None
+    if credentials is None:
+        raise _LockedOutError
+    return credentials if _answering(folder) else None
+
+
+def _launch(folder: Path, environ: Mapping[str, str]) -> Credentials:
     binary = find_mongod(environ)
-    port = processes.read_state(folder / "server.json").get("port")
+    port = _state_port(folder)
+    make_key(folder)
     for _ in range(3):
-        port = processes.pick_port(port if isinstance(port, int) else None)
+        port = processes.pick_port(port)
         # Written before the start: whoever finds the server half-started learns its port here.
         processes.write_state(folder / "server.json", {"port": port, "pid": None})
         log = folder / "mongod.log"
         log_start = log.stat().st_size if log.exists() else 0
         status, output = _run_mongod(binary, folder, port)
-        if status == 0:
-            pid = _running_pid(folder)
-            state = {"port": port, "pid": pid, "mongod": str(binary)}
-            processes.write_state(folder / "server.json", state)
-            return port
+        if "DBPathInUse" in _first_error(log, log_start):
+            # An interrupted starter has left one that has not got so far as to say its pid.
+            _await_pid(folder)
+        credentials = _take_over(folder)
+        if credentials is not None:
+            return credentials
         if status != PORT_TAKEN:  # else someone was quicker: another port
             break
     raise ServerUnavailableError(_explain(binary, status, output, log, log_start))
@@ -186,6 +265,10 @@ def _run_mongod(binary: Path, folder: Path, port: int) -> tuple[int, str]:
     command = [
         str(binary), "--fork", "--dbpath", str(folder / "data"),
         "--port", str(port), "--bind_ip", processes.LOOPBACK, "--nounixsocket",
+        # Passwords from the first moment on: not even a server without users lets anybody in.
+        "--auth", "--keyFile", str(folder / "mongod.key"),
+        "--setParameter", "enableLocalhostAuthBypass=false",
+        "--noscripting",  # nobody's query shall run a program in it
         "--logpath", str(folder / "mongod.log"), "--logappend",
         "--wiredTigerCacheSizeGB", "0.25",
         # Else it gathers up to 200 MB of figures about itself.

@@ -1,8 +1,10 @@
 """Omniboard, the web page of the runs: install, start on loopback, stop, preset its columns.
 
-Omniboard asks for no password and lets whoever reaches it delete runs, so it only ever listens on
-127.0.0.1 (see `devops/omniboard/loopback.js`). It takes the address of its database, which may
-hold a password, from the environment: arguments are there for every user of the machine to read.
+Omniboard asks for no password and lets whoever reaches it delete runs. Here it only ever listens on
+127.0.0.1, answers only what reads (see `devops/omniboard/guard.js`), and logs in to MongoDB as a
+user that only reads, where there is one. It takes the URL, which holds a password, from the
+environment: arguments are there for every user of the machine to read. A supervisor keeps it alive:
+see `devops/omniboard/supervise.js`.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ def start_omniboard(
     say: Callable[[str], None] = print,
 ) -> str | None:
     """Start Omniboard on the server's runs unless it runs already and answers.
+
+    From then on it is kept alive at its address, until `stop_omniboard`.
 
     Installs it first where that was not done yet (a minute, 530 MB, needs npm and the network).
 
@@ -87,17 +91,18 @@ def _state_folder(root: Path | None) -> Path:
 
 
 def _identity(server: Server) -> str:
-    return f"{server.address}/{server.database}"
+    user = " (reader)" if server.reader_url else ""
+    return f"{server.address}/{server.database}{user}"
 
 
-def _script() -> Path:
-    return package_folder() / "node_modules" / "omniboard" / "dist" / "start.js"
+def _supervisor() -> Path:
+    return package_folder() / "supervise.js"
 
 
 def _answering_address(folder: Path, identity: str | None) -> str | None:
     """Address of our Omniboard if it answers (and shows the database of that identity)."""
     state = processes.read_state(folder / "omniboard.json")
-    if not processes.is_running(state.get("pid"), str(_script())):
+    if not processes.is_running(state.get("pid"), str(_supervisor())):
         return None
     if identity is not None and state.get("server") != identity:
         return None
@@ -168,17 +173,7 @@ def _launch(
     address = f"http://{processes.LOOPBACK}:{port}"
     log = folder / "omniboard.log"
     pid = processes.start_detached(
-        [
-            node,
-            "--unhandled-rejections=warn",  # else it ends when MongoDB is away for a moment
-            "-r",
-            str(package_folder() / "loopback.js"),
-            "-r",
-            str(package_folder() / "first_visit.js"),
-            str(_script()),
-        ],
-        log,
-        _environment(server, port, layout),
+        [node, str(_supervisor())], log, _environment(server, port, layout)
     )
     state = {"port": port, "pid": pid, "server": _identity(server)}
     processes.write_state(folder / "omniboard.json", state)
@@ -193,14 +188,20 @@ def _launch(
 
 
 def _environment(server: Server, port: int, layout: Mapping[str, Any] | None) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name != "OMNIBOARD_CONFIG"}
+    # Of the variables that are meant for others, some would change the page, some hold passwords.
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OMNIBOARD_", "MONGO_", "NODE_"))
+    }
     kept["OMNIBOARD_LAYOUT"] = json.dumps(layout) if layout else ""
-    return {**kept, "PORT": str(port), "MONGO_URI": url_with_database(server)}
+    return {**kept, "PORT": str(port), "MONGO_URI": url_with_database(server, reader=True)}
 
 
 def _stop(folder: Path) -> bool:
     pid = processes.read_state(folder / "omniboard.json").get("pid")
     (folder / "omniboard.json").unlink(missing_ok=True)
-    if pid is None or not processes.is_running(pid, str(_script())):
+    # Any script of the folder: former versions started Omniboard itself, without a supervisor.
+    if pid is None or not processes.is_running(pid, str(package_folder())):
         return False
     return processes.terminate(pid, STOP_SECONDS)

@@ -1,7 +1,8 @@
 """Which MongoDB server holds the runs, and a connection to it.
 
-`MONGO_URL` and `MONGO_DB` name a server. Without them the project's own embedded server is used:
-see `embedded.py`.
+`MONGO_URL` and `MONGO_DB` name a server, `MONGO_READER_URL` a user on it that only reads, for
+Omniboard. `MONGO_URL_FILE` and `MONGO_READER_URL_FILE` name files that hold the URLs instead, as
+Docker keeps secrets. Without them the project's own embedded server is used: see `embedded.py`.
 """
 
 from __future__ import annotations
@@ -19,9 +20,14 @@ from nn_clustering.tracking import embedded
 if TYPE_CHECKING:
     from pymongo.database import Database
 
+    from nn_clustering.tracking._credentials import Credentials
+
 DEFAULT_DATABASE = "nn_clustering"
 URL_FORM = "mongodb://[user:password@]host[:port][/database][?options]"
-WAYS_OUT = "check MONGO_URL, or unset it to use the embedded server (`make up` starts it)"
+WAYS_OUT = (
+    "check MONGO_URL (or MONGO_URL_FILE), or unset it to use the embedded server "
+    "(`make up` starts it)"
+)
 # An unreachable server shall refuse a run in less than five seconds, imports included.
 CONNECT_SECONDS = 3.0
 # A server that hangs in the middle of a run counts as out of reach after this.
@@ -36,11 +42,14 @@ class Server:
         url: The full MongoDB URL, password included: kept out of `repr` and of every message.
         database: Name of the database.
         embedded: Whether it is the project's own server.
+        reader_url: The URL for a user that only reads, as secret as `url`; empty where none is
+            known.
     """
 
     url: str = field(repr=False)
     database: str
     embedded: bool
+    reader_url: str = field(default="", repr=False)
 
     @property
     def address(self) -> str:
@@ -52,28 +61,29 @@ def resolve_server(environ: Mapping[str, str] = os.environ, root: Path | None = 
     """The server that the environment names, else the embedded one, started if need be.
 
     Args:
-        environ: Where to look for MONGO_URL, MONGO_DB, NN_CLUSTERING_HOME and PATH.
+        environ: Where to look for MONGO_URL, MONGO_READER_URL (each also with _FILE), MONGO_DB,
+            NN_CLUSTERING_HOME and PATH.
         root: Folder that holds (or shall hold) `.mongo/`; default `project_root(environ)`.
 
     Raises:
-        InvalidInputError: MONGO_DB is no name for a database.
+        InvalidInputError: MONGO_DB is no name for a database; a URL is given twice, or its file
+            cannot be read.
         ServerUnavailableError: MONGO_URL is malformed, or the embedded server cannot start.
     """
     database = _database_name(environ)
-    url = environ.get("MONGO_URL", "").strip()
+    url = _given_url(environ, "MONGO_URL")
     if url:
-        _require_well_formed(url)
-        return Server(url=url, database=database, embedded=False)
-    port = embedded.start(root or project_root(environ), environ)
-    return _embedded_server(port, database)
+        reader_url = _given_url(environ, "MONGO_READER_URL")
+        return Server(url=url, database=database, embedded=False, reader_url=reader_url)
+    return _embedded_server(embedded.start(root or project_root(environ), environ), database)
 
 
 def find_server(environ: Mapping[str, str] = os.environ, root: Path | None = None) -> Server | None:
     """Like `resolve_server`, but starts nothing: None where no embedded server runs."""
-    if environ.get("MONGO_URL", "").strip():
+    if _given_url(environ, "MONGO_URL"):
         return resolve_server(environ, root)
-    port = embedded.running_port(root or project_root(environ))
-    return None if port is None else _embedded_server(port, _database_name(environ))
+    found = embedded.running(root or project_root(environ))
+    return None if found is None else _embedded_server(found, _database_name(environ))
 
 
 def project_root(environ: Mapping[str, str] = os.environ) -> Path:
@@ -130,21 +140,56 @@ def connect(server: Server) -> Database:
     raise ServerUnavailableError(f"no usable MongoDB at {server.address}: {reason}; {ways_out}")
 
 
-def url_with_database(server: Server) -> str:
+def url_with_database(server: Server, *, reader: bool = False) -> str:
     """The server's URL with its database as path, logging in as the URL did before.
+
+    With `reader`, the URL for the user that only reads, where one is known.
 
     The path of a MongoDB URL is also where the user is looked up unless `authSource` says
     otherwise, so what the path meant goes there.
     """
-    scheme, user, hosts, path, options = _split_url(server.url)
+    scheme, user, hosts, path, options = _split_url((reader and server.reader_url) or server.url)
     if user and "authsource=" not in options.lower():
         options = "&".join(part for part in (options, f"authSource={path or 'admin'}") if part)
     login = f"{user}@" if user else ""
     return f"{scheme}{login}{hosts}/{server.database}" + (f"?{options}" if options else "")
 
 
-def _embedded_server(port: int, database: str) -> Server:
-    return Server(url=f"mongodb://127.0.0.1:{port}/", database=database, embedded=True)
+def _embedded_server(credentials: Credentials, database: str) -> Server:
+    return Server(
+        url=credentials.url, database=database, embedded=True, reader_url=credentials.reader_url
+    )
+
+
+def _given_url(environ: Mapping[str, str], name: str) -> str:
+    """The URL in the variable of that name, or in the file that `<name>_FILE` names, else ''."""
+    url = environ.get(name, "").strip()
+    file = environ.get(f"{name}_FILE", "").strip()
+    if url and file:
+        raise InvalidInputError(
+            f"{name} and {name}_FILE are both set; expected one of them: unset the other"
+        )
+    if file:
+        url = _read_secret(f"{name}_FILE", Path(file))
+    if url:
+        _require_well_formed(url, f"{name}_FILE" if file else name)
+    return url
+
+
+def _read_secret(name: str, path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+        problem = "" if text else "it is empty"
+    except OSError as error:
+        problem = error.strerror or "it cannot be read"
+    except ValueError:  # its bytes would be in the message
+        problem = "it holds no text"
+    if problem:
+        raise InvalidInputError(
+            f"{name}={str(path)!r} gives no URL ({problem}); expected a file that holds "
+            f"{URL_FORM}: name one, or unset {name}"
+        )
+    return text
 
 
 def _database_name(environ: Mapping[str, str]) -> str:
@@ -167,12 +212,12 @@ def _split_url(url: str) -> tuple[str, str, str, str, str]:
     return scheme + separator, user, hosts, path, options
 
 
-def _require_well_formed(url: str) -> None:
+def _require_well_formed(url: str, name: str) -> None:
     from pymongo.errors import PyMongoError
     from pymongo.uri_parser import parse_uri
 
     scheme, _, hosts, _, _ = _split_url(url)
-    well_formed = scheme in ("mongodb://", "mongodb+srv://") and bool(hosts)
+    well_formed = scheme in ("mongodb://", "mongodb+srv://") and bool(hosts) and url.isprintable()
     # To parse a +srv URL is to ask the name service; that is left to `connect`.
     if well_formed and scheme == "mongodb://":
         try:
@@ -181,7 +226,7 @@ def _require_well_formed(url: str) -> None:
             well_formed = False
     if not well_formed:
         raise ServerUnavailableError(
-            f"MONGO_URL is not the address of a MongoDB server: expected {URL_FORM}, with "
+            f"{name} holds no address of a MongoDB server: expected {URL_FORM}, with "
             f"': / ? # [ ] @ %' in user or password percent-encoded; {WAYS_OUT}"
         )
 

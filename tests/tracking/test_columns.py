@@ -1,5 +1,7 @@
 """Omniboard's preset columns come once, and leave those of users alone."""
 
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from nn_clustering.errors import InvalidInputError
@@ -36,6 +38,32 @@ def test_presets_are_idempotent(database, columns_file):
             {"name": "accuracy", "metric_name": "test.accuracy", "extrema": "last"},
             {"name": "n-cut", "config_path": "result.ncut"},
         ]
+
+
+def settings_of(database):
+    return {entry["name"]: entry["value"] for entry in database["omniboard.settings"].find()}
+
+
+def test_settings_are_preset_once_and_kept(database, columns_file):
+    preset_columns(database, columns_file)
+    settings = settings_of(database)
+    assert settings["row_height"] == 70
+    assert ZoneInfo(settings["timezone"])
+    change = {"$set": {"value": "Europe/Berlin"}}
+    database["omniboard.settings"].update_one({"name": "timezone"}, change)
+    preset_columns(database, columns_file)
+    assert settings_of(database) == {**settings, "timezone": "Europe/Berlin"}
+    assert database["omniboard.settings"].count_documents({}) == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("Europe/Berlin", "Europe/Berlin"), (":Asia/Tokyo", "Asia/Tokyo"), ("CET-1CEST", "UTC")],
+)
+def test_timezone_is_the_machines(database, columns_file, monkeypatch, given, expected):
+    monkeypatch.setenv("TZ", given)
+    preset_columns(database, columns_file)
+    assert settings_of(database)["timezone"] == expected
 
 
 def test_changed_preset_replaces_the_former(database, columns_file):
@@ -83,6 +111,8 @@ def test_missing_file_is_named(tmp_path):
 def test_the_projects_own_columns_are_valid():
     columns = read_columns(PROJECT / "configs" / "omniboard.yaml")
     assert all(columns.values())
+    shown = first_visit(PROJECT / "configs" / "omniboard.yaml")["shown"]
+    assert {"status", "tags", "notes"} <= set(shown[:5])
 
 
 def test_first_visit_has_every_column_once(columns_file):

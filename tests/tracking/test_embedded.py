@@ -1,19 +1,29 @@
-"""The embedded server: one for all, survives kills, says what it lacks."""
+"""The embedded server: one for all, its owner's alone, survives kills, says what it lacks."""
 
+import contextlib
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import pymongo
 import pytest
+from pymongo.errors import OperationFailure, PyMongoError
 
 from nn_clustering.errors import ServerUnavailableError
+from nn_clustering.tracking import (
+    Server,
+    connect,
+    find_server,
+    resolve_server,
+    stop_embedded,
+)
 from nn_clustering.tracking import _processes as processes
-from nn_clustering.tracking import connect, find_server, resolve_server, stop_embedded
 from nn_clustering.tracking.embedded import find_mongod
 from tests.programs import environment, run_python
 
@@ -90,6 +100,21 @@ def test_taken_port_and_reused_pid_are_not_mistaken_for_the_server(own_home, emb
     assert server_pid(own_home) != os.getpid()
 
 
+def test_server_on_another_port_has_other_passwords(own_home):
+    former = resolve_server(environment(own_home))
+    kill_server(own_home)
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", int(former.address.rpartition(":")[2])))
+        taken.listen()
+        server = resolve_server(environment(own_home))
+    # What a program sends to whoever has its old port now opens nothing at the new one.
+    passed_on = Server(former.url.replace(former.address, server.address), "runs", embedded=True)
+    with pytest.raises(ServerUnavailableError, match="does not accept the user"):
+        connect(passed_on)
+    connect(server).client.close()
+
+
 def test_stop_is_clean_and_harmless_twice(own_home):
     resolve_server(environment(own_home))
     pid = server_pid(own_home)
@@ -101,9 +126,205 @@ def test_stop_is_clean_and_harmless_twice(own_home):
     assert '"msg":"Shutting down","attr":{"exitCode":0}' in log
 
 
-def test_folder_is_the_owners_alone(own_home):
+def test_folder_and_secrets_are_the_owners_alone(own_home):
+    folder = own_home / ".mongo"
+    folder.mkdir(mode=0o755)
     resolve_server(environment(own_home))
-    assert stat.S_IMODE((own_home / ".mongo").stat().st_mode) == 0o700
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for secret in ("credentials.json", "mongod.key"):
+        assert stat.S_IMODE((folder / secret).stat().st_mode) == 0o600
+
+
+def passwords(server):
+    return [url.partition("@")[0].rpartition(":")[2] for url in (server.url, server.reader_url)]
+
+
+def test_passwords_are_shown_nowhere(own_home):
+    server = resolve_server(environment(own_home))
+    arguments = " ".join(processes.command_line(server_pid(own_home)))
+    log = (own_home / ".mongo" / "mongod.log").read_text()
+    assert len(set(passwords(server))) == 2
+    for password in passwords(server):
+        assert len(password) > 30
+        assert password not in repr(server) + arguments + log
+
+
+def refused(client):
+    """Whether the server refuses the client to read, to write and to make users."""
+    with pytest.raises(OperationFailure, match="requires authentication"):
+        client["nn_clustering"]["runs"].find_one()
+    with pytest.raises(OperationFailure):
+        client["nn_clustering"]["runs"].insert_one({})
+    with pytest.raises(OperationFailure):
+        client["admin"].command("createUser", "me", pwd="me", roles=["root"])
+    return True
+
+
+def test_nobody_gets_in_without_the_password(own_home):
+    server = resolve_server(environment(own_home))
+    port = int(server.address.rpartition(":")[2])
+    with pymongo.MongoClient("127.0.0.1", port) as stranger:
+        assert refused(stranger)
+    with (
+        pymongo.MongoClient("127.0.0.1", port, username="nn_clustering", password="x") as guesser,
+        pytest.raises(OperationFailure, match="Authentication failed"),
+    ):
+        guesser["nn_clustering"]["runs"].find_one()
+
+
+def test_reader_reads_and_writes_nothing(own_home):
+    server = resolve_server(environment(own_home))
+    database = connect(server)
+    database["runs"].insert_one({"_id": 1})
+    database.client.close()
+    reader = connect(Server(server.reader_url, server.database, embedded=True))
+    assert reader["runs"].find_one() == {"_id": 1}
+    for write in (
+        lambda: reader["runs"].insert_one({"_id": 2}),
+        lambda: reader["runs"].delete_one({"_id": 1}),
+        reader["runs"].drop,
+        lambda: reader.client.drop_database(server.database),
+    ):
+        with pytest.raises(OperationFailure, match="not authorized"):
+            write()
+    # A query is no way to run a program on the server either.
+    with pytest.raises(OperationFailure):
+        reader["runs"].find_one({"$where": "true"})
+    reader.client.close()
+
+
+def test_users_can_do_what_runs_need_and_not_more(own_home):
+    database = connect(resolve_server(environment(own_home)))
+    database["runs"].create_index("status")
+    database["runs"].insert_one({"_id": 1})
+    database["runs"].drop()
+    database.client.drop_database(database.name)
+    with pytest.raises(OperationFailure, match="not authorized"):
+        database.client.admin.command("createUser", "me", pwd="me", roles=["root"])
+    database.client.close()
+
+
+def test_first_start_lets_nobody_in_at_any_moment(own_home):
+    port = processes.pick_port(None)
+    (own_home / ".mongo").mkdir(mode=0o700)
+    processes.write_state(own_home / ".mongo" / "server.json", {"port": port})
+    attempts, successes = [], []
+    over = threading.Event()
+
+    def intrude():
+        while not over.is_set():
+            with (
+                contextlib.suppress(PyMongoError),
+                pymongo.MongoClient(
+                    "127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=20
+                ) as client,
+            ):
+                client.admin.command("ping")
+                attempts.append(1)
+                client.admin.command("createUser", "me", pwd="me", roles=["root"])
+                successes.append(1)
+
+    intruders = [threading.Thread(target=intrude) for _ in range(4)]
+    for intruder in intruders:
+        intruder.start()
+    server = resolve_server(environment(own_home))
+    while len(attempts) < 20:
+        assert all(intruder.is_alive() for intruder in intruders)
+    over.set()
+    for intruder in intruders:
+        intruder.join()
+    assert server.address.endswith(f":{port}")
+    assert not successes
+
+
+def run_open_mongod(home):
+    """Start mongod as former versions did, without passwords; returns its port."""
+    folder = home / ".mongo"
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    port = processes.pick_port(None)
+    subprocess.run(
+        [find_mongod(), "--fork", "--dbpath", folder / "data", "--port", str(port), "--bind_ip",
+         "127.0.0.1", "--nounixsocket", "--logpath", folder / "mongod.log"],
+        check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    pid = int((folder / "data" / "mongod.lock").read_text())
+    processes.write_state(folder / "server.json", {"port": port, "pid": pid})
+    with pymongo.MongoClient("127.0.0.1", port) as client:
+        client["nn_clustering"]["runs"].insert_one({"_id": 7})
+    return port
+
+
+@pytest.mark.parametrize("still_runs", [False, True])
+def test_data_of_a_server_without_passwords_are_taken_over(own_home, still_runs):
+    port = run_open_mongod(own_home)
+    former = server_pid(own_home)
+    if not still_runs:
+        assert stop_embedded(own_home)
+    assert find_server(environment(own_home)) is None
+    server = resolve_server(environment(own_home))
+    assert server_pid(own_home) != former
+    with pymongo.MongoClient("127.0.0.1", port) as stranger:
+        assert refused(stranger)
+    database = connect(server)
+    assert database["runs"].find_one() == {"_id": 7}
+    database.client.close()
+
+
+def lose(path):
+    path.unlink()
+
+
+def damage(path):
+    path.write_text('{"port": ')
+
+
+@pytest.mark.parametrize("harm", [lose, damage])
+@pytest.mark.parametrize("names", [["credentials.json"], ["mongod.key", "credentials.json"]])
+@pytest.mark.parametrize("end", [None, kill_server])
+def test_lost_secrets_are_made_again(own_home, harm, names, end):
+    database = connect(resolve_server(environment(own_home)))
+    database["runs"].insert_one({"_id": 7})
+    database.client.close()
+    if end:
+        end(own_home)
+    for name in names:
+        harm(own_home / ".mongo" / name)
+    server = resolve_server(environment(own_home))
+    for url in (server.url, server.reader_url):
+        database = connect(Server(url, server.database, embedded=True))
+        assert database["runs"].find_one() == {"_id": 7}
+        database.client.close()
+    assert resolve_server(environment(own_home)) == server
+
+
+def test_lost_data_begin_anew_with_the_same_passwords(own_home):
+    former = resolve_server(environment(own_home))
+    stop_embedded(own_home)
+    shutil.rmtree(own_home / ".mongo" / "data")
+    server = resolve_server(environment(own_home))
+    assert passwords(server) == passwords(former)
+    connect(server).client.close()
+
+
+def test_start_that_was_killed_before_it_made_the_users(own_home):
+    resolve_server(environment(own_home))
+    stop_embedded(own_home)
+    folder = own_home / ".mongo"
+    shutil.rmtree(folder / "data")
+    (folder / "credentials.json").unlink()
+    # A starter that is killed while mongod starts leaves a server without users.
+    starter = subprocess.Popen([sys.executable, "-c", RESOLVE], env=environment(own_home))
+    while not mongods_of(own_home):
+        assert starter.poll() is None
+    starter.kill()
+    starter.wait()
+    port = processes.read_state(folder / "server.json")["port"]
+    with pymongo.MongoClient("127.0.0.1", port) as stranger:
+        assert refused(stranger)
+    database = connect(resolve_server(environment(own_home)))
+    database["runs"].insert_one({"_id": 1})
+    database.client.close()
+    assert len(mongods_of(own_home)) == 1
 
 
 def test_start_that_was_interrupted_is_waited_for(own_home):

@@ -12,7 +12,7 @@ from nn_clustering.tracking.embedded import find_mongod
 from nn_clustering.tracking.server import url_with_database
 from tests.programs import environment, run_python
 
-PASSWORD = "secret"
+PASSWORD = "Tr0ub4dor"
 
 
 def refusal(url):
@@ -115,11 +115,93 @@ def test_server_that_wants_a_password(guarded_server):
 
 
 def test_environment_names_the_server(embedded_server):
-    server = resolve_server({"MONGO_URL": f"mongodb://{embedded_server.address}/some_path"})
+    url = embedded_server.url.replace("/?", "/some_path?")
+    server = resolve_server({"MONGO_URL": url})
     assert (server.database, server.embedded) == ("nn_clustering", False)
     assert server.address == embedded_server.address
     assert find_server({"MONGO_URL": server.url}) == server
     connect(server).client.close()
+
+
+@pytest.fixture
+def url_file(tmp_path):
+    """Writes a file as Docker keeps secrets; returns its path as text."""
+
+    def write(content):
+        path = tmp_path / "url"
+        path.write_bytes(content)
+        return str(path)
+
+    return write
+
+
+def test_files_name_the_server_as_well(embedded_server, url_file, tmp_path):
+    reader_file = tmp_path / "reader"
+    reader_file.write_text(f" {embedded_server.reader_url}\n")
+    environ = {
+        "MONGO_URL": "",
+        "MONGO_URL_FILE": url_file(f"{embedded_server.url}\n".encode()),
+        "MONGO_READER_URL_FILE": str(reader_file),
+    }
+    server = resolve_server(environ)
+    assert (server.url, server.embedded) == (embedded_server.url, False)
+    assert server.reader_url == embedded_server.reader_url
+    assert find_server(environ) == server
+    connect(server).client.close()
+
+
+def file_refusal(environ, error=InvalidInputError):
+    with pytest.raises(error) as refused:
+        resolve_server(environ)
+    message = str(refused.value)
+    assert PASSWORD not in "".join(traceback.format_exception(refused.value))
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("name", ["MONGO_URL", "MONGO_READER_URL"])
+def test_url_given_twice_is_refused(url_file, name):
+    url = f"mongodb://user:{PASSWORD}@host"
+    environ = {"MONGO_URL": url, name: url, f"{name}_FILE": url_file(url.encode())}
+    message = file_refusal(environ)
+    assert f"{name} and {name}_FILE are both set" in message
+
+
+@pytest.mark.parametrize("name", ["MONGO_URL_FILE", "MONGO_READER_URL_FILE"])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is empty"),
+        (b" \n", "it is empty"),
+        (f"{PASSWORD}\xff".encode("latin-1"), "it holds no text"),
+    ],
+)
+def test_file_without_a_url_is_refused(url_file, name, content, reason):
+    environ = {name: url_file(content)}
+    if name != "MONGO_URL_FILE":
+        environ["MONGO_URL"] = f"mongodb://user:{PASSWORD}@host"
+    message = file_refusal(environ)
+    assert f"{name}=" in message
+    assert reason in message
+    assert "mongodb://[user:password@]host" in message
+
+
+def test_file_that_cannot_be_read_is_refused(tmp_path):
+    assert "No such file" in file_refusal({"MONGO_URL_FILE": str(tmp_path / "nowhere")})
+    assert "directory" in file_refusal({"MONGO_URL_FILE": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [f"mongodb://user:{PASSWORD}@host\nmongodb://other", f"user:{PASSWORD}", f"http://{PASSWORD}"],
+)
+def test_malformed_url_in_a_file_is_refused(url_file, content):
+    environ = {"MONGO_URL_FILE": url_file(content.encode())}
+    message = file_refusal(environ, ServerUnavailableError)
+    assert "MONGO_URL_FILE holds no address" in message
+    environ = {"MONGO_URL": "mongodb://host", "MONGO_READER_URL": content}
+    message = file_refusal(environ, ServerUnavailableError)
+    assert "MONGO_READER_URL holds no address" in message
 
 
 def test_writes_are_journalled(database):
@@ -128,7 +210,7 @@ def test_writes_are_journalled(database):
 
 def test_server_never_shows_its_password():
     url = f"mongodb://user:{PASSWORD}@a.example:27017,b.example/db?replicaSet=x"
-    server = resolve_server({"MONGO_URL": url})
+    server = resolve_server({"MONGO_URL": url, "MONGO_READER_URL": url})
     assert server.address == "a.example:27017,b.example"
     assert PASSWORD not in repr(server)
 
@@ -151,3 +233,10 @@ def test_database_name_is_checked(name):
 )
 def test_url_with_database_logs_in_as_before(url, expected):
     assert url_with_database(Server(url, "runs", embedded=False)) == expected
+
+
+def test_url_of_the_reader_is_used_where_there_is_one():
+    server = Server("mongodb://u:p@h", "runs", embedded=False)
+    assert url_with_database(server, reader=True) == url_with_database(server)
+    server = Server("mongodb://u:p@h", "runs", embedded=False, reader_url="mongodb://r:q@h/users")
+    assert url_with_database(server, reader=True) == "mongodb://r:q@h/runs?authSource=users"

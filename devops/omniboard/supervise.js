@@ -1,0 +1,127 @@
+'use strict';
+// Keeps Omniboard alive: it ends at a file that does not exist, and after MongoDB was away for half
+// a minute it never finds back. Here it runs as a child, which is started again when it has ended
+// or does not answer. Takes PORT, MONGO_URI and what the preloads take from the environment.
+const { fork } = require('child_process');
+const http = require('http');
+const path = require('path');
+const readline = require('readline');
+
+const SCRIPT = path.join(__dirname, 'node_modules', 'omniboard', 'dist', 'start.js');
+const PRELOADS = ['supervised.js', 'loopback.js', 'first_visit.js', 'guard.js']; // guard.js comes first to a request
+const PORT = Number(process.env.PORT || 9000);
+const CHECK_MS = 2000;
+const ANSWER_MS = 5000;
+const UNHEALTHY_MS = 15000; // a start takes two to five seconds
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 15000;
+const STEADY_MS = 30000; // so long it answers, until pauses are short again
+const LINES = 40; // of the child in a row, then one for each good answer: MongoDB may be away for days
+const SERVED = /HTTP\/1\.\d" [23]\d\d /; // its log of a request that went well, health checks among them
+
+let child = null;
+let ending = false;
+let pause = FIRST_PAUSE_MS;
+let lastAnswer = 0; // or the start of the child
+let answersSince = null;
+let linesLeft = LINES;
+let troubleTold = false;
+
+function tell(message) {
+  console.log(`${new Date().toISOString()} ${message}`);
+}
+
+function tellTrouble(message) {
+  if (!troubleTold) tell(`${message}; trying again until it answers`);
+  troubleTold = true;
+}
+
+function passOn(stream) {
+  readline.createInterface({ input: stream }).on('line', (line) => {
+    if (SERVED.test(line) || linesLeft < 0) return;
+    linesLeft -= 1;
+    console.log(linesLeft < 0 ? '(more is left out)' : line);
+  });
+}
+
+function start() {
+  const execArgv = PRELOADS.flatMap((name) => ['-r', path.join(__dirname, name)]);
+  // Else it ends when MongoDB is away for a moment.
+  execArgv.push('--unhandled-rejections=warn');
+  child = fork(SCRIPT, [], { execArgv, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+  lastAnswer = Date.now();
+  answersSince = null;
+  passOn(child.stdout);
+  passOn(child.stderr);
+  child.on('exit', (status, signal) => startAgain(`Omniboard ended (${signal || `status ${status}`})`));
+  child.on('error', (problem) => {
+    if (child && child.pid === undefined) startAgain(`Omniboard cannot be started (${problem.message})`);
+  });
+}
+
+function startAgain(reason) {
+  child = null;
+  if (ending) process.exit(0);
+  tellTrouble(reason);
+  setTimeout(start, pause);
+  pause = Math.min(2 * pause, LONGEST_PAUSE_MS);
+}
+
+// Calls back with whether it serves and reaches its database.
+function isHealthy(callback) {
+  const options = { host: '127.0.0.1', port: PORT, path: '/sacred/api/v1/Runs/count', agent: false };
+  let told = false;
+  const done = (healthy) => {
+    if (!told) callback(healthy);
+    told = true;
+  };
+  const request = http.get(options, (response) => {
+    response.resume();
+    response.on('end', () => done(response.statusCode === 200));
+    response.on('error', () => done(false));
+  });
+  request.on('error', () => done(false));
+  const tooLong = setTimeout(() => request.destroy(new Error('no answer in time')), ANSWER_MS);
+  request.on('close', () => {
+    clearTimeout(tooLong);
+    done(false);
+  });
+}
+
+function noteHealthy() {
+  const now = Date.now();
+  lastAnswer = now;
+  linesLeft = Math.min(linesLeft + 1, LINES);
+  if (answersSince === null) {
+    answersSince = now;
+    tell(`Omniboard answers at port ${PORT}`);
+    troubleTold = false;
+  }
+  if (now - answersSince >= STEADY_MS) pause = FIRST_PAUSE_MS;
+}
+
+function noteUnhealthy() {
+  if (Date.now() - lastAnswer < UNHEALTHY_MS) return;
+  tellTrouble('Omniboard does not answer, or has lost its database');
+  child.kill('SIGKILL'); // it keeps nothing; started again as it exits
+}
+
+function check() {
+  const checked = child;
+  const again = () => setTimeout(check, CHECK_MS);
+  if (checked === null) return again();
+  isHealthy((healthy) => {
+    if (child === checked) (healthy ? noteHealthy : noteUnhealthy)();
+    again();
+  });
+}
+
+function end() {
+  ending = true;
+  if (child === null) process.exit(0);
+  child.kill('SIGKILL');
+}
+
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, end);
+start();
+check();
