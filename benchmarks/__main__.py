@@ -6,6 +6,7 @@ import sys
 
 from benchmarks.lesions import benchmark_lesions
 from benchmarks.shuffling import benchmark_shuffling
+from benchmarks.tracking import benchmark_points, benchmark_share
 from benchmarks.training import benchmark_training
 from nn_clustering.datasets import load_dataset
 from nn_clustering.errors import NnClusteringError
@@ -15,7 +16,7 @@ from nn_clustering.training import PruningSchedule, train
 
 
 def main() -> None:
-    """Train one MLP, then time the shuffle test, the lesion test and the training on it."""
+    """Train one MLP, then time the lesion test, training, tracking and the shuffle test on it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--dataset", default="mnist", help="data set (default: mnist)")
     parser.add_argument("--runs", type=int, default=3, help="counted runs of each (default: 3)")
@@ -38,6 +39,8 @@ def main() -> None:
     runs = arguments.runs
     print(benchmark_lesions(network, dataset, "the MLP", n_shuffles=19, runs=runs), flush=True)
     print(benchmark_training(dataset, runs), flush=True)
+    print(benchmark_points(runs), flush=True)
+    print(benchmark_share(dataset, runs), flush=True)
     n_steps = 5 * -(-len(dataset.y_train) // 128)
     schedule = PruningSchedule(0.5, 0.9, n_steps)
     train(network, dataset, epochs=5, phase="pruned", pruning=schedule, **options)

@@ -4,6 +4,9 @@ python experiments/cluster.py with train_run=latest n_clusters=12
 python experiments/cluster.py with model=my_network.keras
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT
@@ -11,30 +14,65 @@ from experiments._keras import import_keras
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import check_kernel_norm
 from nn_clustering.partitions import check_clustering, in_out_ratio, ncut, spectral_partition
-from nn_clustering.tracking.experiment import StageExperiment, StageRun
+from nn_clustering.tracking.experiment import Input, StageExperiment, StageRun
 
 if TYPE_CHECKING:
     import keras
+
+# The phases of a training, in their order.
+PHASES = ("unpruned", "pruned")
 
 experiment = StageExperiment("cluster", base_dir=PROJECT)
 experiment.configure(PROJECT)
 
 
-@experiment.stage
+@dataclass(frozen=True)
+class NetworkFile:
+    """A network's ``.keras`` file, and how to speak of it."""
+
+    content: bytes = field(repr=False)
+    source: str
+
+
+def inputs(run: StageRun) -> dict[str, Input]:
+    """Check the numbers and read the network."""
+    config = run.config
+    check_clustering(config["n_clusters"], **config["kmeans"])
+    check_kernel_norm(config["kernel_norm"])
+    train_run, model = config["train_run"], config["model"]
+    if (train_run is None) == (model is None):
+        raise InvalidInputError(
+            f"train_run={train_run} model={model}: expected one of the two, a training run "
+            "(train_run=ID or train_run=latest) or a file (model=FILE.keras)"
+        )
+    network = _trained_network(run) if model is None else _own_network(model)
+    return {"network": Input.of_bytes(network.content, network)}
+
+
+def summary(run: StageRun, result: Mapping[str, Any]) -> None:
+    """Print how good the clustering is."""
+    print(
+        f"\nn-cut {result['ncut']:.4f} of {run.config['n_clusters']} clusters, in-out ratio "
+        f"{result['in_out_ratio']:.4f}"
+    )
+    run.suggest(
+        f"python experiments/shuffle_test.py with cluster_run={run.id}",
+        f"python experiments/lesion.py with cluster_run={run.id}",
+    )
+
+
+@experiment.stage(inputs=inputs, summary=summary)
 def cluster(run: StageRun) -> dict[str, Any]:
     """Cluster a network's units; the result holds n-cut, in-out ratio, numbers of units."""
     config = run.config
     n_clusters = config["n_clusters"]
-    check_clustering(n_clusters, **config["kmeans"])
-    check_kernel_norm(config["kernel_norm"])
-    content, source = _read_network(run)
-
+    file: NetworkFile = run.inputs["network"]
     import_keras()
     from nn_clustering.graphs import draw_network, graph_from_weights
     from nn_clustering.networks import network_from_bytes
     from nn_clustering.reports import figure_of_clusters
 
-    network: keras.Model = network_from_bytes(content, source)
+    network: keras.Model = network_from_bytes(file.content, file.source)
     graph = graph_from_weights(
         network, kernel_norm=config["kernel_norm"], fold_batch_norm=config["fold_batch_norm"]
     )
@@ -42,17 +80,13 @@ def cluster(run: StageRun) -> dict[str, Any]:
     value = ncut(graph, partition.labels)
     ratio = in_out_ratio(value, n_clusters)
 
+    if config["model"] is not None:
+        run.add_artifact("network.keras", file.content)
     run.add_artifact("graph.npz", graph.to_npz())
     run.add_artifact("partition.npz", partition.to_npz())
-    title = f"{source}: n-cut {value:.3f} with {n_clusters} clusters"
+    title = f"{file.source}: n-cut {value:.3f} with {n_clusters} clusters"
     run.add_figure("clusters_by_layer.png", figure_of_clusters(partition, title))
     run.add_figure("network.png", draw_network(graph, partition.labels))
-
-    print(f"\nn-cut {value:.4f} of {n_clusters} clusters, in-out ratio {ratio:.4f}")
-    run.suggest(
-        f"python experiments/shuffle_test.py with cluster_run={run.id}",
-        f"python experiments/lesion.py with cluster_run={run.id}",
-    )
     return {
         "ncut": value,
         "in_out_ratio": ratio,
@@ -62,32 +96,28 @@ def cluster(run: StageRun) -> dict[str, Any]:
     }
 
 
-def _read_network(run: StageRun) -> tuple[bytes, str]:
-    """Return the content of the network's file, and how to speak of it."""
-    train_run, model, phase = (run.config[key] for key in ("train_run", "model", "phase"))
-    if (train_run is None) == (model is None):
+def _own_network(model: Any) -> NetworkFile:
+    if not isinstance(model, str):
+        raise InvalidInputError(f"model={model!r}; expected the name of a .keras file")
+    path = Path(model)
+    if path.suffix != ".keras" or not path.is_file():
         raise InvalidInputError(
-            f"train_run={train_run} model={model}: expected one of the two, a training run "
-            "(train_run=ID or train_run=latest) or a file (model=FILE.keras)"
+            f"{model} is not there, or not a .keras file; expected a network as "
+            "model.save('NAME.keras') writes it"
         )
-    if model is not None:
-        if not isinstance(model, str):
-            raise InvalidInputError(f"model={model!r}; expected the name of a .keras file")
-        import_keras()
-        from nn_clustering.networks import read_file
+    return NetworkFile(path.read_bytes(), model)
 
-        content = read_file(model)
-        run.add_artifact("network.keras", content)
-        return content, str(model)
+
+def _trained_network(run: StageRun) -> NetworkFile:
     trained = run.read_run("train_run", "train")
-    phases = [name.removesuffix(".keras") for name in trained.artifacts if name.endswith(".keras")]
-    if phase is not None and phase not in phases:
+    phases = [phase for phase in PHASES if f"{phase}.keras" in trained.artifacts]
+    phase = run.config["phase"] or (phases or PHASES)[-1]
+    if phase not in phases:
         raise InvalidInputError(
-            f"phase={phase}: training run {trained.id} has the phases {', '.join(phases)}"
+            f"phase={phase}: training run {trained.id} has the phases {', '.join(phases) or 'none'}"
         )
-    phase = phase or phases[-1]
     run.sacred_run.info["phase"] = phase
-    return trained.artifact(f"{phase}.keras"), f"run {trained.id}, {phase}"
+    return NetworkFile(trained.artifact(f"{phase}.keras"), f"run {trained.id}, {phase}")
 
 
 if __name__ == "__main__":

@@ -3,45 +3,63 @@
 python experiments/lesion.py with cluster_run=latest
 """
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from experiments import PROJECT
 from experiments._keras import import_keras
-from nn_clustering.datasets import load_dataset, require_dataset
+from nn_clustering.datasets import Dataset, load_dataset
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.lesions import check_lesion_test
 from nn_clustering.partitions import Partition
-from nn_clustering.tracking.experiment import StageExperiment, StageRun
-from nn_clustering.tracking.store import Run, RunStore
-
-if TYPE_CHECKING:
-    from nn_clustering.lesions import LesionTest
+from nn_clustering.tracking.experiment import Input, StageExperiment, StageRun
+from nn_clustering.tracking.store import Run
 
 experiment = StageExperiment("lesion", base_dir=PROJECT)
 experiment.configure(PROJECT)
 
 
-@experiment.stage
+def inputs(run: StageRun) -> dict[str, Input]:
+    """Check the numbers and read partition, network and data set."""
+    check_lesion_test(n_shuffles=run.config["n_shuffles"], silence=run.config["silence"])
+    clustered = run.read_run("cluster_run", "cluster")
+    network, dataset_name = _read_network(run, clustered)
+    dataset = load_dataset(dataset_name)
+    partition = clustered.artifact("partition.npz")
+    return {
+        "cluster_run": Input(clustered, clustered.id),
+        "partition": Input.of_bytes(partition, Partition.from_npz(partition)),
+        "network": Input.of_bytes(network),
+        "dataset": Input(dataset, dataset.digest()),
+    }
+
+
+def summary(run: StageRun, result: Mapping[str, Any]) -> None:
+    """Print importance and coherence over all sub-clusters."""
+    print(f"\naccuracy {result['accuracy']:.4f}, {result['n_subclusters']} sub-clusters lesioned")
+    for measure in ("importance", "coherence"):
+        fisher_p, effect = result[measure]["fisher_p"], result[measure]["effect"]
+        shown = "undefined" if effect is None else f"{effect:.3f}"
+        print(
+            f"{measure}: combined p = {fisher_p:.3g}, effect {shown} (1 is none), "
+            f"{run.config['n_shuffles']} random sub-clusters each"
+        )
+    run.suggest("make up, to see tables and figures")
+
+
+@experiment.stage(inputs=inputs, summary=summary)
 def lesion(run: StageRun) -> dict[str, Any]:
     """Lesion sub-clusters; the result holds importance and coherence over all of them."""
-    config = run.config
-    check_lesion_test(n_shuffles=config["n_shuffles"], silence=config["silence"])
-    clustered = run.read_run("cluster_run", "cluster")
-    content, dataset_name = _read_network(run, clustered)
-    require_dataset(dataset_name)
-
     import_keras()
-    from nn_clustering.lesions import (
-        LesionEngine,
-        lesion_test,
-        lesionable_layers,
-    )
+    from nn_clustering.lesions import LesionEngine, lesion_test, lesionable_layers
     from nn_clustering.networks import network_from_bytes
     from nn_clustering.reports import figure_of_lesions
 
-    partition = Partition.from_npz(clustered.artifact("partition.npz"))
-    network = network_from_bytes(content, f"the network of run {clustered.id}")
-    dataset = load_dataset(dataset_name)
+    config = run.config
+    clustered: Run = run.inputs["cluster_run"]
+    partition: Partition = run.inputs["partition"]
+    dataset: Dataset = run.inputs["dataset"]
+    network = network_from_bytes(run.inputs["network"], f"the network of run {clustered.id}")
     layers = lesionable_layers(partition.layers, network)
     engine = LesionEngine(network, dataset.x_test, dataset.y_test, silence=config["silence"])
     n_lesions = len(partition.sub_clusters(layers)) * (config["n_shuffles"] + 1)
@@ -59,9 +77,12 @@ def lesion(run: StageRun) -> dict[str, Any]:
     run.add_artifact("sub_clusters.csv", csv.encode())
     title = f"run {clustered.id}: lesions of {len(test.results)} sub-clusters"
     run.add_figure("lesions.png", figure_of_lesions(test, title))
-    result = _result(test)
-    run.suggest("make up, to see tables and figures")
-    return result
+    return {
+        "accuracy": test.accuracy,
+        "n_subclusters": len(test.results),
+        "importance": test.importance.summary(),
+        "coherence": test.coherence.summary(),
+    }
 
 
 def _read_network(run: StageRun, clustered: Run) -> tuple[bytes, str]:
@@ -74,31 +95,9 @@ def _read_network(run: StageRun, clustered: Run) -> tuple[bytes, str]:
                 "test it on, dataset.name=NAME"
             )
         return clustered.artifact("network.keras"), dataset_name
-    store = RunStore(run.database) if run.database is not None else RunStore.open()
-    trained = store.run(clustered.info["lineage"]["train_run"], experiment="train")
+    trained = run.store.run(clustered.info["lineage"]["train_run"], experiment="train")
     content = trained.artifact(f"{clustered.info['phase']}.keras")
     return content, dataset_name or trained.config["dataset"]["name"]
-
-
-def _result(test: "LesionTest") -> dict[str, Any]:
-    result = {
-        "accuracy": test.accuracy,
-        "n_subclusters": len(test.results),
-        "importance": test.importance.summary(),
-        "coherence": test.coherence.summary(),
-    }
-    print(f"\naccuracy {test.accuracy:.4f}, {len(test.results)} sub-clusters lesioned")
-    for measure, summary in (
-        ("importance", test.importance.summary()),
-        ("coherence", test.coherence.summary()),
-    ):
-        effect = summary["effect"]
-        shown = "undefined" if effect is None else f"{effect:.3f}"
-        print(
-            f"{measure}: combined p = {summary['fisher_p']:.3g}, effect {shown} (1 is none), "
-            f"{test.n_shuffles} random sub-clusters each"
-        )
-    return result
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Study a network: train, cluster, shuffle-test and lesion it, each a run of its own.
 
+It goes on where it was interrupted: stages that a completed run has done are not run again.
+
 python experiments/pipeline.py with mlp mnist pruned
 """
 
@@ -16,7 +18,6 @@ from nn_clustering.partitions import check_clustering
 from nn_clustering.significance import check_shuffle_test
 from nn_clustering.tracking.experiment import StageExperiment, StageRun
 from nn_clustering.tracking.server import project_root
-from nn_clustering.tracking.store import RunStore
 
 # The stages in their order, each with the keys that the pipeline sets.
 STAGES = {
@@ -68,7 +69,8 @@ def pipeline(run: StageRun) -> dict[str, Any]:
 def run_stage(run: StageRun, stage: str, **links: int) -> Any:
     """Run one stage with its part of the config, and record that this run rests on it."""
     config = copy.deepcopy(dict(run.config[stage]))
-    done = EXPERIMENTS[stage].run_as_part(run.experiment, {**config, "seed": run.seed, **links})
+    updates = {**config, "seed": run.seed, **links}
+    done = EXPERIMENTS[stage].run_as_part(run.experiment, updates, run.named_configs)
     run.sacred_run.info.setdefault("lineage", {})[f"{stage}_run"] = done._id
     return done
 
@@ -108,8 +110,7 @@ def _figures_folder(run: StageRun) -> Path:
 
 
 def _copy_figures(run: StageRun, run_ids: dict[str, int], folder: Path) -> None:
-    assert run.database is not None
-    store = RunStore(run.database)
+    store = run.store
     for run_id in run_ids.values():
         stored = store.run(run_id)
         for name in stored.artifacts:

@@ -4,6 +4,7 @@ python experiments/shuffle_test.py with cluster_run=latest n_shuffles=200
 """
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from joblib import Parallel, delayed
@@ -13,22 +14,44 @@ from nn_clustering.graphs import UnitGraph
 from nn_clustering.reports import figure_of_null_distribution
 from nn_clustering.significance import check_shuffle_test
 from nn_clustering.significance import shuffle_test as test_by_shuffling
-from nn_clustering.tracking.experiment import StageExperiment, StageRun
+from nn_clustering.tracking.experiment import Input, StageExperiment, StageRun
+from nn_clustering.tracking.store import Run
 
 experiment = StageExperiment("shuffle_test", base_dir=PROJECT)
 experiment.configure(PROJECT)
 
 
-@experiment.stage
+def inputs(run: StageRun) -> dict[str, Input]:
+    """Check the numbers and read the clustered graph."""
+    check_shuffle_test(
+        n_shuffles=run.config["n_shuffles"],
+        method=run.config["method"],
+        n_workers=_n_workers(run.config),
+    )
+    clustered = run.read_run("cluster_run", "cluster")
+    content = clustered.artifact("graph.npz")
+    return {
+        "cluster_run": Input(clustered, clustered.id),
+        "graph": Input.of_bytes(content, UnitGraph.from_npz(content)),
+    }
+
+
+def summary(run: StageRun, result: Mapping[str, Any]) -> None:
+    """Print the network's n-cut beside those of its shuffles."""
+    print(
+        f"\nn-cut {result['ncut']:.4f}, shuffled {result['shuffled_mean']:.4f} "
+        f"(std {result['shuffled_std']:.4f}): z = {result['z_score']:.2f}, "
+        f"p = {result['p_value']:.3g} of {result['n_shuffles']} shuffles"
+    )
+
+
+@experiment.stage(inputs=inputs, summary=summary)
 def shuffle_test(run: StageRun) -> dict[str, Any]:
     """Cluster shuffled networks; the result holds n-cut, null mean and std, z-score, p-value."""
     config = run.config
-    n_workers = config["n_workers"] if config["n_workers"] is not None else os.cpu_count() or 1
-    check_shuffle_test(
-        n_shuffles=config["n_shuffles"], method=config["method"], n_workers=n_workers
-    )
-    clustered = run.read_run("cluster_run", "cluster")
-    graph = UnitGraph.from_npz(clustered.artifact("graph.npz"))
+    n_workers = _n_workers(config)
+    clustered: Run = run.inputs["cluster_run"]
+    graph: UnitGraph = run.inputs["graph"]
 
     with run.uncaptured():
         Parallel(n_workers)(delayed(abs)(index) for index in range(n_workers))
@@ -53,10 +76,6 @@ def shuffle_test(run: StageRun) -> dict[str, Any]:
         )
     title = f"run {clustered.id}: n-cut and its null distribution ({config['method']})"
     run.add_figure("null_distribution.png", figure_of_null_distribution(test, title))
-    print(
-        f"\nn-cut {test.ncut:.4f}, shuffled {test.mean:.4f} (std {test.std:.4f}): "
-        f"z = {test.z_score:.2f}, p = {test.p_value:.3g} of {config['n_shuffles']} shuffles"
-    )
     return {
         "ncut": test.ncut,
         "shuffled_mean": test.mean,
@@ -65,6 +84,10 @@ def shuffle_test(run: StageRun) -> dict[str, Any]:
         "p_value": test.p_value,
         "n_shuffles": config["n_shuffles"],
     }
+
+
+def _n_workers(config: Mapping[str, Any]) -> int:
+    return config["n_workers"] if config["n_workers"] is not None else os.cpu_count() or 1
 
 
 if __name__ == "__main__":

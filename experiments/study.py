@@ -1,5 +1,7 @@
 """Study conditions with several seeds each, and print one table with published figures beside.
 
+It goes on where it was interrupted: stages that a completed run has done are not run again.
+
 python experiments/study.py with mnist
 """
 
@@ -10,8 +12,9 @@ import pandas
 
 from experiments import PROJECT, cluster, shuffle_test, train
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.partitions import check_clustering
+from nn_clustering.significance import check_shuffle_test
 from nn_clustering.tracking.experiment import StageExperiment, StageRun
-from nn_clustering.tracking.store import RunStore
 
 MEASURES = ("accuracy", "ncut", "shuffled_mean")
 
@@ -51,61 +54,54 @@ def _check(condition: Any) -> None:
             f"conditions: {dict(condition) if isinstance(condition, Mapping) else condition!r} has "
             f"no {', '.join(missing)}; configs/study/default.yaml says what a condition is"
         )
-    train.experiment.full_config(condition["train"], {})  # refuses an unknown named config
+    config = train.experiment.full_config(condition["train"])
+    phases = ["unpruned", "pruned"] if config["pruning.enabled"] else ["unpruned"]
+    unknown = [phase for phase in condition["phases"] if phase not in phases]
+    if unknown:
+        raise InvalidInputError(
+            f"conditions: {condition['name']} has phases={condition['phases']}; its training has "
+            f"the phases {', '.join(phases)}"
+        )
+    published = cluster.experiment.full_config(["published"])
+    check_clustering(
+        condition["n_clusters"],
+        n_init=published["kmeans.n_init"],
+        select=published["kmeans.select"],
+    )
+    check_shuffle_test(n_shuffles=condition["n_shuffles"], method="layer", n_workers=1)
 
 
 def _one_network(run: StageRun, condition: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:
-    trained = _run_stage(run, train.experiment, condition["train"], {"seed": seed})
+    trained = train.experiment.run_as_part(run.experiment, {"seed": seed}, condition["train"])
     rows = []
     for phase in condition["phases"]:
-        clustered = _run_stage(
-            run,
-            cluster.experiment,
-            ["published"],
-            {
-                "seed": seed,
-                "train_run": trained[0],
-                "phase": phase,
-                "n_clusters": condition["n_clusters"],
-            },
-        )
-        shuffled = _run_stage(
-            run,
-            shuffle_test.experiment,
-            ["published"],
-            {"seed": seed, "cluster_run": clustered[0], "n_shuffles": condition["n_shuffles"]},
-        )
+        updates = {
+            "seed": seed,
+            "train_run": trained._id,
+            "phase": phase,
+            "n_clusters": condition["n_clusters"],
+        }
+        clustered = cluster.experiment.run_as_part(run.experiment, updates, ["published"])
+        updates = {
+            "seed": seed,
+            "cluster_run": clustered._id,
+            "n_shuffles": condition["n_shuffles"],
+        }
+        shuffled = shuffle_test.experiment.run_as_part(run.experiment, updates, ["published"])
         rows.append(
             {
                 "condition": condition["name"],
                 "phase": phase,
                 "seed": seed,
-                "accuracy": trained[1][phase]["test_accuracy"],
-                **{key: shuffled[1][key] for key in ("ncut", "shuffled_mean", "shuffled_std")},
-                **{key: shuffled[1][key] for key in ("z_score", "p_value")},
-                "train_run": trained[0],
-                "cluster_run": clustered[0],
-                "shuffle_test_run": shuffled[0],
+                "accuracy": trained.result[phase]["test_accuracy"],
+                **{key: shuffled.result[key] for key in ("ncut", "shuffled_mean", "shuffled_std")},
+                **{key: shuffled.result[key] for key in ("z_score", "p_value")},
+                "train_run": trained._id,
+                "cluster_run": clustered._id,
+                "shuffle_test_run": shuffled._id,
             }
         )
     return rows
-
-
-def _run_stage(
-    run: StageRun, stage: StageExperiment, named: Sequence[str], updates: Mapping[str, Any]
-) -> tuple[int, Mapping[str, Any]]:
-    """Return id and result of a stage's run: one that is stored already, or a new one."""
-    assert run.database is not None
-    if run.config["reuse"]:
-        config = stage.full_config(named, updates)
-        stored = RunStore(run.database).find(
-            experiment=stage.path, status="COMPLETED", config=config, limit=1
-        )
-        if stored:
-            print(f"using {stage.path} run {stored[0].id}, which has the same configuration")
-            return stored[0].id, stored[0].result
-    done = stage.run_as_part(run.experiment, updates, named)
-    return done._id, done.result
 
 
 def summarise(

@@ -3,12 +3,13 @@
 python experiments/train.py with mlp mnist pruned
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT
 from experiments._keras import import_keras
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.tracking.experiment import StageExperiment, StageRun
+from nn_clustering.tracking.experiment import Input, StageExperiment, StageRun
 
 if TYPE_CHECKING:
     import keras
@@ -20,19 +21,30 @@ experiment = StageExperiment("train", base_dir=PROJECT)
 experiment.configure(PROJECT)
 
 
-@experiment.stage
+def inputs(run: StageRun) -> dict[str, Input]:
+    """Read the data set."""
+    from nn_clustering.datasets import load_dataset
+
+    dataset = load_dataset(run.config["dataset"]["name"])
+    return {"dataset": Input(dataset, dataset.digest())}
+
+
+def summary(run: StageRun, result: Mapping[str, Any]) -> None:
+    """Print the figures of the last phase."""
+    accuracy, sparsity = result["test_accuracy"], result["sparsity"]
+    print(f"\ntest accuracy {accuracy:.4f}, sparsity {sparsity:.3f}")
+    run.suggest(f"python experiments/cluster.py with train_run={run.id}")
+
+
+@experiment.stage(inputs=inputs, summary=summary)
 def train(run: StageRun) -> dict[str, Any]:
     """Train a network; the result holds test accuracy, loss and sparsity of each phase."""
-    from nn_clustering.datasets import load_dataset, require_dataset
-
-    require_dataset(run.config["dataset"]["name"])
-    # TensorFlow takes seconds to import: a mistake in the data set's name should not wait for it.
     import_keras()
     from nn_clustering.networks import build_network
     from nn_clustering.training import PruningSchedule, check_training
 
     config = run.config
-    dataset = load_dataset(config["dataset"]["name"])
+    dataset: Dataset = run.inputs["dataset"]
     check_training(dataset, **config["training"])
     schedule = None
     if config["pruning"]["enabled"]:
@@ -54,15 +66,11 @@ def train(run: StageRun) -> dict[str, Any]:
         seed=run.seed,
         **config["network"],
     )
-    run.sacred_run.info["dataset_digest"] = dataset.digest()
 
     result = {"unpruned": _train_phase(run, network, dataset, "unpruned")}
     if schedule is not None:
         result["pruned"] = _train_phase(run, network, dataset, "pruned", pruning=schedule)
-    last = result[list(result)[-1]]
-    print(f"\ntest accuracy {last['test_accuracy']:.4f}, sparsity {last['sparsity']:.3f}")
-    run.suggest(f"python experiments/cluster.py with train_run={run.id}")
-    return {**result, **last}
+    return {**result, **result[list(result)[-1]]}
 
 
 def _train_phase(

@@ -2,17 +2,17 @@
 
 Knows nothing of what the experiments do, and serves any Sacred project::
 
-    from nn_clustering.tracking import complete_capture, connect, make_observer, resolve_server
+    from nn_clustering.tracking import complete_capture, connect, resolve_server, track
 
-    experiment.observers.append(make_observer(connect(resolve_server())))
+    track(experiment, connect(resolve_server()))
     with complete_capture():
         experiment.run_commandline()
 
     with RunStore.open() as store:
         run = store.run("latest", experiment="train")
 
-`python -m nn_clustering.tracking up | down | status` starts, stops and shows the server and its
-web page.
+`python -m nn_clustering.tracking --help` lists what can be done with servers and runs from the
+command line.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nn_clustering.tracking.capture import complete_capture
     from nn_clustering.tracking.columns import preset_columns
-    from nn_clustering.tracking.observer import TrackingObserver, make_observer
+    from nn_clustering.tracking.observer import TrackingObserver, make_observer, track
     from nn_clustering.tracking.omniboard import (
         omniboard_address,
         start_omniboard,
@@ -37,12 +37,17 @@ if TYPE_CHECKING:
         resolve_server,
         stop_embedded,
     )
-    from nn_clustering.tracking.store import Run, RunStore
+    from nn_clustering.tracking.store import Lineage, Run, Runs, RunStore, StoredFile
+    from nn_clustering.tracking.sync import SyncReport, sync_journals
 
 __all__ = [
+    "Lineage",
     "Run",
     "RunStore",
+    "Runs",
     "Server",
+    "StoredFile",
+    "SyncReport",
     "TrackingObserver",
     "complete_capture",
     "connect",
@@ -55,17 +60,20 @@ __all__ = [
     "start_omniboard",
     "stop_embedded",
     "stop_omniboard",
+    "sync_journals",
+    "track",
 ]
 
 _MODULES = {
     "capture": ("complete_capture",),
     "columns": ("preset_columns",),
-    "observer": ("TrackingObserver", "make_observer"),
+    "observer": ("TrackingObserver", "make_observer", "track"),
     "omniboard": ("omniboard_address", "start_omniboard", "stop_omniboard"),
     "server": (
         "Server", "connect", "find_server", "project_root", "resolve_server", "stop_embedded",
     ),
-    "store": ("Run", "RunStore"),
+    "store": ("Lineage", "Run", "RunStore", "Runs", "StoredFile"),
+    "sync": ("SyncReport", "sync_journals"),
 }  # fmt: skip
 
 

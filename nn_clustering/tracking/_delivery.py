@@ -1,194 +1,294 @@
-"""What makes delivery to MongoDB dependable: retries, exactly-once metrics, what is left over."""
+"""From a run's journal to MongoDB: in order, everything once, however often it is tried.
+
+Nothing remembers how far a delivery came. Each event says where it belongs (the point of a metric
+its index, an artifact its time), and what is there already is not written again; so the run itself,
+and `sync` after its end, on whatever part of the journal is left, do the same thing.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import shutil
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import bson
 import bson.errors
 import pymongo.errors
-from bson import json_util
+from pymongo import UpdateOne
+
+from nn_clustering.errors import TrackingError
+from nn_clustering.tracking._files import add_artifact, is_whole, store_source
 
 if TYPE_CHECKING:
-    from pymongo.collection import Collection
+    from pymongo.database import Database
 
-# Pauses between attempts in seconds. An unreachable server costs three more for each attempt, so
-# a run gives up on it after about fifteen.
-PAUSES = (0.5, 1.0, 2.0)
-TRANSIENT = (
-    pymongo.errors.ConnectionFailure,
-    pymongo.errors.ExecutionTimeout,
-    pymongo.errors.WTimeoutError,
-)
-# All that storing can raise: a document that is too large, for one, is no PyMongoError.
-FAILURES = (pymongo.errors.PyMongoError, bson.errors.BSONError, OverflowError)
+    from nn_clustering.tracking.journal import Journal
 
-
-def with_retries(action: Callable[[], Any], pauses: Sequence[float] = PAUSES) -> Any:
-    """Do it, and again after each pause (seconds) while the server is out of reach."""
-    for pause in pauses:
-        try:
-            return action()
-        except TRANSIENT:
-            time.sleep(pause)
-    return action()
+# A document holds 16 MB; a metric of more points than this goes on in another one.
+POINTS_A_DOCUMENT = 100_000
+POINTS_A_WRITE = 20_000
+# All that a delivery can end with: it is tried again.
+FAILURES = (pymongo.errors.PyMongoError, bson.errors.BSONError, OverflowError, OSError)
+_DUPLICATE_KEY = 11000
+_TOO_LARGE = (10334, 17419)  # a document, by itself or after an update
+# Of a metric's document, and the keys of a point that they are made of.
+_COLUMNS = (("steps", "step"), ("values", "value"), ("timestamps", "time"))
 
 
-def digest_file(path: Path, algorithm: str) -> str:
-    """Hex digest of a file's content, read in pieces."""
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    with path.open("rb") as handle:
-        while piece := handle.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
+class RunGoneError(TrackingError):
+    """The run's document is not in the database."""
 
 
-class Batch(NamedTuple):
-    """Measurements of one metric that are written together."""
+class Delivery:
+    """Delivers the journal of one run; one thread at a time may use it."""
 
-    name: str
-    steps: list[Any]
-    values: list[Any]
-    timestamps: list[Any]
+    def __init__(self, database: Database, journal: Journal, run_id: int, token: str) -> None:
+        """Deliver to the run of this id that carries this token."""
+        self._database = database
+        self._journal = journal
+        self._run_id = run_id
+        self._token = token
+        # Points that each metric document has; None where that has to be asked for.
+        self._counts: dict[Any, int] | None = None
+        self._sent: dict[str, bytes] = {}
 
-    def columns(self) -> dict[str, list[Any]]:
-        """The measurements as the metrics collection holds them."""
-        return {"steps": self.steps, "values": self.values, "timestamps": self.timestamps}
+    def deliver_events(self) -> None:
+        """Write all events of the journal, and remove from it what the server acknowledged.
 
+        Raises:
+            PyMongoError: The server cannot be reached, or does not take something now.
+            TrackingError: The database has no such run any more, or has lost what it acknowledged.
+            OSError: The journal cannot be read.
+        """
+        for segment in self._journal.segments():
+            self._require_run()
+            self.write(self._journal.records(segment))
+            self._journal.drop(segment)
 
-class PendingMetrics:
-    """Measurements on their way to the metrics collection, each stored exactly once.
+    def write(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Write events, in their order."""
+        for kind, group in groupby(records, key=lambda record: record["kind"]):
+            size = POINTS_A_WRITE if kind == "point" else 1
+            while batch := list(islice(group, size)):
+                try:
+                    (self._write_points if kind == "point" else self._write_files)(batch)
+                except pymongo.errors.OperationFailure as problem:
+                    # It would never fit, and hold up all the others; `missing` will name it.
+                    if not _is_too_large(problem):
+                        raise
 
-    A write whose acknowledgement got lost may have happened. So a batch never changes once it was
-    tried, and each write names the number of values that it expects to find: tried again, it does
-    nothing if it already succeeded.
-    """
+    def deliver_document(self, document: Mapping[str, Any]) -> list[str]:
+        """Write what changed of the run's document; the end of a run only once it is true.
 
-    def __init__(self, collection: Collection) -> None:
-        self.run_id: int | None = None
-        self._collection = collection
-        self._waiting: list[Batch] = []
-        self._rejected: list[Batch] = []
-        self._ids: dict[str, bson.ObjectId] = {}
-        self._counts: dict[str, int] = {}
+        To be called after all events that were logged before it are delivered.
 
-    def add(self, batch: Batch) -> str:
-        """Queue measurements; returns the id of the metric's document."""
-        self._waiting.append(batch)
-        return str(self._ids.setdefault(batch.name, bson.ObjectId()))
+        Returns:
+            What an ended run lacks in the database although it was acknowledged, in words. Its
+            status is FAILED then.
 
-    def deliver(self) -> None:
-        """Write everything that waits, in order; what the server cannot take now keeps waiting."""
-        while self._waiting:
-            batch = self._waiting[0]
-            try:
-                self._write(batch)
-            except TRANSIENT:
-                raise
-            except FAILURES:
-                self._rejected.append(batch)  # would fail for ever, and hold up all the others
-            else:
-                count = self._counts.get(batch.name, 0)
-                self._counts[batch.name] = count + len(batch.steps)
-            del self._waiting[0]
+        Raises:
+            RunGoneError: The database has no such run any more.
+            PyMongoError: The server cannot be reached, or does not take it now.
+        """
+        fields = dict(document.get("fields", {}))
+        missing: list[str] = []
+        if document.get("finished"):
+            # Omniboard takes the time from the start to the last heartbeat for the duration.
+            fields["heartbeat"] = fields["stop_time"]
+            missing = self.missing(document.get("expected", {}))
+            if missing:
+                fields["status"] = "FAILED"
+                trace = f"not everything that was logged is in MongoDB: {'; '.join(missing)}"
+                fields["fail_trace"] = [*fields.get("fail_trace", ()), trace]
+        else:
+            fields["heartbeat"] = now()
+        self._set_fields(fields)
+        return missing
 
-    def take(self) -> list[Batch]:
-        """Give up on what was rejected or still waits, and hand it over."""
-        given_up = self._rejected + self._waiting
-        self._rejected, self._waiting = [], []
-        return given_up
+    def metric_counts(self) -> dict[str, int]:
+        """Names of the metrics that the database has of the run, with their numbers of points."""
+        counts: dict[str, int] = defaultdict(int)
+        for document in self._stored_metrics():
+            counts[document["name"]] += document["n"]
+        return dict(counts)
 
-    def _write(self, batch: Batch) -> None:
-        metric_id, count = self._ids[batch.name], self._counts.get(batch.name, 0)
-        if count:
-            self._collection.update_one(
-                {"_id": metric_id, f"steps.{count}": {"$exists": False}},
-                {"$push": {key: {"$each": column} for key, column in batch.columns().items()}},
-            )
-            return
-        document = {"_id": metric_id, "run_id": self.run_id, "name": batch.name}
-        with contextlib.suppress(pymongo.errors.DuplicateKeyError):  # it succeeded after all
-            self._collection.insert_one({**document, **batch.columns()})
+    def _set_fields(self, fields: Mapping[str, Any]) -> None:
+        """Write those fields that differ from what was last written, and that the run is alive."""
+        digests = {key: hashlib.sha256(bson.encode({"": fields[key]})).digest() for key in fields}
+        changed = {key: fields[key] for key in fields if self._sent.get(key) != digests[key]}
+        if "status" in fields:  # someone may have taken the run for dead meanwhile
+            changed["status"] = fields["status"]
+        self._sent = {key: self._sent[key] for key in self._sent if key not in changed}
+        updated = self._database["runs"].update_one(
+            {"_id": self._run_id, "tracking.token": self._token},
+            {"$set": changed, "$currentDate": {"tracking.last_seen": True}},
+        )
+        if updated.matched_count == 0:
+            raise self._gone()
+        self._sent.update(digests)
 
+    def _require_run(self) -> None:
+        run = {"_id": self._run_id, "tracking.token": self._token}
+        if self._database["runs"].find_one(run, {"_id": 1}) is None:
+            raise self._gone()
 
-class Artifact(NamedTuple):
-    """A file to be stored with a run."""
-
-    name: str
-    path: Path
-    metadata: Mapping[str, Any] | None = None
-    content_type: str | None = None
-
-
-class Leftovers:
-    """What could not be delivered: kept in a folder, one sub-folder a run, and listed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.run_id: int | None = None
-        self.artifacts: list[Artifact] = []
-        self._lost: list[str] = []
-        self._folder = folder
-
-    @property
-    def any(self) -> bool:
-        """Whether anything is missing in the database."""
-        return bool(self._lost or self.artifacts)
-
-    def message(self) -> str:
-        """What was lost and where it was saved, in one line."""
-        things = [*self._lost, *(f"artifact {artifact.name!r}" for artifact in self.artifacts)]
-        return (
-            f"run {self.run_id} is incomplete in MongoDB: {', '.join(things)} could not be "
-            f"stored; what could be saved is in {self._run_folder()}; check the server, then "
-            "repeat the run"
+    def _gone(self) -> RunGoneError:
+        return RunGoneError(
+            f"run {self._run_id} is no longer in database {self._database.name!r}: it was "
+            f"deleted there; what it logged since is in {self._journal.folder}"
         )
 
-    def add(self, thing: str) -> None:
-        """List something that cannot be saved either."""
-        self._lost.append(thing)
+    def missing(self, expected: Mapping[str, Any]) -> list[str]:
+        """What of the things that were logged is not in the database, in words.
 
-    def keep_artifact(self, artifact: Artifact) -> None:
-        """Copy the file, for it may be a temporary one, to try it again at the end."""
-        copy = self._run_folder() / Path(artifact.name).name
-        try:
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(artifact.path, copy)
-        except OSError as problem:
-            self.add(f"artifact {artifact.name!r} ({problem.strerror})")
-        else:
-            self.artifacts.append(artifact._replace(path=copy))
+        Args:
+            expected: `metrics`, the name and the number of points of each, and `artifacts`, for
+                each its name, the time when it was added, and its SHA-256.
+        """
+        found = self.metric_counts()
+        differences = [
+            f"metric {name!r} has {found.get(name, 0)} points of {count}"
+            for name, count in expected.get("metrics", ())
+            if found.get(name, 0) != count
+        ]
+        run = self._database["runs"].find_one({"_id": self._run_id}, {"artifacts": 1}) or {}
+        entries = {_key(entry): entry["file_id"] for entry in run.get("artifacts", ())}
+        for artifact in expected.get("artifacts", ()):
+            file_id = entries.get(_key(artifact))
+            stored = self._database["fs.files"].find_one({"_id": file_id}, {"metadata": 1})
+            if (
+                stored is None
+                or stored["metadata"]["sha256"] != artifact["sha256"]
+                or not is_whole(self._database, file_id)
+            ):
+                differences.append(f"artifact {artifact['name']!r} is not there whole")
+        return differences
 
-    def forget_artifact(self, artifact: Artifact) -> None:
-        """The artifact arrived after all: remove the copy."""
-        self.artifacts.remove(artifact)
-        artifact.path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # not empty
-            self._run_folder().rmdir()
+    def _write_points(self, points: Sequence[Mapping[str, Any]]) -> None:
+        for _ in range(10):
+            if self._counts is None:
+                self._counts = {entry["_id"]: entry["n"] for entry in self._stored_metrics()}
+            updates = dict(self._updates(points))
+            if not updates:
+                return
+            counts, self._counts = self._counts, None  # unknown until we are told what happened
+            try:
+                result = self._database["metrics"].bulk_write(
+                    [update for update, _ in updates.values()], ordered=False
+                )
+            except pymongo.errors.BulkWriteError as problem:
+                errors = problem.details["writeErrors"]
+                if any(error["code"] != _DUPLICATE_KEY for error in errors):
+                    raise
+                continue  # an earlier attempt was written after all
+            if result.matched_count + result.upserted_count == len(updates):
+                self._counts = {**counts, **{key: count for key, (_, count) in updates.items()}}
+                return
+        raise TrackingError(f"someone else writes the metrics of run {self._run_id}")
 
-    def keep_metrics(self, batches: list[Batch]) -> None:
-        """Save measurements."""
-        if batches:
-            self.add(f"metrics {', '.join(sorted({batch.name for batch in batches}))}")
-            self._save("metrics.json", [batch._asdict() for batch in batches])
+    def _updates(
+        self, points: Sequence[Mapping[str, Any]]
+    ) -> Iterator[tuple[Any, tuple[UpdateOne, int]]]:
+        """For each metric document that lacks points: its id, the update, its number after it."""
+        assert self._counts is not None
+        by_document: dict[tuple[str, int], list[Mapping[str, Any]]] = defaultdict(list)
+        for point in points:
+            by_document[point["name"], point["index"] // POINTS_A_DOCUMENT].append(point)
+        for (name, part), its_points in by_document.items():
+            key = metric_id(self._token, name, part)
+            count = self._counts.get(key, 0)
+            start = part * POINTS_A_DOCUMENT + count
+            new = [point for point in its_points if point["index"] >= start]
+            if not new:
+                continue
+            if new[0]["index"] > start:
+                raise TrackingError(
+                    f"metric {name!r} of run {self._run_id} has {start} points in database "
+                    f"{self._database.name!r}, which acknowledged {new[0]['index']}: it was "
+                    "restored from an old copy; what it lacks is lost, what follows is kept in "
+                    f"{self._journal.folder}"
+                )
+            columns = {
+                field: {"$each": [point[source] for point in new]} for field, source in _COLUMNS
+            }
+            owner = {"run_id": self._run_id, "name": name, **({"part": part} if part else {})}
+            # The number of points that it must have makes an attempt that arrives late do nothing.
+            update = UpdateOne(
+                {"_id": key, "steps": {"$size": count}},
+                {"$push": columns, "$setOnInsert": owner},
+                upsert=count == 0,
+            )
+            yield key, (update, count + len(new))
 
-    def keep_document(self, entry: Mapping[str, Any]) -> None:
-        """Save the run's document."""
-        self.add("the run's document")
-        self._save("run.json", entry)
+    def _stored_metrics(self) -> list[Mapping[str, Any]]:
+        """Id, name and number of points of the run's metric documents."""
+        return list(
+            self._database["metrics"].aggregate(
+                [
+                    {"$match": {"run_id": self._run_id}},
+                    {"$project": {"name": 1, "n": {"$size": "$steps"}}},
+                ]
+            )
+        )
 
-    def _save(self, name: str, content: Any) -> None:
-        try:
-            self._run_folder().mkdir(parents=True, exist_ok=True)
-            path = self._run_folder() / name
-            path.write_text(json_util.dumps(content, indent=1), encoding="utf-8")
-        except OSError as problem:
-            self.add(f"{name} ({problem.strerror})")
+    def _write_files(self, records: Iterable[Mapping[str, Any]]) -> None:
+        for record in records:
+            self._write_file(record)
 
-    def _run_folder(self) -> Path:
-        return self._folder / f"run-{self.run_id}"
+    def _write_file(self, record: Mapping[str, Any]) -> None:
+        runs, run = self._database["runs"], {"_id": self._run_id, "tracking.token": self._token}
+        path = Path(record["path"]) if "path" in record else self._journal.file(record["file"])
+        if record["kind"] == "resource":
+            listed = {"$elemMatch": {"$elemMatch": {"$eq": record["name"]}}}
+            if not path.exists() and runs.find_one({**run, "resources": listed}):
+                return  # delivered before, and its copy is gone
+            _, md5 = store_source(self._database, path, Path(record["name"]))
+            runs.update_one(run, {"$addToSet": {"resources": [record["name"], md5]}})
+            return
+        document = runs.find_one(run, {"artifacts": 1}) or {}
+        if _key(record) in {_key(entry) for entry in document.get("artifacts", ())}:
+            return
+        add_artifact(
+            self._database,
+            self._run_id,
+            path,
+            record["name"],
+            metadata=record["metadata"],
+            content_type=record["content_type"],
+            added=record["added"],
+        )
+
+
+def now() -> datetime:
+    """The time (UTC) as MongoDB keeps it: without a zone, in whole milliseconds."""
+    time = datetime.now(timezone.utc).replace(tzinfo=None)
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)
+
+
+def metric_id(token: str, name: str, part: int = 0) -> bson.ObjectId:
+    """Id of the document that holds points of a metric: known before it is stored."""
+    content = bson.encode({"token": token, "name": name, "part": part})
+    return bson.ObjectId(hashlib.sha256(content).hexdigest()[:24])
+
+
+def metric_entries(token: str, counts: Mapping[str, int]) -> list[dict[str, str]]:
+    """Sacred's list of a run's metrics, for `info.metrics`: name and id of each document."""
+    return [
+        {"name": name, "id": str(metric_id(token, name, part))}
+        for name, count in counts.items()
+        for part in range(-(-count // POINTS_A_DOCUMENT))
+    ]
+
+
+def _is_too_large(problem: pymongo.errors.OperationFailure) -> bool:
+    errors = (problem.details or {}).get("writeErrors") or [{"code": problem.code}]
+    return any(error["code"] in _TOO_LARGE for error in errors)
+
+
+def _key(artifact: Mapping[str, Any]) -> tuple[str, datetime | None]:
+    """By which an artifact's entry in the run's document is known again."""
+    return artifact.get("original_name", artifact["name"]), artifact.get("added")

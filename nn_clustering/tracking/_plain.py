@@ -9,11 +9,13 @@ from typing import Any
 
 import bson
 
-# A document holds 16 MB; captured output beyond the limit goes to an artifact, and so does any
-# larger info or result.
-LARGEST_FIELD = 4 * 2**20
+# A document holds 16 MB, the config included; captured output beyond the limit goes to an
+# artifact, and so does any larger info or result.
+LARGEST_FIELD = 2 * 2**20
 LARGE_FIELDS = {"info": "info.json", "result": "result.json", "captured_out": "captured_out.txt"}
 LARGEST_INTEGER = 2**63 - 1
+# Of a point of a metric, so that a document holds as many points as it shall.
+LONGEST_TEXT = 50
 # The user and password of a URL, as in the address of a database or of a git remote.
 _LOGIN = re.compile(r"(?<=://)[^\s/@'\"]+@")
 
@@ -46,15 +48,24 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def to_number(value: Any) -> Any:
-    """A measurement as a plain number, and as a string where it is none."""
-    value = to_plain(value)
+def measurement(value: Any) -> Any:
+    """A point's value or step in plain Python: a number, a truth value, a short text, or None.
+
+    Raises:
+        TypeError, ValueError: It is none of these, and cannot be converted to a float.
+        OverflowError: It is an integer beyond 64 bits.
+    """
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, int) and not -LARGEST_INTEGER - 1 <= value <= LARGEST_INTEGER:
+        raise OverflowError("integers have 64 bits in MongoDB; log it as a float")
+    if isinstance(value, str):
+        value = without_passwords(value)
+        if len(value.encode()) > LONGEST_TEXT:
+            raise ValueError(f"texts have at most {LONGEST_TEXT} bytes")
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return str(value)
+    return float(value)
 
 
 def storable(value: Any) -> Any:

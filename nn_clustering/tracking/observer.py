@@ -1,102 +1,142 @@
-"""The observer that stores Sacred runs in MongoDB and says so when it cannot.
+"""The observer that stores Sacred runs in MongoDB and loses nothing.
 
 Sacred's own observer is switched off by its first failed write, and the run still counts as
-completed. This one keeps what it could not deliver, tries again with every heartbeat and at the
-end, and if something is left over, saves it to a folder and makes the run fail.
+completed. This one writes every event to a journal on this machine's disk first (`journal.py`). A
+thread carries it to MongoDB (`_courier.py`), in an outage as soon as that is over. A run is
+COMPLETED only once all that it logged is there; what is not delivered at its end is kept, and
+`python -m nn_clustering.tracking sync` delivers it later (`sync.py`).
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import mimetypes
+import os
+import secrets
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import gridfs
-import pymongo
+import bson
+import bson.errors
 import pymongo.errors
-from sacred.observers import MongoObserver
+from sacred.metrics_logger import MetricsLogger
+from sacred.observers import RunObserver
 
 from nn_clustering.errors import ServerUnavailableError, TrackingError
-from nn_clustering.tracking._delivery import (
-    FAILURES,
-    PAUSES,
-    Artifact,
-    Batch,
-    Leftovers,
-    PendingMetrics,
-    digest_file,
-    with_retries,
-)
-from nn_clustering.tracking._plain import (
-    LARGE_FIELDS,
-    shortened,
-    storable,
-    to_number,
-    to_plain,
-    without_passwords,
-)
+from nn_clustering.tracking._courier import Courier
+from nn_clustering.tracking._delivery import FAILURES, POINTS_A_DOCUMENT, Delivery, now
+from nn_clustering.tracking._files import digest_file
+from nn_clustering.tracking._indexes import ensure_indexes
+from nn_clustering.tracking._plain import measurement, to_plain
+from nn_clustering.tracking._registration import insert_run, run_entry, whereabouts
+from nn_clustering.tracking._run_record import RunRecord
+from nn_clustering.tracking.journal import Journal, JournalFullError, is_finished, journal_folders
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from pymongo.database import Database
+    from sacred import Experiment
+    from sacred.run import Run as SacredRun
 
 _LOG = logging.getLogger(__name__)
+# What a value that BSON cannot hold raises.
+_UNSTORABLE = (bson.errors.BSONError, OverflowError, TypeError, ValueError)
+LAST_HEARTBEAT = 30.0  # seconds
+SYNC_COMMAND = "python -m nn_clustering.tracking sync"
 
 
-def make_observer(database: Database, *, failure_folder: Path | None = None) -> TrackingObserver:
-    """An observer that stores runs in the database, ready to append to `experiment.observers`.
+def make_observer(database: Database, *, journal_folder: Path | None = None) -> TrackingObserver:
+    """An observer that stores runs in the database; see `track` for the usual way.
 
     Args:
         database: From `connect`, so that writes are journalled and time out soon.
-        failure_folder: Where to save what cannot be delivered at the end of a run; default
-            `.mongo/undelivered` in the project's folder.
+        journal_folder: Where the journals of runs are; default `.mongo/journal` in the project's
+            folder.
 
     Raises:
         ServerUnavailableError: The server does not let us write (the indexes are made here).
     """
-    if failure_folder is None:
-        from nn_clustering.tracking.server import project_root
+    from nn_clustering.tracking.server import project_root
 
-        failure_folder = project_root() / ".mongo" / "undelivered"
     try:
-        database["metrics"].create_index([("run_id", 1), ("name", 1)])
-        database["runs"].create_index([("experiment.name", 1), ("status", 1), ("start_time", -1)])
-        database["fs.files"].create_index([("md5", 1), ("filename", 1)], sparse=True)
+        ensure_indexes(database)
     except pymongo.errors.PyMongoError as problem:
         reason = f"cannot write to database {database.name!r} ({type(problem).__name__})"
     else:
-        return TrackingObserver(database, failure_folder)
+        return TrackingObserver(database, journal_folder or project_root() / ".mongo" / "journal")
     raise ServerUnavailableError(
         f"{reason}; expected a server that runs and a user with the role readWrite; check MONGO_URL"
     )
 
 
-class TrackingObserver(MongoObserver):
-    """Stores one run; see `make_observer`.
+def track(experiment: Experiment, database: Database) -> None:
+    """Store the runs of a Sacred experiment in the database.
 
-    A run whose data could not all be delivered ends as FAILED: `completed_event` raises
+    Args:
+        experiment: Any experiment.
+        database: From `connect`.
+
+    Raises:
+        ServerUnavailableError: The server does not let us write.
+    """
+    observer = make_observer(database)
+    experiment.observers.append(observer)
+
+    def attach(_run: SacredRun) -> None:
+        observer.attach(_run)
+
+    experiment.pre_run_hook(attach)
+
+
+class TrackingObserver(RunObserver):
+    """Stores runs, one at a time; see `track`.
+
+    Attributes:
+        identity: Digest of all that fixes the run's result, stored as `tracking.identity`.
+
+    A run that lacks something in MongoDB does not end as COMPLETED: `completed_event` raises
     SystemExit with the message, the only thing that Sacred lets through at that point.
     """
 
-    def __init__(self, database: Database, failure_folder: Path) -> None:
-        self.initialize(
-            database["runs"],
-            gridfs.GridFS(database),
-            metrics_collection=database["metrics"],
-            failure_dir=str(failure_folder),
-        )
-        self._pending = PendingMetrics(database["metrics"])
-        self._leftovers = Leftovers(failure_folder)
+    priority = 30  # that of Sacred's own: the id comes from the database
+    identity: str | None = None
+    # From the start of a run on.
+    _journal: Journal
+    _courier: Courier
+    _record: RunRecord
+
+    def __init__(self, database: Database, journal_folder: Path) -> None:
+        self._database = database
+        self._journal_folder = journal_folder
         # Events come from the main thread and from the heartbeat's.
         self._lock = threading.RLock()
-        self._is_finished = False
+        self._run_id: int | None = None
+        self._heartbeat: threading.Thread | None = None
+        self._is_attached = False
+        self._is_waiting_told = False
+
+    def attach(self, run: SacredRun) -> None:
+        """Journal each point of a metric when it is logged, not only at the next heartbeat.
+
+        To be called after the run's start: as, or in, a pre-run hook.
+        """
+        run._metrics = _JournaledMetrics(self)
+        self._is_attached = True
+        self._heartbeat = run._heartbeat
+        name = getattr(getattr(run._output_file, "buffer", None), "name", None)
+        if self._run_id is None or not isinstance(name, str):
+            return
+        found = os.stat(name)
+        captured = {"path": name, "device": found.st_dev, "inode": found.st_ino}
+        try:
+            self._journal.write_header({**self._journal.header, "captured": captured})
+        except JournalFullError as problem:
+            _LOG.warning("%s; if it is killed, the run loses its last output", problem)
 
     def queued_event(self, *args: Any, **kwargs: Any) -> None:
         """Refuse: nothing would ever start a queued run."""
@@ -115,73 +155,72 @@ class TrackingObserver(MongoObserver):
         """Insert the run's document; returns its id.
 
         Raises:
-            TrackingError: An id was given. Numbers are the database's to give: after one run
-                with the id "x", Sacred can number no other.
+            TrackingError: An id was given (numbers are the database's to give: after one run with
+                the id "x", Sacred can number no other), or there is no room for a journal.
             ServerUnavailableError: The document cannot be stored.
         """
         if _id is not None:
             raise TrackingError(
                 f"the run was given the id {_id!r}; the database numbers runs: leave out -i"
             )
+        self._tell_of_earlier_runs()
+        token = secrets.token_hex(16)
+        entry = run_entry(ex_info, command, host_info, start_time, config, meta_info)
+        entry["tracking"] = {"token": token, "identity": self.identity}
+        self._run_id, self._heartbeat, self._is_attached = None, None, False
+        self._journal = Journal.create(self._journal_folder, token)
         try:
-            run_id: int = super().started_event(
-                to_plain(ex_info), command, to_plain(host_info), start_time, to_plain(config),
-                to_plain(meta_info), None,
-            )  # fmt: skip
-        except FAILURES as problem:
-            reason = without_passwords(str(problem))[:200]
-            raise ServerUnavailableError(
-                f"the run cannot be stored in database {self.runs.database.name!r}: {reason}; "
-                "check the server, then start the run again"
-            ) from None
-        self._leftovers.run_id = self._pending.run_id = run_id
+            header = whereabouts(self._database, token, entry)
+            self._journal.write_header(header)
+            run_id = insert_run(self._database, entry, Path(ex_info["base_dir"]))
+            self._journal.write_header({**header, "run_id": run_id})
+        except BaseException:
+            self._journal.discard()
+            raise
+        self._run_id, self._record = run_id, RunRecord(token)
+        delivery = Delivery(self._database, self._journal, run_id, token)
+        self._courier = Courier(delivery, self._journal, f"run {run_id}")
+        self._courier.start()
         return run_id
-
-    def insert(self) -> None:
-        """Insert the run under the next free number."""
-        while True:
-            newest = self.runs.find_one(
-                {"_id": {"$type": "number"}}, {"_id": 1}, sort=[("_id", -1)]
-            )
-            self.run_entry["_id"] = int(newest["_id"]) + 1 if newest else 1
-            try:
-                self.runs.insert_one(self.run_entry)
-                return
-            except pymongo.errors.DuplicateKeyError:
-                continue  # another run took the number
-
-    def save_sources(self, ex_info: Mapping[str, Any]) -> list[list[Any]]:
-        """Store each source file once per version; Sacred's stores it again for every run."""
-        folder = Path(ex_info["base_dir"])
-        return [[name, self._store_once(folder / name, md5)] for name, md5 in ex_info["sources"]]
 
     def heartbeat_event(
         self, info: Mapping[str, Any], captured_out: str, beat_time: datetime, result: Any
     ) -> None:
-        """Update the run's document; a failure waits for the next heartbeat."""
-        with self._lock:
-            self.run_entry.update(
-                info=storable(info),
-                captured_out=without_passwords(captured_out),
-                heartbeat=beat_time,
-                result=storable(result),
-            )
-            self.save()
+        """Take the state of the run's document."""
+        with self._lock, self._record.surprises("a heartbeat"):
+            if not self._record.is_ended:  # else it comes too late
+                self._record.beat(info, captured_out, beat_time, result)
+                self._write_document()
 
     def log_metrics(self, metrics_by_name: Mapping[str, Any], info: dict[str, Any]) -> None:
-        """Store measurements; what does not arrive is sent with the next heartbeat."""
-        with self._lock:
-            known = {entry["name"] for entry in info.get("metrics", ())}
-            for name, measured in metrics_by_name.items():
-                values = [to_number(value) for value in measured["values"]]
-                steps = [to_number(step) for step in measured["steps"]]
-                metric_id = self._pending.add(Batch(name, steps, values, measured["timestamps"]))
-                if name not in known:
-                    info.setdefault("metrics", []).append({"name": name, "id": metric_id})
+        """Take the points since the last heartbeat, unless each was taken when it was logged."""
+        if self._is_attached:
+            return
+        for name, points in metrics_by_name.items():
+            columns = (points["steps"], points["values"], points["timestamps"])
+            for step, value, logged in zip(*columns, strict=True):
+                self.log_point(name, value, step, logged)
+
+    def log_point(self, name: str, value: Any, step: Any, time: datetime | None = None) -> None:
+        """Take one point; what cannot be stored is told, and fails the run at its end."""
+        with self._lock, self._record.surprises(f"metric {name!r}"):
+            index = self._record.counts.get(name, 0)
+            count = partial(self._record.counts.__setitem__, name, index + 1)
             try:
-                self._pending.deliver()
-            except FAILURES as problem:
-                self._warn("metrics wait for the next heartbeat", problem)
+                if not isinstance(name, str):
+                    raise TypeError("a metric's name is a text")
+                point = {"step": measurement(step), "value": measurement(value)}
+                point.update(kind="point", name=name, index=index, time=time or now())
+                bson.encode(point)
+            except _UNSTORABLE as problem:
+                given = f"{value!r:.80}"
+                self._record.refuse(
+                    f"metric {name!r}, step {step}: {given} cannot be stored ({problem})"
+                )
+                return
+            self._append(point, count)
+            if index % POINTS_A_DOCUMENT == 0:
+                self._write_document(to_disk=False)  # by its id there Omniboard finds it
 
     def artifact_event(
         self,
@@ -190,147 +229,182 @@ class TrackingObserver(MongoObserver):
         metadata: Mapping[str, Any] | None = None,
         content_type: str | None = None,
     ) -> None:
-        """Store a file with its SHA-256 and size in bytes in its metadata."""
-        artifact = Artifact(name, Path(filename), metadata, content_type)
-        with self._lock:
-            if not self._store_artifact(artifact):
-                self._leftovers.keep_artifact(artifact)
+        """Take a file."""
+        with self._lock, self._record.surprises(f"artifact {name!r}"):
+            added = self._record.next_added()
+            event = {"kind": "artifact", "name": name, "added": added}
+            event.update(metadata=to_plain(metadata or {}), content_type=content_type)
+            sha256 = self._append_file(f"artifact {name!r}", event, Path(filename))
+            if sha256 is not None:
+                self._record.take_artifact(name, added, sha256)
 
     def resource_event(self, filename: str) -> None:
-        """Store a file that the run read, once per version."""
-        with self._lock:
-            try:
-                md5 = digest_file(Path(filename), "md5")
-                with_retries(lambda: self._store_once(Path(filename), md5))
-            except (*FAILURES, OSError) as problem:
-                self._warn(f"resource {filename} could not be stored", problem)
-                self._leftovers.add(f"resource {filename}")
-                return
-            if (filename, md5) not in self.run_entry["resources"]:
-                self.run_entry["resources"].append((filename, md5))
-                self.save()
+        """Take a file that the run read; it is stored once per version."""
+        with self._lock, self._record.surprises(f"resource {filename}"):
+            event = {"kind": "resource", "name": str(filename)}
+            self._append_file(f"resource {filename}", event, Path(filename))
 
     def completed_event(self, stop_time: datetime, result: Any) -> None:
         """Deliver everything and mark the run COMPLETED.
 
         Raises:
-            SystemExit: Something could not be delivered. Sacred then reports the run as failed.
+            SystemExit: Something is not in MongoDB. Sacred then reports the run as failed.
         """
+        self._await_heartbeat()
         with self._lock:
-            self.run_entry.update(stop_time=stop_time, result=storable(result))
-            self._finish("COMPLETED")
-            if self._leftovers.any:
-                raise SystemExit(self._leftovers.message())
+            self._record.take_result(result)
+            message = self._finish("COMPLETED", stop_time)
+        if message:
+            raise SystemExit(message)
 
     def interrupted_event(self, interrupt_time: datetime, status: str) -> None:
         """Deliver what there is and mark the run INTERRUPTED (or what the exception says)."""
-        self._finish_early(status, stop_time=interrupt_time)
+        self._finish_early(status, interrupt_time)
 
     def failed_event(self, fail_time: datetime, fail_trace: list[str]) -> None:
         """Deliver what there is and mark the run FAILED."""
-        self._finish_early("FAILED", stop_time=fail_time, fail_trace=to_plain(fail_trace))
+        self._finish_early("FAILED", fail_time, fail_trace)
 
-    def save(self) -> None:
-        """Write the run's document; a failure waits for the next save."""
-        try:
-            self._write()
-        except FAILURES as problem:
-            self._warn("the run's document waits for the next heartbeat", problem)
-
-    def _finish_early(self, status: str, **fields: Any) -> None:
+    def _finish_early(
+        self, status: str, stop_time: datetime, fail_trace: list[str] | None = None
+    ) -> None:
+        if self._run_id is None or self._record.is_ended:
+            return  # not started, or its end was told already
+        self._await_heartbeat()
         with self._lock:
-            is_started = self.run_entry is not None and self.run_entry.get("_id") is not None
-            if self._is_finished or not is_started:
-                return
-            self.run_entry.update(fields)
-            self._finish(status)
-            if self._leftovers.any:
-                print(self._leftovers.message(), file=sys.stderr)
+            message = self._finish(status, stop_time, fail_trace)
+        if message:
+            print(message, file=sys.stderr)
 
-    def _finish(self, status: str) -> None:
-        """Deliver what is pending, then the document with its final status."""
-        self._is_finished = True
-        self.run_entry["status"] = status
+    def _await_heartbeat(self) -> None:
+        """Sacred waits two seconds for the last heartbeat, which has the end of the output."""
+        if self._heartbeat is not None:
+            self._heartbeat.join(LAST_HEARTBEAT)
+
+    def _finish(self, status: str, stop_time: datetime, fail_trace: list[str] | None = None) -> str:
+        """Deliver all; returns what to tell where not all is in MongoDB."""
+        with (
+            self._record.surprises("what is too large for the run's document"),
+            tempfile.TemporaryDirectory() as folder,
+        ):
+            for path in self._record.write_large_fields(Path(folder)):
+                self.artifact_event(path.name, str(path))
+        self._record.end(status, stop_time, fail_trace)
+        is_kept = self._write_document()
         try:
-            with_retries(self._ping)  # one wait for the server, not one for each thing to store
-            self._deliver()
-            self._mark_incomplete()
-            with_retries(self._write)
-        except (*FAILURES, OSError, KeyboardInterrupt) as problem:  # Ctrl-C ends the waiting
-            self._warn("the run could not be stored", problem)
-            self._leftovers.keep_metrics(self._pending.take())
-            self._mark_incomplete()
-            self._leftovers.keep_document(self.run_entry)
+            is_delivered = self._courier.finish()
+        except KeyboardInterrupt:  # ends the waiting
+            is_delivered = False
+        self._courier.stop()
+        if not is_delivered:
+            return self._undelivered(is_kept)
+        self._journal.discard()
+        missing = "; ".join([*self._record.refused, *(self._courier.missing or ())])
+        if not missing:
+            return ""
+        return f"run {self._run_id} is FAILED, for it is incomplete in MongoDB: {missing}"
 
-    def _deliver(self) -> None:
-        for artifact in list(self._leftovers.artifacts):
-            if self._store_artifact(artifact):
-                self._leftovers.forget_artifact(artifact)
-        with_retries(self._pending.deliver)
-        self._leftovers.keep_metrics(self._pending.take())
-        self._move_out_large_fields()
-
-    def _mark_incomplete(self) -> None:
-        if self._leftovers.any:
-            self.run_entry["status"] = "FAILED"
-            self.run_entry.setdefault("fail_trace", [self._leftovers.message()])
-
-    def _ping(self) -> None:
-        with pymongo.timeout(3.0):
-            self.runs.database.command("ping")
-
-    def _write(self) -> None:
-        entry = {key: value for key, value in self.run_entry.items() if key != "_id"}
-        for field, artifact in LARGE_FIELDS.items():
-            entry[field] = shortened(entry.get(field), artifact)
-        self.runs.update_one({"_id": self.run_entry["_id"]}, {"$set": entry}, upsert=True)
-
-    def _move_out_large_fields(self) -> None:
-        """Store what is too large for the run's document as an artifact."""
-        for field, artifact in LARGE_FIELDS.items():
-            value = self.run_entry.get(field)
-            if shortened(value, artifact) is value:
-                continue
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / artifact
-                path.write_text(value if field == "captured_out" else json.dumps(value), "utf-8")
-                self.artifact_event(artifact, str(path))
-
-    def _store_artifact(self, artifact: Artifact) -> bool:
-        """Store the file; False where it could not be done."""
-        try:
-            # It is tried again at the end; the run need not stand still for the server now, and
-            # where the server is known to be away, not at all.
-            pauses = () if self._leftovers.artifacts else PAUSES[:1]
-            with_retries(lambda: self._put(artifact), pauses)
-        except (*FAILURES, OSError) as problem:
-            self._warn(f"artifact {artifact.name!r} could not be stored", problem)
-            return False
-        self.save()
-        return True
-
-    def _put(self, artifact: Artifact) -> None:
-        facts = {
-            "sha256": digest_file(artifact.path, "sha256"),
-            "size": artifact.path.stat().st_size,
-        }
-        guess = mimetypes.guess_type(artifact.name)[0] or "application/octet-stream"
-        with artifact.path.open("rb") as handle:
-            file_id = self.fs.put(
-                handle,
-                filename=f"artifact://{self.runs.name}/{self.run_entry['_id']}/{artifact.name}",
-                metadata={**to_plain(artifact.metadata or {}), **facts},
-                content_type=artifact.content_type or guess,
+    def _undelivered(self, is_kept: bool) -> str:
+        folder, megabytes = self._journal.folder, self._journal.size / 2**20
+        self._journal.close()
+        if not is_kept:
+            return (
+                f"run {self._run_id} is incomplete in MongoDB ({self._courier.problem}) and its "
+                f"end could not be written to {folder}; free some space, then `{SYNC_COMMAND}` "
+                "delivers the rest"
             )
-        self.run_entry["artifacts"].append({"name": artifact.name, "file_id": file_id})
+        return (
+            f"run {self._run_id} is not all in MongoDB ({self._courier.problem}): its last events "
+            f"and its end wait in {folder} ({megabytes:.1f} MB); when the server is back, "
+            f"`{SYNC_COMMAND}` delivers them"
+        )
 
-    def _store_once(self, path: Path, md5: str) -> Any:
-        """Id of the stored copy of this version of the file."""
-        stored = self.fs.find_one({"md5": md5, "filename": str(path)})
-        if stored is not None:
-            return stored._id
-        with path.open("rb") as handle:
-            return self.fs.put(handle, filename=str(path), md5=md5)
+    def _tell_of_earlier_runs(self) -> None:
+        waiting = [path for path in journal_folders(self._journal_folder) if is_finished(path)]
+        if waiting:
+            _LOG.warning(
+                "%d earlier %s not all in MongoDB yet: `%s` delivers the rest",
+                len(waiting), "runs are" if len(waiting) > 1 else "run is", SYNC_COMMAND,
+            )  # fmt: skip
 
-    def _warn(self, what: str, problem: BaseException) -> None:
-        _LOG.warning("%s (%s)", what, without_passwords(str(problem))[:200])
+    def _append_file(self, what: str, event: dict[str, Any], path: Path) -> str | None:
+        """Journal an event with a file; returns the file's SHA-256, None where it is refused."""
+        journal, digests = self._journal, []
+        try:
+            bson.encode(event)
+        except _UNSTORABLE as problem:
+            self._record.refuse(f"{what}: its metadata cannot be stored ({problem})")
+            return None
+
+        def write() -> None:
+            copy, sha256 = journal.copy_in(path)
+            try:
+                journal.append({**event, "file": copy})
+            except JournalFullError:
+                journal.file(copy).unlink(missing_ok=True)
+                raise
+            digests.append(sha256)
+
+        try:
+            self._when_there_is_room(write, {**event, "path": str(path)})
+            return digests[-1] if digests else digest_file(path)
+        except OSError as problem:
+            self._record.refuse(f"{what}: {path} cannot be read ({problem.strerror})")
+        finally:
+            self._courier.wake()
+        return None
+
+    def _append(self, event: Mapping[str, Any], on_written: Callable[[], object]) -> None:
+        journal = self._journal
+        if not self._when_there_is_room(lambda: journal.append(event, on_written), event):
+            on_written()
+        self._courier.wake()
+
+    def _when_there_is_room(self, write: Callable[[], None], event: Mapping[str, Any]) -> bool:
+        """Write to the journal; where it has no room, past it; in an outage, wait for either.
+
+        Returns:
+            False where it was written past the journal.
+        """
+        while True:
+            try:
+                write()
+                return True
+            except JournalFullError as problem:
+                reason = problem
+            try:
+                self._courier.write_past_journal(event)
+                return False
+            except (*FAILURES, TrackingError):
+                if not self._is_waiting_told:
+                    _LOG.warning(
+                        "run %s waits, for MongoDB is out of reach too and nothing shall be lost: "
+                        "%s; start the server, or free some space",
+                        self._run_id, reason,
+                    )  # fmt: skip
+                self._is_waiting_told = True
+            time.sleep(1.0)
+
+    def _write_document(self, *, to_disk: bool = True) -> bool:
+        """Journal the state of the run's document; False where the disk did not take it."""
+        is_written = True
+        try:
+            self._journal.write_document(self._record.document(), to_disk=to_disk)
+        except JournalFullError as problem:
+            _LOG.warning("run %s: %s", self._run_id, problem)
+            is_written = False
+        self._courier.wake()
+        return is_written
+
+
+class _JournaledMetrics(MetricsLogger):
+    """Sacred's metrics, each point of which goes to the journal when it is logged."""
+
+    def __init__(self, observer: TrackingObserver) -> None:
+        super().__init__()
+        self._observer = observer
+
+    def log_scalar_metric(self, metric_name: str, value: Any, step: Any = None) -> None:
+        """Log one point."""
+        super().log_scalar_metric(metric_name, value, step)  # for other observers
+        self._observer.log_point(metric_name, value, self._metric_step_counter[metric_name])

@@ -1,106 +1,61 @@
-"""Read stored runs: find them, and get their artifacts and metrics."""
+"""The run store: find stored runs, read and compare them, annotate and delete them."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nn_clustering.errors import DamagedArtifactError, InvalidInputError, RunNotFoundError
-from nn_clustering.tracking._plain import to_plain
+from nn_clustering.errors import (
+    InvalidInputError,
+    RunNotFoundError,
+    ServerUnavailableError,
+    TrackingError,
+)
+from nn_clustering.tracking._annotations import add_note, add_tags, remove_tags
+from nn_clustering.tracking._cache import ArtifactCache
+from nn_clustering.tracking._deletion import delete_runs, plan_deletion
+from nn_clustering.tracking._lineage import Lineage, read_lineage
+from nn_clustering.tracking._liveness import MAY_NOT_WRITE, mark_died
+from nn_clustering.tracking._query import STATUSES, build_query
+from nn_clustering.tracking._run import FIELDS, Run, StoredFile, read_run
+from nn_clustering.tracking._runs import Runs
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from pymongo.database import Database
+
+__all__ = ["Lineage", "Run", "RunStore", "Runs", "StoredFile"]
 
 LATEST = "latest"
 LISTED = 5  # ids that a message names at most
-
-
-@dataclass(frozen=True)
-class Run:
-    """One stored run.
-
-    Attributes:
-        id: The run's number.
-        experiment: Name of the experiment that made it.
-        status: RUNNING, COMPLETED, FAILED or INTERRUPTED.
-        config: The whole configuration.
-        result: What the run returned.
-        info: What the run noted besides.
-        start_time: When it started (UTC).
-        artifacts: Names of the stored files, in the order in which they were added.
-    """
-
-    id: int
-    experiment: str
-    status: str
-    config: Mapping[str, Any]
-    result: Any
-    info: Mapping[str, Any]
-    start_time: datetime | None
-    artifacts: tuple[str, ...]
-    _files: Mapping[str, Any] = field(repr=False, compare=False)
-    _database: Database = field(repr=False, compare=False)
-
-    def artifact(self, name: str) -> bytes:
-        """The content of a stored file, checked against the SHA-256 that was stored with it.
-
-        Raises:
-            RunNotFoundError: The run has no artifact of this name.
-            DamagedArtifactError: The content is not what was stored.
-        """
-        import gridfs
-
-        if name not in self._files:
-            raise RunNotFoundError(
-                f"run {self.id} ({self.experiment!r}) has no artifact {name!r}; expected one of: "
-                f"{', '.join(self.artifacts) or 'none stored'}; is the run {self.status}?"
-            )
-        try:
-            stored = gridfs.GridFS(self._database).get(self._files[name])
-            content: bytes = stored.read()
-        except (gridfs.errors.NoFile, gridfs.errors.CorruptGridFile):
-            raise self._damaged(name, "parts of it are missing") from None
-        expected = (stored.metadata or {}).get("sha256")
-        if expected is not None and hashlib.sha256(content).hexdigest() != expected:
-            raise self._damaged(name, "its SHA-256 differs from the one stored with it")
-        return content
-
-    def metric(self, name: str) -> tuple[list[int], list[float]]:
-        """Steps and values of a metric, in the order in which they were logged.
-
-        Raises:
-            RunNotFoundError: The run has no metric of this name.
-        """
-        query = {"run_id": self.id, "name": name}
-        found = list(self._database["metrics"].find(query).sort("_id", 1))
-        if not found:
-            names = sorted(self._database["metrics"].distinct("name", {"run_id": self.id}))
-            raise RunNotFoundError(
-                f"run {self.id} ({self.experiment!r}) has no metric {name!r}; expected one of: "
-                f"{', '.join(names) or 'none logged'}"
-            )
-        steps = [step for document in found for step in document["steps"]]
-        values = [value for document in found for value in document["values"]]
-        return steps, values
-
-    def _damaged(self, name: str, how: str) -> DamagedArtifactError:
-        return DamagedArtifactError(
-            f"artifact {name!r} of run {self.id} is damaged: {how}; repeat the run "
-            f"(experiments/{self.experiment}.py) and use the new one"
-        )
+LOOK_SECONDS = 10.0
+NEWEST_FIRST = [("start_time", -1), ("_id", -1)]
 
 
 class RunStore:
     """The stored runs of one database."""
 
-    def __init__(self, database: Database) -> None:
-        """Read from a database that `connect` returned."""
+    def __init__(self, database: Database, root: Path | None = None) -> None:
+        """Read from a database that `connect` returned.
+
+        Args:
+            database: Where the runs are.
+            root: Folder that holds `.mongo/`, for the cache of artifacts and to see which runs of
+                this machine live; default `project_root()`.
+        """
+        if root is None:
+            from nn_clustering.tracking.server import project_root
+
+            root = project_root()
         self.database = database
+        self.journal_root = Path(root) / ".mongo" / "journal"
+        self._cache = ArtifactCache(Path(root) / ".mongo" / "cache")
+        self._looked = float("-inf")
 
     @classmethod
     def open(cls, environ: Mapping[str, str] = os.environ, root: Path | None = None) -> RunStore:
@@ -109,9 +64,9 @@ class RunStore:
         Raises:
             ServerUnavailableError: The server cannot be reached or started.
         """
-        from nn_clustering.tracking.server import connect, resolve_server
+        from nn_clustering.tracking.server import connect, project_root, resolve_server
 
-        return cls(connect(resolve_server(environ, root)))
+        return cls(connect(resolve_server(environ, root)), root or project_root(environ))
 
     def close(self) -> None:
         """Close the connection."""
@@ -124,14 +79,18 @@ class RunStore:
         self.close()
 
     def run(
-        self, run_id: int | str, *, experiment: str | None = None, status: str = "COMPLETED"
+        self,
+        run_id: int | str,
+        *,
+        experiment: str | None = None,
+        status: str | None = "COMPLETED",
     ) -> Run:
         """One run, checked to be what the caller needs.
 
         Args:
             run_id: The run's number, or "latest": the newest of that experiment and status.
             experiment: Name of the experiment that it must be a run of; None for any.
-            status: The status that it must have.
+            status: The status that it must have; None for any.
 
         Raises:
             RunNotFoundError: There is no such run, or it is another experiment's, or has
@@ -147,11 +106,12 @@ class RunStore:
                 f"{run_id!r} is no run: expected a run's number or {LATEST!r}"
                 + self._newest(experiment, status)
             )
-        document = self.database["runs"].find_one({"_id": run_id}, _FIELDS)
+        self._look()
+        document = self.database["runs"].find_one({"_id": _key(run_id)}, FIELDS)
         if document is None:
             raise RunNotFoundError(
-                f"there is no run {run_id}: expected a run's number or {LATEST!r}"
-                + self._newest(experiment, status)
+                f"there is no run {run_id}{self._deleted(run_id)}: expected a run's number or "
+                f"{LATEST!r}" + self._newest(experiment, status)
             )
         run = self._read(document)
         if experiment is not None and run.experiment != experiment:
@@ -159,7 +119,7 @@ class RunStore:
                 f"run {run_id} is a {run.experiment!r} run; expected a {experiment!r} run"
                 + self._newest(experiment, status)
             )
-        if run.status != status:
+        if status is not None and run.status != status:
             raise RunNotFoundError(
                 f"run {run_id} is {run.status}; expected a run that is {status}"
                 + self._newest(run.experiment, status)
@@ -172,74 +132,250 @@ class RunStore:
         experiment: str | None = None,
         status: str | None = None,
         config: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        since: datetime | date | str | None = None,
+        result: Mapping[str, Any] | None = None,
         limit: int | None = None,
-    ) -> list[Run]:
+    ) -> Runs:
         """All runs that match, newest first.
 
         Args:
             experiment: Name of the experiment.
             status: Status of the run.
-            config: Values that configuration keys must have; keys of nested ones are dotted
-                ("dataset.name").
+            config: What configuration keys must be; keys of nested ones are dotted
+                ("dataset.name"), or nested as well. Each is a value, or a tuple of an operator
+                (`< <= > >= == !=`) and its value, or of several: `{"n_clusters": (">=", 8)}`,
+                `{"seed": (">", 3, "<", 9)}`. A list means that very list. A run without the key
+                never matches, not even `!=`; numbers are compared with numbers only, and texts
+                with texts.
+            tags: Tags that a run must have, all of them.
+            since: When it must have been started at the earliest: a datetime or date, or the text
+                of one ("2026-11-01"), in UTC unless it has a time zone; or how long ago at most
+                ("30m", "3h", "2d", "1w").
+            result: What the results must be, like `config`.
             limit: Number of runs at most.
 
         Raises:
-            InvalidInputError: `limit` is below 1.
+            InvalidInputError: An argument is malformed, or there is no such status.
         """
-        if limit is not None and limit < 1:
+        if limit is not None and (isinstance(limit, bool) or limit < 1):
             raise InvalidInputError(f"limit={limit}: expected at least 1, or None for all runs")
-        query: dict[str, Any] = {
-            f"config.{key}": value for key, value in to_plain(config or {}).items()
-        }
-        if experiment is not None:
-            query["experiment.name"] = experiment
-        if status is not None:
-            query["status"] = status
-        newest_first = [("start_time", -1), ("_id", -1)]
-        found = self.database["runs"].find(query, _FIELDS).sort(newest_first).limit(limit or 0)
-        return [self._read(document) for document in found]
+        query = build_query(
+            experiment=experiment, status=status, config=config, tags=tags, since=since,
+            result=result,
+        )  # fmt: skip
+        self._check_status(status)
+        self._look()
+        found = self.database["runs"].find(query, FIELDS).sort(NEWEST_FIRST).limit(limit or 0)
+        return Runs([self._read(document) for document in found], self.database)
 
-    def _read(self, document: Mapping[str, Any]) -> Run:
-        started = document.get("start_time")
-        # Added twice under one name, the later file counts.
-        files = {entry["name"]: entry["file_id"] for entry in document.get("artifacts") or ()}
-        return Run(
-            id=document["_id"],
-            experiment=document.get("experiment", {}).get("name", ""),
-            status=document.get("status", ""),
-            config=document.get("config") or {},
-            result=document.get("result"),
-            info=document.get("info") or {},
-            start_time=started.replace(tzinfo=timezone.utc) if started else None,
-            artifacts=tuple(files),
-            _files=files,
-            _database=self.database,
+    def count(self, **filters: Any) -> int:
+        """How many runs match; the arguments are those of `find`, without `limit`.
+
+        Raises:
+            InvalidInputError: As `find`.
+        """
+        query = build_query(**filters)
+        self._check_status(filters.get("status"))
+        return self.database["runs"].count_documents(query)
+
+    def experiments(self) -> list[str]:
+        """Names of the experiments that have runs."""
+        return sorted(name for name in self.database["runs"].distinct("experiment.name") if name)
+
+    def compare(self, run_ids: Sequence[int]) -> DataFrame:
+        """What differs between runs.
+
+        Args:
+            run_ids: At least two runs.
+
+        Returns:
+            A row for each key of config and result whose values are not all the same
+            (`config.seed`, `result.ncut`), a column for each run; empty where a run lacks the key.
+
+        Raises:
+            InvalidInputError: There are fewer than two runs.
+            RunNotFoundError: One of them does not exist.
+        """
+        import pandas as pd
+
+        from nn_clustering.tracking._tables import differing_keys, leaves
+
+        if len(set(run_ids)) < 2:
+            raise InvalidInputError(f"compare {list(run_ids)}: expected at least two runs")
+        runs = [self.run(run_id, status=None) for run_id in dict.fromkeys(run_ids)]
+        columns = [{**leaves(run.config, "config"), **leaves(run.result, "result")} for run in runs]
+        keys = differing_keys(columns)
+        return pd.DataFrame(
+            [[values.get(key) for values in columns] for key in keys],
+            index=pd.Index(keys, name="key"),
+            columns=pd.Index([run.id for run in runs], name="run"),
+            dtype=object,
         )
 
-    def _newest(self, experiment: str | None, status: str) -> str:
+    def lineage(self, run_id: int) -> Lineage:
+        """What a run read, and what read it, each with all that lies behind.
+
+        Raises:
+            RunNotFoundError: There is no such run, and never was.
+        """
+        lineage = read_lineage(self.database, _key(run_id))
+        if lineage.status == "MISSING":
+            self.run(run_id, status=None)  # says what is there instead
+        return lineage
+
+    def plan_deletion(self, run_ids: Sequence[int], *, with_dependents: bool = False) -> list[int]:
+        """The runs that `delete` would delete, in its order; arguments and errors are the same."""
+        self._look(at_once=True)
+        keys = [_key(run_id) for run_id in run_ids]
+        return plan_deletion(self.database, keys, with_dependents=with_dependents)
+
+    def delete(self, run_ids: Sequence[int], *, with_dependents: bool = False) -> list[int]:
+        """Delete runs: their documents, metrics, and those files that no other run uses.
+
+        Cut short, it can be repeated, and deletes the rest.
+
+        Args:
+            run_ids: The runs.
+            with_dependents: Whether to delete the runs that rest on them too, and so on.
+
+        Returns:
+            The deleted runs.
+
+        Raises:
+            RunNotFoundError: One of them does not exist.
+            TrackingError: One is RUNNING, or another run rests on it, or we may not write.
+        """
+        doomed = self.plan_deletion(run_ids, with_dependents=with_dependents)
+        with self._writing():
+            delete_runs(self.database, doomed)
+        return doomed
+
+    def tag(self, run_id: int, *tags: str) -> None:
+        """Give tags to a run.
+
+        Raises:
+            InvalidInputError: There is no tag, or it is no text.
+            RunNotFoundError: There is no such run.
+            TrackingError: We may not write.
+        """
+        with self._writing():
+            add_tags(self.database, _key(run_id), tags)
+
+    def untag(self, run_id: int, *tags: str) -> None:
+        """Take tags from a run.
+
+        Raises:
+            InvalidInputError: There is no tag, or the run's config holds it.
+            RunNotFoundError: There is no such run.
+            TrackingError: We may not write.
+        """
+        with self._writing():
+            remove_tags(self.database, _key(run_id), tags)
+
+    def note(self, run_id: int, text: str) -> None:
+        """Append a line to a run's notes.
+
+        Raises:
+            InvalidInputError: The text is empty.
+            RunNotFoundError: There is no such run.
+            TrackingError: We may not write.
+        """
+        with self._writing():
+            add_note(self.database, _key(run_id), text)
+
+    def add_artifact(self, run_id: int, path: Path | str, name: str | None = None) -> None:
+        """Store a file with a run that there is already.
+
+        Args:
+            run_id: The run.
+            path: The file.
+            name: Name of the artifact; default the file's.
+
+        Raises:
+            InvalidInputError: There is no such file, or the run has an artifact of that name.
+            RunNotFoundError: There is no such run.
+            TrackingError: We may not write.
+        """
+        from nn_clustering.tracking._files import add_artifact
+
+        path = Path(path)
+        name = path.name if name is None else name
+        run = self.run(run_id, status=None)
+        if not path.is_file():
+            raise InvalidInputError(f"{path} is no file that can be read; expected one to store")
+        if not name or name in run.artifacts:
+            raise InvalidInputError(
+                f"artifact {name!r} of run {run_id}: expected a name that none of its artifacts has"
+                f" ({', '.join(run.artifacts) or 'there are none'}); give another (name=, --name)"
+            )
+        try:
+            with self._writing():
+                add_artifact(self.database, run.id, path, name)
+        except OSError as problem:
+            raise InvalidInputError(
+                f"{path} cannot be read ({problem.strerror}); expected a file to store"
+            ) from None
+
+    def _look(self, *, at_once: bool = False) -> None:
+        """See which runs died, unless that was done a moment ago."""
+        if at_once or time.monotonic() - self._looked > LOOK_SECONDS:
+            mark_died(self.database, self.journal_root)
+            self._looked = time.monotonic()
+
+    def _check_status(self, status: str | None) -> None:
+        if status is None or status in STATUSES:
+            return
+        own = sorted(self.database["runs"].distinct("status"))  # an experiment can have its own
+        if status not in own:
+            raise InvalidInputError(
+                f"status={status!r}: no run has it; expected one of "
+                f"{', '.join(dict.fromkeys([*STATUSES, *own]))}"
+            )
+
+    def _read(self, document: Mapping[str, Any]) -> Run:
+        return read_run(document, self.database, self._cache)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        import pymongo.errors
+
+        try:
+            yield
+        except pymongo.errors.OperationFailure as problem:
+            if problem.code != MAY_NOT_WRITE:
+                raise
+            reason = f"database {self.database.name!r} does not let this user write"
+        except pymongo.errors.ConnectionFailure:
+            raise ServerUnavailableError(
+                f"the server of database {self.database.name!r} does not answer any more; expected "
+                "one that runs: see `python -m nn_clustering.tracking status`, then try again"
+            ) from None
+        else:
+            return
+        raise TrackingError(f"{reason}; expected a user with the role readWrite: check MONGO_URL")
+
+    def _deleted(self, run_id: int) -> str:
+        note = self.database["deleted_runs"].find_one({"_id": _key(run_id)})
+        if note is None or "deleted" not in note:
+            return ""
+        return f" (deleted on {note['deleted']:%Y-%m-%d})"
+
+    def _newest(self, experiment: str | None, status: str | None) -> str:
         """The end of a message: the newest runs that would do, or how to make one."""
         runs = self.find(experiment=experiment, status=status, limit=LISTED)
         if not runs:
             return f"; {self._nothing_yet(experiment, status)}"
-        whose = f"{experiment!r} runs" if experiment else "runs"
-        return f"; the newest {status} {whose}: {', '.join(str(run.id) for run in runs)}"
+        kind = " ".join(filter(None, [status, repr(experiment) if experiment else "", "runs"]))
+        return f"; the newest {kind}: {', '.join(str(run.id) for run in runs)}"
 
-    def _nothing_yet(self, experiment: str | None, status: str) -> str:
-        whose = f"{experiment!r} run" if experiment else "run"
+    def _nothing_yet(self, experiment: str | None, status: str | None) -> str:
+        kind = " ".join(filter(None, [status, repr(experiment) if experiment else "", "run"]))
         script = f"experiments/{experiment}.py" if experiment else "an experiment"
-        return (
-            f"there is no {status} {whose} in database {self.database.name!r} yet; "
-            f"run {script} first"
-        )
+        return f"there is no {kind} in database {self.database.name!r} yet; run {script} first"
 
 
-# Captured output and sources can be large, and no reader here needs them.
-_FIELDS = {
-    "experiment.name": 1,
-    "status": 1,
-    "config": 1,
-    "result": 1,
-    "info": 1,
-    "start_time": 1,
-    "artifacts": 1,
-}
+def _key(run_id: Any) -> Any:
+    """A run's number that can be asked for; -1, which none has, for what cannot be one."""
+    is_number = isinstance(run_id, int) and not isinstance(run_id, bool)
+    return run_id if is_number and abs(run_id) < 2**63 else -1

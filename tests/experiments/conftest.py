@@ -8,6 +8,10 @@ from nn_clustering.tracking import RunStore, Server, connect
 from tests.programs import PROJECT, environment, run_python
 
 DATABASE = "test_experiments"
+# Enough training for dropout-free clusters to differ, few units to be quick.
+PIPELINE_OPTIONS = (
+    "with", "mlp", "digits", "pruned", "fast", "train.training.epochs=8", "seed=3",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +26,9 @@ def run_experiment(home, embedded_server):
 
 
 @pytest.fixture(scope="session")
-def store(embedded_server):
+def store(embedded_server, home):
     database = connect(Server(embedded_server.url, DATABASE, embedded=True))
-    yield RunStore(database)
+    yield RunStore(database, home)
     database.client.drop_database(DATABASE)
     database.client.close()
 
@@ -33,9 +37,7 @@ def store(embedded_server):
 def pipeline(run_experiment, store):
     """The finished pipeline process."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Enough training for dropout-free clusters to differ, few units to be quick.
-    options = ["with", "mlp", "digits", "pruned", "fast", "train.training.epochs=8", "seed=3"]
-    finished = run_experiment("pipeline", *options)
+    finished = run_experiment("pipeline", *PIPELINE_OPTIONS)
     assert finished.returncode == 0, finished.stderr
     return finished
 

@@ -53,12 +53,14 @@ def test_yaml_file_adds_a_named_config(run_experiment):
         path.unlink()
 
 
-def test_comment_is_stored(run_experiment, store):
-    finished = run_experiment("train", "--comment", "a first try", "with", "fast")
+def test_comment_tag_and_sources_are_stored(run_experiment, store):
+    options = ["with", "fast", "reuse=False", "tags=first"]
+    finished = run_experiment("train", "--comment", "a first try", *options)
     assert finished.returncode == 0, finished.stderr
     run_id = store.run("latest", experiment="train").id
     document = store.database["runs"].find_one({"_id": run_id})
     assert document["meta"]["comment"] == "a first try"
+    assert document["config"]["tags"] == ["first"]
     assert "test accuracy" in document["captured_out"]
     assert len(document["experiment"]["sources"]) > 40
 
@@ -86,5 +88,5 @@ def test_interrupted_run_is_marked_so(home, store, signal_number):
     assert "Traceback" not in errors
     assert "interrupted" in errors
     interrupted = store.run(found[0].id, status="INTERRUPTED")
-    steps, _ = interrupted.metric("unpruned.test.accuracy")
+    steps = interrupted.metric("unpruned.test.accuracy")["step"].tolist()
     assert steps == list(range(1, len(steps) + 1))

@@ -12,6 +12,7 @@ from sklearn.cluster import SpectralClustering
 from nn_clustering.graphs import UnitGraph, graph_from_weights
 from nn_clustering.networks import network_from_bytes
 from nn_clustering.partitions import Partition, ncut
+from tests.experiments.conftest import PIPELINE_OPTIONS
 
 STAGES = ("train", "cluster", "shuffle_test", "lesion")
 
@@ -57,11 +58,11 @@ def test_figures_are_copied_where_the_summary_says(pipeline, runs, home):
 def test_training_logs_every_epoch_of_every_phase(runs, phase, split):
     n_epochs = {"unpruned": 8, "pruned": 2}[phase]
     for measure in ("loss", "accuracy"):
-        steps, values = runs["train"].metric(f"{phase}.{split}.{measure}")
-        assert steps == list(range(1, n_epochs + 1))
-        assert np.isfinite(values).all()
-    steps, accuracies = runs["train"].metric(f"{phase}.test.accuracy")
-    assert accuracies[-1] == runs["train"].result[phase]["test_accuracy"]
+        curve = runs["train"].metric(f"{phase}.{split}.{measure}")
+        assert curve["step"].tolist() == list(range(1, n_epochs + 1))
+        assert np.isfinite(curve["value"]).all()
+    accuracies = runs["train"].metric(f"{phase}.test.accuracy")["value"]
+    assert accuracies.iloc[-1] == runs["train"].result[phase]["test_accuracy"]
 
 
 def test_stored_networks_have_the_sparsity_of_the_result(runs):
@@ -90,9 +91,10 @@ def test_partition_is_of_the_trained_network(runs):
 
 
 def test_shuffle_test_logs_every_ncut_and_sums_them_up(runs):
-    steps, values = runs["shuffle_test"].metric("shuffled_ncut")
+    curve = runs["shuffle_test"].metric("shuffled_ncut")
+    values = curve["value"].tolist()
     result = runs["shuffle_test"].result
-    assert steps == list(range(5))
+    assert curve["step"].tolist() == list(range(5))
     assert result["shuffled_mean"] == pytest.approx(np.mean(values))
     assert result["z_score"] == pytest.approx((result["ncut"] - np.mean(values)) / np.std(values))
     assert result["p_value"] == (sum(value <= result["ncut"] for value in values) + 1) / 6
@@ -132,14 +134,15 @@ def test_same_seed_same_numbers_with_one_worker_and_with_four(runs, run_experime
         repeated = store.run("latest", experiment="shuffle_test")
         assert repeated.config["n_workers"] == n_workers
         assert repeated.result == runs["shuffle_test"].result
-        first, again = (run.metric("shuffled_ncut") for run in (runs["shuffle_test"], repeated))
-        assert first == again
+        curves = [run.metric("shuffled_ncut") for run in (runs["shuffle_test"], repeated)]
+        assert curves[0]["value"].tolist() == curves[1]["value"].tolist()
+        assert curves[0]["step"].tolist() == curves[1]["step"].tolist()
 
 
 def test_same_seed_same_network_labels_and_p_values(runs, run_experiment, store):
-    options = ["with", "mlp", "digits", "pruned", "fast", "train.training.epochs=8", "seed=3"]
-    finished = run_experiment("pipeline", *options)
+    finished = run_experiment("pipeline", *PIPELINE_OPTIONS, "reuse=False")
     assert finished.returncode == 0, finished.stderr
+    assert "using " not in finished.stdout
     again = store.run("latest", experiment="pipeline")
     first = {key: value for key, value in runs["pipeline"].result.items() if key != "runs"}
     assert {key: value for key, value in again.result.items() if key != "runs"} == first

@@ -21,7 +21,7 @@ def test_study_runs_once_and_then_reuses(run_experiment, store):
     again = run_experiment("study", "with", "fast")
     assert again.returncode == 0, again.stderr
     assert len(store.find()) == n_runs + 1  # the study itself
-    assert again.stdout.count("which has the same configuration") == 6
+    assert again.stdout.count("same config, inputs and code") == 6
     assert store.run("latest", experiment="study").result == study.result
 
 

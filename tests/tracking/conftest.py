@@ -35,8 +35,8 @@ def database(server):
 
 
 @pytest.fixture
-def store(database):
-    return RunStore(database)
+def store(database, home):
+    return RunStore(database, home)
 
 
 @pytest.fixture

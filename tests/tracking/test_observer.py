@@ -10,7 +10,7 @@ import time
 import pytest
 
 from nn_clustering.errors import ServerUnavailableError
-from nn_clustering.tracking import RunStore, connect, resolve_server, stop_embedded
+from nn_clustering.tracking import connect, resolve_server, stop_embedded
 from tests.programs import environment
 from tests.tracking.conftest import PROGRAM
 
@@ -20,7 +20,9 @@ def test_metrics_result_and_info_arrive_in_plain_python(run_sample, store):
     assert ended.returncode == 0, ended.stderr
     run = store.run("latest", experiment="sample")
     assert run.id == 1
-    assert run.metric("test.accuracy") == ([0, 1, 2], [0.0, 0.5, 1.0])
+    points = run.metric("test.accuracy")
+    assert list(points["step"]) == [0, 1, 2]
+    assert list(points["value"]) == [0.0, 0.5, 1.0]
     assert run.result == {"ncut": 1.5, "labels": [0, -1], "entropy": str(2**127)}
     assert run.info["scores"] == [1, 2]
     assert [entry["name"] for entry in run.info["metrics"]] == ["test.accuracy"]
@@ -64,9 +66,10 @@ def test_document_has_what_omniboard_needs_and_no_password(run_sample, database)
 def test_indexes(run_sample, database):
     run_sample("succeed")
     metrics = [index["key"] for index in database["metrics"].index_information().values()]
-    assert [("run_id", 1), ("name", 1)] in metrics
+    assert [("run_id", 1), ("name", 1)] in [keys[:2] for keys in metrics]
     runs = [index["key"] for index in database["runs"].index_information().values()]
-    assert [("experiment.name", 1), ("status", 1), ("start_time", -1)] in runs
+    newest = [("experiment.name", 1), ("status", 1), ("start_time", -1)]
+    assert newest in [keys[:3] for keys in runs]
 
 
 def test_own_ids_and_queueing_are_refused(run_sample, database):
@@ -97,44 +100,6 @@ def test_runs_that_start_together_get_different_ids(home, database, tmp_path):
     found = list(database["runs"].find().sort("_id", 1))
     assert [run["_id"] for run in found] == [1, 2, 3, 4]
     assert {run["status"] for run in found} == {"INTERRUPTED"}
-
-
-def test_nothing_is_lost_in_an_outage(run_sample, own_home, tmp_path):
-    ended = run_sample("outage", "-b", "0.1", home=own_home)
-    assert ended.returncode == 0, ended.stderr
-    with RunStore.open(environment(own_home, MONGO_DB=_database_of(own_home))) as store:
-        run = store.run("latest", experiment="sample")
-        assert run.metric("loss") == ([0, 1], [1.0, 0.5])
-        assert run.artifact("a.txt") == b"after the outage"
-
-
-def _database_of(home):
-    database = connect(resolve_server(environment(home)))
-    (name,) = [name for name in database.client.list_database_names() if name.startswith("test_")]
-    database.client.close()
-    return name
-
-
-def test_what_cannot_be_delivered_is_saved_and_fails_the_run(run_sample, own_home):
-    started = time.monotonic()
-    ended = run_sample("loss", home=own_home)
-    assert ended.returncode == 1
-    assert time.monotonic() - started < 60
-    last = ended.stderr.strip().splitlines()[-1]
-    for part in ("incomplete in MongoDB", "loss", "a.txt", "undelivered"):
-        assert part in last
-    folder = own_home / ".mongo" / "undelivered" / "run-1"
-    assert (folder / "a.txt").read_text() == "kept"
-    (batch,) = json.loads((folder / "metrics.json").read_text())
-    assert (batch["name"], batch["values"]) == ("loss", [1.0])
-    assert json.loads((folder / "run.json").read_text())["status"] == "FAILED"
-
-
-def test_missing_artifact_fails_the_run(run_sample, database):
-    ended = run_sample("missing")
-    assert ended.returncode == 1
-    assert "no such file" in ended.stderr
-    assert database["runs"].find_one()["status"] == "FAILED"
 
 
 def test_large_output_and_results_become_artifacts(run_sample, store):

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nn_clustering.tracking._plain import to_number, to_plain, without_passwords
+from nn_clustering.tracking._plain import measurement, to_plain, without_passwords
 
 
 @pytest.mark.parametrize(
@@ -29,14 +29,22 @@ def test_plain(value, expected):
     assert type(plain) is type(expected)
 
 
-def test_number():
+def test_measurement():
     class Tensor:
         def __float__(self):
             return 0.5
 
-    assert to_number(Tensor()) == 0.5
-    assert to_number(np.float64(2)) == 2.0
-    assert isinstance(to_number(object()), str)
+    assert measurement(Tensor()) == 0.5
+    assert type(measurement(np.float32(2))) is float
+    assert type(measurement(np.int64(-(2**63)))) is int
+    assert measurement("best") == "best"
+    assert measurement(None) is None
+
+
+@pytest.mark.parametrize("value", [object(), [1, 2], 2**63, 2**70, "x" * 51, np.zeros(2)])
+def test_what_is_no_measurement(value):
+    with pytest.raises((TypeError, ValueError, OverflowError)):
+        measurement(value)
 
 
 def test_passwords():

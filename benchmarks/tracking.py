@@ -1,0 +1,131 @@
+"""What it costs to track a run, beside Sacred's own observer and beside the training it tracks."""
+
+import datetime
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import gridfs
+from sacred.observers import MongoObserver
+
+from benchmarks._timing import Comparison, compare
+from nn_clustering.datasets import Dataset
+from nn_clustering.networks import build_network, network_bytes
+from nn_clustering.tracking import connect, make_observer, resolve_server, stop_embedded
+from nn_clustering.tracking.observer import TrackingObserver
+from nn_clustering.training import train
+
+POINTS = 10_000
+EPOCHS = 20
+
+
+def benchmark_points(runs: int) -> Comparison:
+    """Compare runs that log many points of a metric, from their start to their end.
+
+    Sacred's observer gets all points in one heartbeat, its best case; ours each when it is logged.
+    """
+    with _database() as database, tempfile.TemporaryDirectory() as folder:
+
+        def ours() -> None:
+            observer = make_observer(database, journal_folder=Path(folder))
+            _start(observer)
+            for step in range(POINTS):
+                observer.log_point("loss", step / POINTS, step)
+            observer.completed_event(datetime.datetime.now(), None)
+
+        def theirs() -> None:
+            observer = MongoObserver.create_from(
+                database["runs"], gridfs.GridFS(database), metrics_collection=database["metrics"]
+            )
+            _start(observer)
+            points = {
+                "steps": list(range(POINTS)),
+                "values": [step / POINTS for step in range(POINTS)],
+                "timestamps": [datetime.datetime.now()] * POINTS,
+            }
+            observer.log_metrics({"loss": points}, {})
+            observer.completed_event(datetime.datetime.now(), None)
+
+        return compare(
+            f"tracking: a run with {POINTS:,} points of a metric",
+            "Sacred's MongoObserver, all points in one heartbeat, nothing journalled on disk",
+            ours,
+            theirs,
+            runs=runs,
+        )
+
+
+def benchmark_share(dataset: Dataset, runs: int) -> str:
+    """The share of an MLP's training that goes into tracking it.
+
+    A difference of wall times would drown in their noise. So all the time is added up that the
+    training waits for the observer (start, points, network, end), and the processor time of the
+    thread that delivers.
+    """
+    with _database() as database, tempfile.TemporaryDirectory() as folder:
+        shares = [
+            _share(dataset, make_observer(database, journal_folder=Path(folder)))
+            for _ in range(runs)
+        ]
+    waited, thread, whole = (statistics.median(column) for column in zip(*shares, strict=True))
+    return (
+        f"tracking: {EPOCHS} epochs of the MLP on {dataset.name}, 4 metrics an epoch, 1 network\n"
+        f"  training {whole:.1f} s, of which it waits {1000 * waited:.0f} ms for the observer "
+        f"({100 * waited / whole:.2f}%);\n"
+        f"  the delivering thread's processor time is {1000 * thread:.0f} ms "
+        f"({100 * thread / whole:.2f}%)"
+    )
+
+
+def _share(dataset: Dataset, observer: TrackingObserver) -> tuple[float, float, float]:
+    waited = 0.0
+
+    def count(work: Callable[[], object]) -> None:
+        nonlocal waited
+        begun = time.perf_counter()
+        work()
+        waited += time.perf_counter() - begun
+
+    network = build_network(
+        "mlp", dataset.input_shape, dataset.n_classes,
+        hidden_units=[256] * 4, conv_filters=[], dropout=False, seed=0,
+    )  # fmt: skip
+    begun = time.perf_counter()
+    count(lambda: _start(observer))
+    clock = time.pthread_getcpuclockid(observer._courier.ident)
+
+    def log(epoch) -> None:
+        for name in ("train_loss", "train_accuracy", "test_loss", "test_accuracy"):
+            value = getattr(epoch, name)
+            count(lambda name=name, value=value: observer.log_point(name, value, epoch.epoch))
+
+    train(
+        network, dataset, epochs=EPOCHS, batch_size=128, learning_rate=0.001, seed=0, on_epoch=log
+    )
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(network_bytes(network))
+        file.flush()
+        count(lambda: observer.artifact_event("network.keras", file.name))
+    thread = time.clock_gettime(clock)
+    count(lambda: observer.completed_event(datetime.datetime.now(), None))
+    return waited, thread, time.perf_counter() - begun
+
+
+def _start(observer) -> None:
+    info = {"name": "benchmark", "base_dir": ".", "sources": []}
+    now = datetime.datetime.now()
+    observer.started_event(info, "main", {}, now, {"seed": 0}, {}, None)
+
+
+@contextmanager
+def _database() -> Iterator:
+    with tempfile.TemporaryDirectory() as home:
+        database = connect(resolve_server({"NN_CLUSTERING_HOME": home}))
+        try:
+            yield database
+        finally:
+            database.client.close()
+            stop_embedded(Path(home))
