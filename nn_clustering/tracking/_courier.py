@@ -8,9 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from nn_clustering.errors import TrackingError
-from nn_clustering.tracking._delivery import FAILURES, Delivery, RunGoneError
-from nn_clustering.tracking._plain import without_passwords
+from nn_clustering.tracking._delivery import Delivery, RunGoneError, short_reason
 from nn_clustering.tracking.journal import Journal
 
 _LOG = logging.getLogger(__name__)
@@ -70,14 +68,22 @@ class Courier(threading.Thread):
         """Deliver an event for which the journal has no room, after all that it holds.
 
         Raises:
+            RunGoneError: It never can, for the run was deleted.
             PyMongoError, OSError, TrackingError: It cannot be done now.
         """
         with self._turn:
             self._delivery.deliver_events()
+            self._delivery.require_run()
             self._delivery.write([record])
 
     def run(self) -> None:
         """Deliver until the run has ended and all is delivered, or cannot be."""
+        try:
+            self._deliver_all()
+        finally:
+            self._ended.set()  # whatever happens, nobody waits for a thread that is gone
+
+    def _deliver_all(self) -> None:
         while not self._ended.is_set():
             self._wait()
             self._attempt()
@@ -102,10 +108,10 @@ class Courier(threading.Thread):
                 document = self._journal.document  # before the events, which it must not overtake
                 self._delivery.deliver_events()
                 self._deliver_document(document)
-        except (*FAILURES, TrackingError) as problem:
+        except Exception as problem:  # an unforeseen one shall not end the thread
             self._n_failures += 1
             self._is_gone = isinstance(problem, RunGoneError)
-            reason = without_passwords(str(problem)).partition(", Timeout:")[0][:200]
+            reason = short_reason(problem)
             if self.problem is None:
                 _LOG.warning(
                     "%s cannot be stored now (%s); it goes on, and %s keeps what it logs",

@@ -21,7 +21,8 @@ import pymongo.errors
 from pymongo import UpdateOne
 
 from nn_clustering.errors import TrackingError
-from nn_clustering.tracking._files import add_artifact, is_whole, store_source
+from nn_clustering.tracking._files import add_artifact, digest_file, is_whole, store_source
+from nn_clustering.tracking._plain import without_passwords
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -33,6 +34,8 @@ POINTS_A_DOCUMENT = 100_000
 POINTS_A_WRITE = 20_000
 # All that a delivery can end with: it is tried again.
 FAILURES = (pymongo.errors.PyMongoError, bson.errors.BSONError, OverflowError, OSError)
+# The status of a run whose process ended without a word.
+DIED = "DIED"
 _DUPLICATE_KEY = 11000
 _TOO_LARGE = (10334, 17419)  # a document, by itself or after an update
 # Of a metric's document, and the keys of a point that they are made of.
@@ -55,6 +58,7 @@ class Delivery:
         # Points that each metric document has; None where that has to be asked for.
         self._counts: dict[Any, int] | None = None
         self._sent: dict[str, bytes] = {}
+        self._damaged: list[str] = []
 
     def deliver_events(self) -> None:
         """Write all events of the journal, and remove from it what the server acknowledged.
@@ -65,7 +69,7 @@ class Delivery:
             OSError: The journal cannot be read.
         """
         for segment in self._journal.segments():
-            self._require_run()
+            self.require_run()
             self.write(self._journal.records(segment))
             self._journal.drop(segment)
 
@@ -87,8 +91,8 @@ class Delivery:
         To be called after all events that were logged before it are delivered.
 
         Returns:
-            What an ended run lacks in the database although it was acknowledged, in words. Its
-            status is FAILED then.
+            What an ended run lacks in the database although it was logged, in words. Its status
+            is FAILED then, unless it died.
 
         Raises:
             RunGoneError: The database has no such run any more.
@@ -99,9 +103,10 @@ class Delivery:
         if document.get("finished"):
             # Omniboard takes the time from the start to the last heartbeat for the duration.
             fields["heartbeat"] = fields["stop_time"]
-            missing = self.missing(document.get("expected", {}))
-            if missing:
+            missing = [*self._damaged, *self.missing(document.get("expected", {}))]
+            if missing and fields["status"] != DIED:
                 fields["status"] = "FAILED"
+            if missing:
                 trace = f"not everything that was logged is in MongoDB: {'; '.join(missing)}"
                 fields["fail_trace"] = [*fields.get("fail_trace", ()), trace]
         else:
@@ -131,7 +136,8 @@ class Delivery:
             raise self._gone()
         self._sent.update(digests)
 
-    def _require_run(self) -> None:
+    def require_run(self) -> None:
+        """Raise RunGoneError if the database has no such run any more."""
         run = {"_id": self._run_id, "tracking.token": self._token}
         if self._database["runs"].find_one(run, {"_id": 1}) is None:
             raise self._gone()
@@ -225,15 +231,18 @@ class Delivery:
             yield key, (update, count + len(new))
 
     def _stored_metrics(self) -> list[Mapping[str, Any]]:
-        """Id, name and number of points of the run's metric documents."""
-        return list(
-            self._database["metrics"].aggregate(
-                [
-                    {"$match": {"run_id": self._run_id}},
-                    {"$project": {"name": 1, "n": {"$size": "$steps"}}},
-                ]
-            )
+        """Id, name and number of points of the run's metric documents; not those of others."""
+        found = self._database["metrics"].aggregate(
+            [
+                {"$match": {"run_id": self._run_id, "name": {"$type": "string"}}},
+                {"$project": {"name": 1, "part": 1, "n": {"$size": {"$ifNull": ["$steps", []]}}}},
+            ]
         )
+        return [
+            entry
+            for entry in found
+            if entry["_id"] == metric_id(self._token, entry["name"], entry.get("part", 0))
+        ]
 
     def _write_files(self, records: Iterable[Mapping[str, Any]]) -> None:
         for record in records:
@@ -242,15 +251,16 @@ class Delivery:
     def _write_file(self, record: Mapping[str, Any]) -> None:
         runs, run = self._database["runs"], {"_id": self._run_id, "tracking.token": self._token}
         path = Path(record["path"]) if "path" in record else self._journal.file(record["file"])
+        if record["kind"] == "artifact":
+            document = runs.find_one(run, {"artifacts": 1}) or {}
+            if _key(record) in {_key(entry) for entry in document.get("artifacts", ())}:
+                return
+        if "file" in record and not _is_whole_copy(path, record["sha256"]):
+            self._damaged.append(f"the copy of {record['kind']} {record['name']!r} was torn")
+            return
         if record["kind"] == "resource":
-            listed = {"$elemMatch": {"$elemMatch": {"$eq": record["name"]}}}
-            if not path.exists() and runs.find_one({**run, "resources": listed}):
-                return  # delivered before, and its copy is gone
             _, md5 = store_source(self._database, path, Path(record["name"]))
             runs.update_one(run, {"$addToSet": {"resources": [record["name"], md5]}})
-            return
-        document = runs.find_one(run, {"artifacts": 1}) or {}
-        if _key(record) in {_key(entry) for entry in document.get("artifacts", ())}:
             return
         add_artifact(
             self._database,
@@ -287,6 +297,18 @@ def metric_entries(token: str, counts: Mapping[str, int]) -> list[dict[str, str]
 def _is_too_large(problem: pymongo.errors.OperationFailure) -> bool:
     errors = (problem.details or {}).get("writeErrors") or [{"code": problem.code}]
     return any(error["code"] in _TOO_LARGE for error in errors)
+
+
+def short_reason(problem: BaseException) -> str:
+    """Why a delivery failed, in one line."""
+    text = " ".join(without_passwords(str(problem)).partition(", Timeout:")[0].split())
+    known = isinstance(problem, (*FAILURES, TrackingError))
+    return text[:300] if known else f"{type(problem).__name__}: {text[:300]}"
+
+
+def _is_whole_copy(path: Path, sha256: str) -> bool:
+    """Whether the disk has kept the copy of a file: a loss of power may have torn it."""
+    return path.exists() and digest_file(path) == sha256
 
 
 def _key(artifact: Mapping[str, Any]) -> tuple[str, datetime | None]:

@@ -18,6 +18,8 @@ from nn_clustering.tracking._plain import LARGE_FIELDS, shortened, storable, wit
 _LOG = logging.getLogger(__name__)
 # Characters of a failure's trace that are kept at either end.
 LONGEST_TRACE = 200_000
+REFUSALS_NAMED = 50
+LONGEST_REFUSAL = 500
 
 
 class RunRecord:
@@ -25,14 +27,12 @@ class RunRecord:
 
     Attributes:
         counts: Number of points of each metric.
-        refused: What could not be stored, in words; a run that has any does not end as COMPLETED.
         is_ended: Whether the run has ended.
     """
 
     def __init__(self, token: str) -> None:
         """Begin the record of the run of this token."""
         self.counts: dict[str, int] = {}
-        self.refused: list[str] = []
         self.is_ended = False
         self._token = token
         self._fields: dict[str, Any] = {"status": "RUNNING", "info": {}}
@@ -40,6 +40,8 @@ class RunRecord:
         self._large: dict[str, Any] = {}
         self._info_problems: dict[str, str] = {}
         self._last_added = datetime.min
+        self._refused: dict[str, None] = {}
+        self._n_refused = 0
 
     def document(self) -> dict[str, Any]:
         """The fields to store, what must be in the database besides, and if this is the end."""
@@ -88,19 +90,28 @@ class RunRecord:
         for problem in self._info_problems.values():
             self.refuse(problem)
         trace = _shortened_trace(fail_trace or [])
-        if self.refused:
+        if self._refused:
             status = "FAILED"
-            trace += [f"could not be stored: {reason}\n" for reason in self.refused]
+            trace += [f"could not be stored: {reason}\n" for reason in self.refusals]
         self._fields.update(status=status, stop_time=_in_milliseconds(stop_time))
         if trace:
             self._fields["fail_trace"] = trace
 
     def refuse(self, what: str) -> None:
         """Say at once what cannot be stored; the run goes on, and ends as FAILED."""
-        what = without_passwords(" ".join(what.split()))
-        if what not in self.refused:
-            self.refused.append(what)
+        what = without_passwords(" ".join(what.split()))[:LONGEST_REFUSAL]
+        self._n_refused += what not in self._refused
+        if what not in self._refused and len(self._refused) < REFUSALS_NAMED:
+            self._refused[what] = None
             _LOG.error("%s; the rest of the run is stored", what)
+            if len(self._refused) == REFUSALS_NAMED:
+                _LOG.error("what else cannot be stored is not named any more")
+
+    @property
+    def refusals(self) -> list[str]:
+        """What could not be stored, in words; a run with any does not end as COMPLETED."""
+        n_more = self._n_refused - len(self._refused)
+        return [*self._refused, *([f"{n_more} more"] if n_more else [])]
 
     @contextlib.contextmanager
     def surprises(self, what: str) -> Iterator[None]:

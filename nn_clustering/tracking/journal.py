@@ -138,13 +138,21 @@ class Journal:
             shutil.rmtree(folder, ignore_errors=True)
             raise TrackingError(
                 f"the journal of the run cannot be kept in {root} ({problem.strerror}); expected a "
-                "folder with room: free some, or set NN_CLUSTERING_HOME to another"
+                "folder with room and with file locks: free some, or set NN_CLUSTERING_HOME to "
+                "another"
             ) from None
 
     @classmethod
     def open(cls, folder: Path) -> Journal | None:
-        """Take over a journal that was left; None while another process holds or removes it."""
-        lock = _try_lock(folder)
+        """Take over a journal that was left; None while another process holds or removes it.
+
+        Raises:
+            TrackingError: It cannot be opened or locked.
+        """
+        try:
+            lock = _try_lock(folder)
+        except OSError as problem:
+            raise TrackingError(f"{folder} cannot be locked ({problem.strerror})") from None
         return None if lock is None else cls(folder, DEFAULT_BOUND, lock)
 
     @property
@@ -180,24 +188,26 @@ class Journal:
         frame = _CHECKSUM.pack(zlib.crc32(content)) + content
         with self._lock:
             self._require_room(len(frame))
+            start = self._size
             try:
                 if self._handle is None:
                     self._number += 1
                     path = self.folder / f"{self._number}.events"
                     self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
                     self._size = 0
+                start = self._size
                 _write_all(self._handle, frame)
                 on_written()
+                self._size += len(frame)
             except OSError as problem:
                 self._close_segment()  # half a frame may only ever stand at the end of a segment
                 raise _no_room(self.folder, problem) from None
             except BaseException:  # Ctrl-C, before or after the writing
                 if self._handle is not None:
-                    if os.fstat(self._handle).st_size == self._size + len(frame):
+                    if os.fstat(self._handle).st_size == start + len(frame):
                         on_written()
                     self._close_segment()
                 raise
-            self._size += len(frame)
             self._usage += len(frame)
             # An artifact ends its segment, so that its copy is soon deleted.
             if self._size > SEGMENT_BYTES or "file" in record:
@@ -262,7 +272,7 @@ class Journal:
             self._close_segment()
             paths = [path for _, path in sorted(self._events())]
         if paths:
-            for path in (*paths, *(self.folder / "files").iterdir(), self.folder):
+            for path in (*(self.folder / "files").iterdir(), *paths, self.folder):
                 _sync(path)
         return paths
 
@@ -391,9 +401,12 @@ def _try_lock(folder: Path, *, create: bool = False) -> int | None:
         return None  # its run has just ended and removed it
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         os.close(descriptor)
         return None
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

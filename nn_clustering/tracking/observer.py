@@ -30,7 +30,14 @@ from sacred.observers import RunObserver
 
 from nn_clustering.errors import ServerUnavailableError, TrackingError
 from nn_clustering.tracking._courier import Courier
-from nn_clustering.tracking._delivery import FAILURES, POINTS_A_DOCUMENT, Delivery, now
+from nn_clustering.tracking._delivery import (
+    FAILURES,
+    POINTS_A_DOCUMENT,
+    Delivery,
+    RunGoneError,
+    now,
+    short_reason,
+)
 from nn_clustering.tracking._files import digest_file
 from nn_clustering.tracking._indexes import ensure_indexes
 from nn_clustering.tracking._plain import measurement, to_plain
@@ -253,7 +260,7 @@ class TrackingObserver(RunObserver):
         self._await_heartbeat()
         with self._lock:
             self._record.take_result(result)
-            message = self._finish("COMPLETED", stop_time)
+            message = self._finish_whatever("COMPLETED", stop_time)
         if message:
             raise SystemExit(message)
 
@@ -272,7 +279,7 @@ class TrackingObserver(RunObserver):
             return  # not started, or its end was told already
         self._await_heartbeat()
         with self._lock:
-            message = self._finish(status, stop_time, fail_trace)
+            message = self._finish_whatever(status, stop_time, fail_trace)
         if message:
             print(message, file=sys.stderr)
 
@@ -280,6 +287,20 @@ class TrackingObserver(RunObserver):
         """Sacred waits two seconds for the last heartbeat, which has the end of the output."""
         if self._heartbeat is not None:
             self._heartbeat.join(LAST_HEARTBEAT)
+
+    def _finish_whatever(
+        self, status: str, stop_time: datetime, fail_trace: list[str] | None = None
+    ) -> str:
+        """Finish; Sacred would swallow an exception, and nobody would hear of it."""
+        try:
+            return self._finish(status, stop_time, fail_trace)
+        except Exception as problem:
+            self._courier.stop()
+            self._journal.close()
+            return (
+                f"the end of run {self._run_id} could not be stored ({short_reason(problem)}); "
+                f"`{SYNC_COMMAND}` delivers what is in {self._journal.folder}"
+            )
 
     def _finish(self, status: str, stop_time: datetime, fail_trace: list[str] | None = None) -> str:
         """Deliver all; returns what to tell where not all is in MongoDB."""
@@ -299,7 +320,7 @@ class TrackingObserver(RunObserver):
         if not is_delivered:
             return self._undelivered(is_kept)
         self._journal.discard()
-        missing = "; ".join([*self._record.refused, *(self._courier.missing or ())])
+        missing = "; ".join([*self._record.refusals, *(self._courier.missing or ())])
         if not missing:
             return ""
         return f"run {self._run_id} is FAILED, for it is incomplete in MongoDB: {missing}"
@@ -339,7 +360,7 @@ class TrackingObserver(RunObserver):
         def write() -> None:
             copy, sha256 = journal.copy_in(path)
             try:
-                journal.append({**event, "file": copy})
+                journal.append({**event, "file": copy, "sha256": sha256})
             except JournalFullError:
                 journal.file(copy).unlink(missing_ok=True)
                 raise
@@ -375,6 +396,8 @@ class TrackingObserver(RunObserver):
             try:
                 self._courier.write_past_journal(event)
                 return False
+            except RunGoneError:
+                raise  # it would wait for ever
             except (*FAILURES, TrackingError):
                 if not self._is_waiting_told:
                     _LOG.warning(

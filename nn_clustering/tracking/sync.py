@@ -6,6 +6,7 @@ is in it to MongoDB, and can be interrupted and repeated: what is there already 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.errors import TrackingError
-from nn_clustering.tracking._delivery import FAILURES, Delivery, metric_entries, now
+from nn_clustering.tracking._delivery import (
+    DIED,
+    FAILURES,
+    Delivery,
+    metric_entries,
+    now,
+    short_reason,
+)
 from nn_clustering.tracking._files import add_artifact
 from nn_clustering.tracking._plain import LARGE_FIELDS, shortened, without_passwords
 from nn_clustering.tracking.journal import Journal, journal_folders, read_header
@@ -22,8 +30,6 @@ from nn_clustering.tracking.journal import Journal, journal_folders, read_header
 if TYPE_CHECKING:
     from pymongo import MongoClient
     from pymongo.database import Database
-
-DIED = "DIED"
 
 
 @dataclass(frozen=True)
@@ -58,24 +64,21 @@ def sync_journals(
     running: list[int] = []
     left: list[str] = []
     for folder in journal_folders(root):
-        journal = Journal.open(folder)
-        if journal is None:
-            run_id = read_header(folder).get("run_id")
-            running += [run_id] if run_id is not None else []
-            continue
-        run_id = journal.header.get("run_id")
+        run_id = read_header(folder).get("run_id")
         try:
-            outcome = _sync(client, journal)
+            journal = Journal.open(folder)
+            if journal is None:
+                running += [run_id] if run_id is not None else []
+                continue
+            with contextlib.closing(journal):
+                outcome = _sync(client, journal)
         except (*FAILURES, TrackingError) as problem:
-            reason = " ".join(without_passwords(str(problem)).partition(", Timeout:")[0].split())
-            left.append(f"run {run_id} waits in {folder}: {reason[:300]}")
+            left.append(f"run {run_id} waits in {folder}: {short_reason(problem)}")
             say(left[-1])
-        else:
-            if outcome is not None:
-                delivered.append(outcome[0])
-                say(f"run {outcome[0]} is all in MongoDB: {outcome[1]}")
-        finally:
-            journal.close()
+            continue
+        if outcome is not None:
+            delivered.append(outcome[0])
+            say(f"run {outcome[0]} is all in MongoDB: {outcome[1]}")
     return SyncReport(tuple(delivered), tuple(running), tuple(left))
 
 
@@ -87,6 +90,8 @@ def _sync(client: MongoClient, journal: Journal) -> tuple[int, str] | None:
     """
     header = journal.header
     run = None
+    if not header and (journal.folder / "header.json").exists():
+        raise TrackingError("its header.json cannot be read; expected a file that you may read")
     if header:
         database = client[header["database"]]
         run = database["runs"].find_one({"tracking.token": header["token"]}, {"_id": 1})

@@ -217,6 +217,7 @@ ODD = {
     "info_stateless": lambda run: run.info.update(stateless=_NoState()),
     "name_number": lambda run: run.log_scalar(5, 1.0),
     "name_null": lambda run: run.log_scalar("a\0b", 1.0),
+    "many_objects": lambda run: [run.log_scalar("unit", object(), step) for step in range(3000)],
     "long_texts": lambda run: [run.log_scalar("text", "x" * 200_000) for _ in range(100)],
 }
 

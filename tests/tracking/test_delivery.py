@@ -125,7 +125,7 @@ def artifact(journal, tmp_path, name, content, added=TIME):
     path = tmp_path / "file"
     path.write_bytes(content)
     copy, sha256 = journal.copy_in(path)
-    event = {"kind": "artifact", "name": name, "file": copy, "added": added}
+    event = {"kind": "artifact", "name": name, "file": copy, "sha256": sha256, "added": added}
     known = {"name": name, "added": added, "sha256": sha256}
     return {**event, "metadata": {}, "content_type": None}, known
 
@@ -151,6 +151,24 @@ def test_artifact_half_stored_is_completed(delivery, database, journal, tmp_path
     delivery.write([event])
     assert database["fs.chunks"].count_documents({}) == 5
     assert delivery.missing({"artifacts": [known]}) == []
+
+
+@pytest.mark.parametrize("damage", ["torn", "gone"])
+def test_copy_that_the_disk_lost_is_named_and_holds_nothing_up(
+    delivery, database, journal, tmp_path, damage
+):
+    event, _ = artifact(journal, tmp_path, "a.npz", b"weights")
+    copy = journal.file(event["file"])
+    copy.write_bytes(b"wei") if damage == "torn" else copy.unlink()
+    delivery.write([event, point("a", 0)])
+    assert steps(database, "a") == [0]
+    assert database["fs.files"].count_documents({}) == 0
+    fields = {"status": "DIED", "stop_time": TIME}
+    missing = delivery.deliver_document({"fields": fields, "finished": True})
+    assert missing == ["the copy of artifact 'a.npz' was torn"]
+    stored = database["runs"].find_one()
+    assert stored["status"] == "DIED"
+    assert "a.npz" in stored["fail_trace"][0]
 
 
 @pytest.mark.parametrize("damage", ["entry", "file", "chunk", "digest", "shortened"])
