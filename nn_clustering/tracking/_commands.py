@@ -267,10 +267,15 @@ def _ranked(
 ) -> list[str]:
     """Headings, what matters most first: what was asked for, then what most of the runs have.
 
-    Config and result take turns.
+    Config and result take turns; what lies deeper in them comes later.
     """
     kinds: dict[str, list[str]] = {"result": [], "config": [], "metric": []}
-    for name in sorted(headings, key=lambda name: -sum(map(bool, columns[headings[name]]))):
+
+    def rank(name: str) -> tuple[int, int]:
+        depth = name.count(".") if name.startswith("result.") else 0
+        return depth, -sum(map(bool, columns[headings[name]]))
+
+    for name in sorted(headings, key=rank):
         kinds[name.partition(".")[0]].append(name)
     in_turns = [name for names in zip_longest(*kinds.values()) for name in names if name]
     in_turns.sort(key=lambda name: not {name, name.partition(".")[2]} & set(asked))

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
+import shutil
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+WIDTH_OF_FILES = 160
 WIDEST_CELL = 24  # of a column on a terminal, where room is short
 GAP = "  "
 
 
-def terminal_width() -> int | None:
-    """Columns of the terminal; None where the output goes to a file or a program."""
-    if not sys.stdout.isatty():
-        return None
-    try:
-        return max(os.get_terminal_size(sys.stdout.fileno()).columns, 20)
-    except OSError:
-        return None
+def terminal_width() -> int:
+    """Columns of the terminal; in a file or a pipe COLUMNS, else enough for most tables."""
+    return max(shutil.get_terminal_size(fallback=(WIDTH_OF_FILES, 0)).columns, 20)
 
 
 def to_json(value: Any) -> Any:

@@ -37,8 +37,8 @@ class Runs(Sequence[Run]):
 
         Returns:
             Indexed by run id, with the columns experiment, status, start_time (UTC), duration
-            (seconds), tags, `config.KEY` for those keys that differ between the runs, `result.KEY`
-            and `metric.NAME`; empty where a run has no value.
+            (seconds), tags, `config.KEY` for those keys that differ between runs of the same
+            experiment, `result.KEY` and `metric.NAME`; empty where a run has no value.
 
         Raises:
             InvalidInputError: No run has such a result or metric.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -54,10 +55,19 @@ def table_columns(
     for config in configs:
         config.pop("config.tags", None)  # a column of its own, with those that were given later
     outcomes = [leaves(run.result, "result") for run in runs]
-    columns.update(_columns(configs, differing_keys(configs)))
+    columns.update(_columns(configs, _keys_that_differ(runs, configs)))
     columns.update(_columns(outcomes, _result_keys(outcomes, results)))
     columns.update(_metric_columns(database, [run.id for run in runs], metrics))
     return columns
+
+
+def _keys_that_differ(runs: Sequence[Run], configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Config keys that differ between runs of the same experiment: each has keys of its own."""
+    by_experiment: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for run, config in zip(runs, configs, strict=True):
+        by_experiment[run.experiment].append(config)
+    keys = (key for rows in by_experiment.values() for key in differing_keys(rows))
+    return list(dict.fromkeys(keys))
 
 
 def differing_keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -84,7 +84,7 @@ def test_interrupted_run_is_marked_so(home, store, signal_number):
         time.sleep(0.2)
     process.send_signal(signal_number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert "interrupted" in errors
     interrupted = store.run(found[0].id, status="INTERRUPTED")

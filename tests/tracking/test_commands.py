@@ -98,7 +98,7 @@ def test_list_is_a_table(study, type_in):
     lines = type_in("list").stdout.splitlines()
     assert lines[0].split() == [
         "run", "experiment", "status", "started", "(UTC)", "duration", "tags", "seed",
-        "dataset.name", "n_clusters", "accuracy", "ncut", "bad",
+        "dataset.name", "accuracy", "ncut", "bad",
     ]  # fmt: skip
     assert [line.split()[0] for line in lines[1:]] == ["1", "3", "2"]
     assert lines[1].split()[1:] == [

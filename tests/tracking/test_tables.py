@@ -183,3 +183,12 @@ def test_compare_refuses(store, add_run):
             store.compare(given)
     with pytest.raises(RunNotFoundError, match="there is no run 9"):
         store.compare([1, 9])
+
+
+def test_keys_of_other_experiments_do_not_count_as_differing(store, add_run):
+    add_run(1, config={"seed": 1, "epochs": 5})
+    add_run(2, config={"seed": 1, "epochs": 6})
+    add_run(3, experiment="cluster", config={"seed": 1, "n_clusters": 12})
+    table = store.find().table()
+    assert [name for name in table.columns if name.startswith("config.")] == ["config.epochs"]
+    assert table["config.epochs"].dropna().to_dict() == {2: 6, 1: 5}
