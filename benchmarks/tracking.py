@@ -12,6 +12,7 @@ import gridfs
 from sacred.observers import MongoObserver
 
 from benchmarks._timing import Comparison, compare
+from experiments.train import experiment
 from nn_clustering.datasets import Dataset
 from nn_clustering.networks import build_network, network_bytes
 from nn_clustering.tracking import connect, make_observer, resolve_server, stop_embedded
@@ -62,8 +63,8 @@ def benchmark_share(dataset: Dataset, runs: int) -> str:
     """The share of an MLP's training that goes into tracking it.
 
     A difference of wall times would drown in their noise. So all the time is added up that the
-    training waits for the observer (start, points, network, end), and the processor time of the
-    thread that delivers.
+    training waits for the observer (start with all sources, points, network, end), and the
+    processor time of the thread that delivers.
     """
     with _database() as database, tempfile.TemporaryDirectory() as folder:
         shares = [
@@ -94,7 +95,7 @@ def _share(dataset: Dataset, observer: TrackingObserver) -> tuple[float, float, 
         hidden_units=[256] * 4, conv_filters=[], dropout=False, seed=0,
     )  # fmt: skip
     begun = time.perf_counter()
-    count(lambda: _start(observer))
+    count(lambda: _start(observer, experiment.get_experiment_info()))
     clock = time.pthread_getcpuclockid(observer._courier.ident)
 
     def log(epoch) -> None:
@@ -114,8 +115,8 @@ def _share(dataset: Dataset, observer: TrackingObserver) -> tuple[float, float, 
     return waited, thread, time.perf_counter() - begun
 
 
-def _start(observer) -> None:
-    info = {"name": "benchmark", "base_dir": ".", "sources": []}
+def _start(observer, info=None) -> None:
+    info = info or {"name": "benchmark", "base_dir": ".", "sources": []}
     now = datetime.datetime.now()
     observer.started_event(info, "main", {}, now, {"seed": 0}, {}, None)
 
