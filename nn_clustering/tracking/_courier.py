@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Mapping
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from nn_clustering.tracking._delivery import Delivery, RunGoneError, short_reason
@@ -37,10 +39,13 @@ class Courier(threading.Thread):
         self._delivery = delivery
         self._journal = journal
         self._run_name = name
-        self._wake = threading.Event()
-        self._ended = threading.Event()
-        self._finishing = threading.Event()
-        self._finishing_since = float("inf")
+        # The main thread may be interrupted anywhere, and threading.Event, which is written in
+        # Python, would then keep its lock for ever: these are each one step in C.
+        self._wakes: SimpleQueue[None] = SimpleQueue()
+        self._done = threading.Lock()
+        self._done.acquire()
+        self._is_stopped = False
+        self._finishing_since: float | None = None
         self._turn = threading.Lock()
         self._last_document: tuple[object, float] = (None, float("-inf"))
         self._n_failures = 0
@@ -49,20 +54,20 @@ class Courier(threading.Thread):
 
     def wake(self) -> None:
         """There is something to deliver."""
-        self._wake.set()
+        if self._wakes.empty():
+            self._wakes.put(None)
 
     def finish(self) -> bool:
         """Deliver everything, the end of the run too; False if the server stays out of reach."""
         self._finishing_since = time.monotonic()
-        self._finishing.set()
-        self._wake.set()
-        self._ended.wait()
+        self._wakes.put(None)
+        self._done.acquire()
         return self.missing is not None
 
     def stop(self) -> None:
         """End the thread after the attempt that it is in."""
-        self._ended.set()
-        self._wake.set()
+        self._is_stopped = True
+        self._wakes.put(None)
 
     def write_past_journal(self, record: Mapping[str, Any]) -> None:
         """Deliver an event for which the journal has no room, after all that it holds.
@@ -81,30 +86,44 @@ class Courier(threading.Thread):
         try:
             self._deliver_all()
         finally:
-            self._ended.set()  # whatever happens, nobody waits for a thread that is gone
+            self._done.release()  # whatever happens, nobody waits for a thread that is gone
 
     def _deliver_all(self) -> None:
-        while not self._ended.is_set():
+        while not self._is_stopped:
             self._wait()
             self._attempt()
-            waited = time.monotonic() - self._finishing_since
-            has_failed = self.problem is not None and (self._is_gone or waited > GIVE_UP)
-            if self.missing is not None or (self._finishing.is_set() and has_failed):
-                self._ended.set()
+            if self.missing is not None:
+                return
+            if self._finishing_since is not None and self.problem is not None:
+                waited = time.monotonic() - self._finishing_since
+                if self._is_gone or waited > GIVE_UP:
+                    return
 
     def _wait(self) -> None:
         if self.problem is not None:
             pause = PAUSES[min(self._n_failures, len(PAUSES)) - 1]
-            if self._finishing.wait(pause):
-                self._ended.wait(min(pause, 1.0))
+            if not self._pause(pause):
+                time.sleep(min(pause, 1.0))
             return
-        self._wake.wait(BEAT)
-        self._finishing.wait(GATHER)
-        self._wake.clear()
+        with contextlib.suppress(Empty):
+            self._wakes.get(timeout=BEAT)
+        self._pause(GATHER)
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait; False, and no longer, once the run ends."""
+        deadline = time.monotonic() + seconds
+        while self._finishing_since is None and not self._is_stopped:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return True
+            with contextlib.suppress(Empty):
+                self._wakes.get(timeout=remaining)
+        return False
 
     def _attempt(self) -> None:
         try:
             with self._turn:
+                self._journal.sync()
                 document = self._journal.document  # before the events, which it must not overtake
                 self._delivery.deliver_events()
                 self._deliver_document(document)

@@ -21,7 +21,13 @@ import pymongo.errors
 from pymongo import UpdateOne
 
 from nn_clustering.errors import TrackingError
-from nn_clustering.tracking._files import add_artifact, digest_file, is_whole, store_source
+from nn_clustering.tracking._files import (
+    DUPLICATE_KEY,
+    add_artifact,
+    digest_file,
+    is_intact,
+    store_source,
+)
 from nn_clustering.tracking._plain import without_passwords
 
 if TYPE_CHECKING:
@@ -36,8 +42,11 @@ POINTS_A_WRITE = 20_000
 FAILURES = (pymongo.errors.PyMongoError, bson.errors.BSONError, OverflowError, OSError)
 # The status of a run whose process ended without a word.
 DIED = "DIED"
-_DUPLICATE_KEY = 11000
-_TOO_LARGE = (10334, 17419)  # a document, by itself or after an update
+# MongoDB's codes for what it will never take: too large a document, by itself or after an update;
+# too deeply nested; bad values and names.
+_FINAL = (10334, 17419, 15, 2, 9, 52, 55, 57)
+# Fields that say how the run stands: never written before the others.
+_OF_THE_END = {"status", "stop_time", "heartbeat"}
 # Of a metric's document, and the keys of a point that they are made of.
 _COLUMNS = (("steps", "step"), ("values", "value"), ("timestamps", "time"))
 
@@ -59,6 +68,7 @@ class Delivery:
         self._counts: dict[Any, int] | None = None
         self._sent: dict[str, bytes] = {}
         self._damaged: list[str] = []
+        self._left_out: set[str] = set()
 
     def deliver_events(self) -> None:
         """Write all events of the journal, and remove from it what the server acknowledged.
@@ -68,8 +78,10 @@ class Delivery:
             TrackingError: The database has no such run any more, or has lost what it acknowledged.
             OSError: The journal cannot be read.
         """
+        if self._journal.is_empty:
+            return
+        self.require_run()  # first of all, so that an outage leaves the journal as it is
         for segment in self._journal.segments():
-            self.require_run()
             self.write(self._journal.records(segment))
             self._journal.drop(segment)
 
@@ -81,8 +93,8 @@ class Delivery:
                 try:
                     (self._write_points if kind == "point" else self._write_files)(batch)
                 except pymongo.errors.OperationFailure as problem:
-                    # It would never fit, and hold up all the others; `missing` will name it.
-                    if not _is_too_large(problem):
+                    # It would hold up all the others for ever; `missing` will name it.
+                    if not _is_final(problem):
                         raise
 
     def deliver_document(self, document: Mapping[str, Any]) -> list[str]:
@@ -98,7 +110,11 @@ class Delivery:
             RunGoneError: The database has no such run any more.
             PyMongoError: The server cannot be reached, or does not take it now.
         """
-        fields = dict(document.get("fields", {}))
+        fields = {
+            key: value
+            for key, value in document.get("fields", {}).items()
+            if key not in self._left_out
+        }
         missing: list[str] = []
         if document.get("finished"):
             # Omniboard takes the time from the start to the last heartbeat for the duration.
@@ -111,8 +127,29 @@ class Delivery:
                 fields["fail_trace"] = [*fields.get("fail_trace", ()), trace]
         else:
             fields["heartbeat"] = now()
-        self._set_fields(fields)
+        try:
+            self._set_fields(fields)
+        except (pymongo.errors.OperationFailure, pymongo.errors.DocumentTooLarge) as problem:
+            if isinstance(problem, pymongo.errors.OperationFailure) and not _is_final(problem):
+                raise
+            if not self._leave_out_what_is_refused(fields):
+                raise
+            return self.deliver_document(document)
         return missing
+
+    def _leave_out_what_is_refused(self, fields: Mapping[str, Any]) -> bool:
+        """Find fields that the server will never take, so as not to send them again."""
+        refused = {}
+        sizes = {key: len(bson.encode({"": fields[key]})) for key in fields}
+        # The largest last: where all do not fit together, it is the one to go.
+        for key in sorted(fields.keys() - _OF_THE_END, key=sizes.__getitem__):
+            try:
+                self._set_fields({key: fields[key]})
+            except (pymongo.errors.OperationFailure, pymongo.errors.DocumentTooLarge) as problem:
+                refused[key] = short_reason(problem)
+        self._left_out |= set(refused)
+        self._damaged += [f"{key} cannot be stored ({why})" for key, why in refused.items()]
+        return bool(refused)
 
     def metric_counts(self) -> dict[str, int]:
         """Names of the metrics that the database has of the run, with their numbers of points."""
@@ -165,12 +202,7 @@ class Delivery:
         entries = {_key(entry): entry["file_id"] for entry in run.get("artifacts", ())}
         for artifact in expected.get("artifacts", ()):
             file_id = entries.get(_key(artifact))
-            stored = self._database["fs.files"].find_one({"_id": file_id}, {"metadata": 1})
-            if (
-                stored is None
-                or stored["metadata"]["sha256"] != artifact["sha256"]
-                or not is_whole(self._database, file_id)
-            ):
+            if not is_intact(self._database, file_id, artifact["sha256"]):
                 differences.append(f"artifact {artifact['name']!r} is not there whole")
         return differences
 
@@ -188,7 +220,7 @@ class Delivery:
                 )
             except pymongo.errors.BulkWriteError as problem:
                 errors = problem.details["writeErrors"]
-                if any(error["code"] != _DUPLICATE_KEY for error in errors):
+                if any(error["code"] != DUPLICATE_KEY for error in errors):
                     raise
                 continue  # an earlier attempt was written after all
             if result.matched_count + result.upserted_count == len(updates):
@@ -294,9 +326,9 @@ def metric_entries(token: str, counts: Mapping[str, int]) -> list[dict[str, str]
     ]
 
 
-def _is_too_large(problem: pymongo.errors.OperationFailure) -> bool:
+def _is_final(problem: pymongo.errors.OperationFailure) -> bool:
     errors = (problem.details or {}).get("writeErrors") or [{"code": problem.code}]
-    return any(error["code"] in _TOO_LARGE for error in errors)
+    return any(error["code"] in _FINAL for error in errors)
 
 
 def short_reason(problem: BaseException) -> str:

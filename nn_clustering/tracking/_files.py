@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import bson
+import pymongo
 import pymongo.errors
 
 from nn_clustering.tracking._plain import to_plain
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 255 * 1024  # GridFS' own choice
 CHUNKS_AT_ONCE = 32
+ABANDONED = timedelta(minutes=10)  # a removal that takes longer was killed
 # Omniboard shows an artifact whose name ends like this as a page of its own, scripts and all.
 PAGES = (".html", ".htm", ".xhtml", ".xht", ".shtml")
 DUPLICATE_KEY = 11000
@@ -86,6 +88,7 @@ def add_artifact(
             database,
             path,
             file_id,
+            facts["sha256"],
             filename=f"artifact://{runs.name}/{run_id}/{shown}",
             metadata=facts,
             contentType=content_type,
@@ -107,25 +110,30 @@ def _as_shown(name: str, content_type: str | None) -> tuple[str, str]:
     return name, "text/plain" if "html" in guessed.lower() else guessed
 
 
-def put_file(database: Database, path: Path, file_id: Any, **fields: Any) -> None:
-    """Write a file to GridFS, except for those parts of it that are there already.
+def put_file(database: Database, path: Path, file_id: Any, sha256: str, **fields: Any) -> None:
+    """Write a file to GridFS, unless it is there whole and undamaged.
 
     Args:
         database: Where to.
         path: The file.
         file_id: Its id, which belongs to this content alone.
+        sha256: The digest of its content.
         **fields: The other fields of its document (filename, metadata, ...).
     """
     files, chunks = database["fs.files"], database["fs.chunks"]
-    if is_whole(database, file_id):
+    if is_intact(database, file_id, sha256):
         return
     chunks.create_index([("files_id", 1), ("n", 1)], unique=True)
     files.create_index([("filename", 1), ("uploadDate", 1)])
     with path.open("rb") as handle:
         for documents in _chunk_documents(handle, file_id):
+            updates = [
+                pymongo.ReplaceOne({"files_id": file_id, "n": document["n"]}, document, upsert=True)
+                for document in documents
+            ]
             try:
-                chunks.insert_many(documents, ordered=False)
-            except pymongo.errors.BulkWriteError as problem:
+                chunks.bulk_write(updates, ordered=False)
+            except pymongo.errors.BulkWriteError as problem:  # another run stores the same
                 if any(error["code"] != DUPLICATE_KEY for error in problem.details["writeErrors"]):
                     raise
         length = handle.tell()
@@ -136,6 +144,7 @@ def put_file(database: Database, path: Path, file_id: Any, **fields: Any) -> Non
         "uploadDate": datetime.now(timezone.utc),
         **fields,
     }
+    chunks.delete_many({"files_id": file_id, "n": {"$gte": -(-length // CHUNK_BYTES)}})
     files.update_one({"_id": file_id}, {"$setOnInsert": document}, upsert=True)
 
 
@@ -150,8 +159,19 @@ def _chunk_documents(handle: Any, file_id: Any) -> Iterator[list[dict[str, Any]]
         yield documents
 
 
+def is_intact(database: Database, file_id: Any, sha256: str) -> bool:
+    """Whether a file is stored whose bytes, read back, have this SHA-256."""
+    document = database["fs.files"].find_one({"_id": file_id}, {"metadata.sha256": 1})
+    if document is None or document.get("metadata", {}).get("sha256", sha256) != sha256:
+        return False
+    digest = hashlib.sha256()
+    for chunk in database["fs.chunks"].find({"files_id": file_id}, {"data": 1}).sort("n", 1):
+        digest.update(chunk["data"])
+    return digest.hexdigest() == sha256
+
+
 def is_whole(database: Database, file_id: Any) -> bool:
-    """Whether a stored file has all its bytes (their digest is checked by whoever reads them)."""
+    """Whether a stored file has all its bytes, by their number."""
     document = database["fs.files"].find_one({"_id": file_id}, {"length": 1})
     if document is None:
         return False
@@ -172,9 +192,9 @@ def store_source(database: Database, path: Path, name: Path | None = None) -> tu
     Returns:
         The stored file's id, and its MD5, by which Sacred tells versions.
     """
-    md5 = digest_file(path, "md5")
+    md5, sha256 = digest_file(path, "md5"), digest_file(path)
     file_id = _digest_id(str(name or path), md5)
-    put_file(database, path, file_id, filename=str(name or path), md5=md5)
+    put_file(database, path, file_id, sha256, filename=str(name or path), md5=md5)
     return file_id, md5
 
 
@@ -211,9 +231,14 @@ def remove_unreferenced(database: Database, file_ids: Iterable[Any]) -> int:
     files, runs = database["fs.files"], database["runs"]
     count = 0
     for file_id in set(file_ids):
-        files.update_one({"_id": file_id}, {"$set": {"removed": True}})
+        mark = {"removed": {"by": bson.ObjectId(), "at": datetime.now(timezone.utc)}}
+        # One at a time removes a file, or takes over from one that was killed.
+        abandoned = mark["removed"]["at"] - ABANDONED
+        free = [{"removed": {"$exists": False}}, {"removed.at": {"$lt": abandoned}}]
+        if not files.update_one({"_id": file_id, "$or": free}, {"$set": mark}).matched_count:
+            continue
         if runs.find_one({"artifacts.file_id": file_id}, {"_id": 1}) is not None:
-            files.update_one({"_id": file_id}, {"$unset": {"removed": 1}})
+            files.update_one({"_id": file_id, **mark}, {"$unset": {"removed": 1}})
             continue
         database["fs.chunks"].delete_many({"files_id": file_id})
         count += files.delete_one({"_id": file_id}).deleted_count
@@ -221,7 +246,8 @@ def remove_unreferenced(database: Database, file_ids: Iterable[Any]) -> int:
 
 
 def _is_being_removed(database: Database, file_id: Any) -> bool:
-    return database["fs.files"].find_one({"_id": file_id, "removed": True}, {"_id": 1}) is not None
+    marked = {"_id": file_id, "removed": {"$exists": True}}
+    return database["fs.files"].find_one(marked, {"_id": 1}) is not None
 
 
 def _digest_id(*parts: Any) -> bson.ObjectId:

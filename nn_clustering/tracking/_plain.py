@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike, fspath
 from typing import Any
 
@@ -16,6 +16,7 @@ LARGE_FIELDS = {"info": "info.json", "result": "result.json", "captured_out": "c
 LARGEST_INTEGER = 2**63 - 1
 # Of a point of a metric, so that a document holds as many points as it shall.
 LONGEST_TEXT = 50
+DEEPEST = 150  # MongoDB's own limit is 200 for the whole document
 # The user and password of a URL, as in the address of a database or of a git remote.
 _LOGIN = re.compile(r"(?<=://)[^\s/@'\"]+@")
 
@@ -38,7 +39,7 @@ def to_plain(value: Any) -> Any:
         value = value.tolist()
     if isinstance(value, str):
         return without_passwords(value)
-    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+    if isinstance(value, int) and not -LARGEST_INTEGER - 1 <= value <= LARGEST_INTEGER:
         return str(value)
     if isinstance(value, Mapping):
         # list(): the run may add a key while the heartbeat thread copies.
@@ -69,10 +70,29 @@ def measurement(value: Any) -> Any:
 
 
 def storable(value: Any) -> Any:
-    """The value in plain Python; objects become what jsonpickle makes of them."""
+    """The value in plain Python; objects become what jsonpickle makes of them.
+
+    Raises:
+        ValueError: It is nested too deeply for MongoDB.
+    """
     from sacred.serializer import flatten
 
-    return to_plain(flatten(to_plain(value)))
+    stored = to_plain(flatten(to_plain(value)))
+    if _depth(stored) > DEEPEST:
+        raise ValueError(f"it is nested more than {DEEPEST} deep")
+    return stored
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level := [entry for entry in level if isinstance(entry, (dict, list))]:
+        depth += 1
+        level = [inner for entry in level for inner in _inner(entry)]
+    return depth
+
+
+def _inner(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def shortened(value: Any, artifact: str) -> Any:

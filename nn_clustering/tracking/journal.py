@@ -9,7 +9,7 @@ A folder of its own for each run, under `.mongo/journal/`::
     document.bson     the latest state of the run's document
 
 What is written here survives the end of the process at once, and a loss of power once it is synced
-to the disk, at the latest about a second later (`Journal.segments`).
+to the disk, at the latest about a second later (`Journal.sync`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ import shutil
 import struct
 import threading
 import time
+import weakref
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ BOUND_VARIABLE = "NN_CLUSTERING_JOURNAL_MB"
 # A segment is deleted as a whole once it is delivered, so they are kept short.
 SEGMENT_BYTES = 4 * 2**20
 COPY_BYTES = 4 * 2**20
+MEASURE_SECONDS = 5.0  # between looks at how much the other journals take
 _CHECKSUM = struct.Struct("<I")
 _LENGTH = struct.Struct("<i")
 
@@ -111,7 +114,11 @@ class Journal:
         self._handle: int | None = None
         self._size = 0
         self._number = max((number for number, _ in self._events()), default=0)
-        self._usage, self._measured = 0, float("-inf")
+        self._unsynced: set[Path] = set()
+        self._own_bytes = _folder_bytes([folder])
+        self._others_bytes, self._measured = 0, float("-inf")
+        # A forked child would hold the lock after our end.
+        os.register_at_fork(after_in_child=partial(_let_go, weakref.ref(self)))
 
     @classmethod
     def create(cls, root: Path, token: str, bound: int | None = None) -> Journal:
@@ -128,7 +135,8 @@ class Journal:
         bound = journal_bound() if bound is None else bound
         folder = root / token
         try:
-            root.mkdir(parents=True, exist_ok=True)
+            root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            root.mkdir(mode=0o700, exist_ok=True)
             folder.mkdir(mode=0o700)
             (folder / "files").mkdir()
             lock = _try_lock(folder, create=True)
@@ -194,7 +202,7 @@ class Journal:
                     self._number += 1
                     path = self.folder / f"{self._number}.events"
                     self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-                    self._size = 0
+                    self._segment, self._size = path, 0
                 start = self._size
                 _write_all(self._handle, frame)
                 on_written()
@@ -208,7 +216,8 @@ class Journal:
                         on_written()
                     self._close_segment()
                 raise
-            self._usage += len(frame)
+            self._own_bytes += len(frame)
+            self._unsynced.add(self._segment)
             # An artifact ends its segment, so that its copy is soon deleted.
             if self._size > SEGMENT_BYTES or "file" in record:
                 self._close_segment()
@@ -239,19 +248,17 @@ class Journal:
             except OSError as problem:
                 draft.unlink(missing_ok=True)
                 raise _no_room(self.folder, problem) from None
-        self._usage += size
+        with self._lock:
+            self._own_bytes += size
+            self._unsynced.add(copy)
         return copy.name, digest.hexdigest()
 
     def file(self, name: str) -> Path:
         """Path of a copy."""
         return self.folder / "files" / name
 
-    def write_document(self, document: Mapping[str, Any], *, to_disk: bool = True) -> None:
+    def write_document(self, document: Mapping[str, Any]) -> None:
         """Replace the latest state of the run's document, `document`.
-
-        Args:
-            document: The new one.
-            to_disk: False for what can be told from the events again.
 
         Raises:
             JournalFullError: It could not be written to the disk; it is the latest state all the
@@ -261,20 +268,26 @@ class Journal:
         with self._lock:
             self.document = dict(document)
             try:
-                if to_disk:
-                    self._replace("document.bson", content)
+                self._replace("document.bson", content)
             except OSError as problem:
                 raise _no_room(self.folder, problem) from None
 
+    def sync(self) -> None:
+        """Bring to the disk what was written since the last time, so that it outlives the power."""
+        with self._lock:
+            paths, self._unsynced = self._unsynced, set()
+        if paths:
+            # Copies first: an event on the disk shall find its file there.
+            for path in sorted(paths, key=lambda path: path.suffix == ".events"):
+                _sync(path)
+            _sync(self.folder / "files")
+            _sync(self.folder)
+
     def segments(self) -> list[Path]:
-        """What is to be delivered, in order; synced to the disk, and nothing is added to it."""
+        """What is to be delivered, in order; nothing is added to it any more."""
         with self._lock:
             self._close_segment()
-            paths = [path for _, path in sorted(self._events())]
-        if paths:
-            for path in (*(self.folder / "files").iterdir(), *paths, self.folder):
-                _sync(path)
-        return paths
+            return [path for _, path in sorted(self._events())]
 
     def records(self, segment: Path) -> Iterator[dict[str, Any]]:
         """The events of a segment, up to where the process or the machine died in the middle."""
@@ -292,10 +305,12 @@ class Journal:
     def drop(self, segment: Path) -> None:
         """Remove a segment that was delivered, and the copies that belong to it."""
         copies = [self.file(record["file"]) for record in self.records(segment) if "file" in record]
-        segment.unlink(missing_ok=True)
-        for copy in copies:
-            copy.unlink(missing_ok=True)
-        self._measured = float("-inf")
+        for path in (segment, *copies):
+            with contextlib.suppress(FileNotFoundError), self._lock:
+                n_bytes = path.stat().st_size
+                path.unlink()
+                self._own_bytes -= n_bytes
+                self._unsynced.discard(path)
 
     @property
     def is_empty(self) -> bool:
@@ -306,12 +321,13 @@ class Journal:
     @property
     def used(self) -> float:
         """Share of the bound that all journals of the folder take."""
-        return self._measure() / self._bound
+        with self._lock:
+            return self._measure() / self._bound
 
     @property
     def size(self) -> int:
         """The bytes that it takes."""
-        return _folder_bytes(self.folder)
+        return _folder_bytes([self.folder])
 
     def discard(self) -> None:
         """Delete the journal: all of it is delivered."""
@@ -347,10 +363,11 @@ class Journal:
             )
 
     def _measure(self) -> int:
-        now = time.monotonic()
-        if now - self._measured > 1.0:
-            self._usage, self._measured = _folder_bytes(self.folder.parent), now
-        return self._usage
+        moment = time.monotonic()
+        if moment - self._measured > MEASURE_SECONDS:
+            others = [path for path in self.folder.parent.iterdir() if path != self.folder]
+            self._others_bytes, self._measured = _folder_bytes(others), moment
+        return self._own_bytes + self._others_bytes
 
     def _replace(self, name: str, content: bytes) -> None:
         """Replace a file in one step, so that a whole one is left by a loss of power too."""
@@ -419,10 +436,18 @@ def _sync(path: Path) -> None:
             os.close(descriptor)
 
 
-def _folder_bytes(folder: Path) -> int:
+def _let_go(reference: weakref.ref[Journal]) -> None:
+    journal = reference()
+    if journal is not None and journal._lock_file >= 0:
+        os.close(journal._lock_file)
+        journal._lock_file = -1
+
+
+def _folder_bytes(folders: Iterable[Path]) -> int:
     total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):  # delivered meanwhile
-                total += os.lstat(os.path.join(parent, name)).st_size
+    for folder in folders:
+        for parent, _, names in os.walk(folder):
+            for name in names:
+                with contextlib.suppress(OSError):  # delivered meanwhile
+                    total += os.lstat(os.path.join(parent, name)).st_size
     return total

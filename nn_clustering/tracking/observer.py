@@ -12,10 +12,12 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import signal
 import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
@@ -25,14 +27,13 @@ from typing import TYPE_CHECKING, Any
 import bson
 import bson.errors
 import pymongo.errors
-from sacred.metrics_logger import MetricsLogger
+from sacred.metrics_logger import MetricsLogger, ScalarMetricLogEntry
 from sacred.observers import RunObserver
 
 from nn_clustering.errors import ServerUnavailableError, TrackingError
 from nn_clustering.tracking._courier import Courier
 from nn_clustering.tracking._delivery import (
     FAILURES,
-    POINTS_A_DOCUMENT,
     Delivery,
     RunGoneError,
     now,
@@ -84,6 +85,9 @@ def make_observer(database: Database, *, journal_folder: Path | None = None) -> 
 def track(experiment: Experiment, database: Database) -> None:
     """Store the runs of a Sacred experiment in the database.
 
+    From now on SIGTERM ends this process as Ctrl-C does, unless it has a handler already, so that
+    a run that is stopped can say so.
+
     Args:
         experiment: Any experiment.
         database: From `connect`.
@@ -98,6 +102,9 @@ def track(experiment: Experiment, database: Database) -> None:
         observer.attach(_run)
 
     experiment.pre_run_hook(attach)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 class TrackingObserver(RunObserver):
@@ -125,7 +132,9 @@ class TrackingObserver(RunObserver):
         self._run_id: int | None = None
         self._heartbeat: threading.Thread | None = None
         self._is_attached = False
+        self._is_finished = False
         self._is_waiting_told = False
+        self._process = os.getpid()
 
     def attach(self, run: SacredRun) -> None:
         """Journal each point of a metric when it is logged, not only at the next heartbeat.
@@ -175,6 +184,7 @@ class TrackingObserver(RunObserver):
         entry = run_entry(ex_info, command, host_info, start_time, config, meta_info)
         entry["tracking"] = {"token": token, "identity": self.identity}
         self._run_id, self._heartbeat, self._is_attached = None, None, False
+        self._process, self._is_finished = os.getpid(), False
         self._journal = Journal.create(self._journal_folder, token)
         try:
             header = whereabouts(self._database, token, entry)
@@ -209,7 +219,13 @@ class TrackingObserver(RunObserver):
                 self.log_point(name, value, step, logged)
 
     def log_point(self, name: str, value: Any, step: Any, time: datetime | None = None) -> None:
-        """Take one point; what cannot be stored is told, and fails the run at its end."""
+        """Take one point; what cannot be stored is told, and fails the run at its end.
+
+        Raises:
+            TrackingError: This is a forked process, whose points nobody could tell from its
+                parent's.
+        """
+        self._require_own_process(f"metric {name!r}")
         with self._lock, self._record.surprises(f"metric {name!r}"):
             index = self._record.counts.get(name, 0)
             count = partial(self._record.counts.__setitem__, name, index + 1)
@@ -226,8 +242,6 @@ class TrackingObserver(RunObserver):
                 )
                 return
             self._append(point, count)
-            if index % POINTS_A_DOCUMENT == 0:
-                self._write_document(to_disk=False)  # by its id there Omniboard finds it
 
     def artifact_event(
         self,
@@ -236,7 +250,12 @@ class TrackingObserver(RunObserver):
         metadata: Mapping[str, Any] | None = None,
         content_type: str | None = None,
     ) -> None:
-        """Take a file."""
+        """Take a file.
+
+        Raises:
+            TrackingError: This is a forked process.
+        """
+        self._require_own_process(f"artifact {name!r}")
         with self._lock, self._record.surprises(f"artifact {name!r}"):
             added = self._record.next_added()
             event = {"kind": "artifact", "name": name, "added": added}
@@ -275,7 +294,7 @@ class TrackingObserver(RunObserver):
     def _finish_early(
         self, status: str, stop_time: datetime, fail_trace: list[str] | None = None
     ) -> None:
-        if self._run_id is None or self._record.is_ended:
+        if self._run_id is None or self._is_finished:
             return  # not started, or its end was told already
         self._await_heartbeat()
         with self._lock:
@@ -295,6 +314,7 @@ class TrackingObserver(RunObserver):
         try:
             return self._finish(status, stop_time, fail_trace)
         except Exception as problem:
+            self._is_finished = True
             self._courier.stop()
             self._journal.close()
             return (
@@ -317,6 +337,7 @@ class TrackingObserver(RunObserver):
         except KeyboardInterrupt:  # ends the waiting
             is_delivered = False
         self._courier.stop()
+        self._is_finished = True
         if not is_delivered:
             return self._undelivered(is_kept)
         self._journal.discard()
@@ -327,17 +348,17 @@ class TrackingObserver(RunObserver):
 
     def _undelivered(self, is_kept: bool) -> str:
         folder, megabytes = self._journal.folder, self._journal.size / 2**20
+        reason = self._courier.problem or "the waiting for it was ended"
         self._journal.close()
         if not is_kept:
             return (
-                f"run {self._run_id} is incomplete in MongoDB ({self._courier.problem}) and its "
-                f"end could not be written to {folder}; free some space, then `{SYNC_COMMAND}` "
-                "delivers the rest"
+                f"run {self._run_id} is incomplete in MongoDB ({reason}) and its end could not be "
+                f"written to {folder}; free some space, then `{SYNC_COMMAND}` delivers the rest"
             )
         return (
-            f"run {self._run_id} is not all in MongoDB ({self._courier.problem}): its last events "
-            f"and its end wait in {folder} ({megabytes:.1f} MB); when the server is back, "
-            f"`{SYNC_COMMAND}` delivers them"
+            f"run {self._run_id} is not all in MongoDB ({reason}): its last events and its end "
+            f"wait in {folder} ({megabytes:.1f} MB); when the server is back, `{SYNC_COMMAND}` "
+            "delivers them"
         )
 
     def _tell_of_earlier_runs(self) -> None:
@@ -408,11 +429,18 @@ class TrackingObserver(RunObserver):
                 self._is_waiting_told = True
             time.sleep(1.0)
 
-    def _write_document(self, *, to_disk: bool = True) -> bool:
+    def _require_own_process(self, what: str) -> None:
+        if os.getpid() != self._process:
+            raise TrackingError(
+                f"{what}: process {os.getpid()} was forked from run {self._run_id}; expected the "
+                f"run's own process {self._process} to log: hand it the values"
+            )
+
+    def _write_document(self) -> bool:
         """Journal the state of the run's document; False where the disk did not take it."""
         is_written = True
         try:
-            self._journal.write_document(self._record.document(), to_disk=to_disk)
+            self._journal.write_document(self._record.document())
         except JournalFullError as problem:
             _LOG.warning("run %s: %s", self._run_id, problem)
             is_written = False
@@ -426,8 +454,17 @@ class _JournaledMetrics(MetricsLogger):
     def __init__(self, observer: TrackingObserver) -> None:
         super().__init__()
         self._observer = observer
+        self._for_others: deque[ScalarMetricLogEntry] = deque()
 
     def log_scalar_metric(self, metric_name: str, value: Any, step: Any = None) -> None:
         """Log one point."""
-        super().log_scalar_metric(metric_name, value, step)  # for other observers
-        self._observer.log_point(metric_name, value, self._metric_step_counter[metric_name])
+        if step is None:
+            step = self._metric_step_counter.get(metric_name, -1) + 1
+        self._metric_step_counter[metric_name] = step
+        self._observer.log_point(metric_name, value, step)
+        # For other observers. Sacred's queue, interrupted in the middle, would never open again.
+        self._for_others.append(ScalarMetricLogEntry(metric_name, step, now(), value))
+
+    def get_last_metrics(self) -> list[ScalarMetricLogEntry]:
+        """What was logged since the last call."""
+        return [self._for_others.popleft() for _ in range(len(self._for_others))]

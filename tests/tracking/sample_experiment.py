@@ -249,6 +249,32 @@ def share(_run, folder):
     _run.add_artifact(str(folder / "equal.bin"), "tagged.bin", metadata={"tag": _run.config["tag"]})
 
 
+def fork(_run, folder):
+    """A child process logs too, which it may not, and outlives us if we are killed."""
+    notes = Notes(_run, folder)
+    notes.point("loss", 0.5, 0)
+    child = os.fork()
+    if child == 0:
+        try:
+            _run.log_scalar("loss", 99.0, 1)
+        except Exception as problem:
+            (folder / "refused").write_text(str(problem))
+        time.sleep(5 if _run.config["tag"] == "orphan" else 0)
+        os._exit(0)
+    while not (folder / "refused").exists():
+        time.sleep(0.01)
+    notes.point("loss", 0.25, 1)
+    if _run.config["tag"] == "orphan":
+        _hold(folder)
+    os.waitpid(child, 0)
+
+
+def names(_run, folder):
+    notes = Notes(_run, folder)
+    for unit in range(3000):
+        notes.point(f"unit {unit}", unit / 2, 0)
+
+
 def _hold(folder):
     (folder / "held").touch()
     while not (folder / "go").exists():
@@ -260,6 +286,7 @@ ACTIONS = {
     for function in (
         succeed, fail, interrupt, wait, letters, large,
         stream, rush, stubborn, burst, parts, upload, refuse, odd, versions, slow_output, share,
+        fork, names,
     )
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ import pytest
 from nn_clustering.errors import TrackingError
 from nn_clustering.tracking import _delivery
 from nn_clustering.tracking._delivery import Delivery, RunGoneError, metric_id
+from nn_clustering.tracking._files import remove_unreferenced, store_sources
 from nn_clustering.tracking.journal import Journal
 
 TIME = datetime.datetime(2024, 1, 1)
@@ -171,7 +172,7 @@ def test_copy_that_the_disk_lost_is_named_and_holds_nothing_up(
     assert "a.npz" in stored["fail_trace"][0]
 
 
-@pytest.mark.parametrize("damage", ["entry", "file", "chunk", "digest", "shortened"])
+@pytest.mark.parametrize("damage", ["entry", "file", "chunk", "digest", "shortened", "changed"])
 def test_what_is_not_there_is_named(delivery, database, journal, tmp_path, damage):
     event, known = artifact(journal, tmp_path, "a.npz", bytes(range(256)) * 5000)
     delivery.write([event])
@@ -183,8 +184,11 @@ def test_what_is_not_there_is_named(delivery, database, journal, tmp_path, damag
         database["fs.chunks"].delete_one({"n": 1})
     elif damage == "digest":
         database["fs.files"].update_one({}, {"$set": {"metadata.sha256": "0"}})
-    else:
+    elif damage == "shortened":
         database["fs.chunks"].update_one({"n": 0}, {"$set": {"data": b"short"}})
+    else:
+        chunk = database["fs.chunks"].find_one({"n": 0})["data"]
+        database["fs.chunks"].update_one({"n": 0}, {"$set": {"data": b"x" + chunk[1:]}})
     assert delivery.missing({"artifacts": [known]}) == ["artifact 'a.npz' is not there whole"]
 
 
@@ -239,8 +243,6 @@ def test_journal_is_empty_after_delivery(delivery, journal, database, tmp_path):
 
 
 def test_digest_of_the_source_is_the_stored_files(database, tmp_path):
-    from nn_clustering.tracking._files import store_sources
-
     (tmp_path / "a.py").write_text("x = 1")
     md5 = hashlib.md5(b"x = 1").hexdigest()
     first = store_sources(database, [("a.py", md5)], tmp_path)
@@ -252,3 +254,66 @@ def test_digest_of_the_source_is_the_stored_files(database, tmp_path):
     database["fs.files"].delete_many({})
     ((_, file_id),) = store_sources(database, [("a.py", md5)], tmp_path)
     assert gridfs.GridFS(database).get(file_id).read() == b"x = 2"
+
+
+def test_damaged_file_is_mended_by_who_stores_it_again(delivery, database, journal, tmp_path):
+    content = bytes(range(256)) * 5000
+    event, known = artifact(journal, tmp_path, "a.npz", content)
+    delivery.write([event])
+    database["fs.chunks"].update_one({"n": 1}, {"$set": {"data": b"damaged"}})
+    later = TIME + datetime.timedelta(seconds=1)
+    event, known = artifact(journal, tmp_path, "a.npz", content, added=later)
+    delivery.write([event])
+    first, second = database["runs"].find_one()["artifacts"]
+    assert first["file_id"] == second["file_id"]
+    assert gridfs.GridFS(database).get(first["file_id"]).read() == content
+    assert delivery.missing({"artifacts": [known]}) == []
+
+
+def test_field_that_the_server_refuses_holds_nothing_up(delivery, database):
+    deep = 1
+    for _ in range(190):
+        deep = [deep]
+    fields = {"status": "COMPLETED", "stop_time": TIME, "result": deep, "captured_out": "text"}
+    missing = delivery.deliver_document({"fields": fields, "finished": True})
+    assert len(missing) == 1
+    assert "result cannot be stored" in missing[0]
+    stored = database["runs"].find_one()
+    assert (stored["status"], stored["captured_out"]) == ("FAILED", "text")
+    assert "result" not in stored
+
+
+def test_fields_that_do_not_fit_together_lose_the_largest(delivery, database):
+    fields = {"status": "COMPLETED", "stop_time": TIME, "a": "x" * 9_000_000, "b": "y" * 8_000_000}
+    missing = delivery.deliver_document({"fields": fields, "finished": True})
+    assert [line.split(" (")[0] for line in missing] == ["a cannot be stored"]
+    stored = database["runs"].find_one()
+    assert stored["status"] == "FAILED"
+    assert len(stored["b"]) == 8_000_000
+
+
+def test_file_of_a_deleted_run_goes_once_nobody_uses_it(delivery, database, journal, tmp_path):
+    event, _ = artifact(journal, tmp_path, "a.npz", b"weights")
+    delivery.write([event])
+    (entry,) = database["runs"].find_one()["artifacts"]
+    assert remove_unreferenced(database, [entry["file_id"]]) == 0
+    assert gridfs.GridFS(database).get(entry["file_id"]).read() == b"weights"
+    database["runs"].delete_many({})
+    assert remove_unreferenced(database, [entry["file_id"]]) == 1
+    assert database["fs.files"].count_documents({}) == 0
+    assert database["fs.chunks"].count_documents({}) == 0
+
+
+def test_file_that_is_being_removed_is_not_shared(delivery, database, journal, tmp_path):
+    event, _ = artifact(journal, tmp_path, "a.npz", b"weights")
+    delivery.write([event])
+    (entry,) = database["runs"].find_one()["artifacts"]
+    now = datetime.datetime.now(datetime.timezone.utc)
+    mark = {"removed": {"by": 1, "at": now}}
+    database["fs.files"].update_one({}, {"$set": mark})
+    assert remove_unreferenced(database, [entry["file_id"]]) == 0  # another does it
+    event, known = artifact(journal, tmp_path, "a.npz", b"weights", TIME.replace(year=2025))
+    delivery.write([event])
+    _, second = database["runs"].find_one()["artifacts"]
+    assert second["file_id"] != entry["file_id"]
+    assert delivery.missing({"artifacts": [known]}) == []

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pymongo
@@ -100,14 +101,21 @@ def test_taken_port_and_reused_pid_are_not_mistaken_for_the_server(own_home, emb
     assert server_pid(own_home) != os.getpid()
 
 
+def _take(port):
+    """A server on the port, as soon as the system lets go of it."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return socket.create_server(("127.0.0.1", port))
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+
 def test_server_on_another_port_has_other_passwords(own_home):
     former = resolve_server(environment(own_home))
     kill_server(own_home)
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with contextlib.suppress(OSError):  # taken already: as good
-            taken.bind(("127.0.0.1", int(former.address.rpartition(":")[2])))
-            taken.listen()
+    with _take(int(former.address.rpartition(":")[2])):
         server = resolve_server(environment(own_home))
     # What a program sends to whoever has its old port now opens nothing at the new one.
     passed_on = Server(former.url.replace(former.address, server.address), "runs", embedded=True)

@@ -1,5 +1,6 @@
 """The observer as an experiment meets it: a program, a real server, and the server's absence."""
 
+import datetime
 import hashlib
 import json
 import signal
@@ -10,7 +11,8 @@ import time
 import pytest
 
 from nn_clustering.errors import ServerUnavailableError
-from nn_clustering.tracking import connect, resolve_server, stop_embedded
+from nn_clustering.tracking import connect, make_observer, resolve_server, stop_embedded
+from nn_clustering.tracking.journal import Journal
 from tests.programs import environment
 from tests.tracking.conftest import PROGRAM
 
@@ -133,3 +135,25 @@ def test_server_that_goes_away_before_the_start_is_named(own_home):
     with pytest.raises(ServerUnavailableError, match="cannot write to database"):
         make_observer(database)
     database.client.close()
+
+
+def test_interrupt_while_the_end_is_written(database, tmp_path, monkeypatch):
+    """Ctrl-C comes between taking the end and writing it: Sacred then tells of the interruption."""
+    observer = make_observer(database, journal_folder=tmp_path / "journal")
+    start = datetime.datetime(2024, 1, 1)
+    info = {"name": "sample", "base_dir": str(tmp_path), "sources": []}
+    observer.started_event(info, "main", {}, start, {}, {}, None)
+    observer.log_point("loss", 0.5, 0)
+    write = Journal.write_document
+
+    def interrupted(journal, document):
+        monkeypatch.setattr(Journal, "write_document", write)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "write_document", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        observer.completed_event(start, None)
+    observer.interrupted_event(start, "INTERRUPTED")
+    assert database["runs"].find_one()["status"] == "INTERRUPTED"
+    assert database["metrics"].find_one()["values"] == [0.5]
+    assert list((tmp_path / "journal").iterdir()) == []

@@ -358,13 +358,14 @@ def test_killed_run_is_delivered_by_sync(place, launch, is_server_up):
 
 
 @pytest.mark.parametrize("is_server_up", [True, False])
-def test_interrupted_run(place, launch, is_server_up):
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run(place, launch, is_server_up, signal_number):
     run = launch("stream")
     run.wait_for_more()
     if not is_server_up:
         place.kill_server()
         run.wait_for_more()
-    run.process.send_signal(signal.SIGINT)
+    run.process.send_signal(signal_number)
     if not is_server_up:
         run.wait_for(lambda: any(map(is_finished, journal_folders(place.journals))), "its end")
         place.start()
@@ -746,3 +747,26 @@ def test_refusals_are_counted_once_there_are_many(database, launch, home):
     assert len(document["fail_trace"]) < 100
     assert len(run.last_line) < 10_000
     assert_all_there(database, run, "FAILED")
+
+
+def test_forked_process_may_not_log(database, launch, home):
+    run = launch("fork", home=home, MONGO_DB=database.name)
+    assert run.end() == 0, run.end_of_errors
+    assert "was forked from run 1" in (run.folder / "refused").read_text()
+    assert_all_there(database, run, "COMPLETED")
+
+
+def test_death_is_seen_while_a_forked_process_lives(place, launch):
+    run = launch("fork", updates=["tag=orphan"])
+    run.wait_for_word("held")
+    run.process.kill()
+    run.process.wait(PATIENCE)
+    assert place.sync() == ["run 1 is all in MongoDB: DIED"]
+    with place.database() as database:
+        assert stored_points(database, 1) == logged_points(run)
+
+
+def test_as_many_metrics_as_there_are_units(database, launch, home):
+    run = launch("names", home=home, MONGO_DB=database.name)
+    assert run.end() == 0, run.end_of_errors
+    assert_all_there(database, run, "COMPLETED")
