@@ -6,6 +6,7 @@ python experiments/pipeline.py with mlp mnist pruned
 """
 
 import copy
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from nn_clustering.partitions import check_clustering
 from nn_clustering.significance import check_shuffle_test
 from nn_clustering.tracking.experiment import StageExperiment, StageRun
 from nn_clustering.tracking.server import project_root
+from nn_clustering.tracking.store import RunStore
 
 # The stages in their order, each with the keys that the pipeline sets.
 STAGES = {
@@ -61,7 +63,7 @@ def pipeline(run: StageRun) -> dict[str, Any]:
         "importance": lesioned.result["importance"],
         "coherence": lesioned.result["coherence"],
     }
-    _copy_figures(run, result["runs"], folder)
+    copy_figures(run.store, result["runs"].values(), folder)
     print(_summary(result, folder))
     return result
 
@@ -109,13 +111,13 @@ def _figures_folder(run: StageRun) -> Path:
     return folder
 
 
-def _copy_figures(run: StageRun, run_ids: dict[str, int], folder: Path) -> None:
-    store = run.store
-    for run_id in run_ids.values():
+def copy_figures(store: RunStore, run_ids: Iterable[int], folder: Path) -> None:
+    """Write the PNG files of runs to a folder."""
+    for run_id in run_ids:
         stored = store.run(run_id)
-        for name in stored.artifacts:
+        for name, file_name in stored.file_names().items():
             if name.endswith(".png"):
-                (folder / name).write_bytes(stored.artifact(name))
+                (folder / file_name).write_bytes(stored.artifact(name))
 
 
 def _summary(result: dict[str, Any], folder: Path) -> str:

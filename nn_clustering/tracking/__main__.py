@@ -159,8 +159,8 @@ def _add_readers(commands: Any) -> None:
 
     listing = _add(
         commands, "list", "list_runs", "list the runs, newest first",
-        details="The columns are those keys of the config that differ, and the results; on a "
-        "terminal those that fit, in a pipe all.",
+        details="The columns are those keys of the config that differ, and the results, as many as "
+        "fit the terminal; in a pipe 160 letters, or what the variable COLUMNS says.",
     )  # fmt: skip
     add_filters(listing)
     listing.add_argument("--limit", type=int, default=20, metavar="N", help="at most N (20)")
@@ -172,6 +172,10 @@ def _add_readers(commands: Any) -> None:
         "--metric", action="append", default=[], metavar="NAME",
         help="with the last value of this metric; can be repeated",
     )  # fmt: skip
+    listing.add_argument(
+        "--columns", metavar="NAMES",
+        help="these columns, by the names that the table shows, like started,seed,ncut",
+    )  # fmt: skip
     _add_json(listing)
 
     show = _add(
@@ -182,7 +186,10 @@ def _add_readers(commands: Any) -> None:
     _add_run(show)
     _add_json(show)
 
-    compare = _add(commands, "compare", "compare_runs", "show how configs and results differ")
+    compare = _add(
+        commands, "compare", "compare_runs", "show how configs and results differ",
+        details="First what all the runs have; - is what a run lacks.",
+    )  # fmt: skip
     compare.add_argument("runs", nargs="+", metavar="ID", help="two runs or more")
     _add_json(compare)
 
@@ -222,7 +229,8 @@ def _add_writers(commands: Any) -> None:
 
     delete = _add(
         commands, "delete", "delete_runs", "delete runs with their metrics and artifacts",
-        details="Files that other runs have too are kept, and so are runs that others rest on.",
+        details="Artifacts that other runs have too are kept, sources and resources always. A run "
+        "that others rest on is not deleted without those.",
     )  # fmt: skip
     delete.add_argument("runs", nargs="+", metavar="ID", help="the runs")
     delete.add_argument(

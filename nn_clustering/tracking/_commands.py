@@ -8,33 +8,30 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.errors import InvalidInputError, RunNotFoundError
 from nn_clustering.tracking._description import describe_run, last_lines
 from nn_clustering.tracking._filters import number_runs, read_filters, sorted_runs
+from nn_clustering.tracking._listing import list_lines
+from nn_clustering.tracking._names import did_you_mean
 from nn_clustering.tracking._printing import (
     cut,
-    fit_columns,
-    format_seconds,
+    fitted_lines,
     format_value,
     printable,
-    table_lines,
     terminal_width,
     to_json,
 )
 from nn_clustering.tracking._run import Run
 from nn_clustering.tracking._runs import Runs
-from nn_clustering.tracking._tables import FIXED, table_columns
+from nn_clustering.tracking._tables import ABSENT, differences
 
 if TYPE_CHECKING:
     from nn_clustering.tracking.store import RunStore
-
-NAMED = 4  # columns left out that are named
 
 
 def list_runs(store: RunStore, arguments: argparse.Namespace) -> int:
@@ -55,7 +52,15 @@ def list_runs(store: RunStore, arguments: argparse.Namespace) -> int:
         print(_nothing_found(store, filters), file=sys.stderr)
         return 1
     if not arguments.json:
-        _print_table(store, runs, arguments)
+        lines = list_lines(
+            store.database,
+            runs,
+            terminal_width(),
+            columns=arguments.columns,
+            metrics=arguments.metric,
+            sorted_by=arguments.sort,
+        )
+        print("\n".join(lines))
         total = store.count(**filters)
         if total > len(runs):
             print(f"{len(runs)} of {total} runs, {total - len(runs)} more with --limit {total}")
@@ -88,21 +93,26 @@ def show_run(store: RunStore, arguments: argparse.Namespace) -> int:
 def compare_runs(store: RunStore, arguments: argparse.Namespace) -> int:
     """Print what differs between runs."""
     run_ids = number_runs(store, arguments.runs)
-    table = store.compare(run_ids)
-    rows = {key: list(values) for key, values in zip(table.index, table.to_numpy(), strict=True)}
+    rows = differences([store.run(run_id, status=None) for run_id in run_ids])
     if arguments.json:
-        differences = {
-            key: dict(zip(map(str, run_ids), values, strict=True)) for key, values in rows.items()
+        by_run = {
+            key: {
+                str(run_id): None if value is ABSENT else value
+                for run_id, value in zip(run_ids, values, strict=True)
+            }
+            for key, values in rows.items()
         }
-        _print_json({"runs": run_ids, "differences": differences})
+        _print_json({"runs": run_ids, "differences": by_run})
         return 0
     if not rows:
         print(f"runs {', '.join(map(str, run_ids))} have the same config and the same result")
         return 0
     columns = {"key": list(rows)}
     for index, run_id in enumerate(run_ids):
-        columns[f"run {run_id}"] = [format_value(values[index]) for values in rows.values()]
-    _print_fitted(columns, 1, [name for name in columns if name != "key"])
+        columns[f"run {run_id}"] = [_compared(values[index]) for values in rows.values()]
+    runs = [name for name in columns if name != "key"]
+    advice = "compare fewer, or see --json"
+    print("\n".join(fitted_lines(columns, terminal_width(), 1, runs, advice)))
     return 0
 
 
@@ -232,69 +242,10 @@ def _print_json(value: Any) -> None:
     print(json.dumps(to_json(value), indent=1, allow_nan=False))
 
 
-def _print_table(store: RunStore, runs: Runs, arguments: argparse.Namespace) -> None:
-    values = table_columns(store.database, runs, None, arguments.metric)
-    columns = {
-        "run": [str(run.id) for run in runs],
-        "experiment": [printable(run.experiment) for run in runs],
-        "status": [run.status for run in runs],
-        "started (UTC)": [format_value(time) for time in values["start_time"]],
-        "duration": [format_seconds(seconds) for seconds in values["duration"]],
-        "tags": [printable(", ".join(tags)) for tags in values["tags"]],
-    }
-    if not any(columns["tags"]):
-        del columns["tags"]
-    headings = _headings([name for name in values if name not in FIXED], list(columns))
-    for name, heading in headings.items():
-        columns[heading] = [format_value(value) for value in values[name]]
-    asked = {arguments.sort, *(f"metric.{name}" for name in arguments.metric)}
-    ranked = _ranked(columns, headings, asked)
-    first, rest = ranked[:2], ranked[2:]
-    _print_fitted(columns, 3, ["started (UTC)", *first, "duration", "tags", *rest])
-
-
-def _headings(names: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
-    """Names of columns without `config.` and the like, where that is clear."""
-    short = [name.partition(".")[2] for name in names]
-    return {
-        name: printable(end if end and end not in taken and short.count(end) == 1 else name)
-        for name, end in zip(names, short, strict=True)
-    }
-
-
-def _ranked(
-    columns: Mapping[str, Sequence[str]], headings: Mapping[str, str], asked: Collection[str]
-) -> list[str]:
-    """Headings, what matters most first: what was asked for, then what most of the runs have.
-
-    Config and result take turns; what lies deeper in them comes later.
-    """
-    kinds: dict[str, list[str]] = {"result": [], "config": [], "metric": []}
-
-    def rank(name: str) -> tuple[int, int]:
-        depth = name.count(".") if name.startswith("result.") else 0
-        return depth, -sum(map(bool, columns[headings[name]]))
-
-    for name in sorted(headings, key=rank):
-        kinds[name.partition(".")[0]].append(name)
-    in_turns = [name for names in zip_longest(*kinds.values()) for name in names if name]
-    in_turns.sort(key=lambda name: not {name, name.partition(".")[2]} & set(asked))
-    return [headings[name] for name in in_turns]
-
-
-def _print_fitted(
-    columns: Mapping[str, Sequence[str]], always: int, preference: Sequence[str]
-) -> None:
-    width = terminal_width()
-    wanted = [name for name in preference if name in columns]
-    fitted = fit_columns(columns, width, always, wanted)
-    for line in table_lines(fitted, width):
-        print(line)
-    left_out = [name for name in columns if name not in fitted]
-    if left_out:
-        named = ", ".join(left_out[:NAMED]) + (", ..." if len(left_out) > NAMED else "")
-        count = "1 column" if len(left_out) == 1 else f"{len(left_out)} columns"
-        print(cut(f"{count} did not fit, see --json: {named}", width))
+def _compared(value: Any) -> str:
+    if value is ABSENT:
+        return "-"
+    return "None" if value is None else format_value(value)
 
 
 def _described(store: RunStore, run_id: int) -> str:
@@ -312,8 +263,12 @@ def _nothing_found(store: RunStore, filters: Mapping[str, Any]) -> str:
             "like `python experiments/pipeline.py with demo`"
         )
     given = ", ".join(f"{name} {value!r}" for name, value in filters.items() if value)
+    experiment = filters["experiment"]
+    is_unknown = experiment is not None and experiment not in experiments
+    hint = did_you_mean(experiment, experiments) if is_unknown else ""
     return printable(
-        f"no run matches {given}; there are runs of {', '.join(experiments)}: leave a condition out"
+        f"no run matches {given}{hint}; there are runs of {', '.join(experiments)}: leave a "
+        "condition out"
     )
 
 

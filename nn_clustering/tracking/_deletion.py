@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from nn_clustering.errors import RunNotFoundError, TrackingError
 from nn_clustering.tracking._files import remove_unreferenced
 from nn_clustering.tracking._lineage import closure, read_links, reversed_links
+from nn_clustering.tracking._names import listed
 
 if TYPE_CHECKING:
     from pymongo.database import Database
-
-NAMED = 10  # runs that a message names at most
 
 
 def plan_deletion(
@@ -102,8 +101,13 @@ def _finish(database: Database, run_id: int) -> None:
     note = notes.find_one({"_id": run_id}) or {}
     files = [entry["file_id"] for entry in (run or {}).get("artifacts") or ()]
     database["metrics"].delete_many({"run_id": run_id})
-    remove_unreferenced(database, dict.fromkeys([*note.get("files", ()), *files]))
-    notes.update_one({"_id": run_id}, {"$unset": {"files": 1}})
+    doomed = list(dict.fromkeys([*note.get("files", ()), *files]))
+    remove_unreferenced(database, doomed)
+    # Those that another deletion has begun to remove, and may never finish.
+    begun = {"_id": {"$in": doomed}, "removed": {"$exists": True}}
+    left = [document["_id"] for document in database["fs.files"].find(begun, {"_id": 1})]
+    done = {"$set": {"files": left}} if left else {"$unset": {"files": 1}}
+    notes.update_one({"_id": run_id}, done)
 
 
 def _unfinished(database: Database, run_ids: Collection[int] | None = None) -> Any:
@@ -119,10 +123,9 @@ def _refuse_dependents(readers: Any, given: Sequence[int]) -> None:
             dict.fromkeys(other for _, other in readers.get(run_id, ()) if other not in given)
         )
         if others:
-            listed = ", ".join(map(str, others[:NAMED])) + (", ..." if len(others) > NAMED else "")
             raise TrackingError(
-                f"run {run_id} cannot be deleted: {listed} read it; expected runs that no other "
-                "rests on: delete those too (with_dependents=True, --with-dependents)"
+                f"run {run_id} cannot be deleted: {listed(others)} read it; expected runs that no "
+                "other rests on: delete those too (with_dependents=True, --with-dependents)"
             )
 
 

@@ -67,7 +67,7 @@ def _artifact_lines(run: Run) -> list[str]:
         columns["name"].append(printable(file.name))
         columns["size"].append(format_size(file.size))
         columns["sha256"].append((file.sha256 or "")[:12])
-    return table_lines(columns, None)[1:] if columns["name"] else []
+    return table_lines(columns)[1:] if columns["name"] else []
 
 
 def _lineage_line(node: Lineage) -> str:

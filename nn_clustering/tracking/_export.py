@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from nn_clustering.tracking._run import Run
     from nn_clustering.tracking._runs import Runs
     from nn_clustering.tracking.store import RunStore
-
-LONGEST_NAME = 150  # file systems take 255 bytes
 
 
 def export_runs(store: RunStore, runs: Runs, folder: Path, *, overwrite: bool = False) -> Path:
@@ -53,39 +50,13 @@ def export_runs(store: RunStore, runs: Runs, folder: Path, *, overwrite: bool = 
         ) from None
 
 
-def file_names(names: Iterable[str]) -> dict[str, str]:
-    """A name for a file of each artifact, all different, none leading out of the folder.
-
-    Args:
-        names: The artifacts' names, which may hold anything.
-    """
-    taken: set[str] = set()
-    chosen = {}
-    for name in names:
-        safe = re.sub(r"[^\w.()+=,@ -]", "_", name).strip(" ").lstrip(".") or "artifact"
-        stem, dot, suffix = safe.rpartition(".")
-        stem, suffix = (stem, f".{suffix}") if dot and len(suffix) < 20 else (safe, "")
-        candidate = _shortened(stem) + suffix
-        number = 2
-        while candidate.casefold() in taken:  # some file systems know no case
-            candidate = f"{_shortened(stem)}-{number}{suffix}"
-            number += 1
-        taken.add(candidate.casefold())
-        chosen[name] = candidate
-    return chosen
-
-
-def _shortened(stem: str) -> str:
-    return stem.encode()[:LONGEST_NAME].decode(errors="ignore")
-
-
 def _planned(store: RunStore, runs: Runs) -> Iterable[tuple[str, Callable[[], bytes]]]:
     """Each file to write, relative to the folder, with what makes its content."""
     yield "runs.csv", lambda: _runs_table(runs)
     yield "metrics.csv", lambda: _csv(read_curves(store.database, runs.ids, None))
     for run in runs:
         yield f"run_{run.id}/run.json", lambda run=run: _document(store, run)  # type: ignore[misc]
-        for name, file_name in file_names(run.artifacts).items():
+        for name, file_name in run.file_names().items():
             path = f"run_{run.id}/artifacts/{file_name}"
             yield path, lambda run=run, name=name: run.artifact(name)  # type: ignore[misc]
 

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.errors import InvalidInputError, RunNotFoundError
+from nn_clustering.tracking._names import did_you_mean, listed
 from nn_clustering.tracking._query import OPERATORS
 from nn_clustering.tracking._run import Run
 from nn_clustering.tracking._runs import Runs
-from nn_clustering.tracking._tables import leaves
+from nn_clustering.tracking._tables import config_leaves, leaves
 
 if TYPE_CHECKING:
     from nn_clustering.tracking.store import RunStore
@@ -106,7 +107,10 @@ def number_runs(store: RunStore, texts: Sequence[str]) -> list[int]:
         elif re.fullmatch(r"\d{1,18}", text):
             ids.append(int(text))
         else:
-            raise RunNotFoundError(f"{text!r} is no run; expected a run's number, or 'latest'")
+            raise RunNotFoundError(
+                f"{text!r} is no run{did_you_mean(text, ['latest'])}; expected a run's number, or "
+                "'latest'"
+            )
     return list(dict.fromkeys(ids))
 
 
@@ -123,12 +127,8 @@ def sorted_runs(runs: Runs, key: str, *, is_reversed: bool) -> list[Run]:
     """
     rows = [_sortable(run) for run in runs]
     known = list(dict.fromkeys(name for row in rows for name in row))
-    found = [name for name in (key, f"result.{key}", f"config.{key}") if name in known]
-    if not found:
-        raise InvalidInputError(
-            f"--sort {key}: none of these runs has it; expected one of {', '.join(known)}"
-        )
-    keys = [_sort_key(row.get(found[0])) for row in rows]
+    column = column_of("--sort", key, known, known)
+    keys = [_sort_key(row.get(column)) for row in rows]
     order = sorted(
         (index for index, value in enumerate(keys) if value is not None),
         key=lambda index: keys[index] or (0, 0),
@@ -136,6 +136,28 @@ def sorted_runs(runs: Runs, key: str, *, is_reversed: bool) -> list[Run]:
     )
     order += [index for index, value in enumerate(keys) if value is None]
     return [runs[index] for index in order]
+
+
+def column_of(option: str, name: str, known: Sequence[str], shown: Sequence[str]) -> str:
+    """The column that a user means, who may leave out `result.` or `config.`.
+
+    Args:
+        option: The option that names it.
+        name: What the user wrote.
+        known: Names of all columns.
+        shown: What a message names them.
+
+    Raises:
+        InvalidInputError: There is no such column.
+    """
+    found = [column for column in (name, f"result.{name}", f"config.{name}") if column in known]
+    if found:
+        return found[0]
+    ends = [column.partition(".")[2] for column in known if "." in column]
+    raise InvalidInputError(
+        f"{option} {name}: none of these runs has it{did_you_mean(name, [*shown, *ends])}; "
+        f"expected one of {listed(shown)}"
+    )
 
 
 def _sortable(run: Run) -> dict[str, Any]:
@@ -147,7 +169,7 @@ def _sortable(run: Run) -> dict[str, Any]:
         "start_time": start,
         "duration": run.duration,
         **leaves(run.result, "result"),
-        **leaves(run.config, "config"),
+        **config_leaves(run),
     }
 
 

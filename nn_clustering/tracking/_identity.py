@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sacred.dependencies import PackageDependency
 
 from nn_clustering.tracking._configs import OWN_KEYS
+from nn_clustering.tracking._files import is_whole
 from nn_clustering.tracking._plain import LARGE_FIELDS, to_plain
 
 if TYPE_CHECKING:
@@ -42,10 +43,10 @@ def run_identity(experiment_info: Mapping[str, Any], config: Mapping[str, Any], 
 
 
 def completed_run(database: Database, identity: str) -> int | None:
-    """The id of the newest completed run of this identity whose files are all there, if any."""
+    """The id of the newest completed run of this identity whose files are whole, if any."""
     matching = {"tracking.identity": identity, "status": "COMPLETED"}
     found = database["runs"].find(matching, {"artifacts": 1}).sort("_id", -1)
-    return next((run["_id"] for run in found if _is_whole(database, run)), None)
+    return next((run["_id"] for run in found if _is_reusable(database, run)), None)
 
 
 def required_packages() -> Iterator[PackageDependency]:
@@ -67,9 +68,8 @@ def required_packages() -> Iterator[PackageDependency]:
                     yield found
 
 
-def _is_whole(database: Database, run: Mapping[str, Any]) -> bool:
+def _is_reusable(database: Database, run: Mapping[str, Any]) -> bool:
     artifacts = run.get("artifacts") or ()
     if any(entry["name"] == LARGE_FIELDS["result"] for entry in artifacts):
         return False  # the result was too large for the document, which holds a note instead
-    file_ids = list({entry["file_id"] for entry in artifacts})
-    return database["fs.files"].count_documents({"_id": {"$in": file_ids}}) == len(file_ids)
+    return all(is_whole(database, file_id) for file_id in {entry["file_id"] for entry in artifacts})

@@ -9,6 +9,8 @@ import pymongo
 if TYPE_CHECKING:
     from pymongo.database import Database
 
+NEWEST_FIRST = [("start_time", -1), ("_id", -1)]
+
 
 def ensure_indexes(database: Database) -> None:
     """Make those indexes that are not there yet; for a user who may write.
@@ -20,12 +22,11 @@ def ensure_indexes(database: Database) -> None:
         database[collection].create_indexes(indexes)
 
 
-_NEWEST_FIRST = [("start_time", -1), ("_id", -1)]
 _INDEXES = {
     "runs": [
-        pymongo.IndexModel([("experiment.name", 1), ("status", 1), *_NEWEST_FIRST]),
-        pymongo.IndexModel([("status", 1), *_NEWEST_FIRST]),
-        pymongo.IndexModel(_NEWEST_FIRST),
+        pymongo.IndexModel([("experiment.name", 1), ("status", 1), *NEWEST_FIRST]),
+        pymongo.IndexModel([("status", 1), *NEWEST_FIRST]),
+        pymongo.IndexModel(NEWEST_FIRST),
         pymongo.IndexModel([("config.$**", 1)]),
         pymongo.IndexModel([("result.$**", 1)]),
         pymongo.IndexModel([("omniboard.tags", 1)], sparse=True),
@@ -39,8 +40,4 @@ _INDEXES = {
         ),
     ],
     "metrics": [pymongo.IndexModel([("run_id", 1), ("name", 1)])],
-    "fs.files": [
-        pymongo.IndexModel([("md5", 1), ("filename", 1)], sparse=True),
-        pymongo.IndexModel([("metadata.sha256", 1)], sparse=True),
-    ],
 }

@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from nn_clustering.tracking._names import listed
+
 WIDTH_OF_FILES = 160
 WIDEST_CELL = 24  # of a column on a terminal, where room is short
 GAP = "  "
+NAMED = 4  # columns left out that are named
 
 
 def terminal_width() -> int:
@@ -82,9 +85,9 @@ def printable(text: str) -> str:
     )
 
 
-def cut(text: str, width: int | None) -> str:
+def cut(text: str, width: int) -> str:
     """The text in at most `width` columns, with an ellipsis where it was longer."""
-    if width is None or text_width(text) <= width:
+    if text_width(text) <= width:
         return text
     kept = ""
     for letter in text:
@@ -106,18 +109,16 @@ def text_width(text: str) -> int:
 
 
 def fit_columns(
-    columns: Mapping[str, Sequence[str]], width: int | None, always: int, preference: Sequence[str]
+    columns: Mapping[str, Sequence[str]], width: int, always: int, preference: Sequence[str]
 ) -> dict[str, list[str]]:
     """Those columns that fit beside each other, cut where they are long.
 
     Args:
         columns: Cells by heading.
-        width: Room for the lines; None for any, where nothing is left out or cut.
+        width: Room for the lines.
         always: How many of the first columns are there in any case.
         preference: Headings of the other columns, what matters most first.
     """
-    if width is None:
-        return {name: list(cells) for name, cells in columns.items()}
     chosen = list(columns)[:always]
     short = {
         name: [cut(cell, max(WIDEST_CELL, len(name), half)) for cell in cells]
@@ -134,7 +135,32 @@ def fit_columns(
     return {name: short[name] for name in columns if name in chosen}
 
 
-def table_lines(columns: Mapping[str, Sequence[str]], width: int | None) -> list[str]:
+def fitted_lines(
+    columns: Mapping[str, Sequence[str]],
+    width: int,
+    always: int,
+    preference: Sequence[str],
+    advice: str,
+) -> list[str]:
+    """The lines of a table of those columns that fit; a last one names those that did not.
+
+    Args:
+        columns: Cells by heading.
+        width: Room for the lines.
+        always: How many of the first columns are there in any case.
+        preference: Headings of the other columns, what matters most first.
+        advice: How the user gets to see the others.
+    """
+    fitted = fit_columns(columns, width, always, preference)
+    lines = table_lines(fitted)
+    left_out = [name for name in columns if name not in fitted]
+    if left_out:
+        count = "1 column" if len(left_out) == 1 else f"{len(left_out)} columns"
+        lines.append(f"{count} did not fit ({advice}): {listed(left_out, NAMED)}")
+    return [cut(line, width) for line in lines]
+
+
+def table_lines(columns: Mapping[str, Sequence[str]]) -> list[str]:
     """The lines of a table: a heading, then the rows; numbers to the right."""
     widths = {name: _column_width(name, cells) for name, cells in columns.items()}
     to_the_right = {name: all(map(_is_number, cells)) for name, cells in columns.items()}
@@ -142,7 +168,7 @@ def table_lines(columns: Mapping[str, Sequence[str]], width: int | None) -> list
     lines = []
     for row in ({name: name for name in columns}, *rows):
         cells = [_pad(row[name], widths[name], to_the_right[name]) for name in columns]
-        lines.append(cut(GAP.join(cells).rstrip(), width))
+        lines.append(GAP.join(cells).rstrip())
     return lines
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nn_clustering.errors import DamagedArtifactError, RunNotFoundError
 from nn_clustering.tracking._metrics import last_values, metric_names, read_curves
+from nn_clustering.tracking._names import safe_file_names
 
 if TYPE_CHECKING:
     import keras
@@ -164,6 +165,13 @@ class Run:
             for name, entry in self._entries.items()
         )
 
+    def file_names(self) -> dict[str, str]:
+        """A name for a file of each artifact, by the artifact's name, to write it to a folder.
+
+        All differ, and none leads out of the folder, whatever the artifacts are called.
+        """
+        return safe_file_names(self.artifacts)
+
     def metric(self, name: str) -> DataFrame:
         """A metric, in the order in which it was logged.
 
@@ -201,8 +209,8 @@ class Run:
 
     def _damaged(self, name: str, how: str) -> DamagedArtifactError:
         return DamagedArtifactError(
-            f"artifact {name!r} of run {self.id} is damaged: {how}; repeat the run "
-            f"(experiments/{self.experiment}.py) and use the new one"
+            f"artifact {name!r} of run {self.id} is damaged: {how}; repeat the run with "
+            f"reuse=False (experiments/{self.experiment}.py) and use the new one"
         )
 
 

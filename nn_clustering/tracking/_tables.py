@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.tracking._configs import OWN_KEYS
 from nn_clustering.tracking._metrics import last_values, metric_names
+from nn_clustering.tracking._names import did_you_mean, listed
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -16,13 +18,18 @@ if TYPE_CHECKING:
     from nn_clustering.tracking._run import Run
 
 FIXED = ("experiment", "status", "start_time", "duration", "tags")
-MISSING = object()
-NAMED = 10  # names that a message lists at most
+ABSENT = object()  # in the place of a value that a run does not have
 
 
 def leaves(value: Any, root: str) -> dict[str, Any]:
     """What nested mappings hold, by dotted key under `root`; nothing for None and {}."""
     return {} if value is None or value == {} else dict(_leaves(value, root))
+
+
+def config_leaves(run: Run) -> dict[str, Any]:
+    """The run's config as `leaves`, without the keys that say how it was run and not what."""
+    config = {key: value for key, value in run.config.items() if key not in OWN_KEYS}
+    return leaves(config, "config")
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -51,9 +58,7 @@ def table_columns(
         "duration": [run.duration for run in runs],
         "tags": [run.tags for run in runs],
     }
-    configs = [leaves(run.config, "config") for run in runs]
-    for config in configs:
-        config.pop("config.tags", None)  # a column of its own, with those that were given later
+    configs = [config_leaves(run) for run in runs]
     outcomes = [leaves(run.result, "result") for run in runs]
     columns.update(_columns(configs, _keys_that_differ(runs, configs)))
     columns.update(_columns(outcomes, _result_keys(outcomes, results)))
@@ -66,16 +71,31 @@ def _keys_that_differ(runs: Sequence[Run], configs: Sequence[Mapping[str, Any]])
     by_experiment: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for run, config in zip(runs, configs, strict=True):
         by_experiment[run.experiment].append(config)
-    keys = (key for rows in by_experiment.values() for key in differing_keys(rows))
+    keys = (key for rows in by_experiment.values() for key in _differing_keys(rows))
     return list(dict.fromkeys(keys))
 
 
-def differing_keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """What is not the same in all runs, by key of config and result; ABSENT where one lacks it.
+
+    First those keys that all the runs have.
+
+    Raises:
+        InvalidInputError: There are fewer than two runs.
+    """
+    if len(runs) < 2:
+        raise InvalidInputError(f"compare {[run.id for run in runs]}: expected at least two runs")
+    rows = [{**config_leaves(run), **leaves(run.result, "result")} for run in runs]
+    values = {key: [row.get(key, ABSENT) for row in rows] for key in _differing_keys(rows)}
+    return dict(sorted(values.items(), key=lambda entry: ABSENT in entry[1]))
+
+
+def _differing_keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Keys whose values are not the same in all rows; to lack a key is to differ."""
     return [
         key
         for key in dict.fromkeys(key for row in rows for key in row)
-        if len({_identity(row.get(key, MISSING)) for row in rows}) > 1
+        if len({_identity(row.get(key, ABSENT)) for row in rows}) > 1
     ]
 
 
@@ -129,7 +149,7 @@ def _check_names(what: str, asked: Sequence[str], known: Sequence[str]) -> None:
     """Refuse a name that no run has; where nothing is known (yet), any will do."""
     for name in asked:
         if known and name not in known:
-            listed = ", ".join(known[:NAMED]) + (", ..." if len(known) > NAMED else "")
             raise InvalidInputError(
-                f"{what}: none of these runs has {name!r}; expected some of: {listed}"
+                f"{what}: none of these runs has {name!r}{did_you_mean(name, known)}; expected "
+                f"some of: {listed(known)}"
             )

@@ -43,7 +43,7 @@ from nn_clustering.tracking._stage import Input, ReusedRun, StageRun
 from nn_clustering.tracking.capture import complete_capture
 from nn_clustering.tracking.observer import make_observer
 from nn_clustering.tracking.server import connect, resolve_server
-from nn_clustering.tracking.store import RunStore
+from nn_clustering.tracking.store import Run, RunStore
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -156,7 +156,7 @@ class StageExperiment(Experiment):
             with complete_capture():
                 return super().run_commandline(argv)
         except KeyboardInterrupt:
-            print("interrupted; what had been logged is stored", file=sys.stderr)
+            print("interrupted", file=sys.stderr)
             sys.exit(130)
         finally:
             if self.database is not None:
@@ -303,6 +303,7 @@ class StageExperiment(Experiment):
         if reused is None:
             observer = make_observer(self.database)
             observer.identity = identity
+            observer.tells_of_earlier_runs = self.is_program  # not each part again
             run.observers = [*run.observers, observer]
             run.pre_run_hooks = [*run.pre_run_hooks, partial(observer.attach, run)]
         return reused
@@ -320,9 +321,31 @@ class StageExperiment(Experiment):
             f"using {stored.experiment} run {stored.id}: same config, inputs and code "
             "(reuse=False runs it again)"
         )
+        if self._mark(stored, run):
+            stored = store.run(run_id)
         if self._summarise is not None:
             self._summarise(replace(self._stage_run, reused=stored), stored.result)
         return ReusedRun(stored)
+
+    def _mark(self, stored: Run, run: SacredRun) -> bool:
+        """Give a stored run the tags and the comment of the run in whose place it is used.
+
+        Returns:
+            Whether it lacked any of them.
+        """
+        store, added = self.open_store(), []
+        tags = run.config["tags"] if "tags" in self._configs.defaults else []
+        new_tags = [tag for tag in tags if tag.strip() not in stored.tags]
+        if new_tags:
+            store.tag(stored.id, *new_tags)
+            added.append(f"tags {', '.join(new_tags)}")
+        comment = (run.meta_info.get("comment") or "").strip()
+        if comment and f"\n{comment}\n" not in f"\n{stored.notes}\n":
+            store.note(stored.id, comment)
+            added.append(f"note {comment!r}")
+        if added:
+            print(f"added to {stored.experiment} run {stored.id}: {', '.join(added)}")
+        return bool(added)
 
     def _unknown_named_config(self, name: str) -> str:
         return unknown_named_config(name, self.path, self.named_configs)

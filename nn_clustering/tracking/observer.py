@@ -112,6 +112,7 @@ class TrackingObserver(RunObserver):
 
     Attributes:
         identity: Digest of all that fixes the run's result, stored as `tracking.identity`.
+        tells_of_earlier_runs: Whether to say at the start that journals of earlier ones wait.
 
     A run that lacks something in MongoDB does not end as COMPLETED: `completed_event` raises
     SystemExit with the message, the only thing that Sacred lets through at that point.
@@ -119,6 +120,7 @@ class TrackingObserver(RunObserver):
 
     priority = 30  # that of Sacred's own: the id comes from the database
     identity: str | None = None
+    tells_of_earlier_runs = True
     # From the start of a run on.
     _journal: Journal
     _courier: Courier
@@ -179,7 +181,8 @@ class TrackingObserver(RunObserver):
             raise TrackingError(
                 f"the run was given the id {_id!r}; the database numbers runs: leave out -i"
             )
-        self._tell_of_earlier_runs()
+        if self.tells_of_earlier_runs:
+            self._tell_of_earlier_runs()
         token = secrets.token_hex(16)
         entry = run_entry(ex_info, command, host_info, start_time, config, meta_info)
         entry["tracking"] = {"token": token, "identity": self.identity}

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import category
 
 from nn_clustering.errors import (
     InvalidInputError,
@@ -19,7 +20,8 @@ from nn_clustering.errors import (
 from nn_clustering.tracking._annotations import add_note, add_tags, remove_tags
 from nn_clustering.tracking._cache import ArtifactCache
 from nn_clustering.tracking._deletion import delete_runs, plan_deletion
-from nn_clustering.tracking._lineage import Lineage, read_lineage
+from nn_clustering.tracking._indexes import NEWEST_FIRST
+from nn_clustering.tracking._lineage import MISSING, Lineage, read_lineage
 from nn_clustering.tracking._liveness import MAY_NOT_WRITE, mark_died
 from nn_clustering.tracking._query import STATUSES, build_query
 from nn_clustering.tracking._run import FIELDS, Run, StoredFile, read_run
@@ -34,7 +36,6 @@ __all__ = ["Lineage", "Run", "RunStore", "Runs", "StoredFile"]
 LATEST = "latest"
 LISTED = 5  # ids that a message names at most
 LOOK_SECONDS = 10.0
-NEWEST_FIRST = [("start_time", -1), ("_id", -1)]
 
 
 class RunStore:
@@ -191,7 +192,8 @@ class RunStore:
 
         Returns:
             A row for each key of config and result whose values are not all the same
-            (`config.seed`, `result.ncut`), a column for each run; empty where a run lacks the key.
+            (`config.seed`, `result.ncut`), first those that all runs have, and a column for each
+            run; empty where a run lacks the key. `reuse` and `tags` do not count as config.
 
         Raises:
             InvalidInputError: There are fewer than two runs.
@@ -199,16 +201,13 @@ class RunStore:
         """
         import pandas as pd
 
-        from nn_clustering.tracking._tables import differing_keys, leaves
+        from nn_clustering.tracking._tables import ABSENT, differences
 
-        if len(set(run_ids)) < 2:
-            raise InvalidInputError(f"compare {list(run_ids)}: expected at least two runs")
         runs = [self.run(run_id, status=None) for run_id in dict.fromkeys(run_ids)]
-        columns = [{**leaves(run.config, "config"), **leaves(run.result, "result")} for run in runs]
-        keys = differing_keys(columns)
+        rows = differences(runs)
         return pd.DataFrame(
-            [[values.get(key) for values in columns] for key in keys],
-            index=pd.Index(keys, name="key"),
+            [[None if value is ABSENT else value for value in row] for row in rows.values()],
+            index=pd.Index(list(rows), name="key"),
             columns=pd.Index([run.id for run in runs], name="run"),
             dtype=object,
         )
@@ -220,7 +219,7 @@ class RunStore:
             RunNotFoundError: There is no such run, and never was.
         """
         lineage = read_lineage(self.database, _key(run_id))
-        if lineage.status == "MISSING":
+        if lineage.status == MISSING:
             self.run(run_id, status=None)  # says what is there instead
         return lineage
 
@@ -231,9 +230,10 @@ class RunStore:
         return plan_deletion(self.database, keys, with_dependents=with_dependents)
 
     def delete(self, run_ids: Sequence[int], *, with_dependents: bool = False) -> list[int]:
-        """Delete runs: their documents, metrics, and those files that no other run uses.
+        """Delete runs: their documents, metrics, and those artifacts that no other run has.
 
-        Cut short, it can be repeated, and deletes the rest.
+        Sources and resources stay, which runs share. Cut short, it can be repeated, and deletes
+        the rest.
 
         Args:
             run_ids: The runs.
@@ -290,10 +290,11 @@ class RunStore:
         Args:
             run_id: The run.
             path: The file.
-            name: Name of the artifact; default the file's.
+            name: Name of the artifact, which could be a file's; default the file's.
 
         Raises:
-            InvalidInputError: There is no such file, or the run has an artifact of that name.
+            InvalidInputError: There is no such file, the run has an artifact of that name, or the
+                name is none that a file could have.
             RunNotFoundError: There is no such run.
             TrackingError: We may not write.
         """
@@ -304,7 +305,12 @@ class RunStore:
         run = self.run(run_id, status=None)
         if not path.is_file():
             raise InvalidInputError(f"{path} is no file that can be read; expected one to store")
-        if not name or name in run.artifacts:
+        if not _is_file_name(name):
+            raise InvalidInputError(
+                f"artifact {name!r}: expected a name as files have it, without '/', '\\' and "
+                "control characters; give another (name=, --name)"
+            )
+        if name in run.artifacts:
             raise InvalidInputError(
                 f"artifact {name!r} of run {run_id}: expected a name that none of its artifacts has"
                 f" ({', '.join(run.artifacts) or 'there are none'}); give another (name=, --name)"
@@ -373,6 +379,16 @@ class RunStore:
         kind = " ".join(filter(None, [status, repr(experiment) if experiment else "", "run"]))
         script = f"experiments/{experiment}.py" if experiment else "an experiment"
         return f"there is no {kind} in database {self.database.name!r} yet; run {script} first"
+
+
+def _is_file_name(name: Any) -> bool:
+    """Whether a file could have this name in any folder, so that it leads out of none."""
+    return (
+        isinstance(name, str)
+        and name not in ("", ".", "..")
+        # Control characters, and what no encoding can write.
+        and not any(letter in "/\\" or category(letter) in ("Cc", "Cs") for letter in name)
+    )
 
 
 def _key(run_id: Any) -> Any:

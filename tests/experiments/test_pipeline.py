@@ -2,6 +2,7 @@
 
 import io
 import json
+import uuid
 
 import numpy as np
 import pandas
@@ -9,10 +10,13 @@ import pytest
 import scipy.sparse
 from sklearn.cluster import SpectralClustering
 
+from experiments.pipeline import copy_figures
 from nn_clustering.graphs import UnitGraph, graph_from_weights
 from nn_clustering.networks import network_from_bytes
 from nn_clustering.partitions import Partition, ncut
+from nn_clustering.tracking import RunStore, Server, connect
 from tests.experiments.conftest import PIPELINE_OPTIONS
+from tests.tracking.stored_files import store_file
 
 STAGES = ("train", "cluster", "shuffle_test", "lesion")
 
@@ -51,6 +55,25 @@ def test_figures_are_copied_where_the_summary_says(pipeline, runs, home):
     names = {path.name for path in folder.iterdir()}
     assert names == {"clusters_by_layer.png", "network.png", "null_distribution.png", "lesions.png"}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in folder.iterdir())
+
+
+def test_figures_stay_in_their_folder(embedded_server, tmp_path):
+    database = connect(Server(embedded_server.url, f"test_{uuid.uuid4().hex}", embedded=True))
+    folder = tmp_path / "figures" / "run_2"
+    folder.mkdir(parents=True)
+    entry = store_file(database, "x", b"png")
+    names = ["../../escaped.png", str(tmp_path / "absolute.png"), "plain.png", "a.txt"]
+    artifacts = [{**entry, "name": name} for name in names]
+    database["runs"].insert_one({"_id": 1, "status": "COMPLETED", "artifacts": artifacts})
+    try:
+        copy_figures(RunStore(database, tmp_path / "home"), [1], folder)
+    finally:
+        database.client.drop_database(database.name)
+        database.client.close()
+    written = [path for path in tmp_path.rglob("*.png") if path.read_bytes() == b"png"]
+    assert len(written) == 3
+    assert {path.parent for path in written} == {folder}
+    assert folder / "plain.png" in written
 
 
 @pytest.mark.parametrize("phase", ["unpruned", "pruned"])

@@ -136,7 +136,14 @@ def test_filters(study, type_in, filters, expected):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["list", "--experiment", "trian"], "no run matches experiment 'trian'; there are runs of"),
+        (
+            ["list", "--experiment", "trian"],
+            "no run matches experiment 'trian' (did you mean train?); there are runs of",
+        ),
+        (
+            ["list", "--experiment", "train", "--tag", "draft"],
+            "no run matches experiment 'train', tags ['draft']; there are runs of",
+        ),
         (["list", "--tag", "draft", "--json"], "no run matches tags ['draft']"),
         (["list", "--status", "DONE"], "status='DONE': no run has it; expected one of RUNNING"),
         (["list", "--config", "seed"], "--config seed: expected a key"),
@@ -146,8 +153,12 @@ def test_filters(study, type_in, filters, expected):
         (["list", "--since", "yesterday"], "since='yesterday': expected a date"),
         (["list", "--limit", "0"], "--limit 0: expected at least 1"),
         (["list", "--sort", "nothing"], "--sort nothing: none of these runs has it"),
-        (["list", "--metric", "lost"], "none of these runs has 'lost'; expected some of: loss"),
+        (["list", "--metric", "lost"], "has 'lost' (did you mean loss?); expected some of: loss"),
+        (["list", "--sort", "ncuts"], "has it (did you mean ncut?); expected one of run, "),
+        (["list", "--columns", "sed"], "--columns sed: none of these runs has it (did you mean se"),
+        (["list", "--columns", "seed,,ncut"], "expected names of columns, separated by commas"),
         (["show", "9"], "there is no run 9"),
+        (["show", "last"], "'last' is no run (did you mean latest?); expected a run's number, or"),
         (["show", "first"], "'first' is no run; expected a run's number, or 'latest'"),
         (["show", "9" * 30], "is no run"),
         (["compare", "1"], "expected at least two runs"),
@@ -162,6 +173,7 @@ def test_filters(study, type_in, filters, expected):
         (["tag", "1", "paper", "--remove"], "is in the run's config"),
         (["note", "1", " "], "expected a text"),
         (["add", "1", "nowhere.txt"], "nowhere.txt is no file"),
+        (["add", "1", __file__, "--name", "../a.txt"], "'../a.txt': expected a name as files have"),
     ],
 )
 def test_mistakes_are_one_line(study, type_in, tmp_path, database, arguments, message):
@@ -214,7 +226,9 @@ def test_tables_fit_the_terminal(study, database, on_terminal, columns):
         lines = shown.splitlines()
         assert max(map(len, lines)) <= columns
         assert len(lines) < 60
-    assert "did not fit" in on_terminal("list", columns=40)[1]
+    assert "did not fit (see --columns): " in on_terminal("list", columns=60)[1]
+    wide = "--columns=" + ",".join(f"key_{number}" for number in range(9))
+    assert "did not fit (COLUMNS=200 makes" in on_terminal("list", wide, columns=60)[1]
 
 
 def test_show(study, type_in):
@@ -271,6 +285,46 @@ def test_compare(study, add_run, type_in):
     add_run(4)
     add_run(5)
     assert "same config and the same result" in type_in("compare", "4", "5").stdout
+
+
+def test_compare_tells_none_from_what_a_run_lacks(study, database, type_in):
+    database["runs"].update_one({"_id": 1}, {"$set": {"config.phase": None, "config.reuse": True}})
+    database["runs"].update_one({"_id": 3}, {"$set": {"config.seed": 7}})
+    shown = [line.split() for line in type_in("compare", "1", "3").stdout.splitlines()]
+    assert shown[1] == ["config.seed", "1", "7"]
+    assert ["config.phase", "None", "-"] in shown
+    assert ["config.n_clusters", "-", "12"] in shown
+    assert not {"config.reuse", "config.tags"} & {line[0] for line in shown}
+
+
+def test_message_names_few_of_many_columns(study, database, type_in):
+    many = {f"result.key_{number}": number for number in range(100)}
+    database["runs"].update_one({"_id": 1}, {"$set": many})
+    for option in ("--sort", "--columns"):
+        message = refusal(type_in("list", option, "nonsense"))
+        assert len(message) < 300
+        assert ", ..." in message
+
+
+def test_columns_of_the_list_can_be_chosen(study, database, type_in):
+    database["runs"].update_many({}, {"$set": {"config.same": "yes", "config.reuse": True}})
+
+    def cells(*names):
+        lines = type_in("list", "--experiment", "train", "--columns", ",".join(names)).stdout
+        return [line.split() for line in lines.splitlines()]
+
+    assert cells("seed", "config.dataset.name", "accuracy") == [
+        ["run", "seed", "dataset.name", "accuracy"],
+        ["1", "1", "mnist", "0.98"],
+        ["2", "2", "digits"],
+    ]
+    # A key that is the same in all runs, and columns that the table leaves out elsewhere.
+    assert cells("tags", "same") == [
+        ["run", "tags", "config.same"], ["1", "paper", "yes"], ["2", "yes"],
+    ]  # fmt: skip
+    assert cells("started (UTC)") == cells("start_time") == cells(" started ")
+    assert cells("run") == [["run"], ["1"], ["2"]]
+    assert "reuse" not in type_in("list").stdout
 
 
 def test_lineage(study, type_in):

@@ -92,6 +92,28 @@ def test_what_is_written_about_a_run_does_not_make_it_another(succeed, database)
     assert n_runs(database) == 1
 
 
+def test_tags_and_comment_are_given_to_the_run_that_is_used(succeed, store):
+    succeed("measure", "-c", "fig 2 of the paper", "with", "tags=first")
+    command = ["measure", "-c", "fig 2", "with", "tags=['first','second look']"]
+    again = succeed(*command).stdout.splitlines()
+    assert again[:2] == [USING, "added to measure run 1: tags second look, note 'fig 2'"]
+    assert store.run(1).tags == ("first", "second look")
+    assert store.run(1).notes == "fig 2 of the paper\nfig 2"
+    assert store.run(1).config["tags"] == ["first"]
+    # What it has already is not added once more.
+    assert "added" not in succeed(*command).stdout
+    assert store.run(1).notes == "fig 2 of the paper\nfig 2"
+
+
+def test_tags_and_comment_are_given_to_the_parts_that_are_used(succeed, store):
+    succeed("both")
+    whole = succeed("both", "--comment", "a note", "with", "tags=late")
+    assert whole.stdout.count("tags late, note 'a note'") == 2
+    for run in store.find(tags=["late"]):
+        assert (run.tags, run.notes) == (("late",), "a note")
+    assert len(store.find(tags=["late"])) == 3
+
+
 @pytest.mark.parametrize("update", ["seed=1", "scale.factor=2.0", "double"])
 def test_other_config_runs(succeed, database, update):
     succeed("measure")
@@ -141,6 +163,15 @@ def test_run_whose_file_is_gone_is_not_used(succeed, database):
     artifacts = database["runs"].find_one({"_id": 1})["artifacts"]
     found = next(entry for entry in artifacts if entry["name"] == "numbers.txt")
     database["fs.files"].delete_one({"_id": found["file_id"]})
+    assert "measuring" in succeed("measure").stdout
+
+
+def test_run_whose_file_is_shortened_is_not_used(succeed, database):
+    succeed("measure")
+    artifacts = database["runs"].find_one({"_id": 1})["artifacts"]
+    found = next(entry for entry in artifacts if entry["name"] == "numbers.txt")
+    chunk = {"files_id": found["file_id"]}
+    database["fs.chunks"].update_one(chunk, {"$set": {"data": b""}})
     assert "measuring" in succeed("measure").stdout
 
 

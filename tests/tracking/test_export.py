@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from nn_clustering.errors import InvalidInputError, TrackingError
 from nn_clustering.tracking import RunStore
-from nn_clustering.tracking._export import export_runs, file_names
+from nn_clustering.tracking._export import export_runs
+from nn_clustering.tracking._names import safe_file_names
 from tests.tracking.stored_files import store_file
 
 
@@ -94,7 +95,7 @@ def test_artifacts_stay_within_their_folder(store, database, add_run, tmp_path):
 
 @given(st.lists(st.text(max_size=300), unique=True, max_size=8))
 def test_names_for_files(names):
-    chosen = file_names(names)
+    chosen = safe_file_names(names)
     assert list(chosen) == names
     assert len({name.casefold() for name in chosen.values()}) == len(names)
     for name in chosen.values():
@@ -105,7 +106,7 @@ def test_names_for_files(names):
 
 @given(st.from_regex(r"[a-z0-9_]{1,20}\.[a-z0-9]{1,5}", fullmatch=True))
 def test_ordinary_names_stay(name):
-    assert file_names([name]) == {name: name}
+    assert safe_file_names([name]) == {name: name}
 
 
 def test_damaged_artifact_does_not_keep_the_others_back(store, database, two_runs, tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 
 from nn_clustering.tracking._identity import completed_run, required_packages, run_identity
+from tests.tracking.stored_files import store_file
 
 INFO = {
     "name": "train",
@@ -56,11 +57,14 @@ def test_newest_completed_run_is_found(add_run, database):
 
 
 def test_run_that_lacks_a_file_or_its_result_is_passed_over(add_run, database):
-    file_id = database["fs.files"].insert_one({"filename": "a"}).inserted_id
+    file_id = store_file(database, "a", b"12345")["file_id"]
     artifacts = [{"name": "a", "file_id": file_id}, {"name": "b", "file_id": file_id}]
     add_run(1, tracking={"identity": "a"}, artifacts=artifacts)
     lost = [*artifacts, {"name": "c", "file_id": "gone"}]
     add_run(2, tracking={"identity": "a"}, artifacts=lost)
     moved = [{"name": "result.json", "file_id": file_id}]
     add_run(3, tracking={"identity": "a"}, artifacts=moved)
+    torn = store_file(database, "d", b"12345")
+    database["fs.chunks"].update_one({"files_id": torn["file_id"]}, {"$set": {"data": b"1234"}})
+    add_run(4, tracking={"identity": "a"}, artifacts=[*artifacts, torn])
     assert completed_run(database, "a") == 1

@@ -39,10 +39,6 @@ def profiled(database, tmp_path):
         for number in range(1, N_RUNS + 1)
         for name in ("loss", "accuracy")
     )
-    database["fs.files"].insert_many(
-        {"md5": f"md5 {number}", "filename": "a", "metadata": {"sha256": f"sha256 {number}"}}
-        for number in range(N_RUNS)
-    )
     return RunStore(database, tmp_path)
 
 
@@ -74,11 +70,6 @@ def profiled(database, tmp_path):
             1,
         ),
         (lambda store: store.database["runs"].find_one({"artifacts.file_id": 7}), 1),
-        (lambda store: store.database["fs.files"].find_one({"metadata.sha256": "sha256 7"}), 1),
-        (
-            lambda store: store.database["fs.files"].find_one({"md5": "md5 7", "filename": "a"}),
-            1,
-        ),
     ],
 )
 def test_no_more_documents_are_read_than_are_found(profiled, question, most):

@@ -198,6 +198,7 @@ class Crash(monitoring.CommandListener):
         pass
 
 
+LONG_AGO = datetime.datetime(2024, 1, 1)
 N_WRITES = 7  # of deleting one run with one file
 
 
@@ -207,6 +208,7 @@ def test_deletion_cut_short_is_finished_by_the_next(
 ):
     add_run(1, artifacts=[store_file(database, "a", b"content")])
     add_run(2)
+    add_run(3)
     database["metrics"].insert_one({"run_id": 1, "name": "loss", "values": [1.0]})
     crash = Crash(n_writes)
     store = RunStore(database, tmp_path)
@@ -215,14 +217,19 @@ def test_deletion_cut_short_is_finished_by_the_next(
             with pytest.raises(KeyboardInterrupt):
                 RunStore(client[database.name], tmp_path).delete([1])
             assert store.delete([1]) == [1]
+            # A file whose removal was cut short waits until nobody can be at it any more.
+            begun = {"removed": {"$exists": True}}
+            database["fs.files"].update_many(begun, {"$set": {"removed.at": LONG_AGO}})
+            store.delete([3])
         else:
             RunStore(client[database.name], tmp_path).delete([1])
             assert crash.left == 0
+            store.delete([3])
     assert store.find().ids == [2]
     for collection in ("metrics", "fs.files", "fs.chunks"):
         assert database[collection].count_documents({}) == 0
-    (note,) = database["deleted_runs"].find()
-    assert set(note) == {"_id", "experiment", "deleted"}
+    for note in database["deleted_runs"].find():
+        assert set(note) == {"_id", "experiment", "deleted"}
 
 
 def test_next_deletion_finishes_what_was_cut_short(store, database, add_run):

@@ -147,7 +147,8 @@ def test_damaged_artifact_is_noticed(store, add_run, database, damage):
         database["fs.chunks"].delete_many({})
     else:
         database["fs.files"].delete_many({})
-    with pytest.raises(DamagedArtifactError, match=r"'network\.keras' of run 1 is damaged"):
+    expected = r"'network\.keras' of run 1 is damaged.*reuse=False \(experiments/train\.py\)"
+    with pytest.raises(DamagedArtifactError, match=expected):
         store.run(1).artifact("network.keras")
 
 
@@ -235,6 +236,28 @@ def test_add_artifact(store, add_run, tmp_path):
         store.add_artifact(1, tmp_path)
     with pytest.raises(RunNotFoundError, match="no run 2"):
         store.add_artifact(2, path)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../a", "/a", "a/b", "a\\b", "a\nb", "a\0b", "\x7f", "\ud800", 3]
+)
+def test_artifact_whose_name_no_file_could_have(store, add_run, tmp_path, name):
+    add_run(1, artifacts=[])
+    path = tmp_path / "a.txt"
+    path.write_text("seen")
+    with pytest.raises(InvalidInputError, match="expected a name as files have it") as refused:
+        store.add_artifact(1, path, name)
+    assert "\n" not in str(refused.value)
+    assert store.run(1).artifacts == ()
+
+
+@pytest.mark.parametrize("name", [".hidden", "..a", "Größe 日本.txt", "a b", "$set.x"])
+def test_artifact_with_a_name_of_files(store, add_run, tmp_path, name):
+    add_run(1, artifacts=[])
+    path = tmp_path / "a.txt"
+    path.write_text("seen")
+    store.add_artifact(1, path, name)
+    assert store.run(1).artifact(name) == b"seen"
 
 
 def test_read_only_user_reads_and_is_told_that_they_cannot_write(

@@ -28,7 +28,11 @@ def add_metric(database):
 def test_table_has_what_differs_and_the_results(store, add_run):
     common = {"dataset": {"name": "mnist"}, "layers": [4, 4]}
     end = START + datetime.timedelta(minutes=1)
-    add_run(1, config={**common, "seed": 1, "tags": ["a"]}, result={"ncut": 3.5, "sizes": [1, 2]})
+    add_run(
+        1,
+        config={**common, "seed": 1, "tags": ["a"], "reuse": False},
+        result={"ncut": 3.5, "sizes": [1, 2]},
+    )
     add_run(
         2, config={**common, "seed": 2, "extra": None}, start_time=START, stop_time=end,
         result={"ncut": 4, "test": {"accuracy": 0.5, "verdict": "fine"}, "nothing": None},
@@ -76,8 +80,8 @@ def test_results_and_metrics_that_were_asked_for(store, add_run, add_metric):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"results": ["ncot"]}, "none of these runs has 'ncot'; expected some of: ncut"),
-        ({"metrics": ["lost"]}, "none of these runs has 'lost'; expected some of: loss"),
+        ({"results": ["ncot"]}, r"has 'ncot' \(did you mean ncut\?\); expected some of: ncut"),
+        ({"metrics": ["lost"]}, r"has 'lost' \(did you mean loss\?\); expected some of: loss"),
         ({"results": "ncut"}, r"expected a list of names, \['ncut'\]"),
         ({"metrics": "loss"}, r"expected a list of names, \['loss'\]"),
     ],
@@ -170,9 +174,16 @@ def test_compare_shows_what_differs(store, add_run):
     assert store.compare([3, 3, 1]).columns.to_list() == [3, 1]
 
 
+def test_compare_begins_with_what_all_runs_have(store, add_run):
+    add_run(1, config={"a": 1, "seed": 1, "tags": ["a"], "reuse": False}, result={"ncut": 1.0})
+    add_run(2, experiment="cluster", config={"seed": 2, "b": None}, result={"ncut": 2.0})
+    keys = ["config.seed", "result.ncut", "config.a", "config.b"]
+    assert store.compare([1, 2]).index.to_list() == keys
+
+
 def test_compare_of_equal_runs_is_empty(store, add_run):
     add_run(1)
-    add_run(2)
+    add_run(2, config={"tags": ["a"], "reuse": False})
     assert store.compare([1, 2]).empty
 
 
