@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 import urllib.parse
@@ -114,7 +115,7 @@ def ask(address, path, method="GET", headers=None):
         connection.close()
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=180):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -427,6 +428,124 @@ def test_other_users_of_the_machine_are_refused(omniboard):
             ["node", "-e", script], user=user, cwd="/", capture_output=True, text=True, check=True
         )
         assert asked.stdout.strip() == status
+
+
+# Asks from one port at many addresses of this machine; prints the statuses.
+ASK_FROM_ADDRESSES = """
+const [to, localPort] = process.argv.slice(1).map(Number);
+for (let last = 2; last < 42; last += 1) {
+  const local = { localAddress: `127.0.0.${last}`, localPort };
+  const client = require('net').connect({ host: '127.0.0.1', port: to, ...local });
+  client.write('GET /sacred/api/v1/Runs/count HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n');
+  client.once('data', (reply) => console.log(String(reply).split(' ')[1]) || client.destroy());
+}
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_port_of_the_owner_at_another_address_is_refused(omniboard):
+    to = omniboard.rpartition(":")[2]
+    owners = http.client.HTTPConnection("127.0.0.1", int(to), timeout=20)
+    with contextlib.closing(owners):
+        owners.request("GET", f"/{API}/Runs/count")
+        reply = owners.getresponse()
+        assert (reply.status, json.loads(reply.read())) == (200, {"count": 0})
+        port = owners.sock.getsockname()[1]  # kept alive, so the owner's connection stays
+        asked = subprocess.run(
+            ["node", "-e", ASK_FROM_ADDRESSES, to, str(port)],
+            user=65534,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert asked.stdout.split() == ["403"] * 40
+
+
+def answer_to(address, request, connect_to=None):
+    """First line of the answer to these bytes, empty where the connection is just closed."""
+    host, _, port = address.partition("://")[2].partition(":")
+    with socket.create_connection((connect_to or host, int(port)), timeout=20) as client:
+        client.sendall(request)
+        with contextlib.suppress(ConnectionResetError), client.makefile("rb") as reply:
+            return reply.readline().decode().strip()
+    return ""
+
+
+def test_owner_is_let_in_by_any_spelling_of_the_address(omniboard):
+    if not Path("/proc/net/tcp6").exists():
+        pytest.skip("this system has no IPv6")
+    request = f"GET /{API}/Runs/count HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    for spelling in ("127.0.0.1", "::ffff:127.0.0.1"):
+        assert answer_to(omniboard, request, spelling) == "HTTP/1.1 200 OK"
+
+
+def test_clients_that_reset_their_connection_do_not_end_it(omniboard, home):
+    child = supervised_pid(omniboard_pid(home))
+    port = int(omniboard.rpartition(":")[2])
+    request = f"GET /{API}/Runs/count HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    for _ in range(300):
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.sendall(request)
+    assert answers(omniboard)
+    assert supervised_pid(omniboard_pid(home)) == child
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        ("GET http://evil.example/sacred/api/v1/Runs HTTP/1.1", 400),
+        ("GET http://[::/%zz HTTP/1.1", 400),
+        ("OPTIONS * HTTP/1.1", 400),
+        ("GET /%zz HTTP/1.1", 400),
+        ("GET /sacred/api/v1/Runs/% HTTP/1.1", 400),
+        ("GET /sacred/%c0%af HTTP/1.1", 400),
+        ("GET /sacred/api/v1/files/download/xyz/a.txt HTTP/1.1", 404),
+        ("GET /sacred/api/v1/files/preview/xyz HTTP/1.1", 404),
+        ("GET /sacred/api/v1/files/preview/%zz/%zz HTTP/1.1", 404),
+        ("GET /sacred/api/v1/FILES/Preview/xyz/a.txt HTTP/1.1", 404),
+        (f"GET /{'a' * 20000} HTTP/1.1", 431),
+        ("TRACE / HTTP/1.1", 403),
+        ("NONSENSE / HTTP/1.1", 400),
+        ("nonsense", 400),
+    ],
+)
+def test_malformed_requests_are_refused_and_do_not_end_it(omniboard, home, request_line, status):
+    child = supervised_pid(omniboard_pid(home))
+    request = f"{request_line}\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    assert answer_to(omniboard, request.encode()).split()[1] == str(status)
+    assert answers(omniboard)
+    assert supervised_pid(omniboard_pid(home)) == child
+
+
+def test_pages_of_others_get_no_answer(omniboard):
+    get = "GET /sacred/api/v1/Runs/count HTTP/1.1\r\nHost: localhost\r\nConnection: close"
+    for site, status in (("cross-site", "403"), ("same-origin", "200"), ("none", "200")):
+        request = f"{get}\r\nSec-Fetch-Site: {site}\r\n\r\n"
+        assert answer_to(omniboard, request.encode()).split()[1] == status
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("GET / HTTP/1.0", "403"),
+        ("GET / HTTP/1.1", "400"),
+        ("GET / HTTP/1.1\r\nHost: [::%zz", "403"),
+        ("GET / HTTP/1.1\r\nHost: \x01", "400"),
+        ("GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x", "400"),
+        (
+            "GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: Upgrade\r\nUpgrade: websocket",
+            "403",
+        ),
+        ("POST / HTTP/1.1\r\nHost: localhost\r\nExpect: nonsense", "417"),
+    ],
+)
+def test_malformed_headers_are_refused_and_do_not_end_it(omniboard, home, head, status):
+    child = supervised_pid(omniboard_pid(home))
+    assert answer_to(omniboard, f"{head}\r\n\r\n".encode()).split()[1] == status
+    assert answers(omniboard)
+    assert supervised_pid(omniboard_pid(home)) == child
 
 
 PAGE = b"""<html><title>plain</title><body>artifact<script>
