@@ -7,6 +7,7 @@ after a lost acknowledgement or from another run, finds what is there and adds w
 from __future__ import annotations
 
 import hashlib
+import io
 import mimetypes
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
@@ -20,6 +21,7 @@ import pymongo.errors
 from nn_clustering.tracking._plain import to_plain
 
 if TYPE_CHECKING:
+    from pymongo.collection import Collection
     from pymongo.database import Database
 
 CHUNK_BYTES = 255 * 1024  # GridFS' own choice
@@ -123,29 +125,45 @@ def put_file(database: Database, path: Path, file_id: Any, sha256: str, **fields
     files, chunks = database["fs.files"], database["fs.chunks"]
     if is_intact(database, file_id, sha256):
         return
-    chunks.create_index([("files_id", 1), ("n", 1)], unique=True)
-    files.create_index([("filename", 1), ("uploadDate", 1)])
+    _ensure_indexes(database)
     with path.open("rb") as handle:
         for documents in _chunk_documents(handle, file_id):
-            updates = [
-                pymongo.ReplaceOne({"files_id": file_id, "n": document["n"]}, document, upsert=True)
-                for document in documents
-            ]
-            try:
-                chunks.bulk_write(updates, ordered=False)
-            except pymongo.errors.BulkWriteError as problem:  # another run stores the same
-                if any(error["code"] != DUPLICATE_KEY for error in problem.details["writeErrors"]):
-                    raise
+            _write(chunks, map(_replacement, documents))
         length = handle.tell()
+    chunks.delete_many({"files_id": file_id, "n": {"$gte": -(-length // CHUNK_BYTES)}})
+    _write(files, [_entry(file_id, length, fields)])
+
+
+def _ensure_indexes(database: Database) -> None:
+    """GridFS' own."""
+    database["fs.chunks"].create_index([("files_id", 1), ("n", 1)], unique=True)
+    database["fs.files"].create_index([("filename", 1), ("uploadDate", 1)])
+
+
+def _replacement(chunk: dict[str, Any]) -> pymongo.ReplaceOne:
+    return pymongo.ReplaceOne({"files_id": chunk["files_id"], "n": chunk["n"]}, chunk, upsert=True)
+
+
+def _entry(file_id: Any, length: int, fields: Mapping[str, Any]) -> pymongo.UpdateOne:
     document = {
-        "_id": file_id,
         "length": length,
         "chunkSize": CHUNK_BYTES,
         "uploadDate": datetime.now(timezone.utc),
         **fields,
     }
-    chunks.delete_many({"files_id": file_id, "n": {"$gte": -(-length // CHUNK_BYTES)}})
-    files.update_one({"_id": file_id}, {"$setOnInsert": document}, upsert=True)
+    return pymongo.UpdateOne({"_id": file_id}, {"$setOnInsert": document}, upsert=True)
+
+
+def _write(collection: Collection, updates: Iterable[Any]) -> None:
+    """Write all of them; what another run stores at the same time is the same."""
+    updates = list(updates)
+    if not updates:
+        return
+    try:
+        collection.bulk_write(updates, ordered=False)
+    except pymongo.errors.BulkWriteError as problem:
+        if any(error["code"] != DUPLICATE_KEY for error in problem.details["writeErrors"]):
+            raise
 
 
 def _chunk_documents(handle: Any, file_id: Any) -> Iterator[list[dict[str, Any]]]:
@@ -214,10 +232,22 @@ def store_sources(
     ids = {name: _digest_id(str(folder / name), md5) for name, md5 in sources}
     stored = database["fs.files"].find({"_id": {"$in": list(ids.values())}}, {"_id": 1})
     there = {document["_id"] for document in stored}
-    for name, file_id in ids.items():
-        if file_id not in there:
-            # Edited since Sacred looked: what is stored is named by what it holds.
-            ids[name] = store_source(database, folder / name)[0]
+    missing = [name for name in ids if ids[name] not in there]
+    chunks: list[pymongo.ReplaceOne] = []
+    entries = []
+    for name in missing:
+        path = folder / name
+        content = path.read_bytes()
+        # Edited since Sacred looked: what is stored is named by what it holds.
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        ids[name] = _digest_id(str(path), md5)
+        for documents in _chunk_documents(io.BytesIO(content), ids[name]):
+            chunks += map(_replacement, documents)
+        entries.append(_entry(ids[name], len(content), {"filename": str(path), "md5": md5}))
+    if missing:  # all at once: a new version of a project has many
+        _ensure_indexes(database)
+        _write(database["fs.chunks"], chunks)
+        _write(database["fs.files"], entries)
     return [[name, file_id] for name, file_id in ids.items()]
 
 
