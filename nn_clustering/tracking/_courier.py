@@ -29,6 +29,7 @@ class Courier(threading.Thread):
     Attributes:
         missing: What the ended run lacks in the database, in words; None until that is known.
         problem: Why the last attempt failed; None where it succeeded.
+        is_gone: Whether it failed because the run was deleted from the database.
     """
 
     def __init__(self, delivery: Delivery, journal: Journal, name: str) -> None:
@@ -49,7 +50,7 @@ class Courier(threading.Thread):
         self._turn = threading.Lock()
         self._last_document: tuple[object, float] = (None, float("-inf"))
         self._n_failures = 0
-        self._is_gone = False
+        self.is_gone = False
         self._is_warned_of_bound = False
 
     def wake(self) -> None:
@@ -96,7 +97,7 @@ class Courier(threading.Thread):
                 return
             if self._finishing_since is not None and self.problem is not None:
                 waited = time.monotonic() - self._finishing_since
-                if self._is_gone or waited > GIVE_UP:
+                if self.is_gone or waited > GIVE_UP:
                     return
 
     def _wait(self) -> None:
@@ -129,7 +130,7 @@ class Courier(threading.Thread):
                 self._deliver_document(document)
         except Exception as problem:  # an unforeseen one shall not end the thread
             self._n_failures += 1
-            self._is_gone = isinstance(problem, RunGoneError)
+            self.is_gone = isinstance(problem, RunGoneError)
             reason = short_reason(problem)
             if self.problem is None:
                 _LOG.warning(

@@ -353,6 +353,8 @@ class TrackingObserver(RunObserver):
         folder, megabytes = self._journal.folder, self._journal.size / 2**20
         reason = self._courier.problem or "the waiting for it was ended"
         self._journal.close()
+        if self._courier.is_gone:
+            return f"run {self._run_id} cannot be stored: {reason}"
         if not is_kept:
             return (
                 f"run {self._run_id} is incomplete in MongoDB ({reason}) and its end could not be "

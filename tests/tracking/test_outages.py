@@ -698,6 +698,7 @@ def test_run_that_is_deleted_while_it_runs(database, launch, home):
     )
     assert read_header(folder)["database"] == database.name
     assert "deleted" in run.last_line
+    assert "sync" not in run.last_line  # which could not deliver it
     journal = Journal.open(folder)
     records = [record for segment in journal.segments() for record in journal.records(segment)]
     journal.close()
