@@ -1,6 +1,14 @@
-"""Data sets: arrays in memory, their class names and a digest that a run records."""
+"""Data sets: arrays in memory, the names of their outputs and a digest that a run records.
 
-from nn_clustering.datasets._dataset import Dataset
-from nn_clustering.datasets._sources import SOURCES, load_dataset, require_dataset
+``python -m nn_clustering.datasets list`` shows all of them.
+"""
 
-__all__ = ["SOURCES", "Dataset", "load_dataset", "require_dataset"]
+from nn_clustering.datasets._catalogue import (
+    dataset_names,
+    dataset_task,
+    load_dataset,
+    require_dataset,
+)
+from nn_clustering.datasets._dataset import TASKS, Dataset
+
+__all__ = ["TASKS", "Dataset", "dataset_names", "dataset_task", "load_dataset", "require_dataset"]

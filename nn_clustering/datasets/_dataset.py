@@ -2,24 +2,30 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
 
+TASKS = ("classification", "regression")
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images with class labels, split into train and test.
+    """Images or vectors with classes or real-valued targets, split into train and test.
 
     Attributes:
         name: What the data set is called in configs.
-        x_train: Images, float32 of shape (samples, height, width, channels), in [0, 1].
-        y_train: Classes, int32 of shape (samples,), in 0..n_classes - 1.
+        x_train: Inputs, float32: images of shape (samples, height, width, channels), in [0, 1],
+            or vectors of shape (samples, features), of any finite values.
+        y_train: For classification, classes, int32 of shape (samples,), in 0..n_outputs - 1; for
+            regression, targets, float32 of shape (samples, n_outputs).
         x_test: Like ``x_train``.
         y_test: Like ``y_train``.
-        class_names: One name a class.
+        class_names: One name a class, or a target.
+        task: "classification" or "regression".
 
     Raises:
         InvalidInputError: If types, shapes, ranges or labels are not as above.
@@ -27,57 +33,42 @@ class Dataset:
 
     name: str
     x_train: NDArray[np.float32]
-    y_train: NDArray[np.int32]
+    y_train: NDArray[Any]
     x_test: NDArray[np.float32]
-    y_test: NDArray[np.int32]
+    y_test: NDArray[Any]
     class_names: tuple[str, ...]
+    task: str = "classification"
 
     def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise InvalidInputError(
+                f"data set {self.name!r}: task {self.task!r}; expected {' or '.join(TASKS)}"
+            )
         for split, x, y in (
             ("train", self.x_train, self.y_train),
             ("test", self.x_test, self.y_test),
         ):
             where = f"data set {self.name!r}, {split} split"
-            if x.ndim != 4 or len(x) == 0:
-                raise InvalidInputError(
-                    f"{where}: images of shape {x.shape}; expected (samples, height, width, "
-                    "channels) with at least one sample"
-                )
-            if y.shape != (len(x),):
-                raise InvalidInputError(f"{where}: {len(x)} images but labels of shape {y.shape}")
-            if x.dtype != np.float32 or y.dtype != np.int32:
-                raise InvalidInputError(
-                    f"{where}: images of {x.dtype} and labels of {y.dtype}; expected float32 and "
-                    "int32"
-                )
-            if not np.isfinite(x).all():
-                raise InvalidInputError(f"{where}: the images hold NaN or infinity")
-            if x.min() < 0 or x.max() > 1:
-                raise InvalidInputError(
-                    f"{where}: pixels run from {x.min()} to {x.max()}; expected 0 to 1 (divide "
-                    "pixels of 0 to 255 by 255)"
-                )
-            if y.min() < 0 or y.max() >= self.n_classes:
-                raise InvalidInputError(
-                    f"{where}: labels run from {y.min()} to {y.max()}; expected 0 to "
-                    f"{self.n_classes - 1}"
-                )
+            _check_inputs(where, x)
+            if self.task == "classification":
+                _check_classes(where, y, len(x), self.n_outputs)
+            else:
+                _check_targets(where, y, len(x), self.n_outputs)
         if self.x_train.shape[1:] != self.x_test.shape[1:]:
             raise InvalidInputError(
-                f"data set {self.name!r}: train images are {self.x_train.shape[1:]}, test images "
+                f"data set {self.name!r}: train inputs are {self.x_train.shape[1:]}, test inputs "
                 f"{self.x_test.shape[1:]}; expected one shape"
             )
 
     @property
-    def n_classes(self) -> int:
-        """The number of classes."""
+    def n_outputs(self) -> int:
+        """The number of classes, or of targets."""
         return len(self.class_names)
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """The shape of one image: (height, width, channels)."""
-        height, width, channels = self.x_train.shape[1:]
-        return height, width, channels
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input: (height, width, channels), or (features,)."""
+        return tuple(self.x_train.shape[1:])
 
     def digest(self) -> str:
         """Return the SHA-256 of all arrays, the same on every machine."""
@@ -87,3 +78,44 @@ class Dataset:
             sha.update(f"{array.shape} {array.dtype}".encode())
             sha.update(little_endian.data)
         return sha.hexdigest()
+
+
+def _check_inputs(where: str, x: NDArray) -> None:
+    if x.ndim not in (2, 4) or x.size == 0:
+        raise InvalidInputError(
+            f"{where}: inputs of shape {x.shape}; expected images (samples, height, width, "
+            "channels) or vectors (samples, features), with at least one sample"
+        )
+    if x.dtype != np.float32:
+        raise InvalidInputError(f"{where}: inputs of {x.dtype}; expected float32")
+    # NaN and infinity both show in the extremes, without a copy of the size of the data.
+    lowest, highest = x.min(), x.max()
+    if not np.isfinite([lowest, highest]).all():
+        raise InvalidInputError(f"{where}: the inputs hold NaN or infinity")
+    if x.ndim == 4 and (lowest < 0 or highest > 1):
+        raise InvalidInputError(
+            f"{where}: pixels run from {lowest} to {highest}; expected 0 to 1 (divide pixels of 0 "
+            "to 255 by 255)"
+        )
+
+
+def _check_classes(where: str, y: NDArray, n_samples: int, n_classes: int) -> None:
+    if y.shape != (n_samples,):
+        raise InvalidInputError(f"{where}: {n_samples} inputs but labels of shape {y.shape}")
+    if y.dtype != np.int32:
+        raise InvalidInputError(f"{where}: labels of {y.dtype}; expected int32")
+    if y.min() < 0 or y.max() >= n_classes:
+        raise InvalidInputError(
+            f"{where}: labels run from {y.min()} to {y.max()}; expected 0 to {n_classes - 1}"
+        )
+
+
+def _check_targets(where: str, y: NDArray, n_samples: int, n_targets: int) -> None:
+    if y.shape != (n_samples, n_targets):
+        raise InvalidInputError(
+            f"{where}: {n_samples} inputs and {n_targets} names but targets of shape {y.shape}"
+        )
+    if y.dtype != np.float32:
+        raise InvalidInputError(f"{where}: targets of {y.dtype}; expected float32")
+    if not np.isfinite([y.min(), y.max()]).all():
+        raise InvalidInputError(f"{where}: the targets hold NaN or infinity")

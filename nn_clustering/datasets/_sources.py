@@ -1,78 +1,162 @@
-"""Data sets as their authors distribute them (methods B1)."""
+"""Data sets as their authors distribute them, and two made smaller (methods B1)."""
 
-import os
-import urllib.request
-from collections.abc import Callable
-from http.client import HTTPException
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nn_clustering.datasets._dataset import Dataset
-from nn_clustering.errors import InvalidInputError
+from nn_clustering.datasets._download import (
+    copy_npz,
+    fetch,
+    npz_of_cifar,
+    npz_of_idx,
+    require_obtainable,
+)
+from nn_clustering.datasets._files import (
+    DataFile,
+    Distributed,
+    dataset_folders,
+    locate,
+    read_images,
+)
+from nn_clustering.datasets._images import Images, luminance, resize
 from nn_clustering.seeds import generator
 
-DIGITS_CLASSES = tuple(str(digit) for digit in range(10))
-# Keras' own copy of MNIST: address and SHA-256 as in keras.datasets.mnist.
-MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
-MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+DIGITS = tuple(str(digit) for digit in range(10))
+KERAS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
+
+# Addresses as in Keras' own loaders; checksums as there and in TensorFlow Datasets' lists.
+MNIST = DataFile(
+    "mnist.npz",
+    (28, 28, 1),
+    DIGITS,
+    (
+        Distributed(
+            f"{KERAS}/mnist.npz",
+            "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
+        ),
+    ),
+    copy_npz,
+)
+FASHION = DataFile(
+    "fashion_mnist.npz",
+    (28, 28, 1),
+    (
+        "T-shirt/top",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle boot",
+    ),
+    (
+        Distributed(
+            f"{KERAS}/train-images-idx3-ubyte.gz",
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        ),
+        Distributed(
+            f"{KERAS}/train-labels-idx1-ubyte.gz",
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        ),
+        Distributed(
+            f"{KERAS}/t10k-images-idx3-ubyte.gz",
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        ),
+        Distributed(
+            f"{KERAS}/t10k-labels-idx1-ubyte.gz",
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        ),
+    ),
+    npz_of_idx,
+)
+CIFAR10 = DataFile(
+    "cifar10.npz",
+    (32, 32, 3),
+    (
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    ),
+    (
+        Distributed(
+            "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        ),
+    ),
+    npz_of_cifar,
+)
 
 
-def load_dataset(name: str) -> Dataset:
-    """Load a data set by name.
+def load_images(file: DataFile, folders: Sequence[Path] | None = None) -> Images:
+    """Return the images of a data file, which is downloaded if no folder holds it.
 
     Args:
-        name: One of :data:`SOURCES`.
+        file: The file.
+        folders: Where to look for it, first to last, and to download it to (the last).
 
     Raises:
-        InvalidInputError: If the name is unknown, or no file is there and none can be downloaded.
+        InvalidInputError: If it is damaged, or not there and not to be had.
     """
-    require_dataset(name)
-    return SOURCES[name]()
+    folders = folders or dataset_folders()
+    path = locate(file, folders)
+    if path is None:
+        require_obtainable(file, folders)
+        path = fetch(file, folders)
+    return read_images(file, path)
 
 
-def require_dataset(name: str) -> None:
-    """Check, in well under a second, that a data set can be loaded or downloaded.
-
-    Raises:
-        InvalidInputError: If the name is unknown, or no file is there and none can be downloaded.
-    """
-    if not isinstance(name, str) or name not in SOURCES:
-        raise InvalidInputError(
-            f"dataset.name={name!r} is not a data set; expected one of {', '.join(SOURCES)}"
-        )
-    if name == "mnist" and find_file("mnist.npz") is None:
-        _require_network("mnist.npz", MNIST_URL)
+def mnist() -> Images:
+    """Return MNIST: 28 x 28 grey, 60,000 train and 10,000 test images."""
+    return load_images(MNIST)
 
 
-def dataset_folders() -> list[Path]:
-    """Return the folders that data files are looked for in, first to last.
-
-    They are those of the environment variable NN_CLUSTERING_DATASETS (separated like PATH), then
-    the project's own ``datasets/``.
-    """
-    named = os.environ.get("NN_CLUSTERING_DATASETS", "").split(os.pathsep)
-    own = Path(__file__).resolve().parents[2] / "datasets"
-    return [Path(folder) for folder in named if folder] + [own]
+def fashion() -> Images:
+    """Return Fashion-MNIST: 28 x 28 grey, 60,000 train and 10,000 test images."""
+    return load_images(FASHION)
 
 
-def find_file(name: str) -> Path | None:
-    """Return the path of a data file, or None if no folder holds it."""
-    candidates = (folder / name for folder in dataset_folders())
-    return next((path for path in candidates if path.is_file()), None)
+def cifar10() -> Images:
+    """Return CIFAR-10: 32 x 32 colour, 50,000 train and 10,000 test images."""
+    return load_images(CIFAR10)
 
 
-def load_digits() -> Dataset:
+def cifar10_grey() -> Images:
+    """Return the luminance of CIFAR-10, resized to 28 x 28."""
+    # Both are sums of pixels, so that their order matters to rounding alone; this one is faster.
+    images = cifar10()
+    x_train, x_test = (resize(luminance(x), 28, 28) for x in (images.x_train, images.x_test))
+    return replace(images, x_train=x_train, x_test=x_test)
+
+
+def small_mnist() -> Images:
+    """Return MNIST resized to 7 x 7."""
+    images = mnist()
+    x_train, x_test = (resize(x, 7, 7) for x in (images.x_train, images.x_test))
+    return replace(images, x_train=x_train, x_test=x_test)
+
+
+def digits() -> Images:
     """Return scikit-learn's handwritten digits: 8 x 8 grey, 1,433 train and 364 test images.
 
     The split is part of the data set, the same for every seed of a run: in each class a fifth of
     the images (rounded up), drawn once, is for testing.
     """
-    from sklearn.datasets import load_digits as load_sklearn_digits
+    from sklearn.datasets import load_digits
 
-    bunch = load_sklearn_digits()
-    images = (bunch.images[..., np.newaxis] / 16).astype(np.float32)
+    bunch = load_digits()
+    pixels = bunch.images[..., np.newaxis].astype(np.uint8)
     labels = bunch.target.astype(np.int32)
     order = generator(0, "digits split").permutation(len(labels))
     rank_in_class = np.empty(len(labels), int)
@@ -80,71 +164,4 @@ def load_digits() -> Dataset:
         members = order[labels[order] == digit]
         rank_in_class[members] = np.arange(len(members)) * 5 // len(members)
     test = rank_in_class == 0
-    return Dataset(
-        "digits", images[~test], labels[~test], images[test], labels[test], DIGITS_CLASSES
-    )
-
-
-def load_mnist() -> Dataset:
-    """Return MNIST: 28 x 28 grey, 60,000 train and 10,000 test images.
-
-    Raises:
-        InvalidInputError: If the file is damaged, or not there and not to be downloaded.
-    """
-    arrays = _read_npz(find_file("mnist.npz") or _download("mnist.npz", MNIST_URL, MNIST_SHA256))
-    return Dataset(
-        "mnist",
-        _pixels(arrays["x_train"]),
-        arrays["y_train"].astype(np.int32),
-        _pixels(arrays["x_test"]),
-        arrays["y_test"].astype(np.int32),
-        DIGITS_CLASSES,
-    )
-
-
-SOURCES: dict[str, Callable[[], Dataset]] = {"digits": load_digits, "mnist": load_mnist}
-
-
-def _pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return images[..., np.newaxis].astype(np.float32) / np.float32(255)
-
-
-def _read_npz(path: Path) -> dict[str, NDArray]:
-    expected = ("x_train", "y_train", "x_test", "y_test")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {key: archive[key] for key in expected}
-    except Exception as error:  # whatever numpy, zipfile, zlib or the disk objects to
-        raise InvalidInputError(
-            f"{path} cannot be read ({error}); expected an .npz file with the arrays "
-            f"{', '.join(expected)}: replace it, or remove it to have it downloaded"
-        ) from error
-
-
-def _require_network(name: str, url: str) -> None:
-    # A download without a network can hang for minutes; asking for the headers tells at once. It
-    # goes through a proxy where the download does.
-    request = urllib.request.Request(url, method="HEAD")
-    try:
-        urllib.request.urlopen(request, timeout=4).close()
-    except (OSError, HTTPException) as error:
-        host, reason = url.split("/")[2], getattr(error, "reason", error)
-        raise InvalidInputError(
-            f"{name} is in none of {', '.join(map(str, dataset_folders()))} and {host} cannot be "
-            f"reached ({reason}): put the file into one of them by hand (from {url}), or use the "
-            "data set that needs no file: digits"
-        ) from error
-
-
-def _download(name: str, url: str, sha256: str) -> Path:
-    from keras.utils import get_file
-
-    folder = dataset_folders()[-1]
-    try:
-        return Path(
-            get_file(name, url, file_hash=sha256, cache_dir=folder.parent, cache_subdir=folder.name)
-        )
-    except Exception as error:  # whatever urllib, the disk or the checksum objects to
-        raise InvalidInputError(
-            f"{name} could not be downloaded ({error}): put it into {folder} by hand (from {url})"
-        ) from error
+    return Images(pixels[~test], labels[~test], pixels[test], labels[test], DIGITS, white=16)

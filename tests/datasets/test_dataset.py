@@ -19,7 +19,8 @@ def make(**changes):
 
 def test_describes_itself():
     dataset = make()
-    assert dataset.n_classes == 3
+    assert dataset.n_outputs == 3
+    assert dataset.task == "classification"
     assert dataset.input_shape == (2, 3, 1)
 
 
@@ -48,23 +49,65 @@ def with_value(value):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"x_train": np.zeros((4, 6), np.float32)}, r"train split: images of shape \(4, 6\)"),
+        ({"x_train": np.zeros((4, 6, 1), np.float32)}, r"train split: inputs of shape \(4, 6, 1\)"),
         ({"x_test": np.zeros((0, 2, 3, 1), np.float32)}, "at least one sample"),
-        ({"y_test": np.array([0, 1, 2], np.int32)}, r"2 images but labels of shape \(3,\)"),
-        ({"y_test": np.array([[0], [1]], np.int32)}, r"2 images but labels of shape \(2, 1\)"),
-        ({"x_test": with_value(np.nan)}, "test split: the images hold NaN"),
-        ({"x_test": with_value(np.inf)}, "test split: the images hold NaN or infinity"),
+        ({"y_test": np.array([0, 1, 2], np.int32)}, r"2 inputs but labels of shape \(3,\)"),
+        ({"y_test": np.array([[0], [1]], np.int32)}, r"2 inputs but labels of shape \(2, 1\)"),
+        ({"x_test": with_value(np.nan)}, "test split: the inputs hold NaN"),
+        ({"x_test": with_value(np.inf)}, "test split: the inputs hold NaN or infinity"),
         ({"x_test": with_value(255)}, "pixels run from 0.0 to 255.0; expected 0 to 1"),
         ({"x_test": with_value(-0.5)}, "pixels run from -0.5 to 0.0; expected 0 to 1"),
         ({"y_test": np.array([0, 3], np.int32)}, "labels run from 0 to 3; expected 0 to 2"),
         ({"y_test": np.array([-1, 2], np.int32)}, "labels run from -1 to 2; expected 0 to 2"),
-        ({"x_test": np.zeros((2, 2, 3, 1))}, "images of float64 and labels of int32"),
-        ({"y_test": np.array([0, 1], np.int64)}, "images of float32 and labels of int64"),
+        ({"x_test": np.zeros((2, 2, 3, 1))}, "inputs of float64; expected float32"),
+        ({"y_test": np.array([0, 1], np.int64)}, "labels of int64; expected int32"),
         ({"x_test": np.zeros((2, 3, 2, 1), np.float32)}, "expected one shape"),
+        (
+            {"x_test": np.zeros((2, 6), np.float32)},
+            r"train inputs are \(2, 3, 1\), test inputs \(6",
+        ),
+        ({"task": "ranking"}, "task 'ranking'; expected classification or regression"),
     ],
 )
 def test_refuses(changes, message):
     with pytest.raises(InvalidInputError, match=message) as refusal:
         make(**changes)
     assert "'tiny'" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def regression(**changes):
+    arrays = {
+        "x_train": np.array([[-3, 7], [0, 1], [2, 5]], np.float32),
+        "y_train": np.array([[1, -9, 0, 4], [2, 2, 2, 2], [0, 0, 0, 0]], np.float32),
+        "x_test": np.array([[1, 1]], np.float32),
+        "y_test": np.array([[5, 6, 7, 8]], np.float32),
+    }
+    names = ("1", "x1", "x2", "x1 x2")
+    whole = {"name": "sums", "class_names": names, "task": "regression", **arrays}
+    return Dataset(**{**whole, **changes})
+
+
+def test_vectors_with_targets():
+    dataset = regression()
+    assert dataset.input_shape == (2,)
+    assert dataset.n_outputs == 4
+    assert dataset.digest() != regression(y_test=np.ones((1, 4), np.float32)).digest()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"y_test": np.zeros((1, 3), np.float32)}, r"4 names but targets of shape \(1, 3\)"),
+        ({"y_test": np.zeros(1, np.int32)}, r"4 names but targets of shape \(1,\)"),
+        ({"y_test": np.zeros((1, 4))}, "targets of float64; expected float32"),
+        ({"y_test": np.full((1, 4), np.nan, np.float32)}, "the targets hold NaN or infinity"),
+        ({"x_test": np.full((1, 2), -np.inf, np.float32)}, "the inputs hold NaN or infinity"),
+        ({"x_test": np.zeros((1, 0), np.float32)}, r"inputs of shape \(1, 0\)"),
+    ],
+)
+def test_refuses_regression(changes, message):
+    with pytest.raises(InvalidInputError, match=message) as refusal:
+        regression(**changes)
+    assert "'sums', test split" in str(refusal.value)
     assert "\n" not in str(refusal.value)

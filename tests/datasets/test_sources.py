@@ -1,21 +1,14 @@
-"""Data sets by name: what is in them, and what happens when their file is not well."""
-
-import time
+"""Data sets as distributed: what is in them."""
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from nn_clustering.datasets import SOURCES, load_dataset, require_dataset
-from nn_clustering.datasets._sources import (
-    MNIST_URL,
-    _download,
-    _require_network,
-    dataset_folders,
-    find_file,
-)
-from nn_clustering.errors import InvalidInputError
-
-KEYS = ("x_train", "y_train", "x_test", "y_test")
+from nn_clustering.datasets import load_dataset
+from nn_clustering.datasets._files import find_file
+from nn_clustering.datasets._sources import MNIST
+from tests.datasets.conftest import arrays_of
+from tests.datasets.test_images import resized_by_pillow
 
 
 def test_digits_are_all_there():
@@ -48,141 +41,50 @@ def test_digits_are_the_same_everywhere_and_always():
     assert load_dataset("digits").digest() == digest
 
 
-def test_unknown_name():
-    for function in (load_dataset, require_dataset):
-        with pytest.raises(InvalidInputError, match="'mnst' is not a data set; expected one of"):
-            function("mnst")
-    for name in SOURCES:
-        assert name in ("digits", "mnist")
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("NN_CLUSTERING_DATASETS", str(tmp_path))
-    return tmp_path
-
-
-def images(n, seed):
-    return np.random.default_rng(seed).integers(0, 256, (n, 28, 28), dtype=np.uint8)
-
-
-def fake_mnist(folder, **changes):
-    arrays = {
-        "x_train": images(30, 0),
-        "y_train": np.arange(30, dtype=np.uint8) % 10,
-        "x_test": images(10, 1),
-        "y_test": np.arange(10, dtype=np.uint8),
-    }
-    arrays.update(changes)
-    np.savez_compressed(folder / "mnist.npz", **{k: v for k, v in arrays.items() if v is not None})
-    return folder / "mnist.npz"
-
-
-def test_mnist_is_read_from_the_named_folder(folder):
-    fake_mnist(folder)
-    require_dataset("mnist")
-    dataset = load_dataset("mnist")
-    assert dataset.name == "mnist"
-    np.testing.assert_array_equal(dataset.x_train[..., 0], images(30, 0) / np.float32(255))
-    np.testing.assert_array_equal(dataset.x_test[..., 0], images(10, 1) / np.float32(255))
-    np.testing.assert_array_equal(dataset.y_train, np.arange(30) % 10)
-    np.testing.assert_array_equal(dataset.y_test, np.arange(10))
-
-
-def test_folders_are_asked_in_order(tmp_path, monkeypatch):
-    first, second = tmp_path / "first", tmp_path / "second"
-    for made in (first, second):
-        made.mkdir()
-    monkeypatch.setenv("NN_CLUSTERING_DATASETS", f"{first}:{second}")
-    assert dataset_folders()[:2] == [first, second]
-    assert dataset_folders()[2].name == "datasets"
-    (second / "some.npz").touch()
-    assert find_file("some.npz") == second / "some.npz"
-    (first / "some.npz").mkdir()  # a folder is no file
-    assert find_file("some.npz") == second / "some.npz"
-    (first / "some.npz").rmdir()
-    (first / "some.npz").touch()
-    assert find_file("some.npz") == first / "some.npz"
-    assert find_file("no_such_file.npz") is None
-
-
-def corrupt(path):
-    content = bytearray(path.read_bytes())
-    content[2000:2400] = bytes(400)
-    path.write_bytes(content)
-
-
-def truncate(path):
-    path.write_bytes(path.read_bytes()[:5000])
-
-
-def empty(path):
-    path.write_bytes(b"")
-
-
-def text(path):
-    path.write_text("<html>not found</html>")
-
-
-def single_array(path):
-    with path.open("wb") as file:
-        np.save(file, np.zeros(3))
-
-
-@pytest.mark.parametrize("damage", [corrupt, truncate, empty, text, single_array])
-def test_damaged_file(folder, damage):
-    path = fake_mnist(folder)
-    damage(path)
-    with pytest.raises(InvalidInputError, match="replace it, or remove it") as refusal:
-        load_dataset("mnist")
-    assert str(refusal.value).startswith(f"{path} cannot be read (")
-    assert "\n" not in str(refusal.value)
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_file_without_an_array(folder, key):
-    path = fake_mnist(folder, **{key: None})
-    with pytest.raises(InvalidInputError, match=f"{key} is not a file in the archive") as refusal:
-        load_dataset("mnist")
-    assert str(path) in str(refusal.value)
-
-
-def test_file_with_python_objects_is_not_unpickled(folder):
-    fake_mnist(folder, y_train=np.array([{}] * 30, dtype=object))
-    with pytest.raises(InvalidInputError, match=r"cannot be read \(Object arrays"):
-        load_dataset("mnist")
-
-
-def test_file_with_wrong_labels(folder):
-    fake_mnist(folder, y_test=np.full(10, 11, np.uint8))
-    with pytest.raises(InvalidInputError, match="labels run from 11 to 11; expected 0 to 9"):
-        load_dataset("mnist")
-
-
 @pytest.mark.parametrize(
-    "url", ["https://does-not-exist.invalid/mnist.npz", "https://127.0.0.1:9/mnist.npz"]
+    ("name", "first_class", "shape"),
+    [
+        ("mnist", "0", (28, 28)),
+        ("fashion", "T-shirt/top", (28, 28)),
+        ("cifar10", "airplane", (32, 32, 3)),
+    ],
 )
-def test_no_file_and_no_network(folder, url):
-    started = time.monotonic()
-    with pytest.raises(InvalidInputError, match="cannot be reached") as refusal:
-        _require_network("mnist.npz", url)
-    assert time.monotonic() - started < 6
-    message = str(refusal.value)
-    assert url in message
-    assert str(folder) in message
-    assert "digits" in message
-    assert "\n" not in message
+def test_sources_hold_what_their_files_do(tiny_files, name, first_class, shape):
+    dataset = load_dataset(name)
+    arrays = arrays_of(*shape)
+    assert dataset.name == name
+    assert dataset.class_names[0] == first_class
+    assert len(set(dataset.class_names)) == 10
+    for split in ("train", "test"):
+        x, y = getattr(dataset, f"x_{split}"), getattr(dataset, f"y_{split}")
+        pixels = arrays[f"x_{split}"].reshape(x.shape)
+        np.testing.assert_array_equal(x, pixels / np.float32(255))
+        np.testing.assert_array_equal(y, arrays[f"y_{split}"])
+        assert (x.dtype, y.dtype) == (np.float32, np.int32)
 
 
-def test_failed_download(folder):
-    name = "no_such_data_set.npz"
-    with pytest.raises(InvalidInputError, match=f"{name} could not be downloaded") as refusal:
-        _download(name, f"https://127.0.0.1:9/{name}", "0" * 64)
-    assert str(dataset_folders()[-1]) in str(refusal.value)
-    assert not (dataset_folders()[-1] / name).exists()
+def test_small_mnist_is_mnist_resized_image_by_image(tiny_files):
+    large, small = load_dataset("mnist"), load_dataset("small_mnist")
+    assert small.input_shape == (7, 7, 1)
+    np.testing.assert_array_equal(small.y_test, large.y_test)
+    pixels = np.rint(large.x_test[..., 0] * 255).astype(np.uint8)
+    for image, wanted in zip(small.x_test, pixels, strict=True):
+        np.testing.assert_array_equal(image[..., 0] * 255, resized_by_pillow(wanted, 7, 7))
 
 
-@pytest.mark.skipif(find_file("mnist.npz") is None, reason=f"no mnist.npz (from {MNIST_URL})")
+def test_cifar10_grey_is_its_luminance_made_smaller(tiny_files):
+    colour, grey = load_dataset("cifar10"), load_dataset("cifar10_grey")
+    assert grey.input_shape == (28, 28, 1)
+    assert grey.class_names == colour.class_names
+    np.testing.assert_array_equal(grey.y_train, colour.y_train)
+    luminance = colour.x_train @ np.array([0.2125, 0.7154, 0.0721])
+    for image, wanted in zip(grey.x_train, luminance.astype(np.float32), strict=True):
+        resized = Image.fromarray(wanted).resize((28, 28), Image.Resampling.BILINEAR)
+        # Pillow's resampling of floating-point numbers; ours rounds three times to whole ones
+        np.testing.assert_allclose(image[..., 0] * 255, np.asarray(resized) * 255, atol=1.51)
+
+
+@pytest.mark.skipif(find_file("mnist.npz") is None, reason=f"no {MNIST.distributed[0].url}")
 def test_real_mnist():
     dataset = load_dataset("mnist")
     assert dataset.x_train.shape == (60000, 28, 28, 1)
