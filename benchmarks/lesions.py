@@ -69,4 +69,4 @@ def _predict_lesioned(
     predicted = network.predict(dataset.x_test, batch_size=1000, verbose=0).argmax(axis=1)
     layer.set_weights(intact)
     right = dataset.y_test[predicted == dataset.y_test]
-    return np.bincount(right, minlength=dataset.n_classes)
+    return np.bincount(right, minlength=dataset.n_outputs)

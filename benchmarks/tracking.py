@@ -17,7 +17,7 @@ from nn_clustering.datasets import Dataset
 from nn_clustering.networks import build_network, network_bytes
 from nn_clustering.tracking import connect, make_observer, resolve_server, stop_embedded
 from nn_clustering.tracking.observer import TrackingObserver
-from nn_clustering.training import train
+from nn_clustering.training import Phase, train
 
 POINTS = 10_000
 EPOCHS = 20
@@ -91,7 +91,7 @@ def _share(dataset: Dataset, observer: TrackingObserver) -> tuple[float, float, 
         waited += time.perf_counter() - begun
 
     network = build_network(
-        "mlp", dataset.input_shape, dataset.n_classes,
+        "mlp", dataset.input_shape, dataset.n_outputs,
         hidden_units=[256] * 4, conv_filters=[], dropout=False, seed=0,
     )  # fmt: skip
     begun = time.perf_counter()
@@ -103,9 +103,7 @@ def _share(dataset: Dataset, observer: TrackingObserver) -> tuple[float, float, 
             value = getattr(epoch, name)
             count(lambda name=name, value=value: observer.log_point(name, value, epoch.epoch))
 
-    train(
-        network, dataset, epochs=EPOCHS, batch_size=128, learning_rate=0.001, seed=0, on_epoch=log
-    )
+    train(network, dataset, Phase(epochs=EPOCHS), seed=0, on_epoch=log)
     with tempfile.NamedTemporaryFile() as file:
         file.write(network_bytes(network))
         file.flush()

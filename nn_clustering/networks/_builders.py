@@ -1,124 +1,224 @@
-"""The studies' architectures (methods A1, A2, A10), freshly initialised from one seed."""
+"""The studies' architectures (methods A1 to A5, A10), freshly initialised from one seed."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import keras
 
-from nn_clustering.errors import InvalidInputError
+from nn_clustering.networks._checks import blocks_of_filters, check_network
+from nn_clustering.networks._own import build_own_network
+from nn_clustering.networks._own_code import is_own
 from nn_clustering.seeds import integer_seed
 
 
 def build_network(
     kind: str,
-    input_shape: tuple[int, int, int],
-    n_classes: int,
+    input_shape: tuple[int, ...],
+    n_outputs: int,
     *,
+    task: str = "classification",
     hidden_units: Sequence[int],
-    conv_filters: Sequence[int],
-    dropout: bool,
+    conv_filters: Sequence[int | Sequence[int]],
+    activation: str = "relu",
+    dropout: bool = False,
+    dropout_rate: float | None = None,
+    precision: str = "float32",
     seed: int,
 ) -> keras.Model:
     """Build a network with Glorot-uniform kernels and zero biases.
 
     Args:
-        kind: One of :data:`BUILDERS`.
-        input_shape: Shape of one image: (height, width, channels).
-        n_classes: Number of outputs of the softmax.
+        kind: One of :data:`NETWORK_KINDS`: ``mlp`` (dense layers), ``cnn`` (3x3 convolutions, 2x2
+            max-pooling after all but the first, then dense layers) or ``vgg`` (blocks of 3x3
+            convolutions with 2x2 max-pooling after each block, then dense layers; batch norm
+            after every convolution and its pooling, and after every hidden dense layer but the
+            last). Or the dotted name of a function of one's own, ``my_networks.residual``, whose
+            module may lie in the current folder: it is called with those of ``input_shape``,
+            ``n_outputs`` and ``seed`` that it takes, after all global random generators have been
+            seeded, and returns a built Keras model; all settings but ``task`` are its own.
+        input_shape: Shape of one image, (height, width, channels), or (features,) of one vector,
+            which only an ``mlp`` takes.
+        n_outputs: Number of outputs.
+        task: ``classification`` for a softmax at the end, ``regression`` for none.
         hidden_units: Units of each hidden dense layer.
-        conv_filters: Filters of each convolution (``cnn`` only).
-        dropout: Whether to add the studies' dropout layers.
+        conv_filters: Filters of each convolution (``cnn``), or of each convolution of each block
+            (``vgg``; a bare number is a block of one).
+        activation: Of all hidden layers: ``relu`` or ``tanh``.
+        dropout: Whether to add the studies' dropout layers (A10). ``mlp``: 0.5 after every hidden
+            layer. ``cnn``: 0.25 after every convolution and its pooling, 0.5 after every hidden
+            dense layer. ``vgg``: 0.3 after the first convolution, 0.4 after every other, but none
+            after the last one of a block, except 0.5 after the last of all; 0.5 after every
+            hidden dense layer but the last.
+        dropout_rate: Between 0 and 1; replaces all those rates.
+        precision: What the layers compute in: ``float32``, ``mixed_float16`` or
+            ``mixed_bfloat16``. Weights and outputs are float32 always.
         seed: Fixes the initial weights and the dropout masks.
 
     Returns:
-        A sequential model from images to class probabilities.
+        A sequential model from inputs to class probabilities (or, in regression, to targets).
 
     Raises:
-        InvalidInputError: If the kind is unknown, a layer has no units, or the images are too
-            small for the pooling.
+        InvalidInputError: If the settings make no network, or a function of one's own does not
+            return one that fits.
     """
-    if kind not in BUILDERS:
-        raise InvalidInputError(
-            f"network.kind={kind!r} is not a network; expected one of {', '.join(BUILDERS)}"
-        )
-    for key, sizes in (("hidden_units", hidden_units), ("conv_filters", conv_filters)):
-        if not isinstance(sizes, list | tuple) or not all(
-            isinstance(size, int) and not isinstance(size, bool) and size >= 1 for size in sizes
-        ):
-            raise InvalidInputError(
-                f"network.{key}={sizes!r}; expected a list of numbers of units, each 1 or more"
-            )
-    layers = BUILDERS[kind](input_shape, hidden_units, conv_filters, dropout, seed)
-    layers.append(_dense(n_classes, "softmax", "output", seed))
+    check_network(
+        kind,
+        input_shape,
+        n_outputs,
+        task=task,
+        hidden_units=hidden_units,
+        conv_filters=conv_filters,
+        activation=activation,
+        dropout=dropout,
+        dropout_rate=dropout_rate,
+        precision=precision,
+    )
+    input_shape = tuple(input_shape)
+    if is_own(kind):
+        return build_own_network(kind, input_shape, n_outputs, task=task, seed=seed)
+    make = _LayerMaker(activation, dropout, dropout_rate, precision, seed)
+    layers = _BUILDERS[kind](make, input_shape, hidden_units, conv_filters)
+    layers.append(make.output(n_outputs, "softmax" if task == "classification" else None))
     return keras.Sequential([keras.Input(input_shape, name="input"), *layers], name=kind)
 
 
+@dataclass(frozen=True)
+class _LayerMaker:
+    """Makes the layers of one network, each with seeds of its own."""
+
+    activation: str
+    has_dropout: bool
+    dropout_rate: float | None
+    precision: str
+    seed: int
+
+    def dense(self, units: int, name: str) -> keras.Layer:
+        return keras.layers.Dense(
+            units,
+            activation=self.activation,
+            kernel_initializer=self._initialiser(name),
+            dtype=self.precision,
+            name=name,
+        )
+
+    def convolution(self, filters: int, name: str) -> keras.Layer:
+        return keras.layers.Conv2D(
+            filters,
+            3,
+            padding="same",
+            activation=self.activation,
+            kernel_initializer=self._initialiser(name),
+            dtype=self.precision,
+            name=name,
+        )
+
+    def output(self, units: int, activation: str | None) -> keras.Layer:
+        # in float32: half precision would round probabilities to 0
+        return keras.layers.Dense(
+            units,
+            activation=activation,
+            kernel_initializer=self._initialiser("output"),
+            dtype="float32",
+            name="output",
+        )
+
+    def pooling(self, name: str) -> keras.Layer:
+        return keras.layers.MaxPooling2D(2, dtype=self.precision, name=name)
+
+    def batch_norm(self, name: str) -> keras.Layer:
+        return keras.layers.BatchNormalization(dtype=self.precision, name=name)
+
+    def flatten(self) -> keras.Layer:
+        return keras.layers.Flatten(dtype=self.precision, name="flatten")
+
+    def dropout(self, rate: float | None, name: str) -> list[keras.Layer]:
+        """Return one layer, or none where the studies have none (``rate`` is None)."""
+        if not self.has_dropout or rate is None:
+            return []
+        return [
+            keras.layers.Dropout(
+                rate if self.dropout_rate is None else self.dropout_rate,
+                seed=integer_seed(self.seed, "dropout", name),
+                dtype=self.precision,
+                name=name,
+            )
+        ]
+
+    def _initialiser(self, name: str) -> keras.Initializer:
+        return keras.initializers.GlorotUniform(integer_seed(self.seed, "initial weights", name))
+
+
 def _mlp(
-    input_shape: tuple[int, int, int],
+    make: _LayerMaker,
+    input_shape: tuple[int, ...],
     hidden_units: Sequence[int],
     conv_filters: Sequence[int],
-    dropout: bool,
-    seed: int,
 ) -> list[keras.Layer]:
-    """A1: dense ReLU layers; dropout 0.5 after each, none on the input."""
-    layers: list[keras.Layer] = [keras.layers.Flatten(name="flatten")]
+    """A1, A4, A5."""
+    layers = [make.flatten()] if len(input_shape) > 1 else []
     for index, units in enumerate(hidden_units, start=1):
-        layers.append(_dense(units, "relu", f"dense_{index}", seed))
-        layers += _dropout(0.5, f"dropout_{index}", dropout, seed)
+        layers.append(make.dense(units, f"dense_{index}"))
+        layers += make.dropout(0.5, f"dropout_{index}")
     return layers
 
 
 def _cnn(
-    input_shape: tuple[int, int, int],
+    make: _LayerMaker,
+    input_shape: tuple[int, ...],
     hidden_units: Sequence[int],
     conv_filters: Sequence[int],
-    dropout: bool,
-    seed: int,
 ) -> list[keras.Layer]:
-    """A2: 3x3 convolutions, 2x2 max-pooling after all but the first, then dense layers.
-
-    Dropout is 0.25 after each convolution (after its pooling) and 0.5 after each dense layer.
-    """
-    n_pools = max(len(conv_filters) - 1, 0)
-    if min(input_shape[:2]) < 2**n_pools:
-        raise InvalidInputError(
-            f"images of {input_shape[0]} x {input_shape[1]} pixels are too small for {n_pools} "
-            f"poolings of the cnn; expected at least {2**n_pools} x {2**n_pools}"
-        )
+    """A2."""
     layers: list[keras.Layer] = []
     for index, filters in enumerate(conv_filters, start=1):
-        name = f"conv_{index}"
-        initialiser = keras.initializers.GlorotUniform(integer_seed(seed, "initial weights", name))
-        layers.append(
-            keras.layers.Conv2D(
-                filters,
-                3,
-                padding="same",
-                activation="relu",
-                kernel_initializer=initialiser,
-                name=name,
-            )
-        )
+        layers.append(make.convolution(filters, f"conv_{index}"))
         if index > 1:
-            layers.append(keras.layers.MaxPooling2D(2, name=f"pool_{index}"))
-        layers += _dropout(0.25, f"dropout_conv_{index}", dropout, seed)
-    layers.append(keras.layers.Flatten(name="flatten"))
+            layers.append(make.pooling(f"pool_{index}"))
+        layers += make.dropout(0.25, f"dropout_conv_{index}")
+    layers.append(make.flatten())
     for index, units in enumerate(hidden_units, start=1):
-        layers.append(_dense(units, "relu", f"dense_{index}", seed))
-        layers += _dropout(0.5, f"dropout_dense_{index}", dropout, seed)
+        layers.append(make.dense(units, f"dense_{index}"))
+        layers += make.dropout(0.5, f"dropout_dense_{index}")
     return layers
 
 
-BUILDERS: dict[str, Callable[..., list[keras.Layer]]] = {"mlp": _mlp, "cnn": _cnn}
+def _vgg(
+    make: _LayerMaker,
+    input_shape: tuple[int, ...],
+    hidden_units: Sequence[int],
+    conv_filters: Sequence[int | Sequence[int]],
+) -> list[keras.Layer]:
+    """A3: convolution, activation, pooling, batch norm, dropout, in this order."""
+    blocks = blocks_of_filters(conv_filters)
+    n_convolutions = sum(len(block) for block in blocks)
+    layers: list[keras.Layer] = []
+    index = 0
+    for block in blocks:
+        for place, filters in enumerate(block, start=1):
+            index += 1
+            ends_block = place == len(block)
+            layers.append(make.convolution(filters, f"conv_{index}"))
+            if ends_block:
+                layers.append(make.pooling(f"pool_{index}"))
+            layers.append(make.batch_norm(f"batch_norm_conv_{index}"))
+            rate = _vgg_dropout_rate(index, n_convolutions, ends_block)
+            layers += make.dropout(rate, f"dropout_conv_{index}")
+    layers.append(make.flatten())
+    for index, units in enumerate(hidden_units, start=1):
+        layers.append(make.dense(units, f"dense_{index}"))
+        if index < len(hidden_units):
+            layers.append(make.batch_norm(f"batch_norm_dense_{index}"))
+            layers += make.dropout(0.5, f"dropout_dense_{index}")
+    return layers
 
 
-def _dense(units: int, activation: str, name: str, seed: int) -> keras.layers.Dense:
-    initialiser = keras.initializers.GlorotUniform(integer_seed(seed, "initial weights", name))
-    return keras.layers.Dense(
-        units, activation=activation, kernel_initializer=initialiser, name=name
-    )
+def _vgg_dropout_rate(index: int, n_convolutions: int, ends_block: bool) -> float | None:
+    """A10, for blocks of any size; convolutions are counted from 1."""
+    if index == n_convolutions:
+        return 0.5
+    if ends_block:
+        return None
+    return 0.3 if index == 1 else 0.4
 
 
-def _dropout(rate: float, name: str, dropout: bool, seed: int) -> list[keras.Layer]:
-    if not dropout:
-        return []
-    return [keras.layers.Dropout(rate, seed=integer_seed(seed, "dropout", name), name=name)]
+_BUILDERS: dict[str, Callable[..., list[keras.Layer]]] = {"mlp": _mlp, "cnn": _cnn, "vgg": _vgg}

@@ -1,8 +1,7 @@
 """The epoch loop: data resident in memory, a whole epoch as one compiled function."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -11,201 +10,209 @@ from numpy.typing import NDArray
 
 from nn_clustering.datasets import Dataset
 from nn_clustering.errors import InvalidInputError, NnClusteringError
-from nn_clustering.seeds import generator
-from nn_clustering.training._pruning import PruningSchedule, magnitude_mask, prunable_kernels
-
-
-@dataclass(frozen=True)
-class EpochResult:
-    """What one epoch achieved.
-
-    Attributes:
-        epoch: Number of the epoch, from 1.
-        train_loss: Mean cross-entropy over the epoch's batches, as they were trained on.
-        train_accuracy: Accuracy over the same (the running figure, methods A13).
-        test_loss: Mean cross-entropy on the test set at the epoch's end.
-        test_accuracy: Accuracy on the test set at the epoch's end.
-    """
-
-    epoch: int
-    train_loss: float
-    train_accuracy: float
-    test_loss: float
-    test_accuracy: float
+from nn_clustering.seeds import generator, integer_seed
+from nn_clustering.training._checkpoints import Checkpoint, EpochResult
+from nn_clustering.training._phases import Phase, check_phase
+from nn_clustering.training._state import TrainingState
+from nn_clustering.training._steps import compile_epoch, compile_evaluation
 
 
 def train(
     network: keras.Model,
     dataset: Dataset,
+    phase: Phase,
     *,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
     seed: int,
-    phase: str = "unpruned",
-    pruning: PruningSchedule | None = None,
+    start: Checkpoint | None = None,
+    checkpoint_every: int | None = None,
+    on_checkpoint: Callable[[Checkpoint], None] = lambda checkpoint: None,
     on_epoch: Callable[[EpochResult], None] = lambda result: None,
 ) -> list[EpochResult]:
-    """Train a network in place with a fresh Adam and categorical cross-entropy (methods A6).
+    """Train a network in place for one phase, with an Adam of its own (methods A6).
+
+    The loss is the cross-entropy of class probabilities, or the mean squared error of a regression
+    (methods A4), and what the phase's penalties and the network's own losses add to it. Layers
+    that compute in half precision keep their weights in float32; with float16 the loss is scaled.
 
     Args:
-        network: A model from images to class probabilities.
+        network: A model from samples to class probabilities, or to the targets of a regression.
         dataset: What to train on.
-        epochs: Passes over the training images, 1 or more.
-        batch_size: Images a step; the last step of an epoch takes what is left.
-        learning_rate: Adam's, constant.
-        seed: Fixes the order of the images.
-        phase: Name of the phase; two phases of one seed see different orders.
-        pruning: Prune the kernels on this schedule while training.
-        on_epoch: Called after every epoch.
+        phase: How to train.
+        seed: Fixes the order of the samples and the augmentation.
+        start: Go on from this checkpoint of the same phase, network and data set instead of from
+            the network's present state; the outcome is what it would have been, bit for bit on
+            the same processors, for a network whose random numbers are all Keras'.
+        checkpoint_every: Take a checkpoint every so many epochs, and after the last; None: never.
+        on_checkpoint: Called with every checkpoint, after ``on_epoch``.
+        on_epoch: Called after every epoch that is trained now.
 
     Returns:
-        One result an epoch. With ``pruning``, the kernels end at exactly the final sparsity.
+        One result an epoch, those before ``start`` included. With pruning, the kernels end at
+        exactly the final sparsity.
 
     Raises:
-        InvalidInputError: If a number is out of its range.
+        InvalidInputError: If a number is out of its range, or the network does not fit the data
+            set, or the checkpoint the phase or the network.
         NnClusteringError: If the loss or a weight becomes infinite or NaN.
     """
-    check_training(dataset, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
-    optimizer = keras.optimizers.Adam(learning_rate)
-    optimizer.build(network.trainable_variables)
-    masks = [tf.Variable(tf.ones(kernel.shape)) for kernel in prunable_kernels(network)]
-    run_epoch = _compile_epoch(network, optimizer, batch_size, pruning, masks)
-    run_evaluation = _compile_evaluation(network)
+    _check(network, dataset, phase, checkpoint_every)
+    state = TrainingState.fresh(network, phase)
+    run_epoch = compile_epoch(state, phase, dataset.task)
+    run_evaluation = compile_evaluation(network, dataset.task)
+    results = [] if start is None else state.restore(phase, start)
     x, y = tf.constant(dataset.x_train), tf.constant(dataset.y_train)
-    results = []
-    for epoch in range(1, epochs + 1):
-        order = generator(seed, "sample order", phase, epoch).permutation(len(dataset.y_train))
-        loss, n_correct = run_epoch(x, y, tf.constant(order, tf.int32))
-        if epoch == epochs and pruning is not None:
-            # The last refresh may lie some steps back, a hair below the final sparsity.
-            _prune(network, masks, pruning.final_sparsity)
-        test_loss, test_accuracy = _mean_evaluation(run_evaluation, dataset.x_test, dataset.y_test)
-        n_samples = len(dataset.y_train)
-        result = EpochResult(
-            epoch, float(loss) / n_samples, int(n_correct) / n_samples, test_loss, test_accuracy
+    test_batches = _batches(dataset.x_test, dataset.y_test)
+    n_steps = -(-len(y) // phase.batch_size)
+    for epoch in range(len(results) + 1, phase.epochs + 1):
+        figures = run_epoch(
+            x,
+            y,
+            tf.constant(_sample_order(len(y), phase, epoch, seed), tf.int32),
+            tf.constant((epoch - 1) * n_steps),
+            tf.constant(integer_seed(seed, "augmentation", phase.name, epoch)),
         )
-        # A fused convolution can turn NaN into 0, so that NaN weights need not show in the loss.
-        finite = all(np.isfinite(variable.numpy()).all() for variable in network.weights)
-        if not (finite and math.isfinite(result.train_loss + result.test_loss)):
-            raise NnClusteringError(
-                f"epoch {epoch} of the {phase} phase diverged (loss {result.train_loss:.4g}, of "
-                f"the test set {result.test_loss:.4g}, weights "
-                f"{'finite' if finite else 'not finite'}): try a smaller training.learning_rate "
-                f"than {learning_rate}"
-            )
+        if epoch == phase.epochs and phase.pruning is not None:
+            # The last refresh may lie some steps back, a hair below the final sparsity.
+            state.prune(phase.pruning.final_sparsity)
+        test = _mean_evaluation(run_evaluation, test_batches, dataset.task)
+        result = _result(epoch, state, phase, dataset, figures.numpy(), test)
+        _check_finite(result, state, phase)
         results.append(result)
         on_epoch(result)
+        if checkpoint_every is not None and (
+            epoch % checkpoint_every == 0 or epoch == phase.epochs
+        ):
+            on_checkpoint(Checkpoint(phase.name, epoch, tuple(results), state.arrays()))
     return results
 
 
-def check_training(dataset: Dataset, *, epochs: int, batch_size: int, learning_rate: float) -> None:
-    """Check the numbers of a training phase.
-
-    Raises:
-        InvalidInputError: If one is out of its range.
-    """
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InvalidInputError(f"training.{name}={value!r}; expected an integer of 1 or more")
-    if batch_size > len(dataset.y_train):
-        raise InvalidInputError(
-            f"training.batch_size={batch_size}; expected 1 to {len(dataset.y_train)}, the number "
-            f"of training images of {dataset.name}"
-        )
-    if not (isinstance(learning_rate, int | float) and 0 < learning_rate < math.inf):
-        raise InvalidInputError(f"training.learning_rate={learning_rate!r}; expected more than 0")
-
-
 def evaluate(
-    network: keras.Model, x: NDArray[np.float32], y: NDArray[np.int32]
-) -> tuple[float, float]:
-    """Return the mean cross-entropy and the accuracy of a network on images and labels."""
-    return _mean_evaluation(_compile_evaluation(network), x, y)
+    network: keras.Model, x: NDArray[np.float32], y: NDArray
+) -> tuple[float, float | None]:
+    """Return the mean loss and the accuracy of a network.
+
+    Args:
+        network: A model from samples to class probabilities, or to the targets of a regression.
+        x: Samples.
+        y: Classes, integers of shape (samples,), for cross-entropy and accuracy; or targets,
+            floats of shape (samples, targets), for the mean squared error alone (no accuracy).
+    """
+    task = "regression" if np.issubdtype(y.dtype, np.floating) else "classification"
+    return _mean_evaluation(compile_evaluation(network, task), _batches(x, y), task)
 
 
-def _compile_epoch(
-    network: keras.Model,
-    optimizer: keras.Optimizer,
-    batch_size: int,
-    pruning: PruningSchedule | None,
-    masks: list[tf.Variable],
-) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    variables = network.trainable_variables
-    kernels = prunable_kernels(network)
-
-    def step(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if pruning is not None and optimizer.iterations % pruning.every_n_steps == 0:
-            wanted = pruning.sparsity(optimizer.iterations)
-            for kernel, mask in zip(kernels, masks, strict=True):
-                mask.assign(magnitude_mask(kernel.value, wanted))
-                kernel.assign(kernel.value * mask)
-        with tf.GradientTape() as tape:
-            probabilities = network(x, training=True)
-            losses = keras.losses.sparse_categorical_crossentropy(y, probabilities)
-            loss = tf.reduce_mean(losses)
-        optimizer.apply(tape.gradient(loss, variables), variables)
-        if pruning is not None:
-            for kernel, mask in zip(kernels, masks, strict=True):
-                kernel.assign(kernel.value * mask)
-        return tf.reduce_sum(losses), _n_correct(y, probabilities)
-
-    # On a CPU, XLA's convolutions are slower than TensorFlow's own; in a loop, many times slower.
-    @tf.function(jit_compile=not _has_convolutions(network))
-    def run_epoch(x: tf.Tensor, y: tf.Tensor, order: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        n_full = order.shape[0] // batch_size
-        batches = tf.reshape(order[: n_full * batch_size], (n_full, batch_size))
-        loss, n_correct = tf.constant(0.0), tf.constant(0)
-        for index in tf.range(n_full):
-            batch = batches[index]
-            batch_loss, batch_correct = step(tf.gather(x, batch), tf.gather(y, batch))
-            loss += batch_loss
-            n_correct += batch_correct
-        if order.shape[0] > n_full * batch_size:
-            rest = order[n_full * batch_size :]
-            batch_loss, batch_correct = step(tf.gather(x, rest), tf.gather(y, rest))
-            loss += batch_loss
-            n_correct += batch_correct
-        return loss, n_correct
-
-    return run_epoch
+def _check(
+    network: keras.Model, dataset: Dataset, phase: Phase, checkpoint_every: int | None
+) -> None:
+    check_phase(phase, dataset)
+    if checkpoint_every is not None and (
+        isinstance(checkpoint_every, bool)
+        or not isinstance(checkpoint_every, int)
+        or checkpoint_every < 1
+    ):
+        raise InvalidInputError(
+            f"training.checkpoint_every={checkpoint_every!r}; expected a number of epochs, 1 or "
+            "more, or None"
+        )
+    outputs = _outputs_of_first(network, dataset)
+    if outputs.shape[1:] != (dataset.n_outputs,):
+        raise InvalidInputError(
+            f"the network gives outputs of shape {outputs.shape[1:]} a sample; expected "
+            f"{(dataset.n_outputs,)} for {dataset.name}: give its last layer {dataset.n_outputs} "
+            "units"
+        )
+    ends_in_softmax = getattr(network.layers[-1], "activation", None) is keras.activations.softmax
+    if dataset.task == "regression" and ends_in_softmax:
+        raise InvalidInputError(
+            f"the network ends in a softmax, but {dataset.name} is a regression; expected a last "
+            "layer without activation"
+        )
+    # NaN passes: that is a training that diverged, and is reported as such.
+    unlike_probabilities = (outputs < 0) | (np.abs(outputs.sum(axis=1, keepdims=True) - 1) > 0.05)
+    if dataset.task == "classification" and unlike_probabilities.any():
+        raise InvalidInputError(
+            "the network's outputs are no class probabilities (they are negative or do not add up "
+            f"to 1), but {dataset.name} is a classification; expected a last layer with softmax"
+        )
 
 
-def _compile_evaluation(network: keras.Model) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    @tf.function(jit_compile=not _has_convolutions(network), reduce_retracing=True)
-    def run_evaluation(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        probabilities = network(x, training=False)
-        losses = keras.losses.sparse_categorical_crossentropy(y, probabilities)
-        return tf.reduce_sum(losses), _n_correct(y, probabilities)
+def _outputs_of_first(network: keras.Model, dataset: Dataset) -> NDArray:
+    try:
+        outputs = network(dataset.x_train[:8], training=False)
+        return np.asarray(tf.cast(outputs, tf.float32))
+    except Exception as error:  # whatever Keras, TensorFlow or a layer of one's own objects to
+        reason = " ".join(str(error).split())[:300]
+        raise InvalidInputError(
+            f"the network cannot take samples of {dataset.name}, of shape {dataset.input_shape} "
+            f"({type(error).__name__}: {reason}); expected a network built for that shape"
+        ) from error
 
-    return run_evaluation
+
+def _sample_order(n_samples: int, phase: Phase, epoch: int, seed: int) -> NDArray[np.integer]:
+    random = generator(seed, "sample order", phase.name, epoch)
+    return random.permutation(n_samples) if phase.shuffle else np.arange(n_samples)
+
+
+def _batches(
+    x: NDArray[np.float32], y: NDArray, batch_size: int = 1000
+) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    starts = range(0, len(y), batch_size)
+    return [
+        (tf.constant(x[start : start + batch_size]), tf.constant(y[start : start + batch_size]))
+        for start in starts
+    ]
 
 
 def _mean_evaluation(
-    run_evaluation: Callable[..., tuple[tf.Tensor, tf.Tensor]],
-    x: NDArray[np.float32],
-    y: NDArray[np.int32],
-    batch_size: int = 1000,
-) -> tuple[float, float]:
+    run_evaluation: Callable[..., tuple[tf.Tensor, ...]],
+    batches: Sequence[tuple[tf.Tensor, tf.Tensor]],
+    task: str,
+) -> tuple[float, float | None]:
     loss, n_correct = 0.0, 0
-    for start in range(0, len(y), batch_size):
-        batch = slice(start, start + batch_size)
-        batch_loss, batch_correct = run_evaluation(tf.constant(x[batch]), tf.constant(y[batch]))
+    for x, y in batches:
+        batch_loss, batch_correct = run_evaluation(x, y)
         loss += float(batch_loss)
         n_correct += int(batch_correct)
-    return loss / len(y), n_correct / len(y)
+    n_samples = sum(len(y) for _, y in batches)
+    return loss / n_samples, n_correct / n_samples if task == "classification" else None
 
 
-def _n_correct(y: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-    predicted = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
-    return tf.reduce_sum(tf.cast(predicted == y, tf.int32))
+def _result(
+    epoch: int,
+    state: TrainingState,
+    phase: Phase,
+    dataset: Dataset,
+    figures: NDArray[np.float32],
+    test: tuple[float, float | None],
+) -> EpochResult:
+    loss, n_correct, penalty, clusterability = map(float, figures)
+    n_samples = len(dataset.y_train)
+    n_steps = -(-n_samples // phase.batch_size)
+    penalised = phase.penalty is not None or bool(state.network.losses)
+    return EpochResult(
+        epoch,
+        train_loss=loss / n_samples,
+        train_accuracy=n_correct / n_samples if dataset.task == "classification" else None,
+        test_loss=test[0],
+        test_accuracy=test[1],
+        penalty=penalty / n_steps if penalised else None,
+        clusterability=clusterability / n_steps if phase.clusterability is not None else None,
+    )
 
 
-def _has_convolutions(network: keras.Model) -> bool:
-    return any("Conv" in type(layer).__name__ for layer in network._flatten_layers())
-
-
-def _prune(network: keras.Model, masks: list[tf.Variable], wanted: float) -> None:
-    for kernel, mask in zip(prunable_kernels(network), masks, strict=True):
-        mask.assign(magnitude_mask(kernel.value, wanted))
-        kernel.assign(kernel.value * mask)
+def _check_finite(result: EpochResult, state: TrainingState, phase: Phase) -> None:
+    added = {"penalty": result.penalty, "clusterability": result.clusterability}
+    terms = {name: value for name, value in added.items() if value is not None}
+    # A fused convolution can turn NaN into 0, so that NaN weights need not show in the loss.
+    finite = state.is_finite()
+    if finite and math.isfinite(result.train_loss + result.test_loss + sum(terms.values())):
+        return
+    listed = "".join(f", {name} {value:.4g}" for name, value in terms.items())
+    advice = f"try a smaller training.learning_rate than {phase.learning_rate}"
+    if terms:
+        advice += f", or a smaller rate of the {' and '.join(terms)}"
+    raise NnClusteringError(
+        f"epoch {result.epoch} of the {phase.name} phase diverged (loss {result.train_loss:.4g}, "
+        f"of the test set {result.test_loss:.4g}{listed}, weights "
+        f"{'finite' if finite else 'not finite'}): {advice}"
+    )

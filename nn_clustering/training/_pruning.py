@@ -1,62 +1,42 @@
 """Magnitude pruning on the polynomial schedule of the studies (methods A9)."""
 
-from dataclasses import dataclass
-
 import keras
 import numpy as np
 import tensorflow as tf
 
-from nn_clustering.errors import InvalidInputError
-
-
-@dataclass(frozen=True)
-class PruningSchedule:
-    """How the share of zero weights of every kernel rises over the pruning phase.
-
-    Attributes:
-        initial_sparsity: Share of zeros from the first step on, in [0, 1).
-        final_sparsity: Share of zeros at the end, in [initial_sparsity, 1).
-        n_steps: Training steps of the whole phase.
-        every_n_steps: Steps between two choices of the weights to keep.
-        power: Exponent of the polynomial; 3 is what the studies used.
-
-    Raises:
-        InvalidInputError: If a value is out of its range.
-    """
-
-    initial_sparsity: float
-    final_sparsity: float
-    n_steps: int
-    every_n_steps: int = 10
-    power: float = 3.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.initial_sparsity <= self.final_sparsity < 1:
-            raise InvalidInputError(
-                f"pruning from sparsity {self.initial_sparsity} to {self.final_sparsity}; expected "
-                "0 <= initial_sparsity <= final_sparsity < 1"
-            )
-        for name in ("n_steps", "every_n_steps"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InvalidInputError(
-                    f"pruning.{name}={value!r}; expected an integer of 1 or more"
-                )
-
-    def sparsity(self, step: tf.Tensor | float) -> tf.Tensor:
-        """Return the share of zeros wanted at a step counted from the start of the phase."""
-        progress = tf.clip_by_value(tf.cast(step, tf.float32) / self.n_steps, 0.0, 1.0)
-        fall = self.initial_sparsity - self.final_sparsity
-        return self.final_sparsity + fall * (1 - progress) ** self.power
+_DENSE = (keras.layers.Dense, keras.layers.EinsumDense)
+_CONVOLUTIONS = (
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+)
+_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 
 
 def prunable_kernels(network: keras.Model) -> list[keras.Variable]:
-    """Return the kernels of all dense and convolutional layers, the output layer's included."""
-    return [
-        layer.kernel
-        for layer in network._flatten_layers(include_self=False)
-        if isinstance(layer, keras.layers.Dense) or "Conv" in type(layer).__name__
-    ]
+    """Return the trainable kernels of all dense and convolutional layers, the output layer's too.
+
+    Those of depthwise convolutions count, and both of a separable one. Biases, batch norm,
+    embeddings and recurrent layers do not.
+    """
+    kernels = []
+    for layer in network._flatten_layers(include_self=False):
+        if isinstance(layer, _DENSE + _CONVOLUTIONS):
+            kernels.append(layer.kernel)
+        elif isinstance(layer, _SEPARABLE):
+            kernels += [layer.depthwise_kernel, layer.pointwise_kernel]
+    return [kernel for kernel in kernels if kernel.trainable]
+
+
+def has_convolutions(network: keras.Model) -> bool:
+    """Return whether a layer of the network convolves."""
+    layers = network._flatten_layers(include_self=False)
+    return any(isinstance(layer, _CONVOLUTIONS + _SEPARABLE) for layer in layers)
 
 
 def magnitude_mask(kernel: tf.Tensor, sparsity: tf.Tensor | float) -> tf.Tensor:
@@ -66,22 +46,65 @@ def magnitude_mask(kernel: tf.Tensor, sparsity: tf.Tensor | float) -> tf.Tensor:
     have exactly the smallest kept magnitude).
 
     Args:
-        kernel: Weights, float32 of any shape.
+        kernel: Weights, floats of any shape.
         sparsity: Share of the weights to prune, in [0, 1).
 
     Returns:
         Float32 of the kernel's shape.
     """
     n_kept = tf.cast(tf.round((1 - sparsity) * float(np.prod(kernel.shape))), tf.int32)
-    # Non-negative floats order like their bit patterns, so that the smallest kept magnitude is
-    # found exactly by bisection over 31 bits: a sort of a large kernel takes several times longer.
-    magnitudes = tf.bitcast(tf.abs(kernel), tf.int32)
-    threshold = tf.constant(0, tf.int32)
-    for bit in range(30, -1, -1):
-        candidate = threshold | (1 << bit)
-        n_above = tf.reduce_sum(tf.cast(magnitudes >= candidate, tf.int32))
-        threshold = tf.where(n_above >= n_kept, candidate, threshold)
+    # Non-negative floats order like their bit patterns.
+    magnitudes = tf.bitcast(tf.abs(tf.cast(kernel, tf.float32)), tf.int32)
+    threshold = _smallest_kept(magnitudes, n_kept)
     return tf.cast(magnitudes >= threshold, tf.float32)
+
+
+def _smallest_kept(values: tf.Tensor, n_kept: tf.Tensor) -> tf.Tensor:
+    """Return a number that ``n_kept`` of the values reach, the largest one if more must reach it.
+
+    A search over the bits, two at a time: a sort of a large kernel takes many times longer.
+
+    Args:
+        values: Non-negative int32 of any shape.
+        n_kept: How many are to be kept.
+    """
+    values = _in_columns(values)
+    found, n_found, step = tf.constant(0), tf.size(values), tf.constant(1 << 29)
+    # As soon as exactly n_kept values reach the number, its last bits do not matter.
+    while step > 0 and n_found != n_kept:
+        counts = _count_reaching(values, found, step)
+        enough = counts >= n_kept
+        n_found = tf.reduce_min(tf.where(enough, counts, n_found))
+        found += step * tf.reduce_sum(tf.cast(enough, tf.int32))
+        # Bits 30 and 29, 28 and 27, ..., 2 and 1, and then bit 0 alone.
+        step = tf.where(step == 2, 1, step // 4)
+    return found
+
+
+def _count_reaching(columns: tf.Tensor, found: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    """Return how many values reach found + step, found + 2 step and found + 3 step."""
+    # The three counts of a column share one integer, ten bits each: one pass over the values.
+    packed = (
+        tf.cast(columns >= found + step, tf.int32)
+        + tf.cast(columns >= found + 2 * step, tf.int32) * (1 << 10)
+        + tf.cast(columns >= found + 3 * step, tf.int32) * (1 << 20)
+    )
+    sums = tf.reduce_sum(packed, axis=1)
+    parts = [sums % (1 << 10), sums // (1 << 10) % (1 << 10), sums // (1 << 20)]
+    return tf.stack([tf.reduce_sum(part) for part in parts])
+
+
+def _in_columns(values: tf.Tensor) -> tf.Tensor:
+    """Return the values in columns of less than 1,024, filled up with -1.
+
+    Processors add up many columns side by side faster than the numbers of a row.
+    """
+    n_columns, n_values = 256, int(np.prod(values.shape))
+    n_rows = min(1023, -(-n_values // n_columns))
+    n_blocks = -(-n_values // (n_columns * n_rows))
+    missing = n_blocks * n_rows * n_columns - n_values
+    filled = tf.pad(tf.reshape(values, [-1]), [[0, missing]], constant_values=-1)
+    return tf.reshape(filled, [n_blocks, n_rows, n_columns])
 
 
 def sparsity(network: keras.Model) -> float:

@@ -6,7 +6,7 @@ import pytest
 
 from nn_clustering.datasets import load_dataset
 from nn_clustering.networks import build_network
-from nn_clustering.training import train
+from nn_clustering.training import Phase, train
 
 
 @pytest.fixture(scope="session")
@@ -87,5 +87,5 @@ def trained():
     network = build_network(
         "mlp", (8, 8, 1), 10, hidden_units=[24, 20], conv_filters=[], dropout=False, seed=0
     )
-    train(network, dataset, epochs=6, batch_size=64, learning_rate=0.005, seed=0)
+    train(network, dataset, Phase(epochs=6, batch_size=64, learning_rate=0.005), seed=0)
     return network, dataset

@@ -33,7 +33,7 @@ def content():
     return network_bytes(build("mlp"))
 
 
-@pytest.mark.parametrize("kind", ["mlp", "cnn"])
+@pytest.mark.parametrize("kind", ["mlp", "cnn", "vgg"])
 def test_round_trip(kind, tmp_path):
     network = build(kind)
     path = tmp_path / "my network.keras"

@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from nn_clustering.errors import InvalidInputError
 from nn_clustering.networks import build_network
 from nn_clustering.training import (
+    Phase,
     PruningSchedule,
     magnitude_mask,
     prunable_kernels,
@@ -80,39 +80,48 @@ def test_schedule_rises_from_first_to_last(ends, n_steps):
     assert (np.diff(wanted) >= -1e-7).all()
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"final_sparsity": 1.0}, "from sparsity 0.5 to 1.0; expected"),
-        ({"initial_sparsity": 0.95}, "from sparsity 0.95 to 0.9; expected"),
-        ({"initial_sparsity": -0.1}, "from sparsity -0.1 to 0.9; expected"),
-        ({"final_sparsity": float("nan")}, "to nan; expected"),
-        ({"every_n_steps": 0}, "pruning.every_n_steps=0; expected an integer of 1 or more"),
-        ({"every_n_steps": 2.5}, "pruning.every_n_steps=2.5; expected an integer"),
-        ({"n_steps": 0}, "pruning.n_steps=0; expected an integer of 1 or more"),
-    ],
-)
-def test_refuses(values, message):
-    good = {"initial_sparsity": 0.5, "final_sparsity": 0.9, "n_steps": 10}
-    with pytest.raises(InvalidInputError, match=message) as refusal:
-        PruningSchedule(**{**good, **values})
-    assert "\n" not in str(refusal.value)
+def test_mask_of_a_kernel_of_several_blocks_of_columns():
+    """More than 1,023 * 256 weights, and a number of them that no block divides."""
+    kernel = np.random.default_rng(0).normal(size=(3, 99_991)).astype(np.float32)
+    for share in (0.0, 0.5, 0.9, 0.99999):
+        mask = magnitude_mask(kernel, share).numpy().astype(bool)
+        n_kept = int(np.round(np.float32(1 - np.float32(share)) * kernel.size))
+        assert mask.sum() == n_kept
+        assert np.abs(kernel[mask]).min() > np.abs(kernel[~mask]).max(initial=0)
 
 
 def test_prunable_are_all_kernels_and_nothing_else():
+    """Of all layers that are dense or convolve, nested ones too, each once; none that is frozen."""
+    shared = keras.layers.Dense(3, name="dense")
+    frozen = keras.layers.Dense(3, name="frozen", trainable=False)
     network = keras.Sequential(
         [
             keras.Input((8, 8, 1)),
-            keras.layers.Conv2D(2, 3, name="first"),
+            keras.layers.Conv2D(2, 3, name="conv"),
             keras.layers.BatchNormalization(),
-            keras.layers.Flatten(),
-            keras.layers.Dense(3, name="second"),
+            keras.layers.DepthwiseConv2D(2, name="depthwise"),
+            keras.layers.SeparableConv2D(3, 2, name="separable"),
+            keras.layers.Conv2DTranspose(2, 2, name="transposed"),
+            keras.layers.Reshape((-1, 2)),
+            keras.layers.Conv1D(2, 3, name="conv_1d"),
+            keras.layers.LSTM(3),
+            keras.Sequential([keras.Input((3,)), shared, keras.layers.LayerNormalization()]),
+            frozen,
+            shared,
         ]
     )
-    expected = [network.get_layer(name).kernel for name in ("first", "second")]
-    found = prunable_kernels(network)
-    assert len(found) == 2
-    assert all(kernel is wanted for kernel, wanted in zip(found, expected, strict=True))
+    shapes = sorted(tuple(kernel.shape) for kernel in prunable_kernels(network))
+    assert shapes == [
+        (1, 1, 2, 3),  # separable: its pointwise kernel
+        (2, 2, 2, 1),  # separable: its depthwise kernel
+        (2, 2, 2, 1),  # depthwise
+        (2, 2, 2, 3),  # transposed
+        (3, 2, 2),  # conv_1d
+        (3, 3),  # shared
+        (3, 3, 1, 2),  # conv
+    ]
+    assert sum(kernel is shared.kernel for kernel in prunable_kernels(network)) == 1
+    assert not any(kernel is frozen.kernel for kernel in prunable_kernels(network))
 
 
 def test_sparsity_is_the_share_of_zeros():
@@ -137,8 +146,8 @@ def test_training_ends_at_exactly_the_final_sparsity(digits, kind):
         zeros.append([kernel.numpy() == 0 for kernel in kernels])
 
     schedule = PruningSchedule(0.5, 0.9, n_steps=15, every_n_steps=5)
-    options = {"epochs": 3, "batch_size": 40, "learning_rate": 0.01, "seed": 0}
-    train(network, digits, **options, pruning=schedule, on_epoch=look)
+    phase = Phase("pruned", epochs=3, batch_size=40, learning_rate=0.01, pruning=schedule)
+    train(network, digits, phase, seed=0, on_epoch=look)
     # a weight that is pruned stays so, while others follow
     shares = []
     for earlier, later in pairwise(zeros):

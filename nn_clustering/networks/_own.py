@@ -1,0 +1,188 @@
+"""Networks of one's own: Keras models that a function outside this project returns."""
+
+import importlib
+import inspect
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
+from typing import Any
+
+import keras
+import numpy as np
+
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.networks._files import network_bytes, network_from_bytes
+from nn_clustering.networks._own_code import current_folder_importable, no_such_function
+from nn_clustering.seeds import generator, integer_seed
+
+
+def build_own_network(
+    kind: str, input_shape: tuple[int, ...], n_outputs: int, *, task: str, seed: int
+) -> keras.Model:
+    """Call the function that ``kind`` names, and check what it returns.
+
+    Keras', TensorFlow's, NumPy's and Python's global random generators are seeded before the call,
+    so that layers without seeds of their own begin the same for the same seed too.
+
+    Args:
+        kind: Dotted name of the function. It is called with those of ``input_shape``,
+            ``n_outputs`` and ``seed`` that it takes, as keywords. The current folder is looked
+            in first for its module.
+        input_shape: Shape of one input.
+        n_outputs: Number of outputs.
+        task: ``classification`` (outputs must be probabilities) or ``regression``.
+        seed: Fixes the initial weights.
+
+    Raises:
+        InvalidInputError: If there is no such function, it fails, or what it returns is not a
+            network that fits and that a ``.keras`` file can hold.
+    """
+    with current_folder_importable():
+        function = _imported(kind)
+        arguments = _accepted(
+            kind, function, {"input_shape": input_shape, "n_outputs": n_outputs, "seed": seed}
+        )
+        keras.utils.set_random_seed(integer_seed(seed, "own network"))
+        network = _called(kind, function, arguments)
+    _check_shapes(kind, network, input_shape, n_outputs)
+    if task == "classification":
+        _check_probabilities(kind, network, input_shape)
+    _check_file(kind, network)
+    return network
+
+
+def _imported(kind: str) -> Callable[..., Any]:
+    name, _, function_name = kind.rpartition(".")
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:  # whatever the module's own code raises
+        raise InvalidInputError(
+            f"network.kind={kind!r}: module {name} cannot be imported ({_in_one_line(error)})"
+        ) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise no_such_function(kind, getattr(module, "__file__", None) or name)
+    return function
+
+
+def _accepted(
+    kind: str, function: Callable[..., Any], offered: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the offered arguments that a function takes as keywords."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"network.kind={kind!r} does not say what arguments it takes ({error}); expected a "
+            f"Python function of {', '.join(offered)}"
+        ) from error
+    taken = {
+        parameter.name
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    if any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
+        taken |= set(offered)
+    for parameter in parameters:
+        needed = parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_KEYWORD,
+            parameter.VAR_POSITIONAL,
+        )
+        if needed and (parameter.name not in offered or parameter.name not in taken):
+            raise InvalidInputError(
+                f"network.kind={kind!r} needs an argument {parameter.name}; expected a function "
+                f"of {', '.join(offered)} or some of them, all else with defaults"
+            )
+    return {name: value for name, value in offered.items() if name in taken}
+
+
+def _called(kind: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> keras.Model:
+    try:
+        network = function(**arguments)
+    except Exception as error:  # whatever the function's own code raises
+        given = ", ".join(f"{name}={value}" for name, value in arguments.items())
+        raise InvalidInputError(
+            f"network.kind={kind!r} failed on ({given}): {_in_one_line(error)}"
+        ) from error
+    if not isinstance(network, keras.Model):
+        raise InvalidInputError(
+            f"network.kind={kind!r} returned a {type(network).__name__}; expected a keras.Model"
+        )
+    return network
+
+
+def _check_shapes(
+    kind: str, network: keras.Model, input_shape: tuple[int, ...], n_outputs: int
+) -> None:
+    if not network.built or not getattr(network, "inputs", None):
+        raise InvalidInputError(
+            f"network.kind={kind!r} returned a model without known inputs; expected a sequential "
+            "model that begins with keras.Input(input_shape), or a functional one"
+        )
+    expected = (None, *input_shape), (None, n_outputs)
+    given = network.input_shape, network.output_shape
+    if given != expected:
+        raise InvalidInputError(
+            f"network.kind={kind!r} returned a model from {given[0]} to {given[1]}; expected from "
+            f"{expected[0]} to {expected[1]}, as the data set has it"
+        )
+
+
+def _check_probabilities(kind: str, network: keras.Model, input_shape: tuple[int, ...]) -> None:
+    inputs = generator(0, "inputs of an own network").uniform(size=(2, *input_shape))
+    outputs = np.asarray(network(inputs.astype(np.float32), training=False), np.float64)
+    sums = outputs.sum(axis=1)
+    if not (np.isfinite(outputs).all() and outputs.min() >= 0 and np.allclose(sums, 1, atol=0.01)):
+        raise InvalidInputError(
+            f"network.kind={kind!r} returned a model whose outputs are no probabilities (they sum "
+            f"to {sums[0]:.4g} on a random input); expected a last layer with "
+            'activation="softmax"'
+        )
+
+
+def _check_file(kind: str, network: keras.Model) -> None:
+    """Raise unless the ``.keras`` file brings the network back where its code is not known."""
+    refusal = (
+        f"network.kind={kind!r} returned a model that a .keras file cannot hold ({{}}); expected "
+        "Keras' own layers and functions only"
+    )
+    try:
+        content = network_bytes(network)
+        own = next(_own_objects(json.loads(_config_in(content))), None)
+        read = None if own else network_from_bytes(content, "its file")
+    except Exception as error:  # whatever Keras and the model's own code raise
+        raise InvalidInputError(refusal.format(_in_one_line(error))) from error
+    if own is not None:
+        raise InvalidInputError(refusal.format(f"{own} is code of your own"))
+    weights = () if read is None else read.get_weights()
+    pairs = zip(network.get_weights(), weights, strict=True)
+    if not all(np.array_equal(before, after) for before, after in pairs):
+        raise InvalidInputError(refusal.format("other weights come back"))
+
+
+def _config_in(content: bytes) -> bytes:
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        return archive.read("config.json")
+
+
+def _own_objects(config: Any) -> Iterator[str]:
+    """Yield the names of the classes and functions in a stored config that are not Keras'."""
+    if isinstance(config, dict):
+        module, name = config.get("module"), config.get("registered_name")
+        if "class_name" in config and "module" in config:
+            is_keras = module is not None and module.partition(".")[0] == "keras"
+            if not is_keras:
+                is_function = config["class_name"] == "function"
+                yield str(config["config"] if is_function else name or config["class_name"])
+                return
+        # what a model was compiled with is not read back
+        config = [value for key, value in config.items() if key != "compile_config"]
+    if isinstance(config, list):
+        for entry in config:
+            yield from _own_objects(entry)
+
+
+def _in_one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

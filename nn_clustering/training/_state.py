@@ -1,0 +1,96 @@
+"""What changes while a network trains: its variables, the optimiser's, and the pruning masks."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.training._checkpoints import (
+    MASK,
+    NETWORK,
+    OPTIMIZER,
+    Checkpoint,
+    EpochResult,
+    arrays_of_part,
+    restore_part,
+    restore_variables,
+)
+from nn_clustering.training._phases import Phase
+from nn_clustering.training._pruning import magnitude_mask, prunable_kernels
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """A network and what trains it.
+
+    Attributes:
+        network: The network.
+        optimizer: Built for the network's trainable variables.
+        kernels: The kernels that penalties and pruning act on.
+        masks: One a kernel, 1 where a weight is kept; none in a phase without pruning.
+    """
+
+    network: keras.Model
+    optimizer: keras.Optimizer
+    kernels: list[keras.Variable]
+    masks: list[tf.Variable]
+
+    @classmethod
+    def fresh(cls, network: keras.Model, phase: Phase) -> "TrainingState":
+        """Return the state at the start of a phase, with a fresh Adam."""
+        optimizer = keras.optimizers.Adam(phase.learning_rate)
+        if any(layer.compute_dtype == "float16" for layer in network._flatten_layers()):
+            # Gradients below float16's smallest number would be lost.
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer.build(network.trainable_variables)
+        kernels = prunable_kernels(network)
+        pruned = kernels if phase.pruning is not None else []
+        return cls(network, optimizer, kernels, [tf.Variable(tf.ones(k.shape)) for k in pruned])
+
+    def prune(self, wanted: tf.Tensor | float) -> None:
+        """Choose the weights to keep anew, and set the others to 0."""
+        for kernel, mask in zip(self.kernels, self.masks, strict=True):
+            mask.assign(magnitude_mask(kernel.value, wanted))
+        self.apply_masks()
+
+    def apply_masks(self) -> None:
+        """Set the pruned weights to 0."""
+        for kernel, mask in zip(self.kernels, self.masks, strict=True):
+            kernel.assign(kernel.value * tf.cast(mask, kernel.dtype))
+
+    def is_finite(self) -> bool:
+        """Return whether no weight is infinite or NaN."""
+        return all(np.isfinite(np.asarray(weight)).all() for weight in self.network.weights)
+
+    def arrays(self) -> dict[str, NDArray]:
+        """Return all values."""
+        parts = {
+            NETWORK: self.network.variables,
+            OPTIMIZER: self.optimizer.variables,
+            MASK: self.masks,
+        }
+        return {
+            name: array
+            for part, variables in parts.items()
+            for name, array in arrays_of_part(part, variables).items()
+        }
+
+    def restore(self, phase: Phase, checkpoint: Checkpoint) -> list[EpochResult]:
+        """Take over the values of a checkpoint of this phase; return its results.
+
+        Raises:
+            InvalidInputError: If it is one of another phase or of another network.
+        """
+        if checkpoint.phase != phase.name or checkpoint.epoch > phase.epochs:
+            raise InvalidInputError(
+                f"the checkpoint is one after epoch {checkpoint.epoch} of the {checkpoint.phase} "
+                f"phase; expected one of the {phase.epochs} epochs of the {phase.name} phase"
+            )
+        restore_part(MASK, self.masks, checkpoint)
+        restore_part(OPTIMIZER, self.optimizer.variables, checkpoint)
+        restore_variables(self.network, checkpoint)
+        self.optimizer.learning_rate = phase.learning_rate
+        return list(checkpoint.results)
