@@ -13,6 +13,8 @@ from nn_clustering.errors import InvalidInputError
 
 # Keys that say how to run rather than what: a stage that runs as a part has those of the whole.
 OWN_KEYS = ("reuse", "tags")
+# The same of a stage that can be run several times by one command: it has the first of them.
+REPEAT_KEYS = ("n_repeats", "n_workers")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class StageConfigs:
     files: dict[str, tuple[ConfigFile, ...]] = field(default_factory=dict)
 
 
+def own_keys(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys of a stage's config that say how to run rather than what."""
+    return (*OWN_KEYS, *REPEAT_KEYS) if REPEAT_KEYS[0] in config else OWN_KEYS
+
+
 def read_stage_configs(
     folder: Path, stage: str, parts: Mapping[str, Sequence[str]]
 ) -> StageConfigs:
@@ -67,7 +74,7 @@ def read_stage_configs(
         for name, file in _read_folder(folder / part, part).items():
             used.setdefault(name, []).append(file)
             if name == "default":
-                left_out = (*set_by_stage, *OWN_KEYS)
+                left_out = (*set_by_stage, *own_keys(file.config))
                 defaults[part] = {
                     key: value for key, value in file.config.items() if key not in left_out
                 }

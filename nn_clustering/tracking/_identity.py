@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sacred.dependencies import PackageDependency
 
-from nn_clustering.tracking._configs import OWN_KEYS
+from nn_clustering.tracking._configs import own_keys
 from nn_clustering.tracking._files import is_whole
 from nn_clustering.tracking._plain import LARGE_FIELDS, to_plain
 
@@ -26,13 +26,14 @@ def run_identity(experiment_info: Mapping[str, Any], config: Mapping[str, Any], 
 
     Args:
         experiment_info: Sacred's: name, sources with their digests, dependencies with versions.
-        config: The whole config, seed included. What says how to run (``reuse``, ``tags``) does
-            not count.
+        config: The whole config, seed included. What says how to run (``reuse``, ``tags``, how
+            often and how many side by side) does not count.
         inputs: Digests of what the run reads, and ids of the runs that it reads.
     """
+    left_out = own_keys(config)
     content = {
         "experiment": experiment_info["name"],
-        "config": {key: value for key, value in config.items() if key not in OWN_KEYS},
+        "config": {key: value for key, value in config.items() if key not in left_out},
         "inputs": inputs,
         "sources": sorted(experiment_info["sources"]),
         "dependencies": sorted(experiment_info["dependencies"]),

@@ -61,6 +61,13 @@ def mark_died(database: Database, journal_root: Path | None = None) -> list[int]
     return marked
 
 
+def journal_folder(document: Mapping[str, Any], journal_root: Path | None) -> Path | None:
+    """Where the journal of a run (of its document, the token) is, if it is on this machine."""
+    token = (document.get("tracking") or {}).get("token")
+    is_ours = isinstance(token, str) and re.fullmatch(r"[\w-]+", token) is not None
+    return journal_root / str(token) if journal_root is not None and is_ours else None
+
+
 def _first_date(*paths: str) -> dict[str, Any] | None:
     """Expression: the first of the fields that holds a date."""
     expression: dict[str, Any] | None = None
@@ -76,13 +83,11 @@ _IS_SILENT = {"$gt": [{"$subtract": ["$$NOW", _LAST_SIGN]}, 1000 * SILENCE_SECON
 
 def _is_alive(document: Mapping[str, Any], journal_root: Path | None) -> bool | None:
     """Whether the run lives, by the lock of its journal; None where that does not tell."""
-    token = (document.get("tracking") or {}).get("token")
+    folder = journal_folder(document, journal_root)
     host = (document.get("host") or {}).get("hostname")
     # A journal of another machine (in a shared home) may be locked there unseen from here.
-    is_ours = isinstance(token, str) and re.fullmatch(r"[\w-]+", token) is not None
-    if journal_root is None or not is_ours or host not in (None, socket.gethostname()):
+    if folder is None or host not in (None, socket.gethostname()):
         return None
-    folder = journal_root / str(token)
     is_held = _is_lock_held(folder / "lock")
     if is_held is False and is_finished(folder):
         return True  # it only waits to be delivered, and will say itself how it ended

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sacred.utils import SacredError, iterate_flattened
@@ -144,6 +144,26 @@ def check_types(config: Mapping[str, Any], defaults: Mapping[str, Any], document
             f"{key}={value!r}: expected {_TYPE_NAMES.get(expected, expected.__name__)} "
             f"({documented} documents every key)"
         )
+
+
+def check_exclusive(given: Mapping[str, Mapping[str, Any]], exclusive_keys: Sequence[str]) -> None:
+    """Check that no two named configs give one of these keys two values.
+
+    Args:
+        given: What each named config, or config file, of the command line sets, by dotted key.
+        exclusive_keys: Dotted keys.
+
+    Raises:
+        InvalidInputError: Two do, of which the later one would silently undo the first.
+    """
+    for key in exclusive_keys:
+        values = {name: config[key] for name, config in given.items() if key in config}
+        if any(value != next(iter(values.values())) for value in values.values()):
+            *others, last = values
+            raise InvalidInputError(
+                f"{', '.join(others)} and {last} {'all' if others[1:] else 'both'} set {key} "
+                f"({', '.join(map(str, values.values()))}); name one of them"
+            )
 
 
 def unknown_named_config(name: str, stage: str, known: Collection[str]) -> str:

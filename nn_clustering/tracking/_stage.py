@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sacred.run import Run as SacredRun
 
 from nn_clustering.errors import NnClusteringError
+from nn_clustering.tracking._resumption import adopt_config
 from nn_clustering.tracking.store import Run, RunStore
 
 if TYPE_CHECKING:
@@ -138,6 +139,47 @@ class StageRun:
         self.sacred_run.config[key] = found.id
         self.sacred_run.info.setdefault("lineage", {})[key] = found.id
         return found
+
+    def unfinished_run(self, key: str, experiment: str) -> Run:
+        """Return the unfinished run that a config key names, and record that this one rests on it.
+
+        What its process left undelivered on this machine is delivered first.
+
+        Args:
+            key: Name of the config key, whose value is a run's id.
+            experiment: The experiment that it must be a run of.
+
+        Raises:
+            RunNotFoundError: If there is no such run, or its process still runs, or it is
+                COMPLETED, or is of another experiment.
+            TrackingError: If what its process left cannot be delivered.
+        """
+        try:
+            found = self.store.unfinished_run(self.config[key], experiment=experiment)
+        except NnClusteringError as error:
+            raise type(error)(f"{key}={self.config[key]}: {error}") from None
+        self.sacred_run.info.setdefault("lineage", {})[key] = found.id
+        return found
+
+    def adopt_config(self, stored: Run, keep: Collection[str] = ()) -> None:
+        """Take the config of a run that this one goes on with, from :meth:`unfinished_run`.
+
+        Keys that the stored run does not have, being newer, stay as they are.
+
+        Args:
+            stored: The run.
+            keep: Keys, or groups of keys, that stay as they are. So do in any case the key that
+                names the run and those that say how to run rather than what (``reuse``, ``tags``,
+                ``n_repeats``, ``n_workers``).
+
+        Raises:
+            InvalidInputError: If the user has set a key to another value than the stored run's.
+        """
+        lineage = self.sacred_run.info.get("lineage", {})
+        key = next(key for key, run_id in lineage.items() if run_id == stored.id)
+        given = self.experiment.given_keys(self.sacred_run)
+        defaults = self.experiment.defaults
+        adopt_config(self.sacred_run.config, defaults, given, stored, key, keep)
 
     def suggest(self, *commands: str) -> None:
         """Print what to type next, unless the run is a part of another or is not tracked."""

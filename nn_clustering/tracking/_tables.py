@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.tracking._configs import OWN_KEYS
+from nn_clustering.tracking._configs import own_keys
 from nn_clustering.tracking._metrics import last_values, metric_names
 from nn_clustering.tracking._names import did_you_mean, listed
 
@@ -28,7 +28,8 @@ def leaves(value: Any, root: str) -> dict[str, Any]:
 
 def config_leaves(run: Run) -> dict[str, Any]:
     """The run's config as `leaves`, without the keys that say how it was run and not what."""
-    config = {key: value for key, value in run.config.items() if key not in OWN_KEYS}
+    left_out = own_keys(run.config)
+    config = {key: value for key, value in run.config.items() if key not in left_out}
     return leaves(config, "config")
 
 

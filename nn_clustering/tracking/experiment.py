@@ -20,9 +20,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 from sacred import Experiment
 from sacred.dependencies import Source
 from sacred.run import Run as SacredRun
-from sacred.utils import ConfigAddedError, NamedConfigNotFoundError, iterate_flattened
+from sacred.utils import (
+    ConfigAddedError,
+    NamedConfigNotFoundError,
+    ensure_wellformed_argv,
+    iterate_flattened,
+)
 
-from nn_clustering.errors import InvalidInputError, NnClusteringError
+from nn_clustering.errors import InvalidInputError, NnClusteringError, TrackingError
 from nn_clustering.tracking._configs import (
     OWN_KEYS,
     ConfigFile,
@@ -33,11 +38,19 @@ from nn_clustering.tracking._configs import (
 from nn_clustering.tracking._identity import completed_run, required_packages, run_identity
 from nn_clustering.tracking._mistakes import (
     Error,
+    check_exclusive,
     check_types,
     check_updates,
     checked_options,
     checked_tags,
     unknown_named_config,
+)
+from nn_clustering.tracking._repeats import (
+    RUN_ID_VARIABLE,
+    Repeat,
+    check_repeats,
+    repeats_table,
+    run_repeats,
 )
 from nn_clustering.tracking._stage import Input, ReusedRun, StageRun
 from nn_clustering.tracking.capture import complete_capture
@@ -68,27 +81,44 @@ class StageExperiment(Experiment):
     is_program = False  # whether it was started from the command line
     _configs = StageConfigs()  # replaced by configure, never changed
     _configs_mistake: InvalidInputError | None = None
+    _exclusive_keys: Sequence[str] = ()
+    _check: Callable[[StageRun], object] | None = None
     _read_inputs: ReadInputs | None = None
     _summarise: Summary | None = None
+    _choose_workers: Callable[[StageRun], int] | None = None
+    _command: Sequence[str] = ()  # that the program was started with, after the interpreter
     # Of the run that is on.
     _stage_run: StageRun
     _files_used: Mapping[str, ConfigFile]
     _store: RunStore | None = None
 
-    def configure(self, project: Path, *, parts: Mapping[str, Sequence[str]] | None = None) -> None:
+    def configure(
+        self,
+        project: Path,
+        *,
+        parts: Mapping[str, Sequence[str]] | None = None,
+        exclusive_keys: Sequence[str] = (),
+    ) -> None:
         """Take the configs and the sources of a project's folder.
 
         ``configs/NAME/default.yaml`` holds every key; each other YAML file beside it is a named
         config. All Python files of the project's packages are stored with a run, whatever has
         been imported so far.
 
+        A stage whose ``default.yaml`` has the key ``n_repeats`` can be run with several seeds by
+        one command, each a run of its own in a process of its own; ``n_workers`` of them run side
+        by side, which the stage decides where it is None.
+
         Args:
             project: The folder.
             parts: Other experiments that this one runs, with the keys that it sets itself. The
                 other keys of each are this experiment's own under the part's name, and so are
                 the named configs: ``fast`` makes all parts fast that have a config of that name.
-                A part has the ``reuse`` and ``tags`` of the whole.
+                A part has the ``reuse`` and ``tags`` of the whole, and runs once.
+            exclusive_keys: Dotted keys, like ``network.kind``, that only one of the named configs
+                of a command may set, unless they set the same value.
         """
+        self._exclusive_keys = tuple(exclusive_keys)
         try:
             self._configs = read_stage_configs(project / "configs", self.path, parts or {})
         except InvalidInputError as mistake:
@@ -106,17 +136,23 @@ class StageExperiment(Experiment):
         self,
         function: Main | None = None,
         *,
+        check: Callable[[StageRun], object] | None = None,
         inputs: ReadInputs | None = None,
         summary: Summary | None = None,
+        workers: Callable[[StageRun], int] | None = None,
     ) -> Any:
         """Make a function of a :class:`StageRun` the experiment's main command (a decorator).
 
         Args:
             function: Does the work; returns the run's result.
+            check: Checks what the config alone tells, first of all and in no time: where one
+                command makes several runs, once before any of them.
             inputs: Checks the config and reads what the work is done on, before the run starts.
                 Its result becomes :attr:`StageRun.inputs`. With it, a run whose config, inputs
                 and code are those of a completed run is not repeated; without, every run runs.
             summary: Prints what a user wants to see of a result, a new or a stored one.
+            workers: Decides how many of several runs go side by side where ``n_workers`` is None;
+                one by default.
         """
 
         def decorate(work: Main) -> Main:
@@ -129,7 +165,8 @@ class StageExperiment(Experiment):
                     summary(stage_run, result)
                 return result
 
-            self._read_inputs, self._summarise = inputs, summary
+            self._check, self._read_inputs, self._summarise = check, inputs, summary
+            self._choose_workers = workers
             main.__name__, main.__doc__ = work.__name__, work.__doc__
             self.main(main)
             return work
@@ -139,6 +176,9 @@ class StageExperiment(Experiment):
     def run_commandline(self, argv: Sequence[str] | None = None) -> SacredRun | ReusedRun | None:
         """Run as a program: track the run, keep all output, end well on SIGTERM and Ctrl-C."""
         self.is_program = True
+        self._command = sys.orig_argv[1:] if argv is None else ensure_wellformed_argv(argv)
+        # Taken away, so that no process of the stage's own thinks that it is meant.
+        run_id_file = os.environ.pop(RUN_ID_VARIABLE, None)
         if isinstance(sys.stdout, io.TextIOWrapper):
             # In order with Sacred's lines on standard error, in a file too.
             sys.stdout.reconfigure(line_buffering=True)
@@ -152,13 +192,18 @@ class StageExperiment(Experiment):
         # With -l DEBUG it would print every command that stores the run, and that output as well.
         logging.getLogger("pymongo").setLevel(logging.INFO)
         signal.signal(signal.SIGTERM, _interrupt)
+        run = None
         try:
             with complete_capture():
-                return super().run_commandline(argv)
+                run = super().run_commandline(argv)
+            return run
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
         finally:
+            run_id = getattr(run or self.current_run, "_id", None)
+            if run_id_file is not None and run_id is not None:
+                Path(run_id_file).write_text(str(run_id))
             if self.database is not None:
                 self.database.client.close()
 
@@ -174,6 +219,12 @@ class StageExperiment(Experiment):
                 raise self._configs_mistake
             run = self._create_run(command_name, *args, **kwargs)
             if command_name in (None, self.default_command):
+                self._stage_run = StageRun(self, run)
+                if self._check is not None:
+                    self._check(self._stage_run)
+                if run.config.get("n_repeats", 1) > 1:
+                    self._repeat(run)
+                    return run
                 reused = self._prepare(run)
                 if reused is not None:
                     return reused
@@ -215,6 +266,20 @@ class StageExperiment(Experiment):
             meta_info={key: meta_info[key] for key in ("comment",) if key in meta_info},
         )
 
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """Every config key with its default, nested."""
+        return self._configs.defaults
+
+    def given_keys(self, run: SacredRun) -> dict[str, str]:
+        """What the user typed to set config keys of a run, by dotted key; empty for a part's."""
+        if not self.is_program:
+            return {}
+        meta_info = run.meta_info
+        given = {key: name for name in meta_info["named_configs"] for key in self._set_by(name)}
+        updates = iterate_flattened(meta_info.get("config_updates") or {})
+        return {**given, **{key: f"{key}={value}" for key, value in updates}}
+
     def full_config(self, named: Sequence[str]) -> dict[str, Any]:
         """Return the config, with dotted keys, of a run with these named configs.
 
@@ -253,6 +318,8 @@ class StageExperiment(Experiment):
         if "tags" in updates and "tags" in self._configs.defaults:
             updates["tags"] = checked_tags(updates["tags"])
         check_updates(updates, self._configs.defaults, self.path)
+        given = {name: self._set_by(name) for name in named_configs}
+        check_exclusive(given, self._exclusive_keys)
         self._files_used = self._files_of(named_configs)
         try:
             run = super()._create_run(
@@ -270,24 +337,86 @@ class StageExperiment(Experiment):
         if "tags" in self._configs.defaults:
             run.config["tags"] = checked_tags(run.config["tags"])
         check_types(run.config, self._configs.defaults, f"configs/{self.path}/default.yaml")
+        check_repeats(run.config)
         return run
+
+    def _set_by(self, name: str) -> dict[str, Any]:
+        """What a named config, or a config file, sets, by dotted key."""
+        if Path(name).is_file():  # Sacred prefers it to a named config
+            return dict(iterate_flattened(read_given_file(Path(name)).config))
+        return dict(iterate_flattened(self._configs.named.get(name, {})))
 
     def _files_of(self, named_configs: Sequence[str]) -> dict[str, ConfigFile]:
         """The files that set the config, by the name of their artifact."""
         files = list(self._configs.files.get("default", ()))
         for name in named_configs:
-            if Path(name).is_file():  # Sacred prefers it to a named config
+            if Path(name).is_file():
                 files.append(read_given_file(Path(name)))
             else:
                 files += self._configs.files.get(name, ())
         return {file.artifact: file for file in files}
+
+    def _repeat(self, run: SacredRun) -> None:
+        """Run the command once for each seed, and print what came out.
+
+        Raises:
+            InvalidInputError: This is no program.
+            TrackingError: Some of the runs failed.
+        """
+        n_repeats, first = run.config["n_repeats"], run.config["seed"]
+        if not self.is_program:
+            raise InvalidInputError(
+                f"n_repeats={n_repeats}: {self.path} runs as a part of another program, once; "
+                "expected n_repeats=1, and a run for each seed"
+            )
+        if not run.unobserved:
+            # Refused, or started, once for all.
+            connect(resolve_server()).client.close()
+        with self._stage_run.progress(n_repeats, "runs") as bar:
+
+            def show(ended: Repeat) -> None:
+                bar.clear()
+                print(ended)
+                bar.update()
+                bar.refresh()
+
+            seeds = range(first, first + n_repeats)
+            commands = {seed: self._command_for(seed, run) for seed in seeds}
+            repeats = run_repeats(commands, self._n_workers(run), show)
+        if not run.unobserved:
+            self.database = connect(resolve_server())
+            store = self.open_store()
+            done = {repeat.seed: repeat.run_id for repeat in repeats if repeat.is_completed}
+            runs = {seed: store.run(run_id) for seed, run_id in done.items() if run_id is not None}
+            if runs:
+                print("\n".join(["", *repeats_table(runs)]))
+        failed = [repeat.seed for repeat in repeats if not repeat.is_completed]
+        if failed:
+            raise TrackingError(
+                f"{len(failed)} of {n_repeats} runs failed, with seed "
+                f"{', '.join(map(str, failed))}: see why above, then start the command again"
+            )
+
+    def _command_for(self, seed: int, run: SacredRun) -> list[str]:
+        """The program's own command for one of several runs."""
+        updates = {"seed": seed, "n_repeats": 1}
+        if "n_workers" in run.config:
+            updates["n_workers"] = self.defaults["n_workers"]
+        given = [] if run.meta_info["options"].get("with") else ["with"]
+        settings = [f"{key}={value!r}" for key, value in updates.items()]
+        return [sys.executable, *self._command, *given, *settings]
+
+    def _n_workers(self, run: SacredRun) -> int:
+        n_workers = run.config.get("n_workers")
+        if n_workers is None:
+            n_workers = 1 if self._choose_workers is None else self._choose_workers(self._stage_run)
+        return max(1, min(n_workers, run.config["n_repeats"]))
 
     def _prepare(self, run: SacredRun) -> ReusedRun | None:
         """Read the stage's inputs; returns the completed run to use, else has the run tracked."""
         run.run_logger.addFilter(_is_no_result)
         if self.is_program and not run.unobserved:
             self.database = connect(resolve_server())
-        self._stage_run = StageRun(self, run)
         identity = None
         if self._read_inputs is not None:
             inputs = self._read_inputs(self._stage_run)

@@ -22,7 +22,7 @@ from nn_clustering.tracking._cache import ArtifactCache
 from nn_clustering.tracking._deletion import delete_runs, plan_deletion
 from nn_clustering.tracking._indexes import NEWEST_FIRST
 from nn_clustering.tracking._lineage import MISSING, Lineage, read_lineage
-from nn_clustering.tracking._liveness import MAY_NOT_WRITE, mark_died
+from nn_clustering.tracking._liveness import MAY_NOT_WRITE, journal_folder, mark_died
 from nn_clustering.tracking._query import STATUSES, build_query
 from nn_clustering.tracking._run import FIELDS, Run, StoredFile, read_run
 from nn_clustering.tracking._runs import Runs
@@ -36,6 +36,7 @@ __all__ = ["Lineage", "Run", "RunStore", "Runs", "StoredFile"]
 LATEST = "latest"
 LISTED = 5  # ids that a message names at most
 LOOK_SECONDS = 10.0
+UNFINISHED = ("DIED", "FAILED", "INTERRUPTED")
 
 
 class RunStore:
@@ -127,6 +128,41 @@ class RunStore:
             )
         return run
 
+    def unfinished_run(self, run_id: int, *, experiment: str | None = None) -> Run:
+        """One run that came to no good end, to go on with.
+
+        What its process left undelivered on this machine is delivered first.
+
+        Args:
+            run_id: The run's number.
+            experiment: Name of the experiment that it must be a run of; None for any.
+
+        Raises:
+            RunNotFoundError: There is no such run, or it is another experiment's, or its process
+                still runs, or it is COMPLETED.
+            TrackingError: What its process left cannot be delivered.
+        """
+        if isinstance(run_id, bool) or not isinstance(run_id, int):
+            raise RunNotFoundError(
+                f"{run_id!r} is no run to go on with: expected the number of one that is "
+                f"{_one_of(UNFINISHED)}"
+            )
+        self._look(at_once=True)
+        found = self.run(run_id, experiment=experiment, status=None)
+        pid = self._deliver(found)
+        run = self.run(run_id, experiment=experiment, status=None)
+        if pid is not None or run.status == "RUNNING":
+            raise RunNotFoundError(
+                f"run {run_id} is still running on {run.host}{f' (pid {pid})' if pid else ''}; "
+                "expected one whose process has ended: stop it, or wait for it"
+            )
+        if run.status not in UNFINISHED:
+            raise RunNotFoundError(
+                f"run {run_id} is {run.status}: there is nothing to go on with; expected a run "
+                f"that is {_one_of(UNFINISHED)}"
+            )
+        return run
+
     def find(
         self,
         *,
@@ -193,7 +229,8 @@ class RunStore:
         Returns:
             A row for each key of config and result whose values are not all the same
             (`config.seed`, `result.ncut`), first those that all runs have, and a column for each
-            run; empty where a run lacks the key. `reuse` and `tags` do not count as config.
+            run; empty where a run lacks the key. What says how to run rather than what (`reuse`,
+            `tags`, `n_repeats` with `n_workers`) does not count as config.
 
         Raises:
             InvalidInputError: There are fewer than two runs.
@@ -329,6 +366,21 @@ class RunStore:
             mark_died(self.database, self.journal_root)
             self._looked = time.monotonic()
 
+    def _deliver(self, run: Run) -> int | None:
+        """Deliver the journal of a run, where there is one; returns its process if that lives."""
+        from nn_clustering.tracking.journal import read_header
+        from nn_clustering.tracking.sync import sync_folders
+
+        document = self.database["runs"].find_one({"_id": run.id}, {"tracking.token": 1})
+        folder = journal_folder(document or {}, self.journal_root)
+        if folder is None or not folder.is_dir():
+            return None
+        pid = read_header(folder).get("pid")
+        report = sync_folders(self.database.client, [folder], lambda line: None)
+        if report.left:
+            raise TrackingError(f"{report.left[0]}; it is to be delivered before the run goes on")
+        return pid if report.running else None
+
     def _check_status(self, status: str | None) -> None:
         if status is None or status in STATUSES:
             return
@@ -379,6 +431,10 @@ class RunStore:
         kind = " ".join(filter(None, [status, repr(experiment) if experiment else "", "run"]))
         script = f"experiments/{experiment}.py" if experiment else "an experiment"
         return f"there is no {kind} in database {self.database.name!r} yet; run {script} first"
+
+
+def _one_of(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def _is_file_name(name: Any) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -60,10 +60,17 @@ def sync_journals(
     Raises:
         ServerUnavailableError: Never: a server that goes away leaves journals as they are.
     """
+    return sync_folders(client, journal_folders(root), say)
+
+
+def sync_folders(
+    client: MongoClient, folders: Iterable[Path], say: Callable[[str], None]
+) -> SyncReport:
+    """Deliver the journals in these folders; the rest is as with `sync_journals`."""
     delivered: list[int] = []
     running: list[int] = []
     left: list[str] = []
-    for folder in journal_folders(root):
+    for folder in folders:
         run_id = read_header(folder).get("run_id")
         try:
             journal = Journal.open(folder)

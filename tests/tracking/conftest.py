@@ -1,5 +1,6 @@
 """A real MongoDB server in a temporary home, and runs made by a real experiment."""
 
+import shutil
 import uuid
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from nn_clustering.tracking import RunStore, Server, connect, stop_embedded
 from tests.programs import environment, run_python
 
 PROGRAM = Path(__file__).with_name("sample_experiment.py")
+SAMPLE = Path(__file__).with_name("sample_project")
 
 
 @pytest.fixture
@@ -64,3 +66,35 @@ def add_run(database):
         return run_id
 
     return add
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A copy of the sample project, to be changed."""
+    folder = tmp_path / "a project"
+    shutil.copytree(SAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "numbers.txt").write_text("1\n2\n4\n")
+    (folder / "few.txt").write_text("1\n")
+    return folder
+
+
+@pytest.fixture
+def run(project, home, database):
+    """Runs a stage of the project; returns the finished process."""
+
+    def run(stage, *arguments, **more):
+        environ = environment(home, MONGO_DB=database.name, PYTHONDONTWRITEBYTECODE="1", **more)
+        program = project / "experiments" / f"{stage}.py"
+        return run_python([program, *arguments], environ, cwd=project)
+
+    return run
+
+
+@pytest.fixture
+def succeed(run):
+    def succeed(*arguments, **more):
+        finished = run(*arguments, **more)
+        assert finished.returncode == 0, finished.stderr
+        return finished
+
+    return succeed

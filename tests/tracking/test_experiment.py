@@ -1,60 +1,14 @@
 """Stages of a small project, as programs: what is run again, what is used again, what is said."""
 
-import shutil
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from nn_clustering.tracking._mistakes import checked_tags
-from tests.programs import environment, run_python
+from tests.programs import environment
+from tests.tracking.stages import assert_refused, started, wait_for
 
-SAMPLE = Path(__file__).with_name("sample_project")
 USING = "using measure run 1: same config, inputs and code (reuse=False runs it again)"
-
-
-@pytest.fixture
-def project(tmp_path):
-    """A copy of the sample project, to be changed."""
-    folder = tmp_path / "a project"
-    shutil.copytree(SAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "numbers.txt").write_text("1\n2\n4\n")
-    (folder / "few.txt").write_text("1\n")
-    return folder
-
-
-@pytest.fixture
-def run(project, home, database):
-    """Runs a stage of the project; returns the finished process."""
-
-    def run(stage, *arguments, **more):
-        environ = environment(home, MONGO_DB=database.name, PYTHONDONTWRITEBYTECODE="1", **more)
-        program = project / "experiments" / f"{stage}.py"
-        return run_python([program, *arguments], environ, cwd=project)
-
-    return run
-
-
-@pytest.fixture
-def succeed(run):
-    def succeed(*arguments, **more):
-        finished = run(*arguments, **more)
-        assert finished.returncode == 0, finished.stderr
-        return finished
-
-    return succeed
-
-
-def assert_refused(finished, *expected):
-    assert finished.returncode == 1
-    assert "Traceback" not in finished.stderr
-    errors = [line for line in finished.stderr.splitlines() if line.startswith("Error: ")]
-    assert len(errors) == 1, finished.stderr
-    for text in expected:
-        assert text in errors[0]
 
 
 def n_runs(database):
@@ -239,21 +193,13 @@ def test_run_as_a_part_is_the_run_by_itself(succeed, store):
 
 
 def test_interrupted_whole_goes_on_where_it_stopped(project, home, succeed, database, tmp_path):
-    started = tmp_path / "started"
-    environ = environment(home, MONGO_DB=database.name, SAMPLE_STARTED=str(started))
-    process = subprocess.Popen(
-        [sys.executable, project / "experiments" / "both.py"],
-        env=environ,
-        cwd=project,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    deadline = time.monotonic() + 60
-    while not started.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode == 130
+    sign = tmp_path / "started"
+    environ = environment(home, MONGO_DB=database.name, SAMPLE_STARTED=str(sign))
+    with started(project, "both", environ=environ) as process:
+        wait_for(sign.exists)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert process.returncode == 130
     statuses = {found["experiment"]["name"]: found["status"] for found in database["runs"].find()}
     assert statuses == {"both": "INTERRUPTED", "measure": "COMPLETED", "total": "INTERRUPTED"}
 
@@ -353,3 +299,44 @@ def test_mistake_in_a_named_config_is_told_in_one_line(run, project):
     (project / "configs" / "measure" / "new.yaml").write_text("a: [1\n")
     assert_refused(run("measure"), "new.yaml cannot be read as YAML")
     assert_refused(run("both"), "new.yaml cannot be read as YAML")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            ["double", "halve"],
+            "double and halve both set scale.factor (2.0, 0.5); name one of them",
+        ),
+        (["double", "mine.yaml"], "double and mine.yaml both set scale.factor (2.0, 0.25)"),
+        (
+            ["twice", "halve", "double"],
+            "twice, halve and double all set scale.factor (2.0, 0.5, 2.0)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("stage", ["measure", "both"])
+def test_named_configs_that_undo_each_other_are_refused(
+    run, project, database, stage, arguments, expected
+):
+    group = "measure: {scale: {factor: 0.25}}" if stage == "both" else "scale: {factor: 0.25}"
+    (project / "mine.yaml").write_text(group)
+    if stage == "both":
+        expected = expected.replace("scale.factor", "measure.scale.factor")
+    assert_refused(run(stage, "with", *arguments), expected)
+    assert n_runs(database) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "factor"),
+    [
+        (["double", "twice"], 2.0),
+        (["double", "scale.factor=3.0"], 3.0),
+        (["double", "double"], 2.0),
+        (["quarter.yaml"], 0.25),
+    ],
+)
+def test_a_key_is_set_twice_where_it_undoes_nothing(succeed, project, store, arguments, factor):
+    (project / "quarter.yaml").write_text("scale: {factor: 0.25}")
+    succeed("measure", "with", *arguments)
+    assert store.run(1).config["scale"]["factor"] == factor

@@ -21,6 +21,15 @@ def test_order_place_and_notes_do_not_count():
     assert run_identity(info, config, INPUTS) == run_identity(INFO, CONFIG, INPUTS)
 
 
+def test_number_of_runs_and_of_those_side_by_side_does_not_count():
+    config = {**CONFIG, "n_repeats": 1, "n_workers": None}
+    others = {**config, "n_repeats": 5, "n_workers": 2}
+    assert run_identity(INFO, others, INPUTS) == run_identity(INFO, config, INPUTS)
+    # Workers of a stage that runs once are its own matter.
+    alone = {**CONFIG, "n_workers": 1}
+    assert run_identity(INFO, alone, INPUTS) != run_identity(INFO, CONFIG, INPUTS)
+
+
 @pytest.mark.parametrize(
     ("info", "config", "inputs"),
     [

@@ -10,7 +10,11 @@ from nn_clustering.tracking.experiment import StageExperiment
 
 PROJECT = Path(__file__).resolve().parents[1]
 experiment = StageExperiment("both", base_dir=PROJECT, save_git_info=False)
-experiment.configure(PROJECT, parts={"measure": ("seed",), "total": ("seed", "measure_run")})
+experiment.configure(
+    PROJECT,
+    parts={"measure": ("seed",), "total": ("seed", "measure_run")},
+    exclusive_keys=("measure.scale.factor",),
+)
 
 
 @experiment.stage

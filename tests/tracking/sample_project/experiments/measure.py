@@ -7,7 +7,7 @@ from nn_clustering.tracking.experiment import Input, StageExperiment
 
 PROJECT = Path(__file__).resolve().parents[1]
 experiment = StageExperiment("measure", base_dir=PROJECT, save_git_info=False)
-experiment.configure(PROJECT)
+experiment.configure(PROJECT, exclusive_keys=("scale.factor",))
 
 
 def inputs(run):

@@ -1,0 +1,40 @@
+"""Starting the stages of the sample project, and how they refuse."""
+
+import contextlib
+import subprocess
+import sys
+import time
+
+
+def assert_refused(finished, *expected):
+    assert finished.returncode == 1
+    assert "Traceback" not in finished.stderr
+    errors = [line for line in finished.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1, finished.stderr
+    for text in expected:
+        assert text in errors[0]
+
+
+@contextlib.contextmanager
+def started(project, stage, *arguments, environ):
+    """A stage's process that runs beside the block; killed at the end of it."""
+    process = subprocess.Popen(
+        [sys.executable, str(project / "experiments" / f"{stage}.py"), *arguments],
+        env=environ,
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
