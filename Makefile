@@ -1,10 +1,10 @@
 # The commands a person types. `make` alone lists them.
 python := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench study-mnist up down lint format types lock dev
+.PHONY: help install demo test bench study-mnist study-cifar10 study-random-init up down lint format types lock dev
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 install:  ## make .venv with all that a run needs (the other commands do it by themselves)
 	@sh devops/install.sh demo
@@ -21,6 +21,16 @@ demo: install  ## train, cluster, test and lesion a small network, every run rec
 
 study-mnist: install  ## the study of the MNIST networks
 	$(python) experiments/study.py with mnist
+
+study-cifar10: install  ## the study of the CIFAR-10 networks (for a GPU)
+	$(python) experiments/study.py with cifar10
+
+study-random-init: install  ## the study of networks before any training
+	set -e; for network in mlp cnn cnn_128 vgg; do \
+	    $(python) experiments/random_init.py with $$network published; \
+	    $(python) experiments/random_init.py with $$network modular_init published \
+	        modular_init.all_layers=True; \
+	done
 
 up: install  ## start MongoDB and Omniboard, to look at the recorded runs
 	$(python) -m nn_clustering.tracking up

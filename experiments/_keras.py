@@ -12,6 +12,8 @@ def import_keras() -> None:
     they would stand between a user and a stage's own lines.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Else TensorFlow takes all of a GPU's memory at once, and runs side by side find none.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     sys.stderr.flush()
     original = os.dup(2)
     with tempfile.TemporaryFile() as printed:
@@ -29,3 +31,13 @@ def import_keras() -> None:
             sys.stderr.flush()
             os.dup2(original, 2)
             os.close(original)
+
+
+def device_name() -> str:
+    """Return what TensorFlow computes on: the first GPU's name, or CPU."""
+    import tensorflow as tf
+
+    devices = tf.config.list_physical_devices("GPU")
+    if not devices:
+        return "CPU"
+    return str(tf.config.experimental.get_device_details(devices[0]).get("device_name", "GPU"))

@@ -1,26 +1,26 @@
 """Cluster the units of a trained network by the graph of its weights.
 
 python experiments/cluster.py with train_run=latest n_clusters=12
+python experiments/cluster.py with train_run=12 checkpoint=5
 python experiments/cluster.py with model=my_network.keras
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT
 from experiments._keras import import_keras
+from experiments._phases import PHASES, network_name, stored_epochs
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import check_kernel_norm
+from nn_clustering.networks import read_file
 from nn_clustering.partitions import check_clustering, in_out_ratio, ncut, spectral_partition
 from nn_clustering.tracking.experiment import Input, StageExperiment, StageRun
+from nn_clustering.tracking.store import Run
 
 if TYPE_CHECKING:
     import keras
-
-# The phases of a training, in their order.
-PHASES = ("unpruned", "pruned")
 
 experiment = StageExperiment("cluster", base_dir=PROJECT)
 experiment.configure(PROJECT)
@@ -99,25 +99,39 @@ def cluster(run: StageRun) -> dict[str, Any]:
 def _own_network(model: Any) -> NetworkFile:
     if not isinstance(model, str):
         raise InvalidInputError(f"model={model!r}; expected the name of a .keras file")
-    path = Path(model)
-    if path.suffix != ".keras" or not path.is_file():
-        raise InvalidInputError(
-            f"{model} is not there, or not a .keras file; expected a network as "
-            "model.save('NAME.keras') writes it"
-        )
-    return NetworkFile(path.read_bytes(), model)
+    return NetworkFile(read_file(model), model)
 
 
 def _trained_network(run: StageRun) -> NetworkFile:
     trained = run.read_run("train_run", "train")
-    phases = [phase for phase in PHASES if f"{phase}.keras" in trained.artifacts]
+    epoch = run.config["checkpoint"]
+    phases = [phase for phase in PHASES if network_name(phase, epoch) in trained.artifacts]
     phase = run.config["phase"] or (phases or PHASES)[-1]
     if phase not in phases:
-        raise InvalidInputError(
-            f"phase={phase}: training run {trained.id} has the phases {', '.join(phases) or 'none'}"
-        )
-    run.sacred_run.info["phase"] = phase
-    return NetworkFile(trained.artifact(f"{phase}.keras"), f"run {trained.id}, {phase}")
+        raise InvalidInputError(_what_there_is(trained, run.config["phase"], epoch))
+    artifact = network_name(phase, epoch)
+    run.sacred_run.info.update(phase=phase, network=artifact)
+    source = f"run {trained.id}, {phase}" + ("" if epoch is None else f", epoch {epoch}")
+    return NetworkFile(trained.artifact(artifact), source)
+
+
+def _what_there_is(trained: Run, phase: str | None, epoch: int | None) -> str:
+    if epoch is None:
+        has = [phase for phase in PHASES if network_name(phase) in trained.artifacts]
+        return f"phase={phase}: training run {trained.id} has the phases {', '.join(has) or 'none'}"
+    has = [
+        f"{phase} {', '.join(map(str, epochs))}"
+        for phase, epochs in stored_epochs(trained.artifacts).items()
+    ]
+    there_is = (
+        f"has those of the epochs {'; '.join(has)}"
+        if has
+        else ("has none: train with training.checkpoint_every=N to keep one every N epochs")
+    )
+    return (
+        f"checkpoint={epoch!r}{f' phase={phase}' if phase else ''}: training run {trained.id} "
+        f"{there_is}"
+    )
 
 
 if __name__ == "__main__":

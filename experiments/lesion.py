@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments import PROJECT
 from experiments._keras import import_keras
+from experiments._phases import network_name
 from nn_clustering.datasets import Dataset, load_dataset
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.lesions import check_lesion_test
@@ -23,8 +24,12 @@ def inputs(run: StageRun) -> dict[str, Input]:
     """Check the numbers and read partition, network and data set."""
     check_lesion_test(n_shuffles=run.config["n_shuffles"], silence=run.config["silence"])
     clustered = run.read_run("cluster_run", "cluster")
-    network, dataset_name = _read_network(run, clustered)
-    dataset = load_dataset(dataset_name)
+    network, dataset = _read_network(run, clustered)
+    if dataset.task != "classification":
+        raise InvalidInputError(
+            f"the data set {dataset.name} is a {dataset.task}; expected a classification, "
+            "for a lesion is measured by what it does to the accuracy of each class"
+        )
     partition = clustered.artifact("partition.npz")
     return {
         "cluster_run": Input(clustered, clustered.id),
@@ -85,19 +90,21 @@ def lesion(run: StageRun) -> dict[str, Any]:
     }
 
 
-def _read_network(run: StageRun, clustered: Run) -> tuple[bytes, str]:
-    """Return the content of the clustered network's file, and the name of a data set for it."""
-    dataset_name = run.config["dataset"]["name"]
+def _read_network(run: StageRun, clustered: Run) -> tuple[bytes, Dataset]:
+    """Return the content of the clustered network's file, and a data set for it."""
+    chosen = run.config["dataset"]["name"]
     if "network.keras" in clustered.artifacts:
-        if dataset_name is None:
+        if chosen is None:
             raise InvalidInputError(
                 f"cluster_run={clustered.id} is of a network from a file: expected the data set to "
                 "test it on, dataset.name=NAME"
             )
-        return clustered.artifact("network.keras"), dataset_name
+        return clustered.artifact("network.keras"), load_dataset(chosen)
     trained = run.store.run(clustered.info["lineage"]["train_run"], experiment="train")
-    content = trained.artifact(f"{clustered.info['phase']}.keras")
-    return content, dataset_name or trained.config["dataset"]["name"]
+    own = dict(trained.config["dataset"])
+    dataset = load_dataset(**{**own, "name": chosen or own["name"]})
+    network = clustered.info.get("network", network_name(clustered.info["phase"]))
+    return trained.artifact(network), dataset
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments import PROJECT, cluster, lesion, shuffle_test, train
-from nn_clustering.datasets import require_dataset
+from experiments._phases import check_conditions, phase_names
+from nn_clustering.datasets import dataset_task, require_dataset
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import check_kernel_norm
 from nn_clustering.lesions import check_lesion_test
@@ -23,8 +24,8 @@ from nn_clustering.tracking.store import RunStore
 
 # The stages in their order, each with the keys that the pipeline sets.
 STAGES = {
-    "train": ("seed",),
-    "cluster": ("seed", "train_run", "model"),
+    "train": ("seed", "resume", "n_repeats", "n_workers"),
+    "cluster": ("seed", "train_run", "model", "checkpoint"),
     "shuffle_test": ("seed", "cluster_run"),
     "lesion": ("seed", "cluster_run"),
 }
@@ -36,7 +37,9 @@ EXPERIMENTS = {
 }
 
 experiment = StageExperiment("pipeline", base_dir=PROJECT)
-experiment.configure(PROJECT, parts=STAGES)
+experiment.configure(
+    PROJECT, parts=STAGES, exclusive_keys=("train.network.kind", "train.dataset.name")
+)
 
 
 @experiment.stage
@@ -82,7 +85,18 @@ def _check(run: StageRun) -> None:
     clustering, shuffling = run.config["cluster"], run.config["shuffle_test"]
     check_clustering(clustering["n_clusters"], **clustering["kmeans"])
     check_kernel_norm(clustering["kernel_norm"])
-    phases = ["unpruned", "pruned"] if run.config["train"]["pruning"]["enabled"] else ["unpruned"]
+    training = run.config["train"]
+    check_conditions(training)
+    require_dataset(**training["dataset"])
+    if dataset_task(training["dataset"]["name"]) != "classification":
+        raise InvalidInputError(
+            f"train.dataset.name={training['dataset']['name']}: a lesion is measured by what it "
+            "does to the accuracy of each class, which a regression has not; run train.py, "
+            "cluster.py and shuffle_test.py one by one"
+        )
+    phases = phase_names(
+        trained=training["training"]["enabled"], pruned=training["pruning"]["enabled"]
+    )
     if clustering["phase"] not in (None, *phases):
         raise InvalidInputError(
             f"cluster.phase={clustering['phase']}: this training has the phases {', '.join(phases)}"

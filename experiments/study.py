@@ -11,6 +11,7 @@ from typing import Any
 import pandas
 
 from experiments import PROJECT, cluster, shuffle_test, train
+from experiments._phases import phase_names
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.partitions import check_clustering
 from nn_clustering.significance import check_shuffle_test
@@ -55,7 +56,7 @@ def _check(condition: Any) -> None:
             f"no {', '.join(missing)}; configs/study/default.yaml says what a condition is"
         )
     config = train.experiment.full_config(condition["train"])
-    phases = ["unpruned", "pruned"] if config["pruning.enabled"] else ["unpruned"]
+    phases = phase_names(trained=config["training.enabled"], pruned=config["pruning.enabled"])
     unknown = [phase for phase in condition["phases"] if phase not in phases]
     if unknown:
         raise InvalidInputError(

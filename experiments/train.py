@@ -1,112 +1,252 @@
-"""Train a network, and prune it if asked to.
+"""Train a network, under any of the studies' conditions, and prune it if asked to.
 
 python experiments/train.py with mlp mnist pruned
+python experiments/train.py with cnn halves_mnist dropout l2 n_repeats=5
+python experiments/train.py with resume=12
 """
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT
-from experiments._keras import import_keras
+from experiments._keras import device_name, import_keras
+from experiments._phases import (
+    check_conditions,
+    checkpoint_name,
+    network_name,
+    stored_checkpoints,
+    training_phases,
+    without_switch,
+)
+from nn_clustering.datasets import load_dataset
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.networks import check_modular_initialisation, check_network, network_code
 from nn_clustering.tracking.experiment import Input, StageExperiment, StageRun
+from nn_clustering.tracking.store import Run
 
 if TYPE_CHECKING:
     import keras
 
     from nn_clustering.datasets import Dataset
-    from nn_clustering.training import EpochResult
+    from nn_clustering.training import Checkpoint, EpochResult, Phase
+
+# Metrics of every epoch, and what its result calls them; None where there is no such measure.
+METRICS = {
+    "train.loss": "train_loss",
+    "train.accuracy": "train_accuracy",
+    "train.penalty": "penalty",
+    "train.clusterability": "clusterability",
+    "test.loss": "test_loss",
+    "test.accuracy": "test_accuracy",
+}
 
 experiment = StageExperiment("train", base_dir=PROJECT)
-experiment.configure(PROJECT)
+experiment.configure(PROJECT, exclusive_keys=("network.kind", "dataset.name"))
+
+
+def check(run: StageRun) -> None:
+    """Check what the config alone tells."""
+    config = run.config
+    check_conditions(config)
+    training_phases(config, n_train=config["training"]["batch_size"])
+    if config["modular_init"]["enabled"]:
+        check_modular_initialisation(**without_switch(config["modular_init"]))
+    if config["resume"] is not None and config["n_repeats"] > 1:
+        raise InvalidInputError(
+            f"resume={config['resume']} n_repeats={config['n_repeats']}: one run goes on with one; "
+            "leave out n_repeats"
+        )
 
 
 def inputs(run: StageRun) -> dict[str, Input]:
-    """Read the data set."""
-    from nn_clustering.datasets import load_dataset
+    """Read the data set, and the training to go on with; check that all fits together."""
+    from nn_clustering.training import check_phase
 
-    dataset = load_dataset(run.config["dataset"]["name"])
-    return {"dataset": Input(dataset, dataset.digest())}
+    unfinished = _unfinished(run)
+    config = run.config
+    dataset = load_dataset(**config["dataset"])
+    for phase in training_phases(config, len(dataset.y_train)):
+        check_phase(phase, dataset)
+    check_network(
+        input_shape=dataset.input_shape,
+        n_outputs=dataset.n_outputs,
+        task=dataset.task,
+        **config["network"],
+    )
+    read = {"dataset": Input(dataset, dataset.digest())}
+    code = network_code(config["network"]["kind"])
+    if code is not None:
+        read["network_code"] = Input.of_bytes(code)
+    if unfinished is not None:
+        _check_same_data(unfinished, read["dataset"].digest)
+        read["unfinished"] = Input(unfinished, unfinished.id)
+    return read
+
+
+def workers(run: StageRun) -> int:
+    """Return how many of several trainings side by side are fastest.
+
+    The step of a small dense network does not keep several cores busy; that of a convolutional one
+    does.
+    """
+    return os.cpu_count() or 1 if run.config["network"]["kind"] == "mlp" else 1
 
 
 def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     """Print the figures of the last phase."""
-    accuracy, sparsity = result["test_accuracy"], result["sparsity"]
-    print(f"\ntest accuracy {accuracy:.4f}, sparsity {sparsity:.3f}")
+    accuracy = result["test_accuracy"]
+    figure = (
+        f"test loss {result['test_loss']:.4g}"
+        if accuracy is None
+        else (f"test accuracy {accuracy:.4f}")
+    )
+    print(f"\n{figure}, sparsity {result['sparsity']:.3f}")
     run.suggest(f"python experiments/cluster.py with train_run={run.id}")
 
 
-@experiment.stage(inputs=inputs, summary=summary)
+@experiment.stage(check=check, inputs=inputs, summary=summary, workers=workers)
 def train(run: StageRun) -> dict[str, Any]:
     """Train a network; the result holds test accuracy, loss and sparsity of each phase."""
     import_keras()
-    from nn_clustering.networks import build_network
-    from nn_clustering.training import PruningSchedule, check_training
+    from nn_clustering.networks import build_network, modular_initialisation
+    from nn_clustering.reports import figure_of_learning_curves
 
+    run.sacred_run.info["device"] = device_name()
     config = run.config
     dataset: Dataset = run.inputs["dataset"]
-    check_training(dataset, **config["training"])
-    schedule = None
-    if config["pruning"]["enabled"]:
-        if config["pruning"]["epochs"] < 1:
-            raise InvalidInputError(
-                f"pruning.epochs={config['pruning']['epochs']}; expected 1 or more, or "
-                "pruning.enabled=False"
-            )
-        n_batches = -(-len(dataset.y_train) // config["training"]["batch_size"])
-        schedule = PruningSchedule(
-            config["pruning"]["initial_sparsity"],
-            config["pruning"]["final_sparsity"],
-            n_steps=n_batches * config["pruning"]["epochs"],
-            every_n_steps=config["pruning"]["every_n_steps"],
-        )
+    if "network_code" in run.inputs:
+        run.add_artifact("network_code.py", run.inputs["network_code"])
     network = build_network(
         input_shape=dataset.input_shape,
-        n_classes=dataset.n_classes,
+        n_outputs=dataset.n_outputs,
+        task=dataset.task,
         seed=run.seed,
         **config["network"],
     )
+    if config["modular_init"]["enabled"]:
+        modular_initialisation(network, seed=run.seed, **without_switch(config["modular_init"]))
+    phases = training_phases(config, len(dataset.y_train))
+    if not phases:
+        return _untrained(run, network, dataset)
+    if config["training"]["checkpoint_every"] is not None:
+        _add_network(run, network_name(phases[0].name, 0), network)
+    starts = _last_checkpoints(run)
+    result, curves = {}, {}
+    for phase in phases:
+        curves[phase.name] = _train_phase(run, network, dataset, phase, starts.get(phase.name))
+        result[phase.name] = _figures(network, curves[phase.name][-1])
+    title = f"{config['network']['kind']} on {dataset.name}, seed {run.seed}"
+    run.add_figure("learning_curves.png", figure_of_learning_curves(curves, title))
+    return {**result, **result[phases[-1].name]}
 
-    result = {"unpruned": _train_phase(run, network, dataset, "unpruned")}
-    if schedule is not None:
-        result["pruned"] = _train_phase(run, network, dataset, "pruned", pruning=schedule)
-    return {**result, **result[list(result)[-1]]}
+
+def _untrained(run: StageRun, network: "keras.Model", dataset: "Dataset") -> dict[str, Any]:
+    from nn_clustering.training import evaluate, sparsity
+
+    loss, accuracy = evaluate(network, dataset.x_test, dataset.y_test)
+    _add_network(run, network_name("untrained"), network)
+    figures = {"test_accuracy": accuracy, "test_loss": loss, "sparsity": sparsity(network)}
+    return {"untrained": figures, **figures}
 
 
 def _train_phase(
-    run: StageRun, network: "keras.Model", dataset: "Dataset", phase: str, **options: Any
-) -> dict[str, float]:
-    from nn_clustering.networks import network_bytes
-    from nn_clustering.training import sparsity, train
+    run: StageRun,
+    network: "keras.Model",
+    dataset: "Dataset",
+    phase: "Phase",
+    start: "Checkpoint | None",
+) -> "list[EpochResult]":
+    from nn_clustering.training import train
 
-    section = run.config["training" if phase == "unpruned" else "pruning"]
-    with run.progress(section["epochs"], f"training ({phase})") as bar:
+    with run.progress(phase.epochs, f"training ({phase.name})") as bar:
 
         def log(epoch: "EpochResult") -> None:
-            for split in ("train", "test"):
-                for measure in ("loss", "accuracy"):
-                    value = getattr(epoch, f"{split}_{measure}")
-                    run.log(f"{phase}.{split}.{measure}", value, epoch.epoch)
-            bar.set_postfix(test_accuracy=f"{epoch.test_accuracy:.4f}")
+            for name, measure in METRICS.items():
+                if getattr(epoch, measure) is not None:
+                    run.log(f"{phase.name}.{name}", getattr(epoch, measure), epoch.epoch)
+            if epoch.test_accuracy is None:
+                bar.set_postfix(test_loss=f"{epoch.test_loss:.4g}")
+            else:
+                bar.set_postfix(test_accuracy=f"{epoch.test_accuracy:.4f}")
             bar.update()
 
+        def keep(checkpoint: "Checkpoint") -> None:
+            # The network first: where there is a checkpoint there is a network too.
+            _add_network(run, network_name(phase.name, checkpoint.epoch), network)
+            run.add_artifact(checkpoint_name(phase.name, checkpoint.epoch), checkpoint.to_npz())
+
+        for epoch in start.results if start else ():
+            log(epoch)
         results = train(
             network,
             dataset,
-            epochs=section["epochs"],
-            batch_size=run.config["training"]["batch_size"],
-            learning_rate=run.config["training"]["learning_rate"],
+            phase,
             seed=run.seed,
-            phase=phase,
+            start=start,
+            checkpoint_every=run.config["training"]["checkpoint_every"],
+            on_checkpoint=keep,
             on_epoch=log,
-            **options,
         )
-    run.add_artifact(f"{phase}.keras", network_bytes(network))
+    _add_network(run, network_name(phase.name), network)
+    return results
+
+
+def _figures(network: "keras.Model", last: "EpochResult") -> dict[str, Any]:
+    from nn_clustering.training import sparsity
+
     return {
-        "test_accuracy": results[-1].test_accuracy,
-        "test_loss": results[-1].test_loss,
+        "test_accuracy": last.test_accuracy,
+        "test_loss": last.test_loss,
         "sparsity": sparsity(network),
     }
+
+
+def _add_network(run: StageRun, name: str, network: "keras.Model") -> None:
+    from nn_clustering.networks import in_float32, network_bytes
+
+    run.add_artifact(name, network_bytes(in_float32(network)))
+
+
+def _unfinished(run: StageRun) -> Run | None:
+    """Return the training to go on with, after its config became this run's."""
+    if run.config["resume"] is None:
+        return None
+    stored = run.unfinished_run("resume", "train")
+    run.adopt_config(stored)
+    check(run)
+    if not stored_checkpoints(stored.artifacts):
+        raise InvalidInputError(
+            f"resume={stored.id}: run {stored.id} has no checkpoint to go on from; start it anew, "
+            "with training.checkpoint_every=N to keep one every N epochs"
+        )
+    return stored
+
+
+def _check_same_data(unfinished: Run, digest: Any) -> None:
+    if unfinished.info["inputs"]["dataset"] != digest:
+        raise InvalidInputError(
+            f"resume={unfinished.id}: the data set {unfinished.config['dataset']['name']} is not "
+            f"the one that run {unfinished.id} was trained on (its content differs); put the same "
+            "file back, or start anew without resume"
+        )
+
+
+def _last_checkpoints(run: StageRun) -> "dict[str, Checkpoint]":
+    """Read the last checkpoint of each phase of the unfinished run; this run gets all of them."""
+    from nn_clustering.training import Checkpoint
+
+    unfinished: Run | None = run.inputs.get("unfinished")
+    if unfinished is None:
+        return {}
+    last = {}
+    for phase, epochs in stored_checkpoints(unfinished.artifacts).items():
+        for epoch in epochs:
+            for name in (network_name(phase, epoch), checkpoint_name(phase, epoch)):
+                run.add_artifact(name, unfinished.artifact(name))
+        last[phase] = Checkpoint.from_npz(unfinished.artifact(checkpoint_name(phase, epochs[-1])))
+        print(f"going on with run {unfinished.id} after epoch {epochs[-1]}, {phase}")
+    return last
 
 
 if __name__ == "__main__":

@@ -1,19 +1,73 @@
-"""Figures of a partition, a null distribution and a lesion test."""
+"""Figures of a training, a partition, a null distribution and a lesion test."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from nn_clustering.graphs import ISOLATED_COLOUR, cluster_colours
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from nn_clustering.lesions import LesionTest
     from nn_clustering.partitions import Partition
     from nn_clustering.significance import ShuffleTest
+    from nn_clustering.training import EpochResult
+
+
+def figure_of_learning_curves(curves: Mapping[str, Sequence[EpochResult]], title: str) -> Figure:
+    """Draw loss and accuracy over the epochs of all phases, one phase after the other.
+
+    Args:
+        curves: The epochs of each phase, in order.
+        title: Of the figure.
+    """
+    epochs = [epoch for of_phase in curves.values() for epoch in of_phase]
+    measures = {"loss": "loss", "accuracy": "accuracy (%)"}
+    if epochs[0].test_accuracy is None:
+        del measures["accuracy"]
+    figure = Figure(figsize=(1.2 + 4.6 * len(measures), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(measures), squeeze=False)[0]
+    for axes, (measure, label) in zip(panels, measures.items(), strict=True):
+        for split, colour in (("train", "#6baed6"), ("test", "#d62728")):
+            values = np.array([getattr(epoch, f"{split}_{measure}") for epoch in epochs])
+            if measure == "accuracy":
+                values = 100 * values
+            axes.plot(
+                range(1, len(epochs) + 1),
+                values,
+                color=colour,
+                marker="." if len(epochs) <= 60 else "",  # a single epoch makes no line
+                label=split if axes is panels[0] else None,
+            )
+        if measure == "loss" and min(min(e.train_loss, e.test_loss) for e in epochs) > 0:
+            axes.set_yscale("log")
+            # plain numbers; the default's mathematical type wants fonts that not every machine has
+            axes.yaxis.set_major_formatter(LogFormatter())
+            axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
+        _mark_phases(axes, curves)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.suptitle(title, fontsize=10)
+    figure.legend(loc="outside right upper", fontsize=9)
+    return figure
+
+
+def _mark_phases(axes: Axes, curves: Mapping[str, Sequence[EpochResult]]) -> None:
+    start = 0.5
+    for name, of_phase in curves.items():
+        end = start + len(of_phase)
+        place = ((start + end) / 2, 1.01)
+        axes.annotate(name, place, xycoords=axes.get_xaxis_transform(), ha="center", fontsize=8)
+        if start > 1:
+            axes.axvline(start, color="grey", linewidth=0.8, linestyle=":")
+        start = end
 
 
 def figure_of_clusters(partition: Partition, title: str) -> Figure:
@@ -59,6 +113,31 @@ def figure_of_null_distribution(test: ShuffleTest, title: str) -> Figure:
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.08)
     axes.set_title(f"{title}\nz = {test.z_score:.2f}, p = {test.p_value:.3g}", fontsize=10)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+    return figure
+
+
+def figure_of_random_networks(ncuts: Sequence[float], title: str) -> Figure:
+    """Draw the n-cuts of fresh networks as a histogram, and their mean as a line.
+
+    Args:
+        ncuts: One of each network, two or more.
+        title: Of the figure.
+    """
+    values = np.asarray(ncuts)
+    standard_error = values.std(ddof=1) / np.sqrt(values.size)
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    bins = int(np.clip(values.size // 4, 5, 40))
+    axes.hist(values, bins=bins, color="#9ecae1", label=f"{values.size} networks")
+    axes.axvline(values.mean(), color="#d62728", linewidth=2, label="mean")
+    axes.set_xlabel("n-cut")
+    axes.set_ylabel("networks")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.margins(x=0.08)
+    axes.set_title(
+        f"{title}\nmean {values.mean():.4f}, standard error {standard_error:.4f}", fontsize=10
+    )
     figure.legend(loc="outside lower center", ncols=2, fontsize=9)
     return figure
 

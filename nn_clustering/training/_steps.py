@@ -23,20 +23,29 @@ def compile_epoch(state: TrainingState, phase: Phase, task: str) -> Callable[...
     batch_size = phase.batch_size
 
     @tf.function(jit_compile=_compiles_with_xla(state.network, phase))
+    def run_batches(
+        x: tf.Tensor, y: tf.Tensor, batches: tf.Tensor, first_step: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
+        figures = tf.zeros(4)
+        for index in tf.range(batches.shape[0]):
+            batch = batches[index]
+            inputs, targets = tf.gather(x, batch), tf.gather(y, batch)
+            figures += step(inputs, targets, first_step + index, tf.stack([seed, index]))
+        return figures
+
+    # Without XLA, which takes longer to compile one more step than this takes in all epochs.
+    run_step = tf.function(step)
+
     def run_epoch(
         x: tf.Tensor, y: tf.Tensor, order: tf.Tensor, first_step: tf.Tensor, seed: tf.Tensor
     ) -> tf.Tensor:
         n_full = order.shape[0] // batch_size
-        batches = tf.reshape(order[: n_full * batch_size], (n_full, batch_size))
-        figures = tf.zeros(4)
-        for index in tf.range(n_full):
-            batch = batches[index]
-            inputs, targets = tf.gather(x, batch), tf.gather(y, batch)
-            figures += step(inputs, targets, first_step + index, tf.stack([seed, index]))
-        if order.shape[0] > n_full * batch_size:
-            rest = order[n_full * batch_size :]
+        batches, rest = tf.split(order, [n_full * batch_size, order.shape[0] % batch_size])
+        batches = tf.reshape(batches, (n_full, batch_size))
+        figures = run_batches(x, y, batches, first_step, seed)
+        if len(rest):
             inputs, targets = tf.gather(x, rest), tf.gather(y, rest)
-            figures += step(inputs, targets, first_step + n_full, tf.stack([seed, n_full]))
+            figures += run_step(inputs, targets, first_step + n_full, tf.stack([seed, n_full]))
         return figures
 
     return run_epoch
@@ -45,7 +54,8 @@ def compile_epoch(state: TrainingState, phase: Phase, task: str) -> Callable[...
 def compile_evaluation(network: keras.Model, task: str) -> Callable[..., tuple[tf.Tensor, ...]]:
     """Return a function from inputs and targets to their loss and number of right answers."""
 
-    @tf.function(jit_compile=_compiles_with_xla(network), reduce_retracing=True)
+    # XLA would take longer to compile this than it saves.
+    @tf.function(reduce_retracing=True)
     def run_evaluation(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, ...]:
         outputs = network(x, training=False)
         return tf.reduce_sum(_losses(task, y, outputs)), _n_correct(task, y, outputs)
@@ -90,9 +100,9 @@ def _step_function(state: TrainingState, phase: Phase, task: str) -> Callable[..
     return step
 
 
-def _compiles_with_xla(network: keras.Model, phase: Phase | None = None) -> bool:
+def _compiles_with_xla(network: keras.Model, phase: Phase) -> bool:
     # XLA knows neither the affine transforms of images nor LAPACK's eigenvalues.
-    if phase is not None and (phase.augmentation or phase.clusterability):
+    if phase.augmentation or phase.clusterability:
         return False
     if not all(layer.supports_jit for layer in network._flatten_layers()):
         return False

@@ -11,7 +11,7 @@ import yaml
 from tests.experiments.conftest import DATABASE
 from tests.programs import PROJECT, environment
 
-EXPERIMENTS = ("train", "cluster", "shuffle_test", "lesion", "pipeline", "study")
+EXPERIMENTS = ("train", "cluster", "shuffle_test", "lesion", "pipeline", "study", "random_init")
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

@@ -30,10 +30,35 @@ def _condition(**changes):
         ("train", ["training=3"], ["training=3"]),
         ("train", ["training.epochs=0"], ["training.epochs=0", "1 or more"]),
         ("train", ["training.batch_size=5000"], ["training.batch_size=5000", "1 to 1433"]),
-        ("train", ["network.kind=rnn"], ["network.kind='rnn'", "mlp, cnn"]),
+        ("train", ["network.kind=rnn"], ["network.kind='rnn'", "mlp, cnn, vgg"]),
         ("train", ["network.hidden_units=[0]"], ["network.hidden_units=[0]"]),
         ("train", ["seed=-1"], ["seed=-1"]),
-        ("train", ["dataset.name=imagenet"], ["dataset.name='imagenet'", "digits, mnist"]),
+        ("train", ["dataset.name=imagenet"], ["dataset.name='imagenet'"]),
+        ("train", ["mlp", "cnn"], ["mlp and cnn both set network.kind", "name one of them"]),
+        ("train", ["digits", "poly"], ["digits and poly both set dataset.name"]),
+        ("train", ["untrained", "pruned"], ["untrained", "pruning.enabled=True", "training only"]),
+        ("train", ["untrained", "l2", "dropout"], ["network.dropout=True, penalty.l2=True"]),
+        ("train", ["clusterability_gradient", "tanh"], ["network.activation=tanh", "relu"]),
+        ("train", ["clusterability_gradient", "vgg"], ["the batch norm of network.kind=vgg"]),
+        ("train", ["poly", "cnn"], ["images"]),
+        ("train", ["poly", "augmented"], ["augmentation", "images"]),
+        ("train", ["vgg", "digits"], ["8 x 8", "32 x 32"]),
+        ("train", ["modular_init", "modular_init.down=1.5"], ["modular_init.down=1.5"]),
+        ("train", ["l1", "penalty.l1_rate=-1"], ["penalty.l1_rate=-1"]),
+        ("train", ["network.dropout_rate=0.5"], ["network.dropout_rate=0.5"]),
+        ("train", ["network.kind=no_such_module.net"], ["no_such_module"]),
+        ("train", ["training.checkpoint_every=0"], ["checkpoint_every=0", "1 or more"]),
+        ("train", ["dataset.n_train=0"], ["dataset.n_train=0"]),
+        ("train", ["dataset.n_train=9999"], ["dataset.n_train=9999", "1433"]),
+        ("train", ["dataset.channels=2"], ["dataset.channels=2"]),
+        ("train", ["pruned", "pruning.epochs=0"], ["pruning.epochs=0"]),
+        ("train", ["training.learning_rate=-1"], ["learning_rate=-1"]),
+        ("train", ["resume=999"], ["resume=999", "no run 999"]),
+        ("train", ["resume=1", "n_repeats=2"], ["resume=1 n_repeats=2"]),
+        ("train", ["n_repeats=0"], ["n_repeats=0"]),
+        ("random_init", ["n_networks=1"], ["n_networks=1", "2 or more"]),
+        ("pipeline", ["poly"], ["train.dataset.name=poly", "one by one"]),
+        ("pipeline", ["untrained", "pruned"], ["pruning.enabled=True"]),
         ("train", ["pruned", "pruning.final_sparsity=1.0"], ["1.0", "final_sparsity < 1"]),
         ("cluster", [], ["train_run=None model=None", "train_run=ID"]),
         ("cluster", ["train_run=999"], ["train_run=999", "no run 999"]),
@@ -95,7 +120,7 @@ def test_run_of_another_stage_is_refused_before_a_run_begins(run_experiment, run
 
 
 def test_failed_run_is_refused(run_experiment, store):
-    run_experiment("train", "with", "training.epochs=0")
+    run_experiment("train", "with", "fast", "training.learning_rate=1e30")
     failed = store.find(experiment="train", status="FAILED", limit=1)[0]
     finished = run_experiment("cluster", "with", f"train_run={failed.id}")
     assert_refused(finished, f"run {failed.id} is FAILED", "COMPLETED")

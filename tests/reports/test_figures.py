@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+import scipy.stats
 from matplotlib.figure import Figure
 
 from nn_clustering.graphs import Layer
@@ -11,10 +12,13 @@ from nn_clustering.lesions import LesionTest, SubClusterResult
 from nn_clustering.partitions import Partition, SubCluster
 from nn_clustering.reports import (
     figure_of_clusters,
+    figure_of_learning_curves,
     figure_of_lesions,
     figure_of_null_distribution,
+    figure_of_random_networks,
 )
 from nn_clustering.significance import ShuffleTest
+from nn_clustering.training import EpochResult
 
 
 def assert_saves(figure):
@@ -41,6 +45,27 @@ def legend_of(figure):
 
 
 TITLE = "run 12, unpruned: n-cut 9.123 with as many clusters as there are"
+
+
+def test_learning_curves():
+    curves = {
+        "unpruned": [EpochResult(1, 0.9, 0.5, 0.8, 0.6), EpochResult(2, 0.5, 0.7, 0.4, 0.8)],
+        "pruned": [EpochResult(1, 0.7, 0.6, 0.6, 0.7)],
+    }
+    figure = figure_of_learning_curves(curves, TITLE)
+    loss, accuracy = figure.axes
+    drawn = [line.get_xydata().tolist() for line in loss.lines[:2]]
+    assert drawn == [[[1, 0.9], [2, 0.5], [3, 0.7]], [[1, 0.8], [2, 0.4], [3, 0.6]]]
+    assert accuracy.lines[1].get_ydata().tolist() == pytest.approx([60, 80, 70])
+    assert [text.get_text() for text in accuracy.texts] == ["unpruned", "pruned"]
+    assert loss.lines[2].get_xdata() == [2.5, 2.5]  # where pruning begins
+    assert legend_of(figure) == ["train", "test"]
+    figure.savefig(io.BytesIO(), format="png")
+
+
+def test_learning_curves_of_a_regression_have_no_accuracy():
+    figure = figure_of_learning_curves({"unpruned": [EpochResult(1, 0.9, None, 0.8, None)]}, "a")
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss"]
 
 
 def test_clusters():
@@ -80,6 +105,20 @@ def test_null_distribution(n_shuffles):
     assert axes.lines[0].get_xdata()[0] == 9.5
     assert f"p = {1 / (n_shuffles + 1):.3g}" in axes.get_title()
     assert legend_of(figure) == [f"{n_shuffles} shuffles", "the network"]
+
+
+@pytest.mark.parametrize("n_networks", [2, 100])
+def test_random_networks(n_networks):
+    ncuts = 10 + np.random.default_rng(0).normal(0, 0.03, n_networks)
+    figure = figure_of_random_networks(list(ncuts), TITLE)
+    assert_saves(figure)
+    axes = figure.axes[0]
+    assert sum(bar.get_height() for bar in axes.patches) == n_networks
+    assert axes.lines[0].get_xdata()[0] == pytest.approx(ncuts.mean())
+    standard_error = scipy.stats.sem(ncuts)
+    expected = f"mean {ncuts.mean():.4f}, standard error {standard_error:.4f}"
+    assert axes.get_title().endswith(expected)
+    assert legend_of(figure) == [f"{n_networks} networks", "mean"]
 
 
 def lesions(n_results):

@@ -1,0 +1,116 @@
+"""How clusterable networks are before any training: the n-cut of many fresh ones.
+
+python experiments/random_init.py with mlp
+python experiments/random_init.py with vgg modular_init published
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments import PROJECT
+from experiments._keras import import_keras
+from experiments._phases import without_switch
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.graphs import check_kernel_norm
+from nn_clustering.networks import check_modular_initialisation, check_network, network_code
+from nn_clustering.partitions import check_clustering, ncut, spectral_partition
+from nn_clustering.reports import figure_of_random_networks
+from nn_clustering.seeds import integer_seed
+from nn_clustering.tracking.experiment import Input, StageExperiment, StageRun
+
+experiment = StageExperiment("random_init", base_dir=PROJECT)
+experiment.configure(PROJECT, exclusive_keys=("network.kind",))
+
+
+def inputs(run: StageRun) -> dict[str, Input]:
+    """Check the numbers; read the code of a network of one's own."""
+    config = run.config
+    if config["n_networks"] < 2:
+        raise InvalidInputError(
+            f"n_networks={config['n_networks']}; expected 2 or more, of which there is a spread"
+        )
+    check_network(
+        input_shape=config["input_shape"], n_outputs=config["n_outputs"], **config["network"]
+    )
+    check_modular_initialisation(**without_switch(config["modular_init"]))
+    check_kernel_norm(config["kernel_norm"])
+    check_clustering(config["n_clusters"], **config["kmeans"])
+    code = network_code(config["network"]["kind"])
+    return {} if code is None else {"network_code": Input.of_bytes(code)}
+
+
+def summary(run: StageRun, result: Mapping[str, Any]) -> None:
+    """Print the mean n-cut and its standard error."""
+    print(
+        f"\nn-cut {result['mean']:.4f} with standard error {result['standard_error']:.4f} (std "
+        f"{result['std']:.4f}, {result['min']:.4f} to {result['max']:.4f}) of "
+        f"{run.config['n_networks']} networks in {run.config['n_clusters']} clusters"
+    )
+
+
+@experiment.stage(inputs=inputs, summary=summary)
+def random_init(run: StageRun) -> dict[str, float]:
+    """Cluster fresh networks; the result holds n-cut's mean, std, standard error, extremes."""
+    import_keras()
+    n_networks = run.config["n_networks"]
+    if "network_code" in run.inputs:
+        run.add_artifact("network_code.py", run.inputs["network_code"])
+    seeds = [integer_seed(run.seed, "network", index) for index in range(n_networks)]
+    ncuts: list[float] = []
+    with run.progress(n_networks, "networks") as bar:
+        for index, seed in enumerate(seeds):
+            ncuts.append(_ncut_of_network(run.config, seed))
+            run.log("ncut", ncuts[-1], index)
+            bar.update()
+    run.add_artifact("ncuts.csv", _table(seeds, ncuts))
+    title = f"{_described(run.config)}: n-cut with {run.config['n_clusters']} clusters"
+    run.add_figure("ncuts.png", figure_of_random_networks(ncuts, title))
+    std = float(np.std(ncuts, ddof=1))
+    return {
+        "mean": float(np.mean(ncuts)),
+        "std": std,
+        "standard_error": std / n_networks**0.5,
+        "min": min(ncuts),
+        "max": max(ncuts),
+    }
+
+
+def _ncut_of_network(config: Mapping[str, Any], seed: int) -> float:
+    from nn_clustering.graphs import graph_from_weights
+    from nn_clustering.networks import build_network, modular_initialisation
+
+    network = build_network(
+        input_shape=tuple(config["input_shape"]),
+        n_outputs=config["n_outputs"],
+        seed=seed,
+        **config["network"],
+    )
+    if config["modular_init"]["enabled"]:
+        modular_initialisation(network, seed=seed, **without_switch(config["modular_init"]))
+    graph = graph_from_weights(
+        network, kernel_norm=config["kernel_norm"], fold_batch_norm=config["fold_batch_norm"]
+    )
+    partition = spectral_partition(graph, config["n_clusters"], seed=seed, **config["kmeans"])
+    return ncut(graph, partition.labels)
+
+
+def _described(config: Mapping[str, Any]) -> str:
+    kind = config["network"]["kind"]
+    return f"{kind}, modular initialisation" if config["modular_init"]["enabled"] else kind
+
+
+def _table(seeds: Sequence[int], ncuts: Sequence[float]) -> bytes:
+    """Return a CSV file of every network's seed and n-cut."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["network", "seed", "ncut"])
+    rows.writerows(zip(range(len(ncuts)), seeds, ncuts, strict=True))
+    return text.getvalue().encode()
+
+
+if __name__ == "__main__":
+    experiment.run_commandline()
