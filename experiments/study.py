@@ -11,7 +11,8 @@ from typing import Any
 import pandas
 
 from experiments import PROJECT, cluster, shuffle_test, train
-from experiments._phases import phase_names
+from experiments._phases import check_conditions, phase_names, training_phases
+from nn_clustering.datasets import require_dataset
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.partitions import check_clustering
 from nn_clustering.significance import check_shuffle_test
@@ -56,7 +57,10 @@ def _check(condition: Any) -> None:
             f"no {', '.join(missing)}; configs/study/default.yaml says what a condition is"
         )
     config = train.experiment.full_config(condition["train"])
-    phases = phase_names(trained=config["training.enabled"], pruned=config["pruning.enabled"])
+    check_conditions(config)
+    training_phases(config, n_train=config["training"]["batch_size"])
+    require_dataset(**config["dataset"])
+    phases = phase_names(trained=config["training"]["enabled"], pruned=config["pruning"]["enabled"])
     unknown = [phase for phase in condition["phases"] if phase not in phases]
     if unknown:
         raise InvalidInputError(
@@ -66,8 +70,8 @@ def _check(condition: Any) -> None:
     published = cluster.experiment.full_config(["published"])
     check_clustering(
         condition["n_clusters"],
-        n_init=published["kmeans.n_init"],
-        select=published["kmeans.select"],
+        n_init=published["kmeans"]["n_init"],
+        select=published["kmeans"]["select"],
     )
     check_shuffle_test(n_shuffles=condition["n_shuffles"], method="layer", n_workers=1)
 

@@ -79,7 +79,7 @@ def inputs(run: StageRun) -> dict[str, Input]:
     if code is not None:
         read["network_code"] = Input.of_bytes(code)
     if unfinished is not None:
-        _check_same_data(unfinished, read["dataset"].digest)
+        _check_same_inputs(unfinished, {key: value.digest for key, value in read.items()})
         read["unfinished"] = Input(unfinished, unfinished.id)
     return read
 
@@ -223,13 +223,18 @@ def _unfinished(run: StageRun) -> Run | None:
     return stored
 
 
-def _check_same_data(unfinished: Run, digest: Any) -> None:
-    if unfinished.info["inputs"]["dataset"] != digest:
-        raise InvalidInputError(
-            f"resume={unfinished.id}: the data set {unfinished.config['dataset']['name']} is not "
-            f"the one that run {unfinished.id} was trained on (its content differs); put the same "
-            "file back, or start anew without resume"
-        )
+def _check_same_inputs(unfinished: Run, digests: Mapping[str, Any]) -> None:
+    names = {
+        "dataset": f"data set {unfinished.config['dataset']['name']}",
+        "network_code": f"code of network.kind={unfinished.config['network']['kind']}",
+    }
+    for key, digest in digests.items():
+        if unfinished.info["inputs"].get(key) != digest:
+            raise InvalidInputError(
+                f"resume={unfinished.id}: the {names[key]} is not the one that run "
+                f"{unfinished.id} was trained with (its content differs); put the same file back, "
+                "or start anew without resume"
+            )
 
 
 def _last_checkpoints(run: StageRun) -> "dict[str, Checkpoint]":

@@ -4,6 +4,11 @@ Every message names what was given, what is expected and what to do next, in one
 experiments print it as it stands, without a traceback.
 """
 
+import re
+
+# What makes text bold or coloured on a terminal; Keras puts it into its messages.
+_TERMINAL_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+
 
 class NnClusteringError(Exception):
     """Base of every error that this project raises on purpose."""
@@ -27,3 +32,14 @@ class RunNotFoundError(TrackingError, LookupError):
 
 class DamagedArtifactError(TrackingError):
     """An artifact read back differs from the one that was stored."""
+
+
+def in_one_line(error: Exception, *, longest: int = 200) -> str:
+    """Return the kind and the message of an error of another library, for a message of ours.
+
+    Args:
+        error: The error.
+        longest: How many letters of its message to keep.
+    """
+    text = " ".join(_TERMINAL_STYLE.sub("", str(error)).split())[:longest]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

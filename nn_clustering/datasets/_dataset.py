@@ -44,6 +44,10 @@ class Dataset:
             raise InvalidInputError(
                 f"data set {self.name!r}: task {self.task!r}; expected {' or '.join(TASKS)}"
             )
+        if not self.class_names:
+            raise InvalidInputError(
+                f"data set {self.name!r}: no class_names; expected one name a class, or a target"
+            )
         for split, x, y in (
             ("train", self.x_train, self.y_train),
             ("test", self.x_test, self.y_test),

@@ -48,7 +48,7 @@ def require_obtainable(file: DataFile, folders: Sequence[Path]) -> None:
         raise InvalidInputError(
             f"{file.name} is in none of {', '.join(map(str, folders))} and {host} cannot be "
             f"reached ({reason}): put the file into one of them by hand ({_by_hand(file)}), or use "
-            "the data set that needs no file: digits"
+            "a data set that needs no file, like digits"
         ) from error
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import keras
 
-from nn_clustering.errors import InvalidInputError
+from nn_clustering.errors import InvalidInputError, in_one_line
 from nn_clustering.networks._read_file import read_file
 
 
@@ -34,10 +34,10 @@ def network_from_bytes(content: bytes, source: str) -> keras.Model:
         try:
             return keras.saving.load_model(path, compile=False, safe_mode=True)
         except Exception as error:  # Keras raises whatever zipfile, json, h5py or a layer raises
-            reason = " ".join(str(error).replace(str(path), "it").split())[:200]
+            reason = in_one_line(error).replace(str(path), "it")
             raise InvalidInputError(
-                f"{source} cannot be read as a Keras network ({type(error).__name__}: {reason}): "
-                "save it again with model.save('NAME.keras')"
+                f"{source} cannot be read as a Keras network ({reason}): save "
+                "it again with model.save('NAME.keras')"
             ) from error
 
 

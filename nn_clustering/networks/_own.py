@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from nn_clustering.errors import InvalidInputError
+from nn_clustering.errors import InvalidInputError, in_one_line
 from nn_clustering.networks._files import network_bytes, network_from_bytes
 from nn_clustering.networks._own_code import current_folder_importable, no_such_function
 from nn_clustering.seeds import generator, integer_seed
@@ -58,7 +58,7 @@ def _imported(kind: str) -> Callable[..., Any]:
         module = importlib.import_module(name)
     except Exception as error:  # whatever the module's own code raises
         raise InvalidInputError(
-            f"network.kind={kind!r}: module {name} cannot be imported ({_in_one_line(error)})"
+            f"network.kind={kind!r}: module {name} cannot be imported ({in_one_line(error)})"
         ) from error
     function = getattr(module, function_name, None)
     if not callable(function):
@@ -103,7 +103,7 @@ def _called(kind: str, function: Callable[..., Any], arguments: Mapping[str, Any
     except Exception as error:  # whatever the function's own code raises
         given = ", ".join(f"{name}={value}" for name, value in arguments.items())
         raise InvalidInputError(
-            f"network.kind={kind!r} failed on ({given}): {_in_one_line(error)}"
+            f"network.kind={kind!r} failed on ({given}): {in_one_line(error)}"
         ) from error
     if not isinstance(network, keras.Model):
         raise InvalidInputError(
@@ -152,7 +152,7 @@ def _check_file(kind: str, network: keras.Model) -> None:
         own = next(_own_objects(json.loads(_config_in(content))), None)
         read = None if own else network_from_bytes(content, "its file")
     except Exception as error:  # whatever Keras and the model's own code raise
-        raise InvalidInputError(refusal.format(_in_one_line(error))) from error
+        raise InvalidInputError(refusal.format(in_one_line(error))) from error
     if own is not None:
         raise InvalidInputError(refusal.format(f"{own} is code of your own"))
     weights = () if read is None else read.get_weights()
@@ -181,8 +181,3 @@ def _own_objects(config: Any) -> Iterator[str]:
     if isinstance(config, list):
         for entry in config:
             yield from _own_objects(entry)
-
-
-def _in_one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())[:200]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from nn_clustering.graphs import ISOLATED_COLOUR, cluster_colours
 
@@ -48,8 +48,9 @@ def figure_of_learning_curves(curves: Mapping[str, Sequence[EpochResult]], title
         if measure == "loss" and min(min(e.train_loss, e.test_loss) for e in epochs) > 0:
             axes.set_yscale("log")
             # plain numbers; the default's mathematical type wants fonts that not every machine has
-            axes.yaxis.set_major_formatter(LogFormatter())
-            axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
         _mark_phases(axes, curves)
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)

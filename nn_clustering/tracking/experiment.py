@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from sacred import Experiment
+from sacred.config import ConfigDict
 from sacred.dependencies import Source
 from sacred.run import Run as SacredRun
 from sacred.utils import (
     ConfigAddedError,
     NamedConfigNotFoundError,
+    convert_to_nested_dict,
     ensure_wellformed_argv,
     iterate_flattened,
 )
@@ -66,6 +68,17 @@ if TYPE_CHECKING:
     Summary = Callable[[StageRun, Mapping[str, Any]], None]
 
 __all__ = ["Input", "ReusedRun", "StageExperiment", "StageRun"]
+
+
+class _NamedConfig(ConfigDict):
+    """A named config that is the same in every run of a process.
+
+    Sacred fills the other named configs of a run into the groups of its own copy of this one, where
+    the next run would find them.
+    """
+
+    def __call__(self, fixed: Any = None, preset: Any = None, fallback: Any = None) -> Any:
+        return ConfigDict(self._conf)(fixed, preset, fallback)
 
 
 class StageExperiment(Experiment):
@@ -126,7 +139,7 @@ class StageExperiment(Experiment):
             self._configs_mistake = mistake
         self.add_config(copy.deepcopy(self._configs.defaults))
         for name, config in sorted(self._configs.named.items()):
-            self.add_named_config(name, config)
+            self.named_configs[name] = _NamedConfig(config)
         for package in ("nn_clustering", "experiments"):
             for path in sorted((project / package).rglob("*.py")):
                 # Git's state is read once, with the program's own file: asking takes long.
@@ -281,17 +294,18 @@ class StageExperiment(Experiment):
         return {**given, **{key: f"{key}={value}" for key, value in updates}}
 
     def full_config(self, named: Sequence[str]) -> dict[str, Any]:
-        """Return the config, with dotted keys, of a run with these named configs.
+        """Return the config, nested, of a run with these named configs.
 
         Raises:
-            InvalidInputError: If there is no such named config.
+            InvalidInputError: If there is no such named config, or two of them undo each other.
         """
         config = dict(iterate_flattened(self._configs.defaults))
         for name in named:
             if name not in self._configs.named:
                 raise InvalidInputError(self._unknown_named_config(name))
             config.update(iterate_flattened(self._configs.named[name]))
-        return config
+        check_exclusive({name: self._set_by(name) for name in named}, self._exclusive_keys)
+        return convert_to_nested_dict(config)
 
     def open_store(self) -> RunStore:
         """The stored runs, to be read until the run ends."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_clustering.errors import InvalidInputError
+from nn_clustering.errors import InvalidInputError, in_one_line
 
 if TYPE_CHECKING:
     import keras
@@ -95,10 +95,9 @@ class Checkpoint:
             results = tuple(EpochResult(**result) for result in description["results"])
             return cls(description["phase"], description["epoch"], results, arrays)
         except Exception as error:  # whatever numpy, zipfile, zlib or json objects to
-            reason = " ".join(str(error).split())[:200]
             raise InvalidInputError(
-                f"a checkpoint of {len(content)} bytes cannot be read ({type(error).__name__}: "
-                f"{reason}); expected the .npz content that Checkpoint.to_npz gives"
+                f"a checkpoint of {len(content)} bytes cannot be read "
+                f"({in_one_line(error)}); expected the .npz content that Checkpoint.to_npz gives"
             ) from error
 
 
@@ -143,4 +142,4 @@ def restore_part(part: str, variables: Sequence[Any], checkpoint: Checkpoint) ->
 
 def _storable(array: NDArray) -> NDArray:
     # numpy's files know no bfloat16; float32 holds all its values.
-    return array if array.dtype.isbuiltin else array.astype(np.float32)
+    return array if array.dtype.isbuiltin == 1 else array.astype(np.float32)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nn_clustering.datasets import Dataset
-from nn_clustering.errors import InvalidInputError, NnClusteringError
+from nn_clustering.errors import InvalidInputError, NnClusteringError, in_one_line
 from nn_clustering.seeds import generator, integer_seed
 from nn_clustering.training._checkpoints import Checkpoint, EpochResult
 from nn_clustering.training._phases import Phase, check_phase
@@ -141,10 +141,9 @@ def _outputs_of_first(network: keras.Model, dataset: Dataset) -> NDArray:
         outputs = network(dataset.x_train[:8], training=False)
         return np.asarray(tf.cast(outputs, tf.float32))
     except Exception as error:  # whatever Keras, TensorFlow or a layer of one's own objects to
-        reason = " ".join(str(error).split())[:300]
         raise InvalidInputError(
             f"the network cannot take samples of {dataset.name}, of shape {dataset.input_shape} "
-            f"({type(error).__name__}: {reason}); expected a network built for that shape"
+            f"({in_one_line(error, longest=300)}); expected a network built for that shape"
         ) from error
 
 

@@ -57,6 +57,7 @@ def with_value(value):
         ({"x_test": with_value(np.inf)}, "test split: the inputs hold NaN or infinity"),
         ({"x_test": with_value(255)}, "pixels run from 0.0 to 255.0; expected 0 to 1"),
         ({"x_test": with_value(-0.5)}, "pixels run from -0.5 to 0.0; expected 0 to 1"),
+        ({"class_names": ()}, "no class_names; expected one name a class"),
         ({"y_test": np.array([0, 3], np.int32)}, "labels run from 0 to 3; expected 0 to 2"),
         ({"y_test": np.array([-1, 2], np.int32)}, "labels run from -1 to 2; expected 0 to 2"),
         ({"x_test": np.zeros((2, 2, 3, 1))}, "inputs of float64; expected float32"),

@@ -2,6 +2,10 @@
 
 import keras
 import pytest
+from sacred.arg_parser import get_config_updates
+
+from experiments import train
+from nn_clustering.tracking._mistakes import Error
 
 
 def assert_refused(finished, *expected):
@@ -34,25 +38,6 @@ def _condition(**changes):
         ("train", ["network.hidden_units=[0]"], ["network.hidden_units=[0]"]),
         ("train", ["seed=-1"], ["seed=-1"]),
         ("train", ["dataset.name=imagenet"], ["dataset.name='imagenet'"]),
-        ("train", ["mlp", "cnn"], ["mlp and cnn both set network.kind", "name one of them"]),
-        ("train", ["digits", "poly"], ["digits and poly both set dataset.name"]),
-        ("train", ["untrained", "pruned"], ["untrained", "pruning.enabled=True", "training only"]),
-        ("train", ["untrained", "l2", "dropout"], ["network.dropout=True, penalty.l2=True"]),
-        ("train", ["clusterability_gradient", "tanh"], ["network.activation=tanh", "relu"]),
-        ("train", ["clusterability_gradient", "vgg"], ["the batch norm of network.kind=vgg"]),
-        ("train", ["poly", "cnn"], ["images"]),
-        ("train", ["poly", "augmented"], ["augmentation", "images"]),
-        ("train", ["vgg", "digits"], ["8 x 8", "32 x 32"]),
-        ("train", ["modular_init", "modular_init.down=1.5"], ["modular_init.down=1.5"]),
-        ("train", ["l1", "penalty.l1_rate=-1"], ["penalty.l1_rate=-1"]),
-        ("train", ["network.dropout_rate=0.5"], ["network.dropout_rate=0.5"]),
-        ("train", ["network.kind=no_such_module.net"], ["no_such_module"]),
-        ("train", ["training.checkpoint_every=0"], ["checkpoint_every=0", "1 or more"]),
-        ("train", ["dataset.n_train=0"], ["dataset.n_train=0"]),
-        ("train", ["dataset.n_train=9999"], ["dataset.n_train=9999", "1433"]),
-        ("train", ["dataset.channels=2"], ["dataset.channels=2"]),
-        ("train", ["pruned", "pruning.epochs=0"], ["pruning.epochs=0"]),
-        ("train", ["training.learning_rate=-1"], ["learning_rate=-1"]),
         ("train", ["resume=999"], ["resume=999", "no run 999"]),
         ("train", ["resume=1", "n_repeats=2"], ["resume=1 n_repeats=2"]),
         ("train", ["n_repeats=0"], ["n_repeats=0"]),
@@ -82,6 +67,8 @@ def _condition(**changes):
         ("study", [], ["named config"]),
         ("study", ["conditions=[{'name': 'A'}]"], ["has no train, seeds"]),
         ("study", [_condition(train=["mpl"])], ["'mpl'", "did you mean mlp?"]),
+        ("study", [_condition(train=["mlp", "cnn"])], ["mlp and cnn both set network.kind"]),
+        ("study", [_condition(train=["untrained", "pruned"])], ["pruning.enabled=True", "only"]),
         ("study", [_condition(phases=["pruned"])], ["phases=['pruned']", "unpruned"]),
         ("study", [_condition(n_clusters=1)], ["n_clusters=1"]),
         ("study", [_condition(n_shuffles=0)], ["n_shuffles=0"]),
@@ -95,6 +82,41 @@ def test_mistake_is_refused_in_one_line(run_experiment, store, experiment, argum
     assert_refused(finished, *expected)
     # Where a run had begun it is FAILED; none is left running.
     assert store.find(status="RUNNING") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["mlp", "cnn"], ["mlp and cnn both set network.kind", "name one of them"]),
+        (["digits", "poly"], ["digits and poly both set dataset.name"]),
+        (["untrained", "pruned"], ["untrained", "pruning.enabled=True", "training only"]),
+        (["untrained", "l2", "dropout"], ["network.dropout=True, penalty.l2=True"]),
+        (["clusterability_gradient", "tanh"], ["network.activation=tanh", "relu"]),
+        (["clusterability_gradient", "vgg"], ["the batch norm of network.kind=vgg"]),
+        (["poly", "cnn"], ["images"]),
+        (["poly", "augmented"], ["augmentation", "images"]),
+        (["vgg", "digits"], ["8 x 8", "32 x 32"]),
+        (["modular_init", "modular_init.down=1.5"], ["modular_init.down=1.5"]),
+        (["l1", "penalty.l1_rate=-1"], ["penalty.l1_rate=-1"]),
+        (["network.dropout_rate=0.5"], ["network.dropout_rate=0.5"]),
+        (["network.kind=no_such_module.net"], ["no_such_module"]),
+        (["training.checkpoint_every=0"], ["checkpoint_every=0", "1 or more"]),
+        (["dataset.n_train=0"], ["dataset.n_train=0"]),
+        (["dataset.n_train=9999"], ["dataset.n_train=9999", "1433"]),
+        (["dataset.channels=2"], ["dataset.channels=2"]),
+        (["pruned", "pruning.epochs=0"], ["pruning.epochs=0"]),
+        (["training.learning_rate=-1"], ["learning_rate=-1"]),
+    ],
+)
+def test_condition_of_a_training_is_refused(arguments, expected):
+    """As the command line hands it over, but without a process for each."""
+    updates, named = get_config_updates(arguments)
+    with pytest.raises(Error) as refusal:
+        train.experiment.run(config_updates=updates, named_configs=named)
+    message = str(refusal.value)
+    assert "\n" not in message
+    for text in expected:
+        assert text in message
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ def test_networks_and_conditions(run_experiment, store, conditions, phases, inpu
 def test_network_of_ones_own_by_its_dotted_name(run_experiment, store, tmp_path):
     (tmp_path / "my_networks.py").write_text(OWN_NETWORK)
     options = {"PYTHONPATH": f"{PROJECT}:{tmp_path}"}
-    arguments = ["with", "fast", "digits", "network.kind=my_networks.two_paths"]
+    arguments = ["with", "fast", "digits", "checkpoints", "network.kind=my_networks.two_paths"]
     run = completed(run_experiment("train", *arguments, **options), store)
     assert [layer.name for layer in run.network("unpruned").layers].count("concatenate") == 1
     assert run.artifact("network_code.py").decode() == OWN_NETWORK
@@ -208,6 +208,11 @@ def test_network_of_ones_own_by_its_dotted_name(run_experiment, store, tmp_path)
     assert f"using train run {run.id}" in finished.stdout
     (tmp_path / "my_networks.py").write_text(OWN_NETWORK.replace("Dense(6", "Dense(7"))
     assert completed(run_experiment("train", *arguments, **options), store).id != run.id
+    # nor is an unfinished run gone on with as another network
+    store.database["runs"].update_one({"_id": run.id}, {"$set": {"status": "FAILED"}})
+    finished = run_experiment("train", "with", f"resume={run.id}", **options)
+    assert finished.returncode == 1
+    assert f"resume={run.id}: the code of network.kind=my_networks.two_paths" in finished.stderr
 
 
 def test_repetitions_are_runs_of_their_own(run_experiment, store):
@@ -245,13 +250,11 @@ def test_networks_of_the_studies_have_their_sizes():
         "vgg": ((32, 32, 3), vgg),
     }
     for name, (input_shape, n_weights) in sizes.items():
-        config = experiment.full_config([name])
-        keys = [key.split(".")[1] for key in config if key.startswith("network.")]
         network = build_network(
             input_shape=input_shape,
             n_outputs=10,
             seed=0,
-            **{key: config[f"network.{key}"] for key in keys},
+            **experiment.full_config([name])["network"],
         )
         assert isinstance(network, keras.Model)
         assert sum(int(np.prod(weight.shape)) for weight in network.trainable_weights) == (

@@ -5,6 +5,7 @@ import signal
 import pytest
 
 from nn_clustering.tracking._mistakes import checked_tags
+from nn_clustering.tracking.experiment import StageExperiment
 from tests.programs import environment
 from tests.tracking.stages import assert_refused, started, wait_for
 
@@ -340,3 +341,20 @@ def test_a_key_is_set_twice_where_it_undoes_nothing(succeed, project, store, arg
     (project / "quarter.yaml").write_text("scale: {factor: 0.25}")
     succeed("measure", "with", *arguments)
     assert store.run(1).config["scale"]["factor"] == factor
+
+
+def test_named_configs_leave_no_trace_in_each_other(project):
+    configs = project / "configs" / "measure"
+    (configs / "default.yaml").write_text("{seed: 0, scale: {factor: 1.0, power: 1, shift: 0.0}}")
+    (configs / "square.yaml").write_text("scale: {power: 2}")
+    (configs / "shifted.yaml").write_text("scale: {shift: 0.5}")
+    experiment = StageExperiment("measure", base_dir=project, save_git_info=False)
+    experiment.configure(project)
+    for named in (["double", "square", "shifted"], ["halve", "shifted"], ["shifted"], ["square"]):
+        run = experiment.run("print_config", named_configs=named)
+        scale = {
+            "factor": 2.0 if "double" in named else 0.5 if "halve" in named else 1.0,
+            "power": 2 if "square" in named else 1,
+            "shift": 0.5 if "shifted" in named else 0.0,
+        }
+        assert run.config["scale"] == scale, named

@@ -36,6 +36,16 @@ def build(kind="mlp", *, dropout=False, seed=1, units=12, precision="float32"):
                 keras.layers.Dense(10, "softmax"),
             ]
         )
+    if kind == "bfloat16":
+        keras.utils.set_random_seed(seed)
+        return keras.Sequential(
+            [
+                keras.Input((8, 8, 1)),
+                keras.layers.Flatten(),
+                keras.layers.Dense(12, "relu", dtype="bfloat16"),
+                keras.layers.Dense(10, "softmax", dtype="float32"),
+            ]
+        )
     return build_network(
         kind,
         (8, 8, 1),
@@ -63,8 +73,17 @@ def assert_same_variables(network, other):
         ({"dropout": True}, PRUNED),
         ({}, replace(PRUNED, penalty=Penalty(l1=0.001, l2=0.01))),
         ({"precision": "mixed_float16"}, FOUR),
+        ({"kind": "bfloat16"}, PRUNED),
     ],
-    ids=["mlp dropout", "cnn dropout", "batch norm augmented", "pruned", "penalty", "float16"],
+    ids=[
+        "mlp dropout",
+        "cnn dropout",
+        "batch norm augmented",
+        "pruned",
+        "penalty",
+        "float16",
+        "weights in bfloat16",
+    ],
 )
 def test_goes_on_bit_for_bit(digits, options, phase):
     network, seen, kept = build(**options), [], []

@@ -88,6 +88,6 @@ def test_refuses_networks_that_do_not_fit(digits, network, is_regression, messag
     before = network.get_weights()
     with pytest.raises(InvalidInputError, match=message) as refusal:
         train(network, regression() if is_regression else digits, ONE, seed=0)
-    assert "\n" not in str(refusal.value)
+    assert str(refusal.value).isprintable()
     for ours, theirs in zip(network.get_weights(), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)
