@@ -53,7 +53,13 @@ def test_figures_are_copied_where_the_summary_says(pipeline, runs, home):
     folder = home / "figures" / f"run_{runs['pipeline'].id}"
     assert str(folder) in pipeline.stdout
     names = {path.name for path in folder.iterdir()}
-    assert names == {"clusters_by_layer.png", "network.png", "null_distribution.png", "lesions.png"}
+    assert names == {
+        "learning_curves.png",
+        "clusters_by_layer.png",
+        "network.png",
+        "null_distribution.png",
+        "lesions.png",
+    }
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in folder.iterdir())
 
 
