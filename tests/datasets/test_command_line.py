@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -33,7 +34,7 @@ def test_list_as_a_program(tiny_files):
 
 
 def test_list_into_a_closed_pipe(tiny_files):
-    command = f"{sys.executable} -m nn_clustering.datasets list | head -1"
+    command = f"{shlex.quote(sys.executable)} -m nn_clustering.datasets list | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("name")
     assert done.stderr == ""

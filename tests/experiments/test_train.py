@@ -228,7 +228,8 @@ def test_repetitions_are_runs_of_their_own(run_experiment, store):
     for run in runs:
         assert f"{run.result['test_accuracy']:.4f}" in finished.stdout
     alone = run_experiment("train", "with", "mlp", "fast", "digits", "seed=41")
-    assert f"using train run {runs[0].id}" in alone.stdout
+    (same,) = (run for run in runs if run.config["seed"] == 41)
+    assert f"using train run {same.id}" in alone.stdout
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
