@@ -228,8 +228,9 @@ def _check_same_inputs(unfinished: Run, digests: Mapping[str, Any]) -> None:
         "dataset": f"data set {unfinished.config['dataset']['name']}",
         "network_code": f"code of network.kind={unfinished.config['network']['kind']}",
     }
+    noted = unfinished.info.get("inputs", {})
     for key, digest in digests.items():
-        if unfinished.info["inputs"].get(key) != digest:
+        if key in noted and noted[key] != digest:
             raise InvalidInputError(
                 f"resume={unfinished.id}: the {names[key]} is not the one that run "
                 f"{unfinished.id} was trained with (its content differs); put the same file back, "

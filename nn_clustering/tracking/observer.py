@@ -139,13 +139,16 @@ class TrackingObserver(RunObserver):
         self._process = os.getpid()
 
     def attach(self, run: SacredRun) -> None:
-        """Journal each point of a metric when it is logged, not only at the next heartbeat.
+        """Journal each point of a metric when it is logged, and what is noted already, at once.
 
         To be called after the run's start: as, or in, a pre-run hook.
         """
         run._metrics = _JournaledMetrics(self)
         self._is_attached = True
         self._heartbeat = run._heartbeat
+        if self._run_id is not None:
+            # What the run has noted before its start is not to wait for the first heartbeat.
+            self.heartbeat_event(run.info, run.captured_out, now(), None)
         name = getattr(getattr(run._output_file, "buffer", None), "name", None)
         if self._run_id is None or not isinstance(name, str):
             return

@@ -129,6 +129,7 @@ def test_killed_training_goes_on_to_the_same_end(run_experiment, store, home, ph
     resumed = completed(run_experiment("train", "with", f"resume={killed.id}"), store)
     killed = store.run(killed.id, status="DIED")
     assert f"{phase}.epoch_150.keras" not in killed.artifacts
+    assert killed.info["inputs"] == whole.info["inputs"]
     assert resumed.id not in (killed.id, whole.id)
     assert resumed.lineage == {"resume": killed.id}
     assert resumed.result == whole.result
