@@ -104,11 +104,12 @@ def test_ncut_is_followed_over_training(many_conditions, run_experiment, store):
 def test_killed_training_goes_on_to_the_same_end(run_experiment, store, home, phase):
     """Killed in either phase, it ends bit for bit as the one that nobody killed."""
     arguments = [
-        "mlp", "fast", "digits", "dropout", "pruned", "training.epochs=150", "pruning.epochs=150",
-        "training.checkpoint_every=10",
+        "mlp", "fast", "digits", "dropout", "pruned", "training.epochs=300", "pruning.epochs=300",
+        "training.checkpoint_every=20", "training.batch_size=16",
     ]  # fmt: skip
-    # the same training on its own, told apart by its tag
-    whole = completed(run_experiment("train", "with", *arguments, "tags=whole"), store)
+    # the same training on its own, told apart by its tag; a second time it is not run again
+    completed(run_experiment("train", "with", *arguments, "tags=whole"), store)
+    (whole,) = store.find(experiment="train", tags=["whole"])
     process = subprocess.Popen(
         [sys.executable, PROJECT / "experiments" / "train.py", "with", *arguments, "reuse=False"],
         env=environment(home, MONGO_DB=DATABASE),
@@ -128,12 +129,12 @@ def test_killed_training_goes_on_to_the_same_end(run_experiment, store, home, ph
     assert killed is not None
     resumed = completed(run_experiment("train", "with", f"resume={killed.id}"), store)
     killed = store.run(killed.id, status="DIED")
-    assert f"{phase}.epoch_150.keras" not in killed.artifacts
+    assert f"{phase}.epoch_300.keras" not in killed.artifacts
     assert killed.info["inputs"] == whole.info["inputs"]
     assert resumed.id not in (killed.id, whole.id)
     assert resumed.lineage == {"resume": killed.id}
     assert resumed.result == whole.result
-    for name in ("unpruned", "pruned", "unpruned.epoch_10", "pruned.epoch_140"):
+    for name in ("unpruned", "pruned", "unpruned.epoch_20", "pruned.epoch_280"):
         assert_equal_networks(resumed.network(name), whole.network(name))
     for name in ("unpruned.train.loss", "pruned.test.accuracy"):
         ours, theirs = resumed.metric(name), whole.metric(name)
