@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # In the order in which a run can have them; an untrained network has that phase alone.
 PHASES = ("untrained", "unpruned", "pruned")
+# What switches a setting on, where that is not its section's key `enabled`.
+_SWITCHES = {"penalty.l1_rate": "l1", "penalty.l2_rate": "l2", "penalty.first_layer_l1": "l2"}
 _NETWORK = re.compile(r"(?P<phase>\w+)\.epoch_(?P<epoch>\d+)\.keras")
 _CHECKPOINT = re.compile(r"(?P<phase>\w+)\.epoch_(?P<epoch>\d+)\.checkpoint\.npz")
 
@@ -81,6 +83,28 @@ def check_conditions(config: Mapping[str, Any]) -> None:
         raise InvalidInputError(
             f"training.checkpoint_every={every!r}; expected a number of epochs, 1 or more, or None"
         )
+
+
+def check_settings_act(config: Mapping[str, Any], typed: Iterable[str]) -> None:
+    """Check that no setting was typed for a condition that is switched off.
+
+    Args:
+        config: The whole config of ``train``.
+        typed: Dotted keys that the user has set one by one, not through a named config.
+
+    Raises:
+        InvalidInputError: If one was; it would change nothing, and be believed to.
+    """
+    for key in typed:
+        section, _, setting = key.partition(".")
+        switch = _SWITCHES.get(key, "enabled")
+        settings = config[section] if setting else {}
+        asks = setting != switch and settings.get(setting) is not None
+        if asks and not settings.get(switch, True):
+            raise InvalidInputError(
+                f"{key}={settings[setting]} changes nothing while {section}.{switch}=False; "
+                "switch that on (there is a named config for it), or leave the setting out"
+            )
 
 
 def phase_names(*, trained: bool, pruned: bool) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import PROJECT, cluster, lesion, shuffle_test, train
-from experiments._phases import check_conditions, phase_names
+from experiments._phases import check_conditions, check_settings_act, phase_names
 from nn_clustering.datasets import dataset_task, require_dataset
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import check_kernel_norm
@@ -87,6 +87,8 @@ def _check(run: StageRun) -> None:
     check_kernel_norm(clustering["kernel_norm"])
     training = run.config["train"]
     check_conditions(training)
+    keys = run.typed_keys()
+    check_settings_act(training, [k.removeprefix("train.") for k in keys if k.startswith("train.")])
     require_dataset(**training["dataset"])
     if dataset_task(training["dataset"]["name"]) != "classification":
         raise InvalidInputError(

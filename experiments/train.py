@@ -13,6 +13,7 @@ from experiments import PROJECT
 from experiments._keras import device_name, import_keras
 from experiments._phases import (
     check_conditions,
+    check_settings_act,
     checkpoint_name,
     network_name,
     stored_checkpoints,
@@ -49,6 +50,7 @@ def check(run: StageRun) -> None:
     """Check what the config alone tells."""
     config = run.config
     check_conditions(config)
+    check_settings_act(config, run.typed_keys())
     training_phases(config, n_train=config["training"]["batch_size"])
     if config["modular_init"]["enabled"]:
         check_modular_initialisation(**without_switch(config["modular_init"]))
@@ -79,6 +81,11 @@ def inputs(run: StageRun) -> dict[str, Input]:
     if code is not None:
         read["network_code"] = Input.of_bytes(code)
     if unfinished is not None:
+        if unfinished.info.get("code") != run.sacred_run.info["code"]:
+            print(
+                f"the code, or a package, is not what it was in run {unfinished.id}: what comes "
+                "now may differ from what that run would have given"
+            )
         _check_same_inputs(unfinished, {key: value.digest for key, value in read.items()})
         read["unfinished"] = Input(unfinished, unfinished.id)
     return read
@@ -96,11 +103,8 @@ def workers(run: StageRun) -> int:
 def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     """Print the figures of the last phase."""
     accuracy = result["test_accuracy"]
-    figure = (
-        f"test loss {result['test_loss']:.4g}"
-        if accuracy is None
-        else (f"test accuracy {accuracy:.4f}")
-    )
+    loss = f"test loss {result['test_loss']:.4g}"
+    figure = loss if accuracy is None else f"test accuracy {accuracy:.4f}"
     print(f"\n{figure}, sparsity {result['sparsity']:.3f}")
     run.suggest(f"python experiments/cluster.py with train_run={run.id}")
 

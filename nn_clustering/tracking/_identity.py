@@ -31,16 +31,25 @@ def run_identity(experiment_info: Mapping[str, Any], config: Mapping[str, Any], 
         inputs: Digests of what the run reads, and ids of the runs that it reads.
     """
     left_out = own_keys(config)
-    content = {
-        "experiment": experiment_info["name"],
-        "config": {key: value for key, value in config.items() if key not in left_out},
-        "inputs": inputs,
-        "sources": sorted(experiment_info["sources"]),
-        "dependencies": sorted(experiment_info["dependencies"]),
-        "python": sys.version_info[:2],
-    }
-    canonical = json.dumps(to_plain(content), sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return _digest(
+        {
+            "experiment": experiment_info["name"],
+            "config": {key: value for key, value in config.items() if key not in left_out},
+            "inputs": inputs,
+            "code": code_digest(experiment_info),
+        }
+    )
+
+
+def code_digest(experiment_info: Mapping[str, Any]) -> str:
+    """The SHA-256 of all sources, of the packages' versions and of Python's."""
+    return _digest(
+        {
+            "sources": sorted(experiment_info["sources"]),
+            "dependencies": sorted(experiment_info["dependencies"]),
+            "python": sys.version_info[:2],
+        }
+    )
 
 
 def completed_run(database: Database, identity: str) -> int | None:
@@ -67,6 +76,11 @@ def required_packages() -> Iterator[PackageDependency]:
                 found = PackageDependency.create(ModuleType(name))
                 if found.version is not None:
                     yield found
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    canonical = json.dumps(to_plain(content), sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _is_reusable(database: Database, run: Mapping[str, Any]) -> bool:

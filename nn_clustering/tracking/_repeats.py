@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Names the file into which a process writes the id of its run.
 RUN_ID_VARIABLE = "NN_CLUSTERING_RUN_ID_FILE"
+INTERRUPTED = 130  # exit status of a process that Ctrl-C or SIGTERM has ended
 POLL_SECONDS = 0.05
 MOST_COLUMNS = 6
 
@@ -49,7 +50,8 @@ class Repeat:
         return self.exit_status == 0
 
     def __str__(self) -> str:
-        outcome = "done" if self.is_completed else f"failed (exit status {self.exit_status})"
+        outcomes = {0: "done", INTERRUPTED: "interrupted"}
+        outcome = outcomes.get(self.exit_status, f"failed (exit status {self.exit_status})")
         run = "" if self.run_id is None else f", run {self.run_id}"
         return f"seed {self.seed}: {outcome}{run}\n{self.output}".rstrip()
 

@@ -181,6 +181,11 @@ class StageRun:
         defaults = self.experiment.defaults
         adopt_config(self.sacred_run.config, defaults, given, stored, key, keep)
 
+    def typed_keys(self) -> list[str]:
+        """Return the dotted keys that the command line sets one by one; none for a part's run."""
+        given = self.experiment.given_keys(self.sacred_run)
+        return [key for key, typed in given.items() if typed.startswith(f"{key}=")]
+
     def suggest(self, *commands: str) -> None:
         """Print what to type next, unless the run is a part of another or is not tracked."""
         if self.experiment.is_program and self.id is not None:

@@ -37,7 +37,12 @@ from nn_clustering.tracking._configs import (
     read_given_file,
     read_stage_configs,
 )
-from nn_clustering.tracking._identity import completed_run, required_packages, run_identity
+from nn_clustering.tracking._identity import (
+    code_digest,
+    completed_run,
+    required_packages,
+    run_identity,
+)
 from nn_clustering.tracking._mistakes import (
     Error,
     check_exclusive,
@@ -433,6 +438,7 @@ class StageExperiment(Experiment):
             self.database = connect(resolve_server())
         identity = None
         if self._read_inputs is not None:
+            run.info["code"] = code_digest(run.experiment_info)
             inputs = self._read_inputs(self._stage_run)
             values = {name: entry.value for name, entry in inputs.items()}
             self._stage_run = replace(self._stage_run, inputs=values)

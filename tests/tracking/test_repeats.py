@@ -142,7 +142,7 @@ def test_signal_ends_all_runs_and_starts_no_other(project, home, database, meeti
         output, errors = process.communicate(timeout=60)
         assert process.returncode == 130
     assert errors == "interrupted\n"
-    assert output.count("failed (exit status 130), run ") == 2
+    assert output.count(": interrupted, run ") == 2
     # All have said how they ended, for their processes were waited for.
     stored = RunStore(database, home).find()
     assert [run.status for run in stored] == ["INTERRUPTED", "INTERRUPTED"]
