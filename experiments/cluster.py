@@ -74,7 +74,7 @@ def cluster(run: StageRun) -> dict[str, Any]:
 
     network: keras.Model = network_from_bytes(file.content, file.source)
     graph = graph_from_weights(
-        network, kernel_norm=config["kernel_norm"], fold_batch_norm=config["fold_batch_norm"]
+        network, kernel_norm=config["kernel_norm"], fold_normalisation=config["fold_normalisation"]
     )
     partition = spectral_partition(graph, n_clusters, seed=run.seed, **config["kmeans"])
     value = ncut(graph, partition.labels)

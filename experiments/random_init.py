@@ -92,7 +92,7 @@ def _ncut_of_network(config: Mapping[str, Any], seed: int) -> float:
     if config["modular_init"]["enabled"]:
         modular_initialisation(network, seed=seed, **without_switch(config["modular_init"]))
     graph = graph_from_weights(
-        network, kernel_norm=config["kernel_norm"], fold_batch_norm=config["fold_batch_norm"]
+        network, kernel_norm=config["kernel_norm"], fold_normalisation=config["fold_normalisation"]
     )
     partition = spectral_partition(graph, config["n_clusters"], seed=seed, **config["kmeans"])
     return ncut(graph, partition.labels)

@@ -151,7 +151,7 @@ def _positions(graph: UnitGraph, labels: NDArray[np.integer]) -> dict[int, tuple
     return positions
 
 
-def _strongest(weights: NDArray[np.float64], n: int) -> list[tuple[int, int, float]]:
+def _strongest(weights: NDArray[np.floating], n: int) -> list[tuple[int, int, float]]:
     flat = weights.ravel()
     count = min(n, int(np.count_nonzero(flat)))
     chosen = np.argpartition(-flat, count - 1)[:count] if count else np.array([], int)

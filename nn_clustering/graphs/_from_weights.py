@@ -59,7 +59,7 @@ class WeightLayer:
 
 
 def graph_from_weights(
-    network: keras.Model, *, kernel_norm: str = "l1", fold_batch_norm: bool = True
+    network: keras.Model, *, kernel_norm: str = "l1", fold_normalisation: bool = True
 ) -> UnitGraph:
     """Build the graph of a network's weights.
 
@@ -71,7 +71,7 @@ def graph_from_weights(
     Args:
         network: A chain of layers (sequential, or functional without branches).
         kernel_norm: One of :data:`KERNEL_NORMS`.
-        fold_batch_norm: Whether batch norm counts; the studies' VGGs left it out.
+        fold_normalisation: Whether batch norm counts; the studies' VGGs left it out.
 
     Raises:
         InvalidInputError: If the network has a layer that is not supported, or no two layers of
@@ -83,7 +83,7 @@ def graph_from_weights(
     read = convolutions or weight_layers
     matrices = [
         (KERNEL_NORMS[kernel_norm](layer.kernel) if layer.is_convolution else np.abs(layer.kernel))
-        * (np.abs(layer.scale) if fold_batch_norm else 1.0)
+        * (np.abs(layer.scale) if fold_normalisation else 1.0)
         for layer in read
     ]
     layers = [Layer(layer.name, layer.n_units) for layer in read]

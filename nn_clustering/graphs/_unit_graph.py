@@ -37,34 +37,40 @@ def layers_from_arrays(arrays: Mapping[str, NDArray]) -> tuple[Layer, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Edges:
-    """All edges between two layers.
+    """All edges between two layers, or between the units of one layer.
 
     Attributes:
         source: Index of the layer they come from, in the graph's ``layers``.
-        target: Index of the layer they go to.
-        weights: Non-negative, of shape (source units, target units); 0 where there is no edge.
+        target: Index of the layer they go to; within a layer, the same.
+        weights: Non-negative float32 or float64, of shape (source units, target units); 0 where
+            there is no edge. Within a layer symmetric, with a zero diagonal.
     """
 
     source: int
     target: int
-    weights: NDArray[np.float64]
+    weights: NDArray[np.floating]
+
+    @property
+    def is_within_layer(self) -> bool:
+        """Whether both ends of every edge are in one layer, so that each stands there twice."""
+        return self.source == self.target
 
 
 @dataclass(frozen=True, eq=False)
 class UnitGraph:
-    """An undirected weighted graph over the units of a network (methods C1, C2).
+    """An undirected weighted graph over the units of a network (methods C1, C2, E1).
 
     Units are numbered through all layers in order: unit u of layer l has number
     ``offsets[l] + u``.
 
     Attributes:
         layers: The layers, from input to output.
-        edges: The weight matrices between layers; at most one a pair of layers.
+        edges: The weight matrices between and within layers; at most one a pair of layers.
 
     Raises:
-        InvalidInputError: If two layers have one name, edges do not join two layers of the graph or
-            join the same two again, a matrix does not fit its layers, or a weight is negative or
-            NaN.
+        InvalidInputError: If two layers have one name, edges do not join layers of the graph or
+            join the same two again, a matrix does not fit its layers, is not symmetric within a
+            layer or joins a unit to itself, or a weight is negative or NaN.
     """
 
     layers: tuple[Layer, ...]
@@ -75,6 +81,10 @@ class UnitGraph:
         for block in self.edges:
             source, target = self.layers[block.source], self.layers[block.target]
             between = f"edges {source.name!r} to {target.name!r}"
+            if not np.issubdtype(block.weights.dtype, np.floating):
+                raise InvalidInputError(
+                    f"{between}: weights of type {block.weights.dtype}; expected floating point"
+                )
             if block.weights.shape != (source.n_units, target.n_units):
                 raise InvalidInputError(
                     f"{between}: weights of shape {block.weights.shape}; expected "
@@ -83,6 +93,13 @@ class UnitGraph:
             if not (np.isfinite(block.weights).all() and (block.weights >= 0).all()):
                 raise InvalidInputError(
                     f"{between}: the weights hold negative, infinite or NaN values"
+                )
+            if block.is_within_layer and (
+                block.weights.diagonal().any() or (block.weights != block.weights.T).any()
+            ):
+                raise InvalidInputError(
+                    f"{between}, within a layer: the weights are not symmetric, or join a unit to "
+                    "itself; expected a symmetric matrix with a zero diagonal"
                 )
 
     def _check_structure(self) -> None:
@@ -95,10 +112,10 @@ class UnitGraph:
         joined: set[frozenset[int]] = set()
         for block in self.edges:
             pair = frozenset((block.source, block.target))
-            if len(pair) < 2 or not pair <= set(range(len(names))) or pair in joined:
+            if not pair <= set(range(len(names))) or pair in joined:
                 raise InvalidInputError(
                     f"edges from layer {block.source} to layer {block.target} of {len(names)}; "
-                    "expected two different layers, and every pair of layers once at most"
+                    "expected layers of the graph, and every pair of layers once at most"
                 )
             joined.add(pair)
 
@@ -121,8 +138,9 @@ class UnitGraph:
         """Sum of the weights at every unit, shape (n_units,)."""
         degrees = np.zeros(self.n_units)
         for block in self.edges:
-            degrees[self.units(block.source)] += block.weights.sum(axis=1)
-            degrees[self.units(block.target)] += block.weights.sum(axis=0)
+            degrees[self.units(block.source)] += block.weights.sum(axis=1, dtype=np.float64)
+            if not block.is_within_layer:
+                degrees[self.units(block.target)] += block.weights.sum(axis=0, dtype=np.float64)
         return degrees
 
     @property
@@ -156,7 +174,7 @@ class UnitGraph:
         )
         return UnitGraph(layers, edges)
 
-    def with_weights(self, weights: Sequence[NDArray[np.float64]]) -> "UnitGraph":
+    def with_weights(self, weights: Sequence[NDArray[np.floating]]) -> "UnitGraph":
         """Return the graph with other weight matrices, one for each of ``edges``."""
         blocks = zip(self.edges, weights, strict=True)
         return UnitGraph(self.layers, tuple(replace(block, weights=w) for block, w in blocks))
@@ -165,7 +183,9 @@ class UnitGraph:
         """Return the symmetric weight matrix, sparse, of shape (n_units, n_units)."""
         rows, columns, values = [], [], []
         for block in self.edges:
-            source, target = np.nonzero(block.weights)
+            # within a layer every edge stands twice
+            once = np.triu(block.weights) if block.is_within_layer else block.weights
+            source, target = np.nonzero(once)
             rows.append(source + self.offsets[block.source])
             columns.append(target + self.offsets[block.target])
             values.append(block.weights[source, target])
@@ -212,7 +232,7 @@ class UnitGraph:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 layers = layers_from_arrays(arrays)
                 edges = tuple(
-                    Edges(int(source), int(target), arrays[f"weights_{index}"].astype(np.float64))
+                    Edges(int(source), int(target), arrays[f"weights_{index}"])
                     for index, (source, target) in enumerate(arrays["edge_layers"])
                 )
         except Exception as error:  # whatever numpy, zipfile or zlib objects to

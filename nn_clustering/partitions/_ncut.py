@@ -38,7 +38,9 @@ def ncut(graph: UnitGraph, labels: NDArray[np.integer]) -> float:
         into_cluster = block.weights @ (target[:, None] == np.arange(n_clusters))
         members = np.flatnonzero(source >= 0)
         own = into_cluster[members, source[members]]
-        within += 2 * np.bincount(source[members], own, minlength=n_clusters)
+        # an edge within a layer stands in its matrix twice already
+        times = 1 if block.is_within_layer else 2
+        within += times * np.bincount(source[members], own, minlength=n_clusters)
     return float(((volume - within) / (volume + 1e-8)).sum())
 
 

@@ -6,11 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import UnitGraph
+from nn_clustering.graphs import Edges, UnitGraph
+
+# Takes an array of weights, of any shape, and returns it shuffled.
+Shuffle = Callable[[NDArray, np.random.Generator], NDArray]
 
 
 def shuffle(graph: UnitGraph, method: str, random: np.random.Generator) -> UnitGraph:
     """Return a graph of the same layers with every weight matrix shuffled on its own.
+
+    Of edges within a layer the upper triangle is shuffled, and mirrored.
 
     Args:
         graph: The graph, usually without its isolated units.
@@ -22,7 +27,7 @@ def shuffle(graph: UnitGraph, method: str, random: np.random.Generator) -> UnitG
         InvalidInputError: If the method is unknown.
     """
     check_shuffle(method)
-    return graph.with_weights([SHUFFLES[method](block.weights, random) for block in graph.edges])
+    return graph.with_weights([_shuffled(block, SHUFFLES[method], random) for block in graph.edges])
 
 
 def check_shuffle(method: str) -> None:
@@ -33,6 +38,15 @@ def check_shuffle(method: str) -> None:
     """
     if method not in SHUFFLES:
         raise InvalidInputError(f"method={method!r}; expected one of {', '.join(SHUFFLES)}")
+
+
+def _shuffled(block: Edges, shuffle_entries: Shuffle, random: np.random.Generator) -> NDArray:
+    if not block.is_within_layer:
+        return shuffle_entries(block.weights, random)
+    upper = np.triu_indices(len(block.weights), 1)
+    shuffled = np.zeros_like(block.weights)
+    shuffled[upper] = shuffle_entries(block.weights[upper], random)
+    return shuffled + shuffled.T
 
 
 def _permute_all(weights: NDArray, random: np.random.Generator) -> NDArray:
@@ -46,7 +60,7 @@ def _permute_nonzero(weights: NDArray, random: np.random.Generator) -> NDArray:
     return shuffled
 
 
-SHUFFLES: dict[str, Callable[[NDArray, np.random.Generator], NDArray]] = {
+SHUFFLES: dict[str, Shuffle] = {
     "layer": _permute_all,
     "layer_nonzero": _permute_nonzero,
 }

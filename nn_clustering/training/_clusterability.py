@@ -216,7 +216,7 @@ def _scale_to_norm(layer: keras.Layer, kernel: tf.Tensor) -> tf.Tensor:
 
 
 def _mean_eigenvalue(
-    weights: Sequence[NDArray[np.float64]], n_eigenvalues: int
+    weights: Sequence[NDArray[np.floating]], n_eigenvalues: int
 ) -> tuple[float, list[NDArray[np.float64]]]:
     """Return the mean of the eigenvalues 2 to n_eigenvalues + 1 of the normalised Laplacian.
 
@@ -257,7 +257,7 @@ def _mean_eigenvalue(
 
 
 def _leading_singular_vectors(
-    blocks: Sequence[NDArray[np.float64]], n: int
+    blocks: Sequence[NDArray[np.floating]], n: int
 ) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
     """Return the n largest singular values of the matrix B that joins even layers to odd ones.
 
@@ -290,7 +290,7 @@ def _leading_singular_vectors(
 
 
 def _join(
-    blocks: Sequence[NDArray[np.float64]], starts: Sequence[int], layer: int
+    blocks: Sequence[NDArray[np.floating]], starts: Sequence[int], layer: int
 ) -> tuple[slice, NDArray[np.float64]]:
     """Return what joins a layer to the other side: to which units there, and the matrix from them.
 

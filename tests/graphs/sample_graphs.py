@@ -42,19 +42,26 @@ def planted(sizes, n_clusters, seed, between=0.05):
     return layered(*matrices), np.concatenate(truth)
 
 
+def mirrored(weights):
+    """The upper triangle on both sides of a zero diagonal: weights within a layer."""
+    upper = np.triu(weights, 1)
+    return upper + upper.T
+
+
 @st.composite
 def unit_graphs(draw):
-    """Up to five small layers and edges between any pairs of them, bipartite or not."""
+    """Up to five small layers and edges between and within any of them, bipartite or not."""
     sizes = draw(st.lists(st.integers(1, 5), min_size=2, max_size=5))
-    pairs = [(a, b) for a in range(len(sizes)) for b in range(len(sizes)) if a < b]
+    pairs = [(a, b) for a in range(len(sizes)) for b in range(len(sizes)) if a <= b]
     chosen = draw(st.lists(st.sampled_from(pairs), unique=True, min_size=1, max_size=len(pairs)))
     turned = draw(st.lists(st.booleans(), min_size=len(chosen), max_size=len(chosen)))
     pairs = [pair[::-1] if turn else pair for pair, turn in zip(chosen, turned, strict=True)]
     return UnitGraph(
         tuple(Layer(f"layer_{index}", size) for index, size in enumerate(sizes)),
         tuple(
-            Edges(a, b, draw(arrays.arrays(float, (sizes[a], sizes[b]), elements=WEIGHTS)))
+            Edges(a, b, mirrored(weights) if a == b else weights)
             for a, b in pairs
+            for weights in [draw(arrays.arrays(float, (sizes[a], sizes[b]), elements=WEIGHTS))]
         ),
     )
 

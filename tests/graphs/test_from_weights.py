@@ -132,7 +132,7 @@ def test_batch_norm_by_hand():
     set_batch_norm(network.get_layer("norm_2"), [2.0, -3.0], [0.24, 3.99])
     folded = graph_from_weights(network).edges[0].weights
     assert folded == pytest.approx(np.array([[1 * 4, 2 * 1.5], [3 * 4, 5 * 1.5]]), rel=1e-5)
-    unfolded = graph_from_weights(network, fold_batch_norm=False).edges[0].weights
+    unfolded = graph_from_weights(network, fold_normalisation=False).edges[0].weights
     assert unfolded.tolist() == [[1, 2], [3, 5]]
 
 
@@ -174,7 +174,7 @@ def test_batch_norm_after_flattened_filters_does_not_count():
     )
     set_batch_norm(network.get_layer("norm"), np.full(8, 50.0), np.full(8, 1.0))
     graph = graph_from_weights(network)
-    unfolded = graph_from_weights(network, fold_batch_norm=False)
+    unfolded = graph_from_weights(network, fold_normalisation=False)
     assert np.array_equal(graph.edges[0].weights, unfolded.edges[0].weights)
 
 

@@ -77,7 +77,7 @@ def test_two_colouring(graph):
     of_layers = networkx.Graph()
     of_layers.add_nodes_from(range(len(graph.layers)))
     of_layers.add_edges_from((block.source, block.target) for block in graph.edges)
-    side = graph.two_colouring()
+    side = graph.two_colouring()  # None where a layer has edges within
     assert (side is not None) == networkx.is_bipartite(of_layers)
     if side is not None:
         assert side.shape == (len(graph.layers),)
@@ -132,7 +132,7 @@ def test_weights_refused(weights, message):
     [
         ([(0, 2)], "from layer 0 to layer 2 of 2"),
         ([(-1, 0)], "from layer -1 to layer 0 of 2"),
-        ([(1, 1)], "from layer 1 to layer 1 of 2; expected two different layers"),
+        ([(1, 1), (1, 1)], "every pair of layers once"),
         ([(0, 1), (0, 1)], "every pair of layers once"),
         ([(0, 1), (1, 0)], "every pair of layers once"),
     ],
@@ -141,6 +141,31 @@ def test_edges_refused(pairs, message):
     edges = tuple(Edges(source, target, np.ones((2, 2))) for source, target in pairs)
     with pytest.raises(InvalidInputError, match=message):
         UnitGraph((Layer("a", 2), Layer("b", 2)), edges)
+
+
+@pytest.mark.parametrize("weights", [[[0, 1], [2, 0]], [[1, 2], [2, 0]]])
+def test_weights_within_a_layer_refused(weights):
+    with pytest.raises(InvalidInputError, match="symmetric matrix with a zero diagonal"):
+        UnitGraph((Layer("a", 2),), (Edges(0, 0, np.array(weights, float)),))
+
+
+def test_edges_within_a_layer_by_hand():
+    """Units 0 -2- 1 -3- 2 of one layer; the clusters {0, 1} and {2}."""
+    graph = UnitGraph(
+        (Layer("a", 3),), (Edges(0, 0, np.array([[0, 2, 0], [2, 0, 3], [0, 3, 0]], np.float32)),)
+    )
+    assert graph.degrees.tolist() == [2, 5, 3]
+    assert graph.adjacency().toarray().tolist() == [[0, 2, 0], [2, 0, 3], [0, 3, 0]]
+    assert graph.two_colouring() is None
+    read = UnitGraph.from_npz(graph.to_npz())
+    assert read.edges[0].weights.dtype == np.float32
+    assert graph.edges[0].is_within_layer
+
+
+@pytest.mark.parametrize("kind", [int, bool, object])
+def test_weights_that_are_no_floats_refused(kind):
+    with pytest.raises(InvalidInputError, match="expected floating point"):
+        UnitGraph((Layer("a", 1), Layer("b", 1)), (Edges(0, 1, np.zeros((1, 1), kind)),))
 
 
 def test_layers_of_one_name_refused():
