@@ -1,137 +1,152 @@
-"""Cluster the units of a trained network by the graph of its weights.
+"""Cluster the units of a network by the graph of its weights, activations or gradients.
 
 python experiments/cluster.py with train_run=latest n_clusters=12
+python experiments/cluster.py with train_run=latest activations
 python experiments/cluster.py with train_run=12 checkpoint=5
-python experiments/cluster.py with model=my_network.keras
+python experiments/cluster.py with model=my_network.keras leiden
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT
+from experiments._graphs import (
+    build_graph,
+    check_graph_settings,
+    check_sample_settings,
+    choose_samples,
+    is_transformed,
+    transformed,
+)
 from experiments._keras import import_keras
-from experiments._phases import PHASES, network_name, stored_epochs
-from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import check_kernel_norm
-from nn_clustering.networks import read_file
-from nn_clustering.partitions import check_clustering, in_out_ratio, ncut, spectral_partition
+from experiments._networks import OWN_NETWORK, NetworkFile, chosen_network
+from experiments._partitions import (
+    check_partition_config,
+    clustering_method,
+    local_clustering,
+    partition_file,
+    stability_summary,
+)
+from nn_clustering.graphs import UnitGraph
+from nn_clustering.partitions import Partition, in_out_ratio, modularity, ncut, read_partition
 from nn_clustering.tracking.experiment import Input, StageExperiment, StageRun
-from nn_clustering.tracking.store import Run
 
 if TYPE_CHECKING:
     import keras
 
 experiment = StageExperiment("cluster", base_dir=PROJECT)
-experiment.configure(PROJECT)
+experiment.configure(PROJECT, exclusive_keys=("graph.source", "partition.method"))
 
 
-@dataclass(frozen=True)
-class NetworkFile:
-    """A network's ``.keras`` file, and how to speak of it."""
-
-    content: bytes = field(repr=False)
-    source: str
+def check_settings(config: Mapping[str, Any]) -> None:
+    """Check what the config alone tells."""
+    check_graph_settings(config["graph"])
+    check_sample_settings(config["activations"])
+    check_partition_config(config)
 
 
 def inputs(run: StageRun) -> dict[str, Input]:
-    """Check the numbers and read the network."""
+    """Check the settings; read the network, and samples and partition if they are asked for."""
     config = run.config
-    check_clustering(config["n_clusters"], **config["kmeans"])
-    check_kernel_norm(config["kernel_norm"])
-    train_run, model = config["train_run"], config["model"]
-    if (train_run is None) == (model is None):
-        raise InvalidInputError(
-            f"train_run={train_run} model={model}: expected one of the two, a training run "
-            "(train_run=ID or train_run=latest) or a file (model=FILE.keras)"
-        )
-    network = _trained_network(run) if model is None else _own_network(model)
-    return {"network": Input.of_bytes(network.content, network)}
+    check_settings(config)
+    network = chosen_network(run)
+    read = {"network": Input.of_bytes(network.content, network)}
+    if config["graph"]["source"] != "weights":
+        dataset = network.dataset(config["dataset"]["name"])
+        samples = choose_samples(dataset, config["activations"], run.seed)
+        read["samples"] = Input(samples, dataset.digest())
+    if config["partition"]["method"] == "file":
+        read["partition"] = Input.of_bytes(partition_file(config["partition"]["file"]))
+    return read
 
 
 def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     """Print how good the clustering is."""
-    print(
-        f"\nn-cut {result['ncut']:.4f} of {run.config['n_clusters']} clusters, in-out ratio "
-        f"{result['in_out_ratio']:.4f}"
-    )
+    if run.config["partition"]["local"]:
+        print(f"\nmean n-cut {result['ncut']:.4f} of the layers' own graphs")
+    else:
+        print(
+            f"\nn-cut {result['ncut']:.4f} of {result['n_clusters']} clusters, in-out ratio "
+            f"{result['in_out_ratio']:.4f}, modularity {result['modularity']:.4f}"
+        )
+    if result["stability"] is not None:
+        print(
+            "{n_seeds} other seeds: n-cut {ncut_mean:.4f} (std {ncut_std:.4f}, {ncut_min:.4f} to "
+            "{ncut_max:.4f}), adjusted Rand index of pairs {adjusted_rand:.3f}".format(
+                **result["stability"]
+            )
+        )
+    test = f"python experiments/shuffle_test.py with cluster_run={run.id}"
     run.suggest(
-        f"python experiments/shuffle_test.py with cluster_run={run.id}",
+        *([] if run.config["partition"]["local"] else [test]),
         f"python experiments/lesion.py with cluster_run={run.id}",
     )
 
 
 @experiment.stage(inputs=inputs, summary=summary)
 def cluster(run: StageRun) -> dict[str, Any]:
-    """Cluster a network's units; the result holds n-cut, in-out ratio, numbers of units."""
+    """Cluster a network's units; the result holds n-cut, modularity, stability, sizes."""
     config = run.config
-    n_clusters = config["n_clusters"]
     file: NetworkFile = run.inputs["network"]
     import_keras()
-    from nn_clustering.graphs import draw_network, graph_from_weights
+    from nn_clustering.graphs import draw_network
     from nn_clustering.networks import network_from_bytes
     from nn_clustering.reports import figure_of_clusters
 
-    network: keras.Model = network_from_bytes(file.content, file.source)
-    graph = graph_from_weights(
-        network, kernel_norm=config["kernel_norm"], fold_normalisation=config["fold_normalisation"]
-    )
-    partition = spectral_partition(graph, n_clusters, seed=run.seed, **config["kmeans"])
-    value = ncut(graph, partition.labels)
-    ratio = in_out_ratio(value, n_clusters)
+    network = network_from_bytes(file.content, file.source)
+    untransformed = _graph(run, network)
+    graph = transformed(untransformed, config["graph"])
+    partition = _partition(run, graph)
+    figures = _figures(graph, partition, config)
+    if config["partition"]["local"]:
+        partition, mean = local_clustering(graph, partition, config, run.seed)
+        figures = {"ncut": mean, "in_out_ratio": None, "modularity": None}
+    title = f"{file.source}: n-cut {figures['ncut']:.3f} of {partition.n_clusters} clusters"
 
     if config["model"] is not None:
-        run.add_artifact("network.keras", file.content)
+        run.add_artifact(OWN_NETWORK, file.content)
+    if is_transformed(config["graph"]):
+        # what a null model shuffles, before it is transformed again
+        run.add_artifact("untransformed_graph.npz", untransformed.to_npz())
     run.add_artifact("graph.npz", graph.to_npz())
     run.add_artifact("partition.npz", partition.to_npz())
-    title = f"{file.source}: n-cut {value:.3f} with {n_clusters} clusters"
+    run.add_artifact("partition.csv", partition.to_csv().encode())
     run.add_figure("clusters_by_layer.png", figure_of_clusters(partition, title))
-    run.add_figure("network.png", draw_network(graph, partition.labels))
+    drawing = draw_network(graph, partition.labels)
+    run.add_figure("network.png", drawing)
+    run.add_figure("network.svg", drawing)
     return {
-        "ncut": value,
-        "in_out_ratio": ratio,
+        **figures,
+        "stability": stability_summary(graph, config, run.seed),
+        "n_clusters": partition.n_clusters,
         "n_units": graph.n_units,
         "n_isolated": int(graph.isolated.sum()),
         "cluster_sizes": partition.cluster_sizes(),
     }
 
 
-def _own_network(model: Any) -> NetworkFile:
-    if not isinstance(model, str):
-        raise InvalidInputError(f"model={model!r}; expected the name of a .keras file")
-    return NetworkFile(read_file(model), model)
+def _graph(run: StageRun, network: "keras.Model") -> UnitGraph:
+    samples = run.inputs.get("samples")
+    if samples is None:
+        return build_graph(network, run.config)
+    with run.progress(len(samples), "samples") as bar:
+        return build_graph(network, run.config, samples, on_progress=bar.update)
 
 
-def _trained_network(run: StageRun) -> NetworkFile:
-    trained = run.read_run("train_run", "train")
-    epoch = run.config["checkpoint"]
-    phases = [phase for phase in PHASES if network_name(phase, epoch) in trained.artifacts]
-    phase = run.config["phase"] or (phases or PHASES)[-1]
-    if phase not in phases:
-        raise InvalidInputError(_what_there_is(trained, run.config["phase"], epoch))
-    artifact = network_name(phase, epoch)
-    run.sacred_run.info.update(phase=phase, network=artifact)
-    source = f"run {trained.id}, {phase}" + ("" if epoch is None else f", epoch {epoch}")
-    return NetworkFile(trained.artifact(artifact), source)
+def _figures(graph: UnitGraph, partition: Partition, config: Mapping[str, Any]) -> dict[str, Any]:
+    value = ncut(graph, partition.labels)
+    resolution = config["partition"]["resolution"]
+    return {
+        "ncut": value,
+        "in_out_ratio": in_out_ratio(value, partition.n_clusters),
+        "modularity": modularity(graph, partition.labels, resolution=resolution),
+    }
 
 
-def _what_there_is(trained: Run, phase: str | None, epoch: int | None) -> str:
-    if epoch is None:
-        has = [phase for phase in PHASES if network_name(phase) in trained.artifacts]
-        return f"phase={phase}: training run {trained.id} has the phases {', '.join(has) or 'none'}"
-    has = [
-        f"{phase} {', '.join(map(str, epochs))}"
-        for phase, epochs in stored_epochs(trained.artifacts).items()
-    ]
-    there_is = (
-        f"has those of the epochs {'; '.join(has)}"
-        if has
-        else ("has none: train with training.checkpoint_every=N to keep one every N epochs")
-    )
-    return (
-        f"checkpoint={epoch!r}{f' phase={phase}' if phase else ''}: training run {trained.id} "
-        f"{there_is}"
-    )
+def _partition(run: StageRun, graph: UnitGraph) -> Partition:
+    if "partition" in run.inputs:
+        return read_partition(run.inputs["partition"], run.config["partition"]["file"], graph)
+    return clustering_method(run.config)(graph, seed=run.seed)
 
 
 if __name__ == "__main__":

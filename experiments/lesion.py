@@ -8,8 +8,8 @@ from typing import Any
 
 from experiments import PROJECT
 from experiments._keras import import_keras
-from experiments._phases import network_name
-from nn_clustering.datasets import Dataset, load_dataset
+from experiments._networks import NetworkFile, clustered_network
+from nn_clustering.datasets import Dataset
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.lesions import check_lesion_test
 from nn_clustering.partitions import Partition
@@ -24,7 +24,8 @@ def inputs(run: StageRun) -> dict[str, Input]:
     """Check the numbers and read partition, network and data set."""
     check_lesion_test(n_shuffles=run.config["n_shuffles"], silence=run.config["silence"])
     clustered = run.read_run("cluster_run", "cluster")
-    network, dataset = _read_network(run, clustered)
+    network = clustered_network(run, clustered)
+    dataset = network.dataset(run.config["dataset"]["name"])
     if dataset.task != "classification":
         raise InvalidInputError(
             f"the data set {dataset.name} is a {dataset.task}; expected a classification, "
@@ -34,7 +35,7 @@ def inputs(run: StageRun) -> dict[str, Input]:
     return {
         "cluster_run": Input(clustered, clustered.id),
         "partition": Input.of_bytes(partition, Partition.from_npz(partition)),
-        "network": Input.of_bytes(network),
+        "network": Input.of_bytes(network.content, network),
         "dataset": Input(dataset, dataset.digest()),
     }
 
@@ -64,7 +65,8 @@ def lesion(run: StageRun) -> dict[str, Any]:
     clustered: Run = run.inputs["cluster_run"]
     partition: Partition = run.inputs["partition"]
     dataset: Dataset = run.inputs["dataset"]
-    network = network_from_bytes(run.inputs["network"], f"the network of run {clustered.id}")
+    file: NetworkFile = run.inputs["network"]
+    network = network_from_bytes(file.content, file.source)
     layers = lesionable_layers(partition.layers, network)
     engine = LesionEngine(network, dataset.x_test, dataset.y_test, silence=config["silence"])
     n_lesions = len(partition.sub_clusters(layers)) * (config["n_shuffles"] + 1)
@@ -88,23 +90,6 @@ def lesion(run: StageRun) -> dict[str, Any]:
         "importance": test.importance.summary(),
         "coherence": test.coherence.summary(),
     }
-
-
-def _read_network(run: StageRun, clustered: Run) -> tuple[bytes, Dataset]:
-    """Return the content of the clustered network's file, and a data set for it."""
-    chosen = run.config["dataset"]["name"]
-    if "network.keras" in clustered.artifacts:
-        if chosen is None:
-            raise InvalidInputError(
-                f"cluster_run={clustered.id} is of a network from a file: expected the data set to "
-                "test it on, dataset.name=NAME"
-            )
-        return clustered.artifact("network.keras"), load_dataset(chosen)
-    trained = run.store.run(clustered.info["lineage"]["train_run"], experiment="train")
-    own = dict(trained.config["dataset"])
-    dataset = load_dataset(**{**own, "name": chosen or own["name"]})
-    network = clustered.info.get("network", network_name(clustered.info["phase"]))
-    return trained.artifact(network), dataset
 
 
 if __name__ == "__main__":

@@ -14,10 +14,7 @@ from experiments import PROJECT, cluster, lesion, shuffle_test, train
 from experiments._phases import check_conditions, check_settings_act, phase_names
 from nn_clustering.datasets import dataset_task, require_dataset
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import check_kernel_norm
 from nn_clustering.lesions import check_lesion_test
-from nn_clustering.partitions import check_clustering
-from nn_clustering.significance import check_shuffle_test
 from nn_clustering.tracking.experiment import StageExperiment, StageRun
 from nn_clustering.tracking.server import project_root
 from nn_clustering.tracking.store import RunStore
@@ -26,7 +23,7 @@ from nn_clustering.tracking.store import RunStore
 STAGES = {
     "train": ("seed", "resume", "n_repeats", "n_workers"),
     "cluster": ("seed", "train_run", "model", "checkpoint"),
-    "shuffle_test": ("seed", "cluster_run"),
+    "shuffle_test": ("seed", "cluster_run", "resume", "against_run"),
     "lesion": ("seed", "cluster_run"),
 }
 EXPERIMENTS = {
@@ -82,9 +79,15 @@ def run_stage(run: StageRun, stage: str, **links: int) -> Any:
 
 def _check(run: StageRun) -> None:
     """Refuse what a later stage would, before the training that comes first."""
-    clustering, shuffling = run.config["cluster"], run.config["shuffle_test"]
-    check_clustering(clustering["n_clusters"], **clustering["kmeans"])
-    check_kernel_norm(clustering["kernel_norm"])
+    clustering = run.config["cluster"]
+    cluster.check_settings(clustering)
+    partition = clustering["partition"]
+    if partition["local"] or partition["method"] == "file":
+        raise InvalidInputError(
+            f"cluster.partition.local={partition['local']} cluster.partition.method="
+            f"{partition['method']}: the shuffle test needs one clustering of the whole graph, by "
+            "a method that finds one; run train.py, cluster.py and lesion.py one by one"
+        )
     training = run.config["train"]
     check_conditions(training)
     keys = run.typed_keys()
@@ -103,12 +106,7 @@ def _check(run: StageRun) -> None:
         raise InvalidInputError(
             f"cluster.phase={clustering['phase']}: this training has the phases {', '.join(phases)}"
         )
-    n_workers = shuffling["n_workers"]
-    check_shuffle_test(
-        n_shuffles=shuffling["n_shuffles"],
-        method=shuffling["method"],
-        n_workers=1 if n_workers is None else n_workers,
-    )
+    shuffle_test.check_settings(run.config["shuffle_test"])
     lesioning = run.config["lesion"]
     check_lesion_test(n_shuffles=lesioning["n_shuffles"], silence=lesioning["silence"])
     if lesioning["dataset"]["name"] is not None:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from experiments import PROJECT
+from experiments._graphs import check_graph_settings, weight_graph
 from experiments._keras import import_keras
 from experiments._phases import without_switch
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import check_kernel_norm
 from nn_clustering.networks import check_modular_initialisation, check_network, network_code
 from nn_clustering.partitions import check_clustering, ncut, spectral_partition
 from nn_clustering.reports import figure_of_random_networks
@@ -37,7 +37,7 @@ def inputs(run: StageRun) -> dict[str, Input]:
         input_shape=config["input_shape"], n_outputs=config["n_outputs"], **config["network"]
     )
     check_modular_initialisation(**without_switch(config["modular_init"]))
-    check_kernel_norm(config["kernel_norm"])
+    check_graph_settings(config["graph"])
     check_clustering(config["n_clusters"], **config["kmeans"])
     code = network_code(config["network"]["kind"])
     return {} if code is None else {"network_code": Input.of_bytes(code)}
@@ -80,7 +80,6 @@ def random_init(run: StageRun) -> dict[str, float]:
 
 
 def _ncut_of_network(config: Mapping[str, Any], seed: int) -> float:
-    from nn_clustering.graphs import graph_from_weights
     from nn_clustering.networks import build_network, modular_initialisation
 
     network = build_network(
@@ -91,9 +90,7 @@ def _ncut_of_network(config: Mapping[str, Any], seed: int) -> float:
     )
     if config["modular_init"]["enabled"]:
         modular_initialisation(network, seed=seed, **without_switch(config["modular_init"]))
-    graph = graph_from_weights(
-        network, kernel_norm=config["kernel_norm"], fold_normalisation=config["fold_normalisation"]
-    )
+    graph = weight_graph(network, config["graph"])
     partition = spectral_partition(graph, config["n_clusters"], seed=seed, **config["kmeans"])
     return ncut(graph, partition.labels)
 

@@ -16,6 +16,9 @@ KERNEL_NORMS: dict[str, Callable[[NDArray], NDArray]] = {
     "max_column_sum": lambda kernels: np.abs(kernels).sum(axis=0).max(axis=0),
 }
 
+# Kernels are turned into norms, in double precision, this many values at a time (32 MB).
+VALUES_AT_A_TIME = 4_000_000
+
 
 def check_kernel_norm(kernel_norm: str) -> None:
     """Check the name of a kernel norm.
@@ -27,3 +30,14 @@ def check_kernel_norm(kernel_norm: str) -> None:
         raise InvalidInputError(
             f"kernel_norm={kernel_norm!r}; expected one of {', '.join(KERNEL_NORMS)}"
         )
+
+
+def norms_of_kernel(kernel: NDArray[np.floating], kernel_norm: str) -> NDArray[np.float64]:
+    """Return the norms of kernels (height, width, in, out), in double precision, (in, out)."""
+    height, width, n_in, n_out = kernel.shape
+    norms = np.empty((n_in, n_out))
+    step = max(VALUES_AT_A_TIME // max(height * width * n_in, 1), 1)
+    for start in range(0, n_out, step):
+        some = kernel[..., start : start + step].astype(np.float64)
+        norms[:, start : start + step] = KERNEL_NORMS[kernel_norm](some)
+    return norms

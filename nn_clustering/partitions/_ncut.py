@@ -26,22 +26,44 @@ def ncut(graph: UnitGraph, labels: NDArray[np.integer]) -> float:
         raise InvalidInputError(
             f"labels of shape {labels.shape}; expected one for each of {graph.n_units} units"
         )
+    return float(ncuts(graph, labels[None])[0])
+
+
+def ncuts(graph: UnitGraph, labels: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return the n-cuts of several partitions of one graph, for which its weights are read once.
+
+    Args:
+        graph: The graph.
+        labels: Clusters as :func:`ncut` takes them, of shape (partitions, n_units).
+
+    Raises:
+        InvalidInputError: If a unit with edges has no label.
+    """
     if ((labels < 0) & ~graph.isolated).any():
         raise InvalidInputError("a unit that has edges is in no cluster (label -1)")
-    n_clusters = int(labels.max(initial=-1)) + 1
-    clustered = labels >= 0
-    volume = np.bincount(labels[clustered], graph.degrees[clustered], minlength=n_clusters)
-    within = np.zeros(n_clusters)
+    n_partitions, n_clusters = len(labels), int(labels.max(initial=-1)) + 1
+    # The clusters of all partitions in one row, and what is in none at the end.
+    n_all = n_partitions * n_clusters
+    places = np.where(labels >= 0, labels + n_clusters * np.arange(n_partitions)[:, None], n_all)
+    volume = _sums(places, graph.degrees, n_all)
+    within = np.zeros(n_all)
     for block in graph.edges:
-        source, target = labels[graph.units(block.source)], labels[graph.units(block.target)]
-        # weight that each unit of the source sends into its own cluster
-        into_cluster = block.weights @ (target[:, None] == np.arange(n_clusters))
-        members = np.flatnonzero(source >= 0)
-        own = into_cluster[members, source[members]]
+        source, target = places[:, graph.units(block.source)], places[:, graph.units(block.target)]
+        members = np.zeros((target.shape[1], n_all + 1), block.weights.dtype)
+        members[np.arange(len(members)), target] = 1
+        # weight that each unit of the source sends into each cluster
+        into_clusters = block.weights @ members
+        into_own = into_clusters[np.arange(len(into_clusters)), source]
         # an edge within a layer stands in its matrix twice already
-        times = 1 if block.is_within_layer else 2
-        within += times * np.bincount(source[members], own, minlength=n_clusters)
-    return float(((volume - within) / (volume + 1e-8)).sum())
+        within += (1 if block.is_within_layer else 2) * _sums(source, into_own, n_all)
+    return ((volume - within) / (volume + 1e-8)).reshape(n_partitions, n_clusters).sum(axis=1)
+
+
+def _sums(places: NDArray[np.int64], values: NDArray, n_places: int) -> NDArray[np.float64]:
+    """Sum values by place, leaving out those at the place after the last."""
+    values = np.broadcast_to(values, places.shape)
+    sums = np.bincount(places.ravel(), values.ravel(), minlength=n_places + 1)
+    return sums[:n_places].astype(float)
 
 
 def in_out_ratio(ncut_value: float, n_clusters: int) -> float:

@@ -1,5 +1,6 @@
 """A partition of a network's units, and the sub-clusters that it makes in each layer."""
 
+import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import Layer, layers_from_arrays, layers_to_arrays
+
+# Of a partition as CSV: name of the layer, index of the unit within it, cluster.
+CSV_COLUMNS = ("layer", "unit", "label")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +93,18 @@ class Partition:
         arrays |= layers_to_arrays(self.layers)
         np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
         return buffer.getvalue()
+
+    def to_csv(self) -> str:
+        """Return the partition as CSV with the columns layer, unit (from 0), label; a line a unit.
+
+        :func:`read_partition` reads it.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        for layer, labels in self.by_layer():
+            writer.writerows((layer.name, unit, label) for unit, label in enumerate(labels))
+        return text.getvalue()
 
     @classmethod
     def from_npz(cls, content: bytes) -> "Partition":

@@ -1,31 +1,67 @@
-"""Spectral clustering of unit graphs (methods C6), using that most of them are bipartite."""
+"""Spectral clustering of unit graphs (methods C6)."""
 
-import contextlib
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import scipy.linalg
-import scipy.sparse.linalg
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
 from threadpoolctl import ThreadpoolController
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import UnitGraph
-from nn_clustering.partitions._ncut import ncut
+from nn_clustering.partitions._embedding import leading_eigenvectors
+from nn_clustering.partitions._kmeans import Points, k_means, k_means_plus_plus
+from nn_clustering.partitions._ncut import ncuts
 from nn_clustering.partitions._partition import Partition
-from nn_clustering.seeds import integer_seed
+from nn_clustering.seeds import generator
 
-# Up to this many rows a dense eigenproblem is as fast as an iterative one, and always converges.
-_DENSE_ROWS = 300
 
-# Singular values of a normalised adjacency, which are 1 at most, count as 0 below this.
-_ZERO_SINGULAR_VALUE = 1e-6
+@dataclass(frozen=True, eq=False)
+class SpectralClustering:
+    """A spectral clustering, and how firmly it was found.
+
+    Attributes:
+        partition: The partition that was kept.
+        ncut: Its n-cut.
+        start_ncuts: The n-cut of every k-means start, shape (n_init,): their spread is the noise of
+            the clustering. The first one is that of pivoted QR where starts are selected by
+            ``ncut``, and the only one where QR assigns the labels.
+        eigenvalues: The smallest eigenvalues of the symmetric normalised Laplacian, ascending:
+            ``n_clusters`` and, unless there are no more, the next one, after which a large gap
+            speaks for this number of clusters.
+    """
+
+    partition: Partition
+    ncut: float
+    start_ncuts: NDArray[np.float64]
+    eigenvalues: NDArray[np.float64]
 
 
 def spectral_partition(
-    graph: UnitGraph, n_clusters: int, *, seed: int, n_init: int = 5, select: str = "ncut"
+    graph: UnitGraph,
+    n_clusters: int,
+    *,
+    seed: int,
+    n_init: int = 5,
+    select: str = "ncut",
+    assign_labels: str = "kmeans",
 ) -> Partition:
+    """Return the partition alone of :func:`spectral_clustering`, which see."""
+    return spectral_clustering(
+        graph, n_clusters, seed=seed, n_init=n_init, select=select, assign_labels=assign_labels
+    ).partition
+
+
+def spectral_clustering(
+    graph: UnitGraph,
+    n_clusters: int,
+    *,
+    seed: int,
+    n_init: int = 5,
+    select: str = "ncut",
+    assign_labels: str = "kmeans",
+) -> SpectralClustering:
     """Partition the units that have edges by normalised spectral clustering.
 
     The eigenvectors of the symmetric normalised Laplacian with the ``n_clusters`` smallest
@@ -40,12 +76,19 @@ def spectral_partition(
         select: Keep the start with the lowest ``ncut``, which is the aim, the first start being
             the one of pivoted QR, which no seed changes; or with the lowest ``inertia`` of random
             starts, as the studies did with 25 of them.
+        assign_labels: ``kmeans``, or ``cluster_qr`` for the clusters of pivoted QR as they are,
+            without any starts.
 
     Raises:
-        InvalidInputError: If a value is out of range.
+        InvalidInputError: If a value is out of range, or the graph has no edges.
     """
-    check_clustering(n_clusters, n_init=n_init, select=select)
+    check_clustering(n_clusters, n_init=n_init, select=select, assign_labels=assign_labels)
     kept = ~graph.isolated
+    if not kept.any():
+        raise InvalidInputError(
+            f"a graph of {graph.n_units} units without any edge cannot be clustered; expected "
+            "some weight above 0"
+        )
     if n_clusters > kept.sum():
         raise InvalidInputError(
             f"n_clusters={n_clusters}; expected 2 to {kept.sum()}, the number of units that have "
@@ -54,27 +97,25 @@ def spectral_partition(
     connected = graph.without_isolated()
     # One thread, so that the result does not depend on how many cores there are.
     with _threadpools().limit(limits=1):
-        embedding = spectral_embedding(connected, n_clusters)
-        if select == "inertia":
-            start = integer_seed(seed, "k-means")
-            best = KMeans(n_clusters, n_init=n_init, random_state=start).fit(embedding).labels_
+        values, vectors = leading_eigenvectors(connected, n_clusters)
+        embedding = vectors / np.sqrt(connected.degrees)[:, None]
+        if assign_labels == "cluster_qr":
+            starts, inertia = _pivoted_clusters(embedding)[0][None], np.zeros(1)
         else:
-            pivoted = _pivoted_centres(embedding, np.sqrt(connected.degrees))
-            starts = [
-                KMeans(
-                    n_clusters,
-                    init=pivoted if index == 0 else "k-means++",
-                    n_init=1,
-                    random_state=integer_seed(seed, "k-means", index),
-                )
-                .fit(embedding)
-                .labels_
-                for index in range(n_init)
-            ]
-            best = min(starts, key=lambda labels: ncut(connected, labels))
+            starts, inertia = k_means_starts(
+                vectors, embedding, seed=seed, n_init=n_init, select=select
+            )
+        start_ncuts = ncuts(connected, starts)
+    best = int((inertia if select == "inertia" else start_ncuts).argmin())
     labels = np.full(graph.n_units, -1, np.int32)
-    labels[kept] = best
-    return Partition(graph.layers, labels, n_clusters)
+    labels[kept] = starts[best]
+    return SpectralClustering(
+        Partition(graph.layers, labels, n_clusters),
+        float(start_ncuts[best]),
+        start_ncuts,
+        # rounding can put the first one a little below 0
+        np.maximum(1 - values, 0),
+    )
 
 
 @cache
@@ -83,7 +124,9 @@ def _threadpools() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def check_clustering(n_clusters: int, *, n_init: int, select: str) -> None:
+def check_clustering(
+    n_clusters: int, *, n_init: int, select: str, assign_labels: str = "kmeans"
+) -> None:
     """Check what can be checked of a clustering before its graph is there.
 
     Raises:
@@ -94,106 +137,64 @@ def check_clustering(n_clusters: int, *, n_init: int, select: str) -> None:
             raise InvalidInputError(f"{name}={value!r}; expected an integer of {least} or more")
     if select not in ("ncut", "inertia"):
         raise InvalidInputError(f"select={select!r}; expected ncut or inertia")
+    if assign_labels not in ("kmeans", "cluster_qr"):
+        raise InvalidInputError(f"assign_labels={assign_labels!r}; expected kmeans or cluster_qr")
 
 
-def spectral_embedding(graph: UnitGraph, n_components: int) -> NDArray[np.float64]:
-    """Return the leading eigenvectors of the normalised adjacency, divided by sqrt(degree).
+def k_means_starts(
+    vectors: NDArray[np.float64],
+    embedding: NDArray[np.float64],
+    *,
+    seed: int,
+    n_init: int,
+    select: str,
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Return the clusters that k-means finds from every start, and their inertia.
 
     Args:
-        graph: A graph without isolated units.
-        n_components: Number of eigenvectors, at most the number of units; the constant first one
-            counts.
+        vectors: Orthonormal eigenvectors, as many as there are to be clusters, of shape (units,
+            clusters).
+        embedding: The same, divided by the root of the degrees.
+        seed: See :func:`spectral_clustering`, as for what follows.
+        n_init: Number of starts.
+        select: Whether the first start is that of pivoted QR.
+    """
+    points = Points(embedding)
+    given = [_pivoted_centres(vectors, points)[None]] if select == "ncut" else []
+    randoms = [generator(seed, "k-means", index) for index in range(n_init - len(given))]
+    drawn = [k_means_plus_plus(points, embedding.shape[1], randoms)] if randoms else []
+    return k_means(points, np.concatenate(given + drawn))
+
+
+def _pivoted_clusters(
+    components: NDArray[np.float64],
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the clusters that column-pivoted QR finds, as many as there are components.
+
+    The components are rotated towards the units that pivoting finds to be most unlike each other,
+    and every unit joins the one that it then points to most (Damle, Minden and Ying, "Simple,
+    direct and efficient multi-way spectral clustering", 2019; scikit-learn's ``cluster_qr``).
+
+    Args:
+        components: Shape (units, components).
 
     Returns:
-        Array of shape (units, components), largest eigenvalue first.
+        The cluster of every unit, and the unit that stands for every cluster.
     """
-    scale = 1 / np.sqrt(graph.degrees)
-    side = graph.two_colouring()
-    if side is not None:
-        sizes = np.array([layer.n_units for layer in graph.layers])
-        if sizes[side].sum() > sizes[~side].sum():
-            side = ~side
-        # With fewer singular values than components, eigenvalues of 0 and below are asked for too.
-        if sizes[side].sum() >= n_components:
-            return _bipartite_eigenvectors(graph, side, scale, n_components) * scale[:, None]
-    normalised = graph.adjacency() * scale[:, None] * scale[None, :]
-    return _leading_eigenvectors(normalised.toarray(), n_components) * scale[:, None]
+    pivots = scipy.linalg.qr(components.T, mode="r", pivoting=True)[1][: components.shape[1]]
+    left, _, right = np.linalg.svd(components[pivots].T)
+    labels = np.abs(components @ (left @ right)).argmax(axis=1)
+    return labels.astype(np.int32), pivots.astype(np.int32)
 
 
-def _bipartite_eigenvectors(
-    graph: UnitGraph, small_side: NDArray[np.bool_], scale: NDArray[np.float64], n_components: int
-) -> NDArray[np.float64]:
-    """Solve the eigenproblem of a bipartite graph at the size of its smaller side.
+def _pivoted_centres(vectors: NDArray[np.float64], points: Points) -> NDArray[np.float32]:
+    """Return the centres of the clusters that pivoted QR finds among orthonormal eigenvectors.
 
-    If B joins the two sides in the normalised adjacency, its singular vectors u_i, v_i stacked as
-    (u_i; v_i) / sqrt(2) are eigenvectors of the whole, with the singular value as eigenvalue; the
-    v_i are eigenvectors of B' B. B is never built: only its blocks, one a pair of layers.
+    They begin k-means better than those found after the division by the root of the degrees.
     """
-    small_units = np.repeat(small_side, [layer.n_units for layer in graph.layers])
-    place = np.cumsum(small_units) - 1
-    blocks: dict[int, list[tuple[slice, NDArray[np.float64]]]] = {}
-    for edges in graph.edges:
-        normalised = (
-            edges.weights
-            * scale[graph.units(edges.source), None]
-            * scale[graph.units(edges.target)]
-        )
-        large, small = edges.source, edges.target
-        if small_side[large]:
-            large, small, normalised = small, large, normalised.T
-        units = graph.units(small)
-        start = int(place[units.start]) if units.start < units.stop else 0
-        columns = slice(start, start + units.stop - units.start)
-        blocks.setdefault(large, []).append((columns, normalised))
-    gram = np.zeros((int(small_units.sum()),) * 2)
-    for in_layer in blocks.values():
-        for index, (columns, block) in enumerate(in_layer):
-            gram[columns, columns] += block.T @ block
-            for other_columns, other in in_layer[:index]:
-                product = block.T @ other
-                gram[columns, other_columns] += product
-                gram[other_columns, columns] += product.T
-    small_vectors = _leading_eigenvectors(gram, n_components)
-    vectors = np.zeros((graph.n_units, n_components))
-    for layer, in_layer in blocks.items():
-        for columns, block in in_layer:
-            vectors[graph.units(layer)] += block @ small_vectors[columns]
-    # B v = s u, so the norm of B v is the singular value s, exact to about the root of the machine
-    # precision. Where s is 0, B v is noise and (0; v) is the eigenvector.
-    singular_values = np.linalg.norm(vectors, axis=0)
-    is_zero = singular_values < _ZERO_SINGULAR_VALUE
-    vectors = np.where(is_zero, 0, vectors / np.where(is_zero, 1, singular_values))
-    vectors[small_units] = small_vectors
-    return vectors / np.where(is_zero, 1, np.sqrt(2))
-
-
-def _pivoted_centres(
-    embedding: NDArray[np.float64], root_degrees: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the cluster centres of a partition by column-pivoted QR.
-
-    The eigenvectors are rotated towards the units that pivoting finds to be most unlike each other,
-    and every unit joins the one that it then points to most (Damle, Minden and Ying, "Simple,
-    direct and efficient multi-way spectral clustering", 2019).
-    """
-    n_clusters = embedding.shape[1]
-    vectors = embedding * root_degrees[:, None]
-    pivots = scipy.linalg.qr(vectors.T, mode="r", pivoting=True)[1][:n_clusters]
-    left, _, right = np.linalg.svd(vectors[pivots].T)
-    labels = np.abs(vectors @ (left @ right)).argmax(axis=1)
-    members = labels[:, None] == np.arange(n_clusters)
-    sizes = members.sum(axis=0)[:, None]
-    # a cluster that nobody joins starts at its pivot
-    return np.where(sizes > 0, members.T @ embedding / np.maximum(sizes, 1), embedding[pivots])
-
-
-def _leading_eigenvectors(matrix: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    """Return the eigenvectors of the n largest eigenvalues of a symmetric matrix, largest first."""
-    size = len(matrix)
-    if size > max(_DENSE_ROWS, 3 * n):
-        # A fixed start makes the iteration, and so every digit of the result, repeatable.
-        start = np.random.default_rng(0).uniform(-1, 1, size)
-        with contextlib.suppress(scipy.sparse.linalg.ArpackNoConvergence):
-            values, vectors = scipy.sparse.linalg.eigsh(matrix, k=n, which="LA", v0=start)
-            return vectors[:, np.argsort(values)[::-1]]
-    return scipy.linalg.eigh(matrix, subset_by_index=[size - n, size - 1])[1][:, ::-1]
+    labels, pivots = _pivoted_clusters(vectors)
+    # a cluster that nobody joins starts at the unit that stands for it
+    centres = points.coordinates[pivots]
+    joined = np.unique(labels)
+    centres[joined] = points.centres_of(labels == joined[:, None])
+    return centres

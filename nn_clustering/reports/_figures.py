@@ -13,6 +13,7 @@ from nn_clustering.graphs import ISOLATED_COLOUR, cluster_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
     from nn_clustering.lesions import LesionTest
     from nn_clustering.partitions import Partition
@@ -101,20 +102,31 @@ def figure_of_clusters(partition: Partition, title: str) -> Figure:
     return figure
 
 
-def figure_of_null_distribution(test: ShuffleTest, title: str) -> Figure:
-    """Draw the n-cuts of the shuffles as a histogram, and the network's own as a line."""
+def figure_of_null_distribution(
+    test: ShuffleTest, title: str, *, against: tuple[str, NDArray[np.float64]] | None = None
+) -> Figure:
+    """Draw the n-cuts of the shuffles as a histogram, and the network's own as a line.
+
+    Args:
+        test: The shuffle test.
+        title: Of the figure.
+        against: The name and the n-cuts of another null distribution, to be drawn beside.
+    """
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    n_shuffles = test.shuffled_ncuts.size
-    bins = int(np.clip(n_shuffles // 4, 5, 40))
-    axes.hist(test.shuffled_ncuts, bins=bins, color="#9ecae1", label=f"{n_shuffles} shuffles")
+    nulls = [("shuffles", test.shuffled_ncuts, "#9ecae1")]
+    if against is not None:
+        nulls.append((f"of {against[0]}", against[1], "#fdae6b"))
+    for name, ncuts, colour in nulls:
+        bins = int(np.clip(ncuts.size // 4, 5, 40))
+        axes.hist(ncuts, bins=bins, color=colour, alpha=0.8, label=f"{ncuts.size} {name}")
     axes.axvline(test.ncut, color="#d62728", linewidth=2, label="the network")
     axes.set_xlabel("n-cut")
     axes.set_ylabel("shuffles")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.08)
     axes.set_title(f"{title}\nz = {test.z_score:.2f}, p = {test.p_value:.3g}", fontsize=10)
-    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=9)
     return figure
 
 

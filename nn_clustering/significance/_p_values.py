@@ -1,4 +1,6 @@
-"""p-values of permutation tests, and their combination (methods D4, G5, G7)."""
+"""p-values of permutation tests, their combination, effect sizes (methods D4, D5, G5, G7)."""
+
+import math
 
 import numpy as np
 import scipy.stats
@@ -21,6 +23,12 @@ def p_value(observed: float, null: ArrayLike, *, tail: str, count_ties: bool = T
         InvalidInputError: If there is no null value, a value is NaN, or the tail is unknown.
     """
     values = np.asarray(null, float)
+    return (n_extreme(observed, values, tail=tail, count_ties=count_ties) + 1) / (values.size + 1)
+
+
+def n_extreme(observed: float, null: ArrayLike, *, tail: str, count_ties: bool = True) -> int:
+    """Return how many null values are at least as extreme; arguments as :func:`p_value`."""
+    values = np.asarray(null, float)
     if values.size == 0 or np.isnan(values).any() or np.isnan(observed):
         raise InvalidInputError(
             f"p-value of {observed} against {values.size} null values: expected at least one null "
@@ -31,7 +39,57 @@ def p_value(observed: float, null: ArrayLike, *, tail: str, count_ties: bool = T
     extreme = values < observed if tail == "left" else values > observed
     if count_ties:
         extreme |= values == observed
-    return (int(extreme.sum()) + 1) / (values.size + 1)
+    return int(extreme.sum())
+
+
+def sequential_p_value(
+    observed: float, null: ArrayLike, *, stop_at: int, tail: str, count_ties: bool = True
+) -> float:
+    """Return the p-value of null values that were drawn until enough of them were extreme.
+
+    Drawing ends with the null value that is the h-th at least as extreme as the observed one, the
+    l-th of all: p = h / l. If it ended before, after n values planned beforehand, p is that of
+    :func:`p_value`. Under the null hypothesis no level is exceeded more often than it says, and
+    without ties the attainable ones exactly as often (Besag and Clifford, "Sequential Monte Carlo
+    p-values", 1991).
+
+    Args:
+        observed: The statistic of the real thing.
+        null: Its values under the null hypothesis, in the order of drawing, shape (n,).
+        stop_at: The number h of extreme values.
+        tail: As in :func:`p_value`.
+        count_ties: As in :func:`p_value`.
+
+    Raises:
+        InvalidInputError: As :func:`p_value`; or if there are more values than drawn so.
+    """
+    values = np.asarray(null, float)
+    extreme = n_extreme(observed, values, tail=tail, count_ties=count_ties)
+    if extreme < stop_at:
+        return (extreme + 1) / (values.size + 1)
+    ends = n_extreme(observed, values[-1:], tail=tail, count_ties=count_ties) == 1
+    if extreme > stop_at or not ends:
+        raise InvalidInputError(
+            f"{values.size} null values, {extreme} of them extreme; expected none after number "
+            f"{stop_at} of these"
+        )
+    return extreme / values.size
+
+
+def cohens_d(first: ArrayLike, second: ArrayLike) -> float:
+    """Return how far two samples are apart: (mean of first - mean of second) / pooled std (D5).
+
+    The pooled variance is the sum of squared deviations from each sample's own mean, divided by
+    the number of all values less two. NaN if that is undefined, or 0.
+    """
+    samples = [np.asarray(sample, float) for sample in (first, second)]
+    n_free = sum(sample.size - 1 for sample in samples)
+    if min(sample.size for sample in samples) == 0 or n_free < 1:
+        return math.nan
+    pooled = math.sqrt(sum(sample.var() * sample.size for sample in samples) / n_free)
+    if pooled == 0:
+        return math.nan
+    return float((samples[0].mean() - samples[1].mean()) / pooled)
 
 
 def fisher_combination(p_values: ArrayLike, n_null: int) -> float:

@@ -1,19 +1,32 @@
-"""Is a network more clusterable than its shuffles? (methods D)."""
+"""Is a network more clusterable than it would be by chance? (methods D)."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, parallel_config
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import UnitGraph
-from nn_clustering.partitions import ncut, spectral_partition
+from nn_clustering.partitions import Partition, ncut
 from nn_clustering.seeds import generator, integer_seed
-from nn_clustering.significance._p_values import p_value
-from nn_clustering.significance._shuffles import check_shuffle, shuffle
+from nn_clustering.significance._null_models import FreshNetworks, NullModel, check_null_model
+from nn_clustering.significance._p_values import n_extreme, p_value, sequential_p_value
+
+# Arrays of more bytes reach worker processes as files in memory, written once, not once a task.
+_SENT_ONCE = 2**14
+
+
+class Clustering(Protocol):
+    """Clusters a graph; a function that worker processes can import, or a partial of one."""
+
+    def __call__(self, graph: UnitGraph, /, *, seed: int) -> Partition:
+        """Return the partition that a seed fixes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,13 +35,21 @@ class ShuffleTest:
 
     Attributes:
         ncut: The network's own n-cut.
-        shuffled_ncuts: The n-cut of every shuffle, shape (n_shuffles,).
+        shuffled_ncuts: The n-cut of every shuffle, in order, shape (n_shuffles,).
         count_ties: Whether shuffles with an equal n-cut count in the p-value.
+        stop_at: Number of shuffles at least as extreme as the network after which none was made
+            any more; None where all that were planned were made whatever they gave.
     """
 
     ncut: float
     shuffled_ncuts: NDArray[np.float64]
     count_ties: bool = True
+    stop_at: int | None = None
+
+    @property
+    def n_shuffles(self) -> int:
+        """The number of shuffles."""
+        return self.shuffled_ncuts.size
 
     @property
     def mean(self) -> float:
@@ -46,95 +67,118 @@ class ShuffleTest:
         return (self.ncut - self.mean) / self.std if self.std > 0 else float("nan")
 
     @property
+    def n_extreme(self) -> int:
+        """The number of shuffles whose n-cut is at most the network's."""
+        return n_extreme(self.ncut, self.shuffled_ncuts, tail="left", count_ties=self.count_ties)
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether enough shuffles were extreme to settle the p-value."""
+        return self.stop_at is not None and self.n_extreme >= self.stop_at
+
+    @property
     def p_value(self) -> float:
         """Left-tailed p-value of the network's n-cut among its shuffles (methods D4)."""
-        return p_value(self.ncut, self.shuffled_ncuts, tail="left", count_ties=self.count_ties)
+        chosen: dict[str, Any] = {"tail": "left", "count_ties": self.count_ties}
+        if self.stop_at is None:
+            return p_value(self.ncut, self.shuffled_ncuts, **chosen)
+        return sequential_p_value(self.ncut, self.shuffled_ncuts, stop_at=self.stop_at, **chosen)
 
 
-def check_shuffle_test(*, n_shuffles: int, method: str, n_workers: int) -> None:
-    """Check the numbers of a shuffle test before its graph is there.
+def check_shuffle_test(
+    *,
+    n_shuffles: int,
+    method: str,
+    n_workers: int,
+    kernels: str = "norms",
+    stop_at: int | None = None,
+) -> None:
+    """Check the settings of a shuffle test before its graph is there.
 
     Raises:
-        InvalidInputError: If a value is out of range.
+        InvalidInputError: If a value is unknown or out of range.
     """
-    check_shuffle(method)
+    check_null_model(method, kernels=kernels)
+    _check_numbers(n_shuffles=n_shuffles, n_workers=n_workers, stop_at=stop_at)
+
+
+def _check_numbers(*, n_shuffles: int, n_workers: int, stop_at: int | None) -> None:
     for name, value in (("n_shuffles", n_shuffles), ("n_workers", n_workers)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise InvalidInputError(f"{name}={value!r}; expected an integer of 1 or more")
+    if stop_at is None:
+        return
+    if isinstance(stop_at, bool) or not isinstance(stop_at, int) or not 1 <= stop_at <= n_shuffles:
+        raise InvalidInputError(
+            f"stop_at={stop_at!r}; expected an integer from 1 to n_shuffles={n_shuffles}"
+        )
 
 
 def shuffle_test(
-    graph: UnitGraph,
+    null: NullModel,
+    cluster: Clustering,
     own_ncut: float,
-    n_clusters: int,
     *,
     n_shuffles: int,
-    method: str = "layer",
-    n_init: int = 5,
-    select: str = "ncut",
     seed: int,
     n_workers: int = 1,
-    reconnect_last_layer: bool = False,
     count_ties: bool = True,
-    on_shuffle: Callable[[int, float], None] = lambda index, ncut: None,
+    stop_at: int | None = None,
+    known: Mapping[int, float] | None = None,
+    on_shuffle: Callable[[int, float], object] = lambda index, ncut: None,
 ) -> ShuffleTest:
     """Cluster a graph's shuffles like the graph itself, and compare their n-cuts.
 
     Args:
-        graph: The graph of the network, isolated units included.
-        own_ncut: N-cut of its own partition, made with the same ``n_clusters``, ``n_init`` and
-            ``select``.
-        n_clusters: Number of clusters.
+        null: Makes the shuffles.
+        cluster: Clusters them as the graph was.
+        own_ncut: N-cut of the graph's own partition.
         n_shuffles: Number of shuffles.
-        method: How to shuffle; see :func:`shuffle`.
-        n_init: Number of k-means starts.
-        select: Which start to keep; see ``spectral_partition``.
         seed: Fixes every shuffle, whatever the number of workers.
-        n_workers: Number of shuffles clustered side by side.
-        reconnect_last_layer: Whether weights may be shuffled to units of the last layer that are
-            isolated in the network, as the studies' code did (quirk 11).
+        n_workers: Number of processes that cluster shuffles side by side.
         count_ties: Whether shuffles with an equal n-cut count in the p-value.
+        stop_at: Stop with the shuffle that is the ``stop_at``-th whose n-cut is at most the
+            graph's; ``n_shuffles`` is then the most that are made. What is settled so is a large
+            p-value, to a relative standard error of about 1 / sqrt(stop_at): a small one needs all
+            shuffles. See :func:`sequential_p_value`.
+        known: N-cuts of shuffles, by index, that the same test gave before it was cut short.
         on_shuffle: Called with the index and the n-cut of every shuffle, in order.
 
     Raises:
-        InvalidInputError: If a value is out of range.
+        InvalidInputError: If a value is out of range, or a shuffle cannot be clustered.
     """
-    check_shuffle_test(n_shuffles=n_shuffles, method=method, n_workers=n_workers)
-    shuffled = graph.without_isolated(but_in_last_layer=reconnect_last_layer)
+    _check_numbers(n_shuffles=n_shuffles, n_workers=n_workers, stop_at=stop_at)
+    known = known or {}
+    missing = [index for index in range(n_shuffles) if index not in known]
+    computed = shuffled_ncuts(null, cluster, missing, seed=seed, n_workers=n_workers)
     ncuts: list[float] = []
-    for value in shuffled_ncuts(
-        shuffled,
-        n_clusters,
-        n_shuffles=n_shuffles,
-        method=method,
-        n_init=n_init,
-        select=select,
-        seed=seed,
-        n_workers=n_workers,
-    ):
-        on_shuffle(len(ncuts), value)
+    n_found = 0
+    for index in range(n_shuffles):
+        value = known[index] if index in known else next(computed)
+        on_shuffle(index, value)
         ncuts.append(value)
-    return ShuffleTest(own_ncut, np.array(ncuts), count_ties)
+        n_found += value < own_ncut or (count_ties and value == own_ncut)
+        if n_found == stop_at:
+            break
+    computed.close()
+    return ShuffleTest(own_ncut, np.array(ncuts), count_ties, stop_at)
 
 
 def shuffled_ncuts(
-    graph: UnitGraph,
-    n_clusters: int,
+    null: NullModel,
+    cluster: Clustering,
+    indices: Iterable[int],
     *,
-    n_shuffles: int,
-    method: str,
-    n_init: int,
-    select: str,
     seed: int,
     n_workers: int = 1,
-) -> Iterator[float]:
-    """Yield the n-cut of every shuffle of a graph, in order; see :func:`shuffle_test`."""
-    # Processes, since most of the time goes into calls that hold the interpreter's lock.
-    with Parallel(n_jobs=n_workers, return_as="generator") as parallel:
-        ncuts = parallel(
-            delayed(_shuffled_ncut)(graph, n_clusters, method, n_init, select, seed, index)
-            for index in range(n_shuffles)
-        )
+) -> Generator[float, None, None]:
+    """Yield the n-cut of shuffles, in the order of their indices; see :func:`shuffle_test`."""
+    if isinstance(null, FreshNetworks):
+        yield from _of_fresh_networks(null, cluster, list(indices), seed, n_workers)
+        return
+    tasks = (delayed(_shuffled_ncut)(null, cluster, seed, index) for index in indices)
+    with worker_pool(n_workers) as parallel:
+        ncuts = parallel(tasks)
         try:
             # not "yield from", which would close joblib's generator before the warning is silenced
             for value in ncuts:  # noqa: UP028
@@ -146,10 +190,48 @@ def shuffled_ncuts(
                 ncuts.close()
 
 
-def _shuffled_ncut(
-    graph: UnitGraph, n_clusters: int, method: str, n_init: int, select: str, seed: int, index: int
-) -> float:
-    shuffled = shuffle(graph, method, generator(seed, "shuffle", index))
-    start = integer_seed(seed, "shuffle clustering", index)
-    partition = spectral_partition(shuffled, n_clusters, seed=start, n_init=n_init, select=select)
-    return ncut(shuffled, partition.labels)
+def _of_fresh_networks(
+    null: FreshNetworks, cluster: Clustering, indices: list[int], seed: int, n_workers: int
+) -> Iterator[float]:
+    """Yield n-cuts of networks that are built here, as many at once as there are workers."""
+    with worker_pool(n_workers) as parallel:
+        for start in range(0, len(indices), n_workers):
+            chunk = indices[start : start + n_workers]
+            graphs = [null.draw(generator(seed, "shuffle", index)) for index in chunk]
+            yield from parallel(
+                delayed(_ncut_of)(graph, cluster, null.method, seed, index)
+                for graph, index in zip(graphs, chunk, strict=True)
+            )
+
+
+def worker_pool(n_workers: int) -> Parallel:
+    """Return the processes that cluster shuffles, for a ``with``; they stay for the next test.
+
+    Processes, since threads gain nothing: much of the time goes into calls that hold the
+    interpreter's lock. Each computes with one thread, so that they do not take each other's cores.
+    """
+    with parallel_config("loky", inner_max_num_threads=1):
+        return Parallel(n_workers, return_as="generator", max_nbytes=_SENT_ONCE)
+
+
+def _shuffled_ncut(null: NullModel, cluster: Clustering, seed: int, index: int) -> float:
+    graph = null.draw(generator(seed, "shuffle", index))
+    return _ncut_of(graph, cluster, null.method, seed, index)
+
+
+def _ncut_of(graph: UnitGraph, cluster: Clustering, method: str, seed: int, index: int) -> float:
+    # One thread here too, so that no digit depends on the number of workers.
+    with _threadpools().limit(limits=1):
+        try:
+            partition = cluster(graph, seed=integer_seed(seed, "shuffle clustering", index))
+        except InvalidInputError as error:
+            raise InvalidInputError(
+                f"shuffle {index} ({method}) cannot be clustered like the graph: {error}"
+            ) from error
+        return ncut(graph, partition.labels)
+
+
+@cache
+def _threadpools() -> ThreadpoolController:
+    # Looking for the libraries that have threads takes longer than clustering a small graph.
+    return ThreadpoolController()

@@ -204,10 +204,18 @@ class StageRun:
             self.sacred_run.add_artifact(str(path), name)
 
     def add_figure(self, name: str, figure: Figure) -> None:
-        """Store a matplotlib figure with the run, as PNG."""
-        with tempfile.TemporaryDirectory() as folder:
+        """Store a matplotlib figure with the run; the name ends with ``.png`` or ``.svg``.
+
+        An SVG file's text stays text, and the same figure gives the same bytes.
+        """
+        from matplotlib import rc_context
+
+        # Neither random names of parts nor the time in the file.
+        reproducible = {"svg.fonttype": "none", "svg.hashsalt": name}
+        metadata = {"Date": None} if name.endswith(".svg") else None
+        with tempfile.TemporaryDirectory() as folder, rc_context(reproducible):
             path = Path(folder, name)
-            figure.savefig(path, dpi=150)
+            figure.savefig(path, dpi=200, metadata=metadata)
             self.sacred_run.add_artifact(str(path), name)
 
     @contextlib.contextmanager

@@ -70,8 +70,8 @@ class ClusterabilityTerm:
     """
 
     def __init__(self, network: keras.Model, settings: ClusterabilityGradient) -> None:
-        _check_eigenvalues(graph_from_weights(network, kernel_norm=settings.kernel_norm), settings)
         weight_layers = find_weight_layers(network)
+        _check_eigenvalues(graph_from_weights(network, kernel_norm=settings.kernel_norm), settings)
         _check_homogeneous(network, weight_layers)
         chain = chain_of_layers(network)
         self._layers = [chain[layer.position] for layer in weight_layers]
@@ -154,12 +154,13 @@ def clusterability_loss(network: keras.Model, settings: ClusterabilityGradient) 
     """Return the loss term of the clusterability gradient for a network as it stands.
 
     Args:
-        network: Any network that has a graph of units; batch norm is folded in.
+        network: Any chain of layers that has a graph of units; batch norm is folded in.
         settings: Weight, number of eigenvalues and kernel norm of the term.
 
     Raises:
         InvalidInputError: If the network is not a chain that has a graph of units, or has too few.
     """
+    find_weight_layers(network)  # refuses what is no chain: the arithmetic below is that of one
     graph = graph_from_weights(network, kernel_norm=settings.kernel_norm)
     _check_eigenvalues(graph, settings)
     weights = [edges.weights for edges in graph.edges]

@@ -46,5 +46,5 @@ def test_published_config_uses_the_studies_kernel_norm(run_experiment, store, tm
     finished = run_experiment("cluster", *arguments)
     assert finished.returncode == 0, finished.stderr
     config = store.run("latest", experiment="cluster").config
-    assert config["kernel_norm"] == "max_column_sum"
+    assert config["graph"]["kernel_norm"] == "max_column_sum"
     assert config["kmeans"] == {"n_init": 25, "select": "inertia"}

@@ -11,7 +11,10 @@ import yaml
 from tests.experiments.conftest import DATABASE
 from tests.programs import PROJECT, environment
 
-EXPERIMENTS = ("train", "cluster", "shuffle_test", "lesion", "pipeline", "study", "random_init")
+EXPERIMENTS = (
+    "train", "cluster", "shuffle_test", "lesion", "pipeline", "study", "random_init", "choose_k",
+    "agreement",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

@@ -42,6 +42,13 @@ def planted(sizes, n_clusters, seed, between=0.05):
     return layered(*matrices), np.concatenate(truth)
 
 
+def with_shortcut(graph, seed):
+    """The same graph with edges from its first layer to its third: no longer bipartite."""
+    shape = graph.layers[0].n_units, graph.layers[2].n_units
+    extra = Edges(0, 2, np.random.default_rng(seed).uniform(size=shape))
+    return UnitGraph(graph.layers, (*graph.edges, extra))
+
+
 def mirrored(weights):
     """The upper triangle on both sides of a zero diagonal: weights within a layer."""
     upper = np.triu(weights, 1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import KERNEL_NORMS, check_kernel_norm
+from nn_clustering.graphs import KERNEL_NORMS, _kernel_norms, check_kernel_norm
 
 # One kernel of height 2 and width 3, so that rows and columns cannot be exchanged unseen.
 #   l1              1 + 2 + 0 + 3 + 4 + 1 = 11
@@ -50,3 +50,13 @@ def test_unknown_norm_refused():
     check_kernel_norm("spectral")
     with pytest.raises(InvalidInputError, match="kernel_norm='l2'; expected one of l1, frob"):
         check_kernel_norm("l2")
+
+
+@pytest.mark.parametrize("norm", sorted(BY_HAND))
+def test_some_filters_at_a_time(norm, monkeypatch):
+    """Two filters at a time of five, and one where a filter alone is more than fits."""
+    kernels = np.random.default_rng(0).normal(size=(3, 2, 4, 5)).astype(np.float32)
+    expected = KERNEL_NORMS[norm](kernels.astype(np.float64))
+    for n_values in (2 * kernels[..., 0].size, 1):
+        monkeypatch.setattr(_kernel_norms, "VALUES_AT_A_TIME", n_values)
+        assert np.array_equal(_kernel_norms.norms_of_kernel(kernels, norm), expected)

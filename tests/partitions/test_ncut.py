@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.partitions import in_out_ratio, ncut
+from nn_clustering.partitions._ncut import ncuts
 from tests.graphs.sample_graphs import as_networkx, dense_adjacency, layered, unit_graphs
 
 CHECK = layered(np.abs([[12, -1.3], [0, 7.4]]), np.abs([[-8.9, 0.15], [0.23, -5.7]]))
@@ -100,6 +101,15 @@ def test_names_of_clusters_and_scale_of_weights_do_not_matter(case, scale):
     renamed = np.where(labels >= 0, 3 - labels, -1)
     scaled = graph.with_weights([scale * block.weights for block in graph.edges])
     assert ncut(scaled, renamed) == pytest.approx(ncut(graph, labels), abs=1e-6)
+
+
+@given(labelled_graphs(), st.integers(1, 4))
+def test_several_partitions_at_once(case, n_partitions):
+    graph, labels = case
+    several = np.array([np.where(labels < 0, -1, (labels + i) % 4) for i in range(n_partitions)])
+    several[0] = np.minimum(several[0], 1)
+    expected = [ncut(graph, of_one) for of_one in several]
+    assert ncuts(graph, several) == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 
 @pytest.mark.parametrize("n_units", [0, 5, 7])

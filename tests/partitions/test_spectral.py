@@ -1,114 +1,29 @@
-"""Spectral clustering beside numpy's eigenvectors, scikit-learn and planted partitions."""
+"""Spectral clustering beside scikit-learn and planted partitions."""
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+import scipy.linalg
+from joblib import Parallel, delayed
 from sklearn.cluster import SpectralClustering
 from sklearn.metrics import adjusted_rand_score
+from threadpoolctl import threadpool_limits
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import Edges, UnitGraph
-from nn_clustering.partitions import ncut, spectral_embedding, spectral_partition
+from nn_clustering.graphs import Edges, Layer, UnitGraph
+from nn_clustering.partitions import (
+    ncut,
+    spectral_clustering,
+    spectral_embedding,
+    spectral_partition,
+)
 from tests.graphs.sample_graphs import (
     dense_adjacency,
     layered,
+    mirrored,
     planted,
     random_layered,
-    unit_graphs,
+    with_shortcut,
 )
-
-
-def normalised_laplacian(graph):
-    """I - D^-1/2 A D^-1/2."""
-    adjacency = dense_adjacency(graph)
-    degrees = adjacency.sum(axis=1)
-    return np.eye(len(adjacency)) - adjacency / np.sqrt(np.outer(degrees, degrees))
-
-
-def orthonormal_part(graph, n_components):
-    return spectral_embedding(graph, n_components) * np.sqrt(graph.degrees)[:, None]
-
-
-def assert_smallest_eigenvectors(graph, n_components):
-    """Orthonormal, and eigenvectors of the smallest eigenvalues: all there is to be."""
-    laplacian = normalised_laplacian(graph)
-    values = np.linalg.eigvalsh(laplacian)[:n_components]
-    vectors = orthonormal_part(graph, n_components)
-    assert vectors.shape == (graph.n_units, n_components)
-    assert np.allclose(vectors.T @ vectors, np.eye(n_components), atol=1e-6)
-    assert np.allclose(laplacian @ vectors, vectors * values, atol=1e-6)
-
-
-def with_shortcut(graph, seed):
-    """The same graph with edges from its first layer to its third: no longer bipartite."""
-    shape = graph.layers[0].n_units, graph.layers[2].n_units
-    extra = Edges(0, 2, np.random.default_rng(seed).uniform(size=shape))
-    return UnitGraph(graph.layers, (*graph.edges, extra))
-
-
-@given(unit_graphs(), st.data())
-@settings(max_examples=150)
-def test_embedding_of_any_graph(graph, data):
-    graph = graph.without_isolated()
-    assume(graph.n_units > 0)
-    assert_smallest_eigenvectors(graph, data.draw(st.integers(1, graph.n_units)))
-
-
-@pytest.mark.parametrize("shortcut", [False, True])
-def test_embedding_spans_numpys_space(shortcut):
-    graph = random_layered([12, 9, 7, 4], seed=1)
-    if shortcut:
-        graph = with_shortcut(graph, 2)
-    assert (graph.two_colouring() is None) == shortcut
-    values, vectors = np.linalg.eigh(normalised_laplacian(graph))
-    for n_components in range(1, 8):
-        if values[n_components] - values[n_components - 1] < 1e-6:
-            continue  # the space of so many eigenvectors is not determined
-        ours, numpys = orthonormal_part(graph, n_components), vectors[:, :n_components]
-        assert np.allclose(ours @ ours.T, numpys @ numpys.T, atol=1e-9), n_components
-
-
-def test_first_component_is_constant():
-    embedding = spectral_embedding(random_layered([12, 9, 7, 4], seed=1), 3)
-    assert np.ptp(embedding[:, 0]) < 1e-12
-    assert np.ptp(embedding[:, 1]) > 0.01
-
-
-def test_more_components_than_units_on_the_small_side():
-    graph = random_layered([30, 3], seed=0)
-    for n_components in (3, 4, 5):
-        assert_smallest_eigenvectors(graph, n_components)
-    partition = spectral_partition(graph, 5, seed=0)
-    assert set(partition.labels.tolist()) == set(range(5))
-
-
-def test_rank_below_the_number_of_components():
-    """Rank 2, so from the third on the eigenvalues of the adjacency are 0."""
-    random = np.random.default_rng(0)
-    graph = layered(random.uniform(size=(9, 2)) @ random.uniform(size=(2, 6)))
-    assert_smallest_eigenvectors(graph, 5)
-
-
-def test_embedding_by_iteration():
-    """Both sides are above the size up to which the eigenproblem is solved densely."""
-    graph = random_layered([620, 610], seed=3, keep=0.05).without_isolated()
-    assert_smallest_eigenvectors(graph, 4)
-
-
-def test_disconnected_graph_by_iteration():
-    """An eigenvalue of 1 for each component, all to be found although they are equal."""
-    random = np.random.default_rng(0)
-    weights = np.zeros((660, 660))
-    for start in range(0, 660, 110):
-        weights[start : start + 110, start : start + 110] = random.uniform(size=(110, 110))
-    graph = layered(weights)
-    vectors = orthonormal_part(graph, 6)
-    degrees = graph.degrees
-    component = np.tile(np.arange(660) // 110, 2)
-    expected = np.sqrt(degrees)[:, None] * (component[:, None] == np.arange(6))
-    expected /= np.linalg.norm(expected, axis=0)
-    assert np.allclose(vectors @ (vectors.T @ expected), expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("shortcut", [False, True])
@@ -131,8 +46,49 @@ def test_planted_partition_is_recovered(n_clusters, seed, select):
     assert partition.layers == graph.layers
 
 
-def scikit_learn(graph, n_clusters):
-    peer = SpectralClustering(n_clusters, affinity="precomputed", n_init=25, random_state=0)
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+def test_planted_partition_of_activations(precision):
+    """One full matrix of edges within a layer, as squared correlations give it."""
+    random = np.random.default_rng(0)
+    truth = np.arange(400) % 5
+    weights = random.uniform(0.01, 0.1, (400, 400)) + 0.3 * (truth[:, None] == truth)
+    within = Edges(0, 0, mirrored(weights).astype(precision))
+    graph = UnitGraph((Layer("units", 400),), (within,))
+    assert adjusted_rand_score(truth, spectral_partition(graph, 5, seed=0).labels) == 1
+
+
+def test_many_clusters():
+    graph, truth = planted([300, 300, 200], 100, 0, between=0.005)
+    assert adjusted_rand_score(truth, spectral_partition(graph, 100, seed=0).labels) == 1
+
+
+def test_more_clusters_than_components():
+    """Two clusters are the components; the third cuts the one that falls apart most easily."""
+    random = np.random.default_rng(0)
+    weights = scipy.linalg.block_diag(
+        random.uniform(0.5, 1, (20, 15)),
+        scipy.linalg.block_diag(*random.uniform(0.5, 1, (2, 12, 10))) + 0.01,
+    )
+    weights[:20, 15:] = weights[20:, :15] = 0
+    truth = np.repeat([0, 1, 2, 0, 1, 2], [20, 12, 12, 15, 10, 10])
+    found = spectral_clustering(layered(weights), 3, seed=0)
+    assert adjusted_rand_score(truth, found.partition.labels) == 1
+    assert found.eigenvalues[:2] == pytest.approx([0, 0], abs=1e-9)
+    assert 0.01 < found.eigenvalues[2] < 0.1 < found.eigenvalues[3]
+    # fewer clusters than components cut nothing
+    two = spectral_clustering(layered(scipy.linalg.block_diag(*np.ones((5, 2, 3)))), 2, seed=0)
+    assert two.ncut == pytest.approx(0, abs=1e-6)
+    assert sorted(set(two.partition.labels.tolist())) == [0, 1]
+
+
+def scikit_learn(graph, n_clusters, assign_labels="kmeans"):
+    peer = SpectralClustering(
+        n_clusters,
+        affinity="precomputed",
+        n_init=25,
+        random_state=0,
+        assign_labels=assign_labels,
+    )
     return peer.fit_predict(dense_adjacency(graph))
 
 
@@ -153,6 +109,63 @@ def test_as_low_an_ncut_as_scikit_learn(seed):
     peers = ncut(graph, scikit_learn(graph, 6))
     assert peers >= 0.99 * ours
     assert ours >= 0.9 * peers  # no lower than is plausible either
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_cluster_qr_is_scikit_learns(seed):
+    graph = random_layered([60, 40, 10], seed, keep=0.3).without_isolated()
+    ours = spectral_clustering(graph, 5, seed=0, assign_labels="cluster_qr")
+    theirs = scikit_learn(graph, 5, "cluster_qr")
+    assert adjusted_rand_score(theirs, ours.partition.labels) == 1
+    assert ours.start_ncuts.tolist() == [ours.ncut]
+    assert ours.ncut == pytest.approx(ncut(graph, theirs))
+
+
+def test_as_low_an_inertia_as_scikit_learn():
+    """Among 25 random starts each, on average over seeds."""
+    graph = random_layered([100, 64, 64, 10], 3)
+    embedding = spectral_embedding(graph, 12)
+    ours = [
+        inertia(
+            embedding,
+            spectral_partition(graph, 12, seed=seed, n_init=25, select="inertia").labels,
+        )
+        for seed in range(5)
+    ]
+    assert np.mean(ours) <= 1.005 * inertia(embedding, scikit_learn(graph, 12))
+
+
+def test_spread_over_starts():
+    graph = random_layered([50, 40, 10], seed=0)
+    found = spectral_clustering(graph, 8, seed=0, n_init=6)
+    assert found.start_ncuts.shape == (6,)
+    assert found.ncut == found.start_ncuts.min() < found.start_ncuts.max()
+    assert found.ncut == pytest.approx(ncut(graph, found.partition.labels))
+    by_inertia = spectral_clustering(graph, 8, seed=0, n_init=6, select="inertia")
+    assert by_inertia.ncut == pytest.approx(ncut(graph, by_inertia.partition.labels))
+    assert by_inertia.ncut in by_inertia.start_ncuts
+
+
+def test_eigenvalues_of_the_laplacian():
+    graph = random_layered([30, 20, 10], seed=0)
+    adjacency = dense_adjacency(graph)
+    expected = scipy.linalg.eigvalsh(np.diag(graph.degrees) - adjacency, np.diag(graph.degrees))
+    found = spectral_clustering(graph, 6, seed=0).eigenvalues
+    assert found == pytest.approx(expected[:7], abs=1e-9)
+
+
+def digits(graph, n_threads):
+    with threadpool_limits(n_threads):
+        found = spectral_clustering(graph, 4, seed=0)
+    values = (found.partition.labels, found.start_ncuts, found.eigenvalues)
+    return b"".join(value.tobytes() for value in values)
+
+
+def test_same_digits_in_processes_and_with_threads():
+    graph = random_layered([330, 310, 20], seed=0)
+    here = digits(graph, 1)
+    assert digits(graph, 2) == here
+    assert Parallel(2)(delayed(digits)(graph, n_threads) for n_threads in (1, 2)) == [here] * 2
 
 
 def test_isolated_units_have_no_cluster():
@@ -176,7 +189,7 @@ def test_as_many_clusters_as_units():
 def test_seed_fixes_every_label(select):
     graph = random_layered([50, 40, 10], seed=0)
     first, again, other = (
-        spectral_partition(graph, 8, seed=seed, n_init=2, select=select).labels
+        spectral_partition(graph, 8, seed=seed, n_init=6, select=select).labels
         for seed in (0, 0, 1)
     )
     assert first.tobytes() == again.tobytes()
@@ -225,6 +238,7 @@ def test_select():
         ({"n_init": 0}, "n_init=0; expected an integer of 1 or more"),
         ({"n_init": True}, "n_init=True"),
         ({"select": "lowest"}, "select='lowest'; expected ncut or inertia"),
+        ({"assign_labels": "kmean"}, "assign_labels='kmean'; expected kmeans or cluster_qr"),
         ({"seed": -1}, "seed=-1"),
     ],
 )
@@ -232,3 +246,9 @@ def test_refused(changes, message):
     graph = layered([[1, 2, 0], [3, 4, 0]])  # five units, one of them isolated
     with pytest.raises(InvalidInputError, match=message):
         spectral_partition(graph, **{"n_clusters": 2, "seed": 0, **changes})
+
+
+@pytest.mark.parametrize("graph", [layered(np.zeros((3, 2))), UnitGraph((Layer("units", 5),), ())])
+def test_graph_without_edges_is_refused(graph):
+    with pytest.raises(InvalidInputError, match="a graph of 5 units without any edge"):
+        spectral_partition(graph, 2, seed=0)

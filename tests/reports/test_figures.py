@@ -107,6 +107,15 @@ def test_null_distribution(n_shuffles):
     assert legend_of(figure) == [f"{n_shuffles} shuffles", "the network"]
 
 
+def test_two_null_distributions():
+    values = 10 + np.random.default_rng(0).normal(0, 0.1, 50)
+    other = values[:20] + 0.3
+    figure = figure_of_null_distribution(ShuffleTest(9.5, values), TITLE, against=("run 7", other))
+    assert_saves(figure)
+    assert sum(bar.get_height() for bar in figure.axes[0].patches) == 70
+    assert legend_of(figure) == ["50 shuffles", "20 of run 7", "the network"]
+
+
 @pytest.mark.parametrize("n_networks", [2, 100])
 def test_random_networks(n_networks):
     ncuts = 10 + np.random.default_rng(0).normal(0, 0.03, n_networks)

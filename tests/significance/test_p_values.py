@@ -1,4 +1,8 @@
-"""p-values by hand and by enumeration; Fisher's method by hand and beside scipy's."""
+"""p-values by hand and by enumeration; Fisher's method and Cohen's d by hand and beside others."""
+
+from collections import Counter
+from fractions import Fraction
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -7,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.significance import fisher_combination, p_value
+from nn_clustering.significance import (
+    cohens_d,
+    fisher_combination,
+    p_value,
+    sequential_p_value,
+)
 
 NULL = [1.0, 2.0, 2.0, 3.0]
 
@@ -77,6 +86,81 @@ def test_tails_mirror_each_other(observed, null, count_ties):
 def test_refused(observed, null, tail, message):
     with pytest.raises(InvalidInputError, match=message):
         p_value(observed, null, tail=tail)
+
+
+@pytest.mark.parametrize(
+    ("null", "stop_at", "expected"),
+    [
+        ([1.0], 1, 1),  # the very first is extreme: 1 of 1
+        ([5, 1.0], 1, 1 / 2),
+        ([5, 2, 7, 1.0], 2, 2 / 4),  # 2 is a tie
+        ([5, 7, 1, 9], 2, 2 / 5),  # did not end early: (1 + 1) / (4 + 1)
+        ([5, 7, 8], 1, 1 / 4),
+    ],
+)
+def test_sequential_by_hand(null, stop_at, expected):
+    assert sequential_p_value(2.0, null, stop_at=stop_at, tail="left") == expected
+    mirrored = [-value for value in null]
+    assert sequential_p_value(-2.0, mirrored, stop_at=stop_at, tail="right") == expected
+
+
+@pytest.mark.parametrize("null", [[1.0, 5.0], [1.0, 1.0], [1.0, 5.0, 1.0]])
+def test_sequential_refuses_values_after_the_last(null):
+    with pytest.raises(InvalidInputError, match="expected none after number 1 of these"):
+        sequential_p_value(2.0, null, stop_at=1, tail="left")
+
+
+@pytest.mark.parametrize(("stop_at", "n_planned"), [(1, 5), (2, 5), (3, 5), (5, 5)])
+def test_sequential_is_exact_under_the_null(stop_at, n_planned):
+    """Over all orders of 6 exchangeable values, P(p <= a) is a for every a that p can have."""
+    found = [drawn_until(values, stop_at) for values in permutations(range(n_planned + 1))]
+    counts = Counter(found)
+    below = 0
+    for value in sorted(counts):
+        below += counts[value]
+        assert value == Fraction(below, len(found))
+
+
+def drawn_until(values, stop_at):
+    """The p-value of the first value against the others, drawn one by one."""
+    observed, *null = values
+    extreme = np.cumsum(np.array(null) <= observed)
+    drawn = int(np.searchsorted(extreme, stop_at)) + 1  # all where there are not enough
+    p = sequential_p_value(observed, null[:drawn], stop_at=stop_at, tail="left")
+    return Fraction(p).limit_denominator(100)
+
+
+def test_sequential_is_calibrated():
+    """Many tests of statistics that are drawn like their null values, ties included."""
+    random = np.random.default_rng(0)
+    values = random.integers(0, 40, size=(4000, 100))
+    found = np.array([float(drawn_until(row, 5)) for row in values])
+    for level in (0.02, 0.05, 0.1, 0.3, 0.5):
+        # three standard errors above the level
+        assert (found <= level).mean() <= level + 3 * np.sqrt(level * (1 - level) / 4000)
+    assert (found <= 0.1).mean() > 0.07  # nor is it without power
+
+
+def test_cohens_d_by_hand():
+    """Means 2 and 5, squared deviations 1 + 0 + 1 and 4 + 0 + 4: variance 10 / (3 + 3 - 2)."""
+    assert cohens_d([1, 2, 3], [3, 5, 7]) == pytest.approx(-3 / np.sqrt(10 / 4))
+    # samples of different sizes: variance (0.5 + 8) / (2 + 3 - 2)
+    assert cohens_d([1, 2], [3, 5, 7]) == pytest.approx(-3.5 / np.sqrt(8.5 / 3))
+
+
+@given(st.lists(st.integers(-9, 9), unique=True, min_size=2), st.integers(-3, 3))
+def test_cohens_d_is_the_t_statistic(values, shift):
+    """t = d sqrt(n m / (n + m)), of the t-test with equal variances."""
+    first, second = np.array(values), np.linspace(0, 1, 7) + shift
+    expected = scipy.stats.ttest_ind(first, second).statistic
+    size = first.size * 7 / (first.size + 7)
+    assert cohens_d(first, second) * np.sqrt(size) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert cohens_d(second, first) == -cohens_d(first, second)
+
+
+@pytest.mark.parametrize(("first", "second"), [([], [1, 2]), ([1], [2]), ([3, 3], [4, 4])])
+def test_cohens_d_undefined(first, second):
+    assert np.isnan(cohens_d(first, second))
 
 
 def test_fisher_by_hand():

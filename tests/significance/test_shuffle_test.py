@@ -1,19 +1,39 @@
 """The shuffle test: its numbers by hand, and the same whatever the number of workers."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.partitions import ncut, spectral_partition
+from nn_clustering.partitions import Partition, ncut, spectral_partition
 from nn_clustering.seeds import generator, integer_seed
-from nn_clustering.significance import ShuffleTest, p_value, shuffle, shuffle_test, shuffled_ncuts
+from nn_clustering.significance import (
+    FreshNetworks,
+    ShuffledEdges,
+    ShuffleTest,
+    Transformed,
+    check_shuffle_test,
+    p_value,
+    shuffle,
+    shuffle_test,
+    shuffled_edges,
+    shuffled_ncuts,
+)
 from tests.graphs.sample_graphs import layered, planted, random_layered
 
 GRAPH = random_layered([16, 12, 6], seed=0)
 
 
-def run(graph=GRAPH, own_ncut=1.0, n_clusters=3, **changes):
-    return shuffle_test(graph, own_ncut, n_clusters, **{"n_shuffles": 6, "seed": 4, **changes})
+def clustering(n_clusters=3, **options):
+    return partial(spectral_partition, n_clusters=n_clusters, **options)
+
+
+def run(graph=GRAPH, own_ncut=1.0, n_clusters=3, *, method="layer", reconnect=False, **changes):
+    null = shuffled_edges(graph, method, reconnect_last_layer=reconnect)
+    return shuffle_test(
+        null, clustering(n_clusters), own_ncut, **{"n_shuffles": 6, "seed": 4, **changes}
+    )
 
 
 def test_numbers_by_hand():
@@ -50,14 +70,16 @@ def test_every_shuffle_is_clustered_like_the_graph():
         seed = integer_seed(4, "shuffle clustering", index)
         partition = spectral_partition(shuffled, 3, seed=seed, n_init=2, select="inertia")
         expected.append(ncut(shuffled, partition.labels))
-    test = run(n_shuffles=3, method="layer_nonzero", n_init=2, select="inertia")
+    cluster = clustering(n_init=2, select="inertia")
+    null = shuffled_edges(GRAPH, "layer_nonzero")
+    test = shuffle_test(null, cluster, 1.0, n_shuffles=3, seed=4)
     assert test.shuffled_ncuts.tolist() == expected
 
 
 def test_workers_change_nothing():
     graph = random_layered([60, 40, 10], seed=1, keep=0.4)
-    calls = {1: [], 4: []}
-    one, four = (
+    calls = {1: [], 2: []}
+    one, two = (
         run(
             graph,
             n_shuffles=11,
@@ -66,9 +88,9 @@ def test_workers_change_nothing():
         )
         for n_workers, seen in calls.items()
     )
-    assert one.shuffled_ncuts.tobytes() == four.shuffled_ncuts.tobytes()
+    assert one.shuffled_ncuts.tobytes() == two.shuffled_ncuts.tobytes()
     assert len(set(one.shuffled_ncuts.tolist())) == 11
-    assert calls[1] == calls[4] == list(enumerate(one.shuffled_ncuts.tolist()))
+    assert calls[1] == calls[2] == list(enumerate(one.shuffled_ncuts.tolist()))
 
 
 def test_a_longer_run_begins_like_a_shorter_one():
@@ -91,7 +113,7 @@ def test_error_of_a_callback_ends_the_test():
         if index == 1:
             raise StoppedError
 
-    for n_workers in (1, 4):
+    for n_workers in (1, 2):
         with pytest.raises(StoppedError):
             run(n_shuffles=8, n_workers=n_workers, on_shuffle=stop)
 
@@ -113,18 +135,12 @@ def test_isolated_units_are_never_reconnected():
 
 def test_reconnect_last_layer():
     graph = pruned()
-    found = run(graph, reconnect_last_layer=True).shuffled_ncuts.tolist()
+    found = run(graph, reconnect=True).shuffled_ncuts.tolist()
     # only the inputs 3 and 8 are gone, the outputs 1 and 4 are still there
     first, second = (block.weights for block in graph.edges)
-    expected = run_shuffles(layered(np.delete(first, [3, 8], axis=0), second))
-    assert found == expected
+    expected = ShuffledEdges(layered(np.delete(first, [3, 8], axis=0), second), "layer")
+    assert found == list(shuffled_ncuts(expected, clustering(), range(6), seed=4))
     assert found != run(graph).shuffled_ncuts.tolist()
-
-
-def run_shuffles(graph):
-    return list(
-        shuffled_ncuts(graph, 3, n_shuffles=6, method="layer", n_init=5, select="ncut", seed=4)
-    )
 
 
 def test_units_that_may_be_clustered():
@@ -133,7 +149,7 @@ def test_units_that_may_be_clustered():
     with pytest.raises(InvalidInputError, match="n_clusters=7; expected 2 to 6"):
         run(graph, n_clusters=7)
     assert run(graph, n_clusters=6).shuffled_ncuts == pytest.approx(6)  # every unit alone
-    reconnected = run(graph, n_clusters=7, reconnect_last_layer=True, n_shuffles=4)
+    reconnected = run(graph, n_clusters=7, reconnect=True, n_shuffles=4)
     assert reconnected.shuffled_ncuts == pytest.approx(7)
 
 
@@ -153,6 +169,117 @@ def test_shuffled_graph_is_not():
     assert abs(test.z_score) < 3
 
 
+def one_cluster_of_each_layer(graph, *, seed):
+    """A clustering of another kind; importable by worker processes."""
+    sizes = [layer.n_units for layer in graph.layers]
+    labels = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    return Partition(graph.layers, np.where(graph.isolated, -1, labels), len(sizes))
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_any_clustering_can_be_tested(n_workers):
+    """No edge is within a layer, so that each cluster cuts all its weight."""
+    null = shuffled_edges(GRAPH, "layer")
+    test = shuffle_test(
+        null, one_cluster_of_each_layer, 3.0, n_shuffles=3, seed=0, n_workers=n_workers
+    )
+    assert test.shuffled_ncuts == pytest.approx([3, 3, 3])
+
+
+@pytest.mark.parametrize("kept", [(), (0,), (0, 1, 2, 5), (7, 3), tuple(range(9))])
+def test_goes_on_from_known_shuffles(kept):
+    whole = run(n_shuffles=9)
+    seen = []
+    known = {index: float(whole.shuffled_ncuts[index]) for index in kept}
+    test = run(n_shuffles=9, known=known, on_shuffle=lambda *pair: seen.append(pair))
+    assert test.shuffled_ncuts.tobytes() == whole.shuffled_ncuts.tobytes()
+    assert seen == list(enumerate(whole.shuffled_ncuts.tolist()))
+
+
+def test_known_shuffles_are_not_made_again():
+    """What is known is believed, and shuffles that are not needed are left alone."""
+    test = run(n_shuffles=3, known={0: 0.5, 2: 0.25, 7: 0.125})
+    assert test.shuffled_ncuts[[0, 2]].tolist() == [0.5, 0.25]
+    assert test.shuffled_ncuts[1] == run(n_shuffles=3).shuffled_ncuts[1]
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_stops_when_enough_shuffles_are_extreme(n_workers):
+    whole = run(n_shuffles=30)
+    own_ncut = float(np.median(whole.shuffled_ncuts))
+    extreme = np.flatnonzero(whole.shuffled_ncuts <= own_ncut)
+    test = run(own_ncut=own_ncut, n_shuffles=30, stop_at=4, n_workers=n_workers)
+    last = extreme[3]
+    assert test.stopped_early
+    assert test.n_shuffles == last + 1 < 30
+    assert test.shuffled_ncuts.tolist() == whole.shuffled_ncuts[: last + 1].tolist()
+    assert test.p_value == 4 / (last + 1)
+
+
+def test_does_not_stop_before_enough_are_extreme():
+    whole = run(own_ncut=0.1, n_shuffles=8)
+    test = run(own_ncut=0.1, n_shuffles=8, stop_at=1)
+    assert not test.stopped_early
+    assert test.shuffled_ncuts.tolist() == whole.shuffled_ncuts.tolist()
+    assert test.p_value == whole.p_value == 1 / 9
+
+
+def test_ties_stop_it_only_where_they_count():
+    null = shuffled_edges(GRAPH, "layer")
+    options = {"n_shuffles": 6, "seed": 0, "known": dict.fromkeys(range(6), 2.0), "stop_at": 2}
+    assert shuffle_test(null, clustering(), 2.0, **options).n_shuffles == 2
+    test = shuffle_test(null, clustering(), 2.0, **options, count_ties=False)
+    assert (test.n_shuffles, test.p_value, test.stopped_early) == (6, 1 / 7, False)
+
+
+def twice_as_strong(graph):
+    return graph.with_weights([2 * block.weights for block in graph.edges])
+
+
+def test_graphs_are_transformed_after_the_shuffle():
+    null = Transformed(shuffled_edges(GRAPH, "layer"), twice_as_strong)
+    assert null.method == "layer"
+    expected = shuffle(GRAPH, "layer", generator(3, "x"))
+    drawn = null.draw(generator(3, "x"))
+    for block, original in zip(drawn.edges, expected.edges, strict=True):
+        assert np.array_equal(block.weights, 2 * original.weights)
+    # an n-cut does not depend on the unit of weight
+    found = list(shuffled_ncuts(null, clustering(), range(3), seed=4, n_workers=2))
+    assert found == pytest.approx(run().shuffled_ncuts[:3].tolist(), rel=1e-9)
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_fresh_networks_are_built_in_this_process(n_workers):
+    """By a function that no other process could get, each with a seed of its own."""
+    seeds = []
+
+    def build(seed):
+        seeds.append(seed)
+        return random_layered([9, 7, 5], seed)
+
+    null = FreshNetworks(build)
+    test = shuffle_test(null, clustering(), 2.0, n_shuffles=5, seed=1, n_workers=n_workers)
+    assert len(set(seeds)) == 5
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    expected = []
+    for index, seed in enumerate(seeds):
+        graph = random_layered([9, 7, 5], seed)
+        start = integer_seed(1, "shuffle clustering", index)
+        expected.append(ncut(graph, spectral_partition(graph, 3, seed=start).labels))
+    assert test.shuffled_ncuts.tolist() == expected
+    again = shuffle_test(null, clustering(), 2.0, n_shuffles=3, seed=1)
+    assert again.shuffled_ncuts.tolist() == expected[:3]
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_a_shuffle_that_cannot_be_clustered_is_named(n_workers):
+    """Six units have the five edges; where they come to share more units, less than six do."""
+    graph = layered(np.diag([1.0, 1, 1, 1, 1]))
+    message = r"shuffle \d+ \(layer\) cannot be clustered like the graph: n_clusters=10; expected"
+    with pytest.raises(InvalidInputError, match=message):
+        run(graph, n_clusters=10, n_shuffles=20, n_workers=n_workers)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -161,15 +288,34 @@ def test_shuffled_graph_is_not():
         ({"n_shuffles": 2.0}, "n_shuffles=2.0"),
         ({"n_workers": 0}, "n_workers=0; expected an integer of 1 or more"),
         ({"n_workers": "2"}, "n_workers='2'"),
+        ({"stop_at": 0}, "stop_at=0; expected an integer from 1 to n_shuffles=6"),
+        ({"stop_at": 7}, "stop_at=7"),
+        ({"stop_at": True}, "stop_at=True"),
         ({"method": "rows"}, "method='rows'; expected one of layer, layer_nonzero"),
         ({"n_clusters": 1}, "n_clusters=1"),
-        ({"n_init": 0}, "n_init=0"),
-        ({"select": "best"}, "select='best'"),
         ({"seed": -1}, "seed=-1"),
         ({"n_clusters": 35}, "n_clusters=35; expected 2 to 34"),
-        ({"n_clusters": 35, "n_workers": 4}, "n_clusters=35; expected 2 to 34"),
+        ({"n_clusters": 35, "n_workers": 2}, "n_clusters=35; expected 2 to 34"),
     ],
 )
 def test_refused(changes, message):
     with pytest.raises(InvalidInputError, match=message):
         run(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_shuffles": 0}, "n_shuffles=0"),
+        ({"n_workers": -1}, "n_workers=-1"),
+        ({"method": "rows"}, "method='rows'; expected one of layer, .*, fresh_initialisation"),
+        ({"kernels": "entries"}, "kernels='entries'; expected norms or weights"),
+        ({"kernels": "weights", "method": "rewiring"}, "kernels=weights with method=rewiring"),
+        ({"stop_at": 51}, "stop_at=51; expected an integer from 1 to n_shuffles=50"),
+    ],
+)
+def test_settings_refused(changes, message):
+    settings = {"n_shuffles": 50, "method": "layer", "n_workers": 1}
+    check_shuffle_test(**settings, kernels="weights", stop_at=10)
+    with pytest.raises(InvalidInputError, match=message):
+        check_shuffle_test(**{**settings, **changes})

@@ -522,6 +522,8 @@ def test_refuses_branches():
     outputs = keras.layers.Dense(3, "softmax")(keras.layers.Add()([inputs, hidden]))
     with pytest.raises(InvalidInputError, match="expected a plain chain of layers"):
         ClusterabilityTerm(keras.Model(inputs, outputs), ClusterabilityGradient())
+    with pytest.raises(InvalidInputError, match="expected a plain chain of layers"):
+        clusterability_loss(keras.Model(inputs, outputs), ClusterabilityGradient())
 
 
 # Training with it

@@ -1,0 +1,133 @@
+"""The graph that a config asks for: of weights, of activations or of gradients, and transformed."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nn_clustering.datasets import Dataset
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.graphs import (
+    UnitGraph,
+    check_activation_settings,
+    check_kernel_norm,
+    commute_time_graph,
+    graph_from_activations,
+    normalise_units,
+)
+from nn_clustering.seeds import generator
+
+if TYPE_CHECKING:
+    import keras
+    from numpy.typing import NDArray
+
+SOURCES = ("weights", "activations", "gradients")
+SPLITS = ("train", "test")
+# Keys of the section `graph` of which the graph of weights is made.
+OF_WEIGHTS = ("kernel_norm", "fold_normalisation", "inputs", "outputs", "dense_layers")
+# Those that say which units are in the graph.
+OF_UNITS = ("inputs", "outputs", "dense_layers")
+
+
+def check_graph_settings(settings: Mapping[str, Any]) -> None:
+    """Check the section `graph` of a config.
+
+    Raises:
+        InvalidInputError: If a value is unknown, or two do not go together.
+    """
+    source = settings.get("source", "weights")
+    if source not in SOURCES:
+        raise InvalidInputError(f"graph.source={source!r}; expected one of {', '.join(SOURCES)}")
+    check_kernel_norm(settings["kernel_norm"])
+    for key in OF_UNITS:
+        if settings[key] not in (None, True, False):
+            raise InvalidInputError(f"graph.{key}={settings[key]!r}; expected True, False or None")
+    if source == "activations" and settings["normalise_units"]:
+        raise InvalidInputError(
+            "graph.normalise_units=True with graph.source=activations: correlations have no "
+            "incoming and outgoing side; expected one of the two"
+        )
+
+
+def check_sample_settings(settings: Mapping[str, Any]) -> None:
+    """Check the section `activations` of a config.
+
+    Raises:
+        InvalidInputError: If a value is unknown or out of range.
+    """
+    if settings["split"] not in SPLITS:
+        raise InvalidInputError(
+            f"activations.split={settings['split']!r}; expected one of {', '.join(SPLITS)}"
+        )
+    check_activation_settings(
+        **{key: settings[key] for key in ("n_samples", "position", "map_norm", "correlation")}
+    )
+
+
+def build_graph(
+    network: "keras.Model",
+    config: Mapping[str, Any],
+    x: "NDArray[np.float32] | None" = None,
+    *,
+    on_progress: Callable[[int], object] = lambda n_samples: None,
+) -> UnitGraph:
+    """Build the graph that the sections `graph` and `activations` ask for, not transformed yet.
+
+    Args:
+        network: The network.
+        config: The whole config of ``cluster``.
+        x: The samples, for a graph of activations or gradients.
+        on_progress: Called with the number of samples done since the last call.
+    """
+    settings = config["graph"]
+    if x is None:
+        from nn_clustering.graphs import graph_from_weights
+
+        return graph_from_weights(network, **{key: settings[key] for key in OF_WEIGHTS})
+    if settings["source"] == "gradients":
+        from nn_clustering.graphs import graph_from_gradients
+
+        of_units = {key: settings[key] for key in OF_UNITS}
+        return graph_from_gradients(network, x, **of_units, on_progress=on_progress)
+    from nn_clustering.graphs import unit_activations
+
+    chosen = {key: config["activations"][key] for key in ("position", "map_norm")}
+    activations = unit_activations(network, x, **chosen, on_progress=on_progress)
+    return graph_from_activations(activations, correlation=config["activations"]["correlation"])
+
+
+def weight_graph(network: "keras.Model", settings: Mapping[str, Any]) -> UnitGraph:
+    """Build the graph of a network's weights that a section `graph` asks for, transformed."""
+    return transformed(build_graph(network, {"graph": settings}), settings)
+
+
+def is_transformed(settings: Mapping[str, Any]) -> bool:
+    """Whether a section `graph` asks for a transformation (methods C9, C10)."""
+    return settings["normalise_units"] or settings["commute_time"]
+
+
+def transformed(graph: UnitGraph, settings: Mapping[str, Any]) -> UnitGraph:
+    """Apply the transformations that a section `graph` asks for (methods C9, C10)."""
+    if settings["normalise_units"]:
+        graph = normalise_units(graph)
+    return commute_time_graph(graph) if settings["commute_time"] else graph
+
+
+def choose_samples(
+    dataset: Dataset, settings: Mapping[str, Any], seed: int
+) -> "NDArray[np.float32]":
+    """Return the samples that a section `activations` asks for, drawn at random, in their order.
+
+    Raises:
+        InvalidInputError: If the data set has fewer.
+    """
+    x = dataset.x_train if settings["split"] == "train" else dataset.x_test
+    n_samples = settings["n_samples"]
+    if n_samples is None or n_samples == len(x):
+        return x
+    if n_samples > len(x):
+        raise InvalidInputError(
+            f"activations.n_samples={n_samples}; expected at most {len(x)}, which is what the "
+            f"data set {dataset.name} has in its {settings['split']} split, or None for all"
+        )
+    return x[np.sort(generator(seed, "samples").choice(len(x), n_samples, replace=False))]

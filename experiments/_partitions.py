@@ -1,0 +1,102 @@
+"""The partition that a config of ``cluster`` asks for."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.graphs import UnitGraph
+from nn_clustering.partitions import (
+    Partition,
+    check_partition_settings,
+    local_partition,
+    make_partition,
+    partition_stability,
+)
+
+# The method of a partition that is read from a file.
+FROM_FILE = "file"
+
+
+def check_partition_config(config: Mapping[str, Any]) -> None:
+    """Check the sections `partition`, `kmeans` and `stability` and the number of clusters.
+
+    Raises:
+        InvalidInputError: If a value is unknown or out of range, or two do not go together.
+    """
+    settings = config["partition"]
+    if (settings["method"] == FROM_FILE) != (settings["file"] is not None):
+        raise InvalidInputError(
+            f"partition.method={settings['method']} partition.file={settings['file']}: expected "
+            "partition.method=file with partition.file=FILE (.npz or .csv), or neither"
+        )
+    if settings["method"] != FROM_FILE:
+        check_partition_settings(**_method(config))
+    if settings["local"] and settings["method"] != "spectral":
+        raise InvalidInputError(
+            f"partition.local=True partition.method={settings['method']}: layers are clustered on "
+            "their own by spectral clustering only; expected partition.method=spectral"
+        )
+    n_local = settings["local_clusters"]
+    if n_local is not None and (not settings["local"] or n_local < 2):
+        raise InvalidInputError(
+            f"partition.local_clusters={n_local} partition.local={settings['local']}: expected 2 "
+            "or more, with partition.local=True"
+        )
+    n_seeds = config["stability"]["n_seeds"]
+    if n_seeds < 0 or n_seeds == 1:
+        raise InvalidInputError(
+            f"stability.n_seeds={n_seeds}; expected 2 or more, of which there is a spread, or 0 "
+            "for none"
+        )
+
+
+def partition_file(name: str) -> bytes:
+    """Return the content of the file with a partition.
+
+    Raises:
+        InvalidInputError: If there is none of that name.
+    """
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise InvalidInputError(
+            f"partition.file={name} cannot be read ({error.strerror}); expected a partition.npz, "
+            "or a CSV file with the columns layer, unit, label"
+        ) from error
+
+
+def clustering_method(config: Mapping[str, Any]) -> Callable[..., Partition]:
+    """Return the function ``cluster(graph, seed=...)`` that a config asks for, not from a file."""
+    return partial(make_partition, **_method(config))
+
+
+def stability_summary(
+    graph: UnitGraph, config: Mapping[str, Any], seed: int
+) -> dict[str, Any] | None:
+    """Return the spread of n-cuts and labels over other seeds; None if not asked for."""
+    n_seeds, settings = config["stability"]["n_seeds"], config["partition"]
+    if n_seeds == 0 or settings["local"] or settings["method"] in (FROM_FILE, "per_layer"):
+        return None
+    return partition_stability(graph, **_method(config), seed=seed, n_seeds=n_seeds).summary()
+
+
+def local_clustering(
+    graph: UnitGraph, whole: Partition, config: Mapping[str, Any], seed: int
+) -> tuple[Partition, float]:
+    """Cluster every layer on its own (methods F); returns the mean n-cut of their graphs too."""
+    found = local_partition(
+        graph,
+        whole,
+        seed=seed,
+        n_clusters_of_layer=config["partition"]["local_clusters"],
+        assign_labels=config["partition"]["assign_labels"],
+        **config["kmeans"],
+    )
+    return found.partition, found.mean_ncut
+
+
+def _method(config: Mapping[str, Any]) -> dict[str, Any]:
+    chosen = {key: config["partition"][key] for key in ("method", "assign_labels", "resolution")}
+    return {**chosen, "n_clusters": config["n_clusters"], **config["kmeans"]}

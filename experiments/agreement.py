@@ -1,0 +1,251 @@
+"""Do two clusterings agree: of one network's weights and activations, or of two networks?
+
+python experiments/agreement.py with cluster_run=12 other_run=15
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas
+from numpy.typing import NDArray
+
+from experiments import PROJECT
+from experiments._keras import import_keras
+from experiments._networks import NetworkFile, clustered_network
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.graphs import UnitGraph
+from nn_clustering.partitions import (
+    CommonUnits,
+    Contingency,
+    Partition,
+    common_layers,
+    common_units,
+    mean_weights,
+    shared_graph,
+)
+from nn_clustering.reports import figure_of_contingency, figure_of_profiles
+from nn_clustering.significance import (
+    PermutationTest,
+    agreement_test,
+    check_n_permutations,
+    profile_test,
+)
+from nn_clustering.tracking.experiment import Input, StageExperiment, StageRun
+from nn_clustering.tracking.store import Run
+
+# The config keys that name the two runs.
+RUNS = ("cluster_run", "other_run")
+
+experiment = StageExperiment("agreement", base_dir=PROJECT)
+experiment.configure(PROJECT)
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """What a clustering run has made."""
+
+    run: Run
+    graph: UnitGraph = field(repr=False)
+    partition: Partition = field(repr=False)
+
+    @property
+    def is_of_correlations(self) -> bool:
+        """Whether the weights of the graph are squared correlations."""
+        settings = self.run.config["graph"]
+        return settings["source"] == "activations" and not settings["commute_time"]
+
+
+def inputs(run: StageRun) -> dict[str, Input]:
+    """Check the numbers and read the two graphs and their partitions."""
+    check_n_permutations(run.config["n_permutations"])
+    read = {}
+    for key in RUNS:
+        clustered = run.read_run(key, "cluster")
+        contents = [clustered.artifact(name) for name in ("graph.npz", "partition.npz")]
+        graph, partition = UnitGraph.from_npz(contents[0]), Partition.from_npz(contents[1])
+        read[key] = Input.of_bytes(b"".join(contents), Clustering(clustered, graph, partition))
+    first, second = (read[key].value for key in RUNS)
+    if first.run.id == second.run.id:
+        raise InvalidInputError(
+            f"cluster_run={first.run.id} other_run={second.run.id}: one run, which agrees with "
+            "itself; expected two"
+        )
+    common_layers(first.partition, second.partition)  # refuses networks that share none
+    layers = _layers_to_compare(run, first, second)
+    if layers:
+        common_units(first.partition, second.partition, layers)
+    return {**read, "layers": Input(layers, ",".join(layers))}
+
+
+def summary(run: StageRun, result: Mapping[str, Any]) -> None:
+    """Print how far the two partitions agree, beside chance."""
+    print()
+    for key, name in (
+        ("adjusted_rand", "adjusted Rand index"),
+        ("mutual_information", "normalised mutual information"),
+        ("profile_overlap", "overlap of the clusters' shares of the layers"),
+    ):
+        test = result[key]
+        if test is not None:
+            z_score = "undefined" if test["z_score"] is None else f"{test['z_score']:.2f}"
+            print(
+                f"{name} {test['observed']:.4f}, permuted {test['null_mean']:.4f} (std "
+                f"{test['null_std']:.4f}): z = {z_score}, p = {test['p_value']:.3g} of "
+                f"{run.config['n_permutations']} permutations"
+            )
+    if result["layers"]:
+        print(f"of {result['n_units']} units in the layers {', '.join(result['layers'])}")
+    else:
+        print("no units compared one by one: the networks' units do not correspond")
+    for key in RUNS:
+        if result["transfer"][key] is not None:
+            print(
+                "n-cut of run {}'s graph {own_ncut:.4f}, by the other's clusters "
+                "{transfer_ncut:.4f}".format(run.config[key], **result["transfer"][key])
+            )
+
+
+@experiment.stage(inputs=inputs, summary=summary)
+def agreement(run: StageRun) -> dict[str, Any]:
+    """Compare two partitions; the result holds agreement and nulls, transfer n-cuts, mean r^2."""
+    first, second = (run.inputs[key] for key in RUNS)
+    layers = run.inputs["layers"]
+    names = (f"run {first.run.id}", f"run {second.run.id}")
+    result: dict[str, Any] = {
+        "layers": list(layers),
+        "n_units": 0,
+        "adjusted_rand": None,
+        "mutual_information": None,
+        "profile_overlap": _profile_overlap(run, first.partition, second.partition, names),
+        "transfer": dict.fromkeys(RUNS),
+        "mean_r_squared": dict.fromkeys(RUNS),
+    }
+    if not layers:
+        return result
+    units = common_units(first.partition, second.partition, layers)
+    result["n_units"] = units.n_units
+    result.update(_agreement(run, units, names))
+    for key, own, other in ((RUNS[0], first, second), (RUNS[1], second, first)):
+        result["transfer"][key], result["mean_r_squared"][key] = _on_graph(own, other, layers)
+    return result
+
+
+def _agreement(run: StageRun, units: CommonUnits, names: tuple[str, str]) -> dict[str, Any]:
+    n_permutations = run.config["n_permutations"]
+    with run.progress(n_permutations, "permutations") as bar:
+        test = agreement_test(
+            units, n_permutations=n_permutations, seed=run.seed, on_permutation=bar.update
+        )
+    table = units.contingency()
+    run.add_artifact("contingency.csv", _as_csv(table).encode())
+    title = (
+        f"adjusted Rand index {test.adjusted_rand.observed:.3f} (p = "
+        f"{test.adjusted_rand.p_value:.3g})\nnormalised mutual information "
+        f"{test.mutual_information.observed:.3f}"
+    )
+    run.add_figure("contingency.png", figure_of_contingency(table, names, title))
+    return {
+        "adjusted_rand": _described(test.adjusted_rand),
+        "mutual_information": _described(test.mutual_information),
+    }
+
+
+def _profile_overlap(
+    run: StageRun, first: Partition, second: Partition, names: tuple[str, str]
+) -> dict[str, Any]:
+    test = profile_test(first, second, n_permutations=run.config["n_permutations"], seed=run.seed)
+    title = (
+        f"clusters' shares of the layers overlap by {test.observed:.3f} (p = {test.p_value:.3g})"
+    )
+    run.add_figure("profiles.png", figure_of_profiles(first, second, names, title))
+    return _described(test)
+
+
+def _on_graph(
+    own: Clustering, other: Clustering, layers: tuple[str, ...]
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return the n-cuts of a graph by both partitions, and its mean r^2 if it has such."""
+    shared = shared_graph(own.graph, own.partition, other.partition, layers)
+    if shared.transfer_ncut is None:
+        return None, None
+    ncuts = {"own_ncut": shared.own_ncut, "transfer_ncut": shared.transfer_ncut}
+    if not own.is_of_correlations:
+        return ncuts, None
+    return ncuts, {
+        "own": _mean_r_squared(shared.graph, shared.own),
+        "other": _mean_r_squared(shared.graph, shared.other),
+    }
+
+
+def _mean_r_squared(graph: UnitGraph, labels: NDArray[np.int32]) -> dict[str, float | None]:
+    means = mean_weights(graph, labels)
+    return {"within": _number(means.within), "between": _number(means.between)}
+
+
+def _as_csv(table: Contingency) -> str:
+    """Return the counts with a row a cluster of the first and a column a cluster of the other."""
+    columns = [f"other_{label}" for label in table.second]
+    frame = pandas.DataFrame(table.counts, columns=columns)
+    frame.insert(0, "cluster", table.first)
+    return frame.to_csv(index=False)
+
+
+def _described(test: PermutationTest) -> dict[str, float | None]:
+    return {
+        "observed": test.observed,
+        "null_mean": test.mean,
+        "null_std": test.std,
+        "z_score": _number(test.z_score),
+        "p_value": test.p_value,
+    }
+
+
+def _number(value: float) -> float | None:
+    """Return None in the place of NaN, which says that it is undefined."""
+    return None if np.isnan(value) else value
+
+
+def _layers_to_compare(run: StageRun, first: Clustering, second: Clustering) -> tuple[str, ...]:
+    """Return the layers whose units correspond one by one; none if no units do."""
+    shared = [layer.name for layer in first.partition.layers if layer in second.partition.layers]
+    given = run.config["layers"]
+    if given is not None:
+        if not given or isinstance(given, str) or not all(isinstance(name, str) for name in given):
+            raise InvalidInputError(
+                f"layers={given!r}; expected a list of names, layers=\"['first','second']\", of "
+                f"{', '.join(shared) or 'which both runs share none'}"
+            )
+        return tuple(given)
+    one, other = (clustered_network(run, clustering.run) for clustering in (first, second))
+    if one.content == other.content:
+        return tuple(shared)
+    if one.training is None or other.training is None:
+        return ()
+    if one.training.id == other.training.id:
+        return tuple(shared)
+    if one.training.config["dataset"] != other.training.config["dataset"]:
+        return ()
+    ends = _ends(one).intersection(_ends(other))
+    return tuple(name for name in shared if name in ends)
+
+
+def _ends(file: NetworkFile) -> set[str]:
+    """Return the names of a network's layers of inputs and of outputs."""
+    import_keras()
+    from nn_clustering.graphs import read_weights
+    from nn_clustering.networks import network_from_bytes
+
+    weights = read_weights(network_from_bytes(file.content, file.source))
+    everything = {"inputs": True, "outputs": True, "dense_layers": True}
+    read = {index for reader in weights.readers(**everything) for index in reader.sources}
+    return {
+        units.name
+        for index, units in enumerate(weights.unit_sets(**everything))
+        if units.arises_from == "input" or index not in read
+    }
+
+
+if __name__ == "__main__":
+    experiment.run_commandline()

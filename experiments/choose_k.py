@@ -1,0 +1,86 @@
+"""Cluster a graph with many numbers of clusters, to choose one: n-cut and eigengap.
+
+python experiments/choose_k.py with cluster_run=latest k_max=30
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments import PROJECT
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.graphs import UnitGraph
+from nn_clustering.partitions import cluster_numbers
+from nn_clustering.reports import figure_of_cluster_numbers
+from nn_clustering.tracking.experiment import Input, StageExperiment, StageRun
+from nn_clustering.tracking.store import Run
+
+experiment = StageExperiment("choose_k", base_dir=PROJECT)
+experiment.configure(PROJECT)
+
+
+def inputs(run: StageRun) -> dict[str, Input]:
+    """Check the numbers and read the clustered graph."""
+    k_min, k_max = run.config["k_min"], run.config["k_max"]
+    if not 2 <= k_min <= k_max:
+        raise InvalidInputError(f"k_min={k_min} k_max={k_max}; expected 2 <= k_min <= k_max")
+    clustered = run.read_run("cluster_run", "cluster")
+    content = clustered.artifact("graph.npz")
+    graph = UnitGraph.from_npz(content)
+    n_connected = int((~graph.isolated).sum())
+    if k_max > n_connected:
+        raise InvalidInputError(
+            f"k_max={k_max}; expected at most {n_connected}, the number of units that have edges "
+            f"in the graph of run {clustered.id}"
+        )
+    return {
+        "cluster_run": Input(clustered, clustered.id),
+        "graph": Input.of_bytes(content, graph),
+    }
+
+
+def summary(run: StageRun, result: Mapping[str, Any]) -> None:
+    """Print the suggested number of clusters."""
+    k = result["suggested"]
+    if k is None:
+        print("\nno eigengap: there are as many clusters as units")
+        return
+    print(
+        f"\nlargest eigengap {result['eigengap']:.4f} at {k} clusters, of {run.config['k_min']} to "
+        f"{run.config['k_max']}: n-cut {result['ncut']:.4f}, n-cut / k {result['ncut'] / k:.4f}"
+    )
+
+
+@experiment.stage(inputs=inputs, summary=summary)
+def choose_k(run: StageRun) -> dict[str, Any]:
+    """Cluster with every k; the result holds the k of the largest eigengap and its n-cut."""
+    clustered: Run = run.inputs["cluster_run"]
+    graph: UnitGraph = run.inputs["graph"]
+    ks = range(run.config["k_min"], run.config["k_max"] + 1)
+    with run.progress(len(ks), "numbers of clusters") as bar:
+
+        def log(k: int, value: float) -> None:
+            run.log("ncut", value, k)
+            bar.update()
+
+        numbers = cluster_numbers(
+            graph,
+            ks,
+            seed=run.seed,
+            **clustered.config["kmeans"],
+            assign_labels=clustered.config["partition"]["assign_labels"],
+            on_clustering=log,
+        )
+    table = numbers.table()
+    run.add_artifact("cluster_numbers.csv", table.to_csv(index=False).encode())
+    title = f"run {clustered.id}: clusterings into {ks[0]} to {ks[-1]} clusters"
+    run.add_figure("cluster_numbers.png", figure_of_cluster_numbers(numbers, title))
+    chosen = table[table["n_clusters"] == numbers.suggested].to_dict("records")
+    return {
+        "suggested": numbers.suggested,
+        "ncut": chosen[0]["ncut"] if chosen else None,
+        "eigengap": chosen[0]["eigengap"] if chosen else None,
+    }
+
+
+if __name__ == "__main__":
+    experiment.run_commandline()

@@ -1,0 +1,115 @@
+"""The weights between sets of units, by norms of the kernels that join them."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nn_clustering.graphs._channels import Contribution, Origin, Part
+from nn_clustering.graphs._kernel_norms import KERNEL_NORMS, VALUES_AT_A_TIME, norms_of_kernel
+from nn_clustering.graphs._selection import Selection
+
+if TYPE_CHECKING:
+    from nn_clustering.graphs._network_weights import NetworkWeights
+
+
+def edge_blocks(
+    network: "NetworkWeights", selection: Selection, kernel_norm: str
+) -> dict[tuple[int, int], NDArray[np.float64]]:
+    """Return the weights between sets, by the indices of the two."""
+    index = {origin: place for place, origin in enumerate(selection.origins)}
+    blocks: dict[tuple[int, int], NDArray[np.float64]] = {}
+    for number in selection.layers:
+        layer = network.weight_layers[number]
+        kernel = network.kernels[layer.kernel]
+        norms = (
+            _grouped(norms_of_kernel(kernel, kernel_norm), layer.groups)
+            if kernel.ndim == 4
+            else None
+        )
+        for part in selection.parts[layer.reads]:
+            if part.origin not in index:
+                continue
+            by_unit = _by_unit(part, kernel, norms, kernel_norm, selection.scale_of_set)
+            for target in selection.targets(number):
+                pair = (index[part.origin], index[target])
+                for contribution in selection.contributions(target):
+                    if contribution.layer == number:
+                        scale = selection.scale_of_set.get(target)
+                        _add(blocks, pair, by_unit, contribution, scale, target.n_units)
+    return blocks
+
+
+def _by_unit(
+    part: Part,
+    kernel: NDArray[np.floating],
+    norms: NDArray[np.float64] | None,
+    kernel_norm: str,
+    scale_of_set: dict[Origin, NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """Return the weights from the units of a part to all units of a layer, (units, units)."""
+    if norms is not None:
+        weights = _rows(norms, part.rows[0, 0])
+    elif part.is_flattened:
+        weights = _norms_over_positions(part, kernel, kernel_norm)
+    else:
+        weights = np.abs(_rows(kernel, part.rows[0, 0]), dtype=np.float64)
+    if part.origin not in scale_of_set:
+        weights = weights * part.scale[:, None]
+    if np.array_equal(part.units, np.arange(part.origin.n_units)):
+        return weights
+    summed = np.zeros((part.origin.n_units, weights.shape[1]))
+    np.add.at(summed, part.units, weights)
+    return summed
+
+
+def _rows(matrix: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+    return matrix if np.array_equal(rows, np.arange(len(matrix))) else matrix[rows]
+
+
+def _norms_over_positions(
+    part: Part, kernel: NDArray[np.floating], kernel_norm: str
+) -> NDArray[np.float64]:
+    """Return the norms over the positions of the weights of a dense layer, (channels, units)."""
+    norms = np.empty((part.rows.shape[2], kernel.shape[1]))
+    step = max(VALUES_AT_A_TIME // part.rows.size, 1)
+    for start in range(0, norms.shape[1], step):
+        some = kernel[:, start : start + step].astype(np.float64)[part.rows]
+        if part.scale_by_position is not None:
+            some *= part.scale_by_position[..., None]
+        norms[:, start : start + step] = KERNEL_NORMS[kernel_norm](some)
+    return norms
+
+
+def _grouped(norms: NDArray[np.float64], groups: int) -> NDArray[np.float64]:
+    """Return the block-diagonal (inputs, units) of norms of shape (inputs a group, units)."""
+    if groups == 1:
+        return norms
+    n_read, n_made = norms.shape[0], norms.shape[1] // groups
+    weights = np.zeros((n_read * groups, norms.shape[1]))
+    for group in range(groups):
+        made = slice(group * n_made, (group + 1) * n_made)
+        weights[group * n_read : (group + 1) * n_read, made] = norms[:, made]
+    return weights
+
+
+def _add(
+    blocks: dict[tuple[int, int], NDArray[np.float64]],
+    pair: tuple[int, int],
+    weights: NDArray[np.float64],
+    contribution: Contribution,
+    scale_of_target: NDArray[np.float64] | None,
+    n_targets: int,
+) -> None:
+    """Add a layer's weights from one set into another to the block between the two."""
+    scale = contribution.scale
+    if scale_of_target is not None:
+        scale = scale * scale_of_target[contribution.units]
+    added = weights[:, contribution.columns]
+    added *= scale
+    if pair not in blocks and np.array_equal(contribution.units, np.arange(n_targets)):
+        blocks[pair] = added
+        return
+    if pair not in blocks:
+        blocks[pair] = np.zeros((len(weights), n_targets))
+    blocks[pair][:, contribution.units] += added

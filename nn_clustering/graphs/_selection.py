@@ -1,0 +1,186 @@
+"""Which sets of units and which weight layers make a graph."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.graphs._channels import (
+    Contribution,
+    Origin,
+    Part,
+    trace_contributions,
+    trace_parts,
+)
+
+if TYPE_CHECKING:
+    from nn_clustering.graphs._network_weights import NetworkWeights
+
+
+class Selection:
+    """The sets and the weight layers that make a graph, after the user's choice of them."""
+
+    def __init__(
+        self,
+        network: "NetworkWeights",
+        inputs: bool | None,
+        outputs: bool | None,
+        dense_layers: bool | None,
+        kernel_norm: str = "l1",
+        *,
+        fold_normalisation: bool = True,
+    ) -> None:
+        self._network = network
+        self._dense = not network.has_convolutions if dense_layers is None else dense_layers
+        self._inputs = not network.has_convolutions if inputs is None else inputs
+        self._outputs = outputs is not False
+        self.parts = trace_parts(
+            network.channels,
+            network.kernels,
+            kernel_norm,
+            fold_normalisation=fold_normalisation,
+        )
+        self._contributions = trace_contributions(network.channels, self.parts)
+        self.scale_of_set = self._common_scales()
+        chosen = self._chosen_origins()
+        self._leads_into: dict[int, list[Origin]] = defaultdict(list)
+        for origin in chosen:
+            for layer in dict.fromkeys(c.layer for c in self.contributions(origin)):
+                self._leads_into[layer].append(origin)
+        self.layers = [
+            number
+            for number in network.weight_layers
+            if self._counts(number) and self._joins(number, set(chosen))
+        ]
+        joined = {part.origin for number in self.layers for part in self._read_by(number)}
+        joined.update(target for number in self.layers for target in self.targets(number))
+        self.origins = [origin for origin in chosen if origin in joined]
+        self._check(inputs, outputs)
+
+    def contributions(self, origin: Origin) -> list[Contribution]:
+        """Return what leads into the units of a set."""
+        return self._contributions[origin.channels]
+
+    def targets(self, layer: int) -> list[Origin]:
+        """Return the sets that a weight layer leads into."""
+        return self._leads_into[layer]
+
+    def rows(self, layer: int, n_rows: int) -> NDArray[np.int64]:
+        """Return the number in the graph of the unit that each row of a kernel reads, or -1."""
+        offsets = self._offsets()
+        rows = np.full(n_rows, -1)
+        for part in self._read_by(layer):
+            if part.origin in offsets:
+                rows[part.rows] = offsets[part.origin] + part.units
+        return rows
+
+    def columns(self, layer: int, n_columns: int) -> NDArray[np.int64]:
+        """Return the number in the graph of the unit that each column leads into, or -1.
+
+        Of shape (ways, columns), since a layer may lead into several sets.
+        """
+        offsets = self._offsets()
+        ways: list[NDArray[np.int64]] = []
+        for target in self.targets(layer):
+            for contribution in self.contributions(target):
+                if contribution.layer == layer:
+                    units = offsets[target] + contribution.units
+                    ways.extend(_one_unit_a_column(contribution.columns, units, n_columns))
+        return np.array(ways)
+
+    def _offsets(self) -> dict[Origin, int]:
+        ends = np.cumsum([origin.n_units for origin in self.origins])
+        return {
+            origin: int(end) - origin.n_units
+            for origin, end in zip(self.origins, ends, strict=True)
+        }
+
+    def _read_by(self, number: int) -> tuple[Part, ...]:
+        return self.parts[self._network.weight_layers[number].reads]
+
+    def _counts(self, number: int) -> bool:
+        network = self._network
+        return self._dense or network.kernels[network.weight_layers[number].kernel].ndim == 4
+
+    def _joins(self, number: int, chosen: set[Origin]) -> bool:
+        reads = any(part.origin in chosen for part in self._read_by(number))
+        return reads and bool(self._leads_into[number])
+
+    def _read_origins(self) -> defaultdict[Origin, list[Part]]:
+        """Return all sets that weight layers read, with how each of them reads them."""
+        read: defaultdict[Origin, list[Part]] = defaultdict(list)
+        for number in self._network.weight_layers:
+            for part in self._read_by(number):
+                read[part.origin].append(part)
+        return read
+
+    def _output_parts(self) -> Iterator[Part]:
+        for number in self._network.outputs:
+            yield from self.parts[number]
+
+    def _chosen_origins(self) -> list[Origin]:
+        chosen = set(self._read_origins())
+        if self._outputs:
+            chosen.update(part.origin for part in self._output_parts())
+        if not self._inputs:
+            chosen = {origin for origin in chosen if not self._is_input(origin)}
+        return sorted(chosen)
+
+    def _is_input(self, origin: Origin) -> bool:
+        """Return whether no weights lead into a set: an input, or a merge of inputs."""
+        return not self.contributions(origin)
+
+    def _common_scales(self) -> dict[Origin, NDArray[np.float64]]:
+        """Return the scale of every set's units if all that read it see the same.
+
+        What is read by no weight layer is scaled as it is put out.
+        """
+        read = self._read_origins()
+        put_out = [part for part in self._output_parts() if part.origin not in read]
+        for part in put_out:
+            read[part.origin].append(part)
+        scales = {}
+        for origin, parts in read.items():
+            first, *others = (part.per_unit() for part in parts)
+            if first is not None and all(
+                other is not None and np.array_equal(first, other, equal_nan=True)
+                for other in others
+            ):
+                scales[origin] = first
+        return scales
+
+    def _check(self, inputs: bool | None, outputs: bool | None) -> None:
+        network = self._network
+        if not self.layers:
+            of = ", ".join(network.kernel_layers) or "none"
+            raise InvalidInputError(
+                f"network {network.name!r} (weight layers: {of}) has no weights between units with "
+                f"inputs={self._inputs}, outputs={self._outputs}, dense_layers={self._dense}; "
+                "expected at least one dense layer that counts, or two convolutions"
+            )
+        asked = {part.origin for part in self._output_parts()} if outputs else set()
+        if inputs:
+            asked |= {origin for origin in self._chosen_origins() if self._is_input(origin)}
+        missing = sorted(asked.difference(self.origins))
+        if missing:
+            setting = "inputs" if self._is_input(missing[0]) else "outputs"
+            raise InvalidInputError(
+                f"{setting}=True for network {network.name!r}, but no weights that count join the "
+                f"units of {network.name_of(missing[0])!r} to others: set dense_layers=True too, "
+                f"or leave {setting} at its default"
+            )
+
+
+def _one_unit_a_column(
+    columns: NDArray[np.int64], units: NDArray[np.int64], n_columns: int
+) -> Iterator[NDArray[np.int64]]:
+    """Yield arrays that hold one of the units of every column each, -1 where none is left."""
+    while columns.size:
+        _, first = np.unique(columns, return_index=True)
+        way = np.full(n_columns, -1)
+        way[columns[first]] = units[first]
+        yield way
+        columns, units = np.delete(columns, first), np.delete(units, first)

@@ -1,0 +1,165 @@
+"""Local clustering: every layer by its own surroundings (methods F1 to F3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import networkx
+import numpy as np
+from numpy.typing import NDArray
+
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.graphs import UnitGraph
+from nn_clustering.partitions._alignment import align_labels
+from nn_clustering.partitions._partition import Partition
+from nn_clustering.partitions._spectral import spectral_clustering
+from nn_clustering.seeds import integer_seed
+
+
+@dataclass(frozen=True, eq=False)
+class LocalPartition:
+    """A partition of every layer by a graph of its own.
+
+    Attributes:
+        partition: The labels of all layers. Clusters of one label in two layers are named after the
+            same global cluster, and have nothing else in common.
+        ncuts: The n-cut of the graph behind each layer; NaN where that has no edges.
+        n_clusters: The number of clusters that each of these graphs was cut into; 0 without edges.
+    """
+
+    partition: Partition
+    ncuts: tuple[float, ...]
+    n_clusters: tuple[int, ...]
+
+    @property
+    def mean_ncut(self) -> float:
+        """Mean n-cut over the layers whose graphs have edges (methods F3); NaN if none has."""
+        known = [value for value in self.ncuts if not np.isnan(value)]
+        return float(np.mean(known)) if known else float("nan")
+
+
+def local_partition(
+    graph: UnitGraph,
+    whole: Partition,
+    *,
+    seed: int,
+    n_clusters_of_layer: int | Sequence[int] | None = None,
+    n_init: int = 5,
+    select: str = "ncut",
+    assign_labels: str = "kmeans",
+) -> LocalPartition:
+    """Cluster the graph around every layer on its own, and keep the layer's labels.
+
+    The graph around a layer is :func:`local_graphs`'. Within each layer the clusters are named
+    after those of the global partition that they overlap most.
+
+    Args:
+        graph: The graph of the network.
+        whole: A partition of all of it.
+        seed: Fixes every label.
+        n_clusters_of_layer: Number of clusters of every layer's graph: one for all, or one a layer.
+            By default as many as the global partition has in the layer, or, for the first and the
+            last layer of a chain, in the neighbour whose graph is theirs too (quirk 9). A graph of
+            fewer units that have edges gets as many clusters as those.
+        n_init: See :func:`spectral_clustering`.
+        select: See :func:`spectral_clustering`.
+        assign_labels: See :func:`spectral_clustering`.
+
+    Returns:
+        The labels of all layers and the n-cuts of their graphs. Units that are isolated in the
+        graph of their layer have the label -1.
+
+    Raises:
+        InvalidInputError: If the partition is not one of the graph, or a value is out of range.
+    """
+    if whole.layers != graph.layers:
+        raise InvalidInputError(
+            "the global partition has other layers than the graph; expected a partition of it"
+        )
+    counts = _counts(graph, whole, n_clusters_of_layer)
+    centres = local_centres(graph)
+    clustered = {
+        centre: _clustered(
+            local_graph(graph, centre),
+            counts[centre],
+            integer_seed(seed, "local clustering", centre),
+            {"n_init": n_init, "select": select, "assign_labels": assign_labels},
+        )
+        for centre in sorted(set(centres))
+    }
+    labels = np.full(graph.n_units, -1, np.int32)
+    for index, centre in enumerate(centres):
+        units = graph.units(index)
+        labels[units] = align_labels(clustered[centre][0][units], whole.labels[units])
+    return LocalPartition(
+        Partition(graph.layers, labels, max(whole.n_clusters, *counts)),
+        tuple(clustered[centre][1] for centre in centres),
+        tuple(clustered[centre][2] for centre in centres),
+    )
+
+
+def local_centres(graph: UnitGraph) -> tuple[int, ...]:
+    """Return, for every layer, the layer around which the graph lies that gives its labels.
+
+    It is the layer itself, but in a chain of three layers or more the first and the last take their
+    labels from the graphs around their neighbours (methods F1).
+    """
+    centres = list(range(len(graph.layers)))
+    layers = networkx.Graph()
+    layers.add_nodes_from(centres)
+    layers.add_edges_from((block.source, block.target) for block in graph.edges)
+    n_neighbours = dict(layers.degree)
+    is_chain = networkx.is_tree(layers) and max(n_neighbours.values()) == 2
+    if is_chain and not _has_edges_within(graph):
+        for end in (index for index in centres if n_neighbours[index] == 1):
+            centres[end] = next(layers.neighbors(end))
+    return tuple(centres)
+
+
+def local_graph(graph: UnitGraph, layer: int) -> UnitGraph:
+    """Return the graph around a layer: only the edges that touch it, all layers in their place.
+
+    In a chain these are the weights before and after the layer (methods F1), and in general those
+    to all layers that it reads or is read by (F3). In a graph with edges within layers, as of
+    activations, they are those among the layer's own units (F2).
+    """
+    within = _has_edges_within(graph)
+    touching = tuple(
+        block
+        for block in graph.edges
+        if layer in (block.source, block.target) and block.is_within_layer == within
+    )
+    return UnitGraph(graph.layers, touching)
+
+
+def _has_edges_within(graph: UnitGraph) -> bool:
+    return any(block.is_within_layer for block in graph.edges)
+
+
+def _counts(
+    graph: UnitGraph, whole: Partition, given: int | Sequence[int] | None
+) -> tuple[int, ...]:
+    if given is None:
+        return tuple(np.unique(labels[labels >= 0]).size for _, labels in whole.by_layer())
+    counts = (given,) * len(graph.layers) if isinstance(given, int) else tuple(given)
+    if len(counts) != len(graph.layers) or any(
+        isinstance(count, bool) or not isinstance(count, int) or count < 1 for count in counts
+    ):
+        raise InvalidInputError(
+            f"n_clusters_of_layer={given!r}; expected an integer of 1 or more, or one for each of "
+            f"{len(graph.layers)} layers"
+        )
+    return counts
+
+
+def _clustered(
+    graph: UnitGraph, n_clusters: int, seed: int, options: dict
+) -> tuple[NDArray[np.int32], float, int]:
+    """Return the labels of all units, the n-cut and the number of clusters."""
+    n_connected = int((~graph.isolated).sum())
+    n_clusters = min(n_clusters, n_connected)
+    if n_clusters == 0:
+        return np.full(graph.n_units, -1, np.int32), float("nan"), 0
+    if n_clusters == 1:
+        return np.where(graph.isolated, -1, 0).astype(np.int32), 0.0, 1
+    found = spectral_clustering(graph, n_clusters, seed=seed, **options)
+    return found.partition.labels, found.ncut, n_clusters

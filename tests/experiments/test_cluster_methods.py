@@ -1,0 +1,132 @@
+"""Every named config of the stage `cluster` on a small network, against the library's functions."""
+
+import numpy as np
+import pytest
+
+from experiments import cluster
+from nn_clustering.graphs import graph_from_weights
+from nn_clustering.networks import build_network
+from nn_clustering.partitions import Partition, make_partition, ncut, spectral_partition
+from nn_clustering.tracking._mistakes import Error
+
+N_CLUSTERS = 3
+
+
+@pytest.fixture(scope="module")
+def network():
+    return build_network(
+        "mlp", (8, 8, 1), 10, hidden_units=[12, 10], conv_filters=[], dropout=False, seed=0
+    )
+
+
+@pytest.fixture(scope="module")
+def model(network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("cluster") / "network.keras"
+    network.save(path)
+    return str(path)
+
+
+@pytest.fixture
+def result_of(model):
+    def run(*named, **updates):
+        given = {"model": model, "n_clusters": N_CLUSTERS, "dataset": {"name": "digits"}, **updates}
+        return cluster.experiment.run(config_updates=given, named_configs=list(named)).result
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("named", "n_units"),
+    [
+        ([], 96),
+        (["published"], 96),
+        (["cluster_qr"], 96),
+        (["normalised_units"], 96),
+        (["commute_time"], 96),
+        (["gradients"], 96),
+        (["leiden"], 96),
+        (["louvain"], 96),
+        (["local"], 96),
+        (["activations"], 22),
+        (["activations", "local"], 22),
+    ],
+)
+def test_named_configs(result_of, named, n_units):
+    # the test images of the digits are fewer than the studies' samples
+    result = result_of(*named, activations={"n_samples": 100})
+    assert result["n_units"] == n_units
+    assert sum(result["cluster_sizes"]) == n_units - result["n_isolated"]
+    assert 0 < result["ncut"] < result["n_clusters"]
+    assert (result["modularity"] is None) == ("local" in named)
+    if "leiden" not in named and "louvain" not in named:
+        assert result["n_clusters"] >= N_CLUSTERS
+
+
+def test_weights_by_the_library(result_of, network):
+    graph = graph_from_weights(network)
+    expected = spectral_partition(graph, N_CLUSTERS, seed=7)
+    result = result_of(seed=7, stability={"n_seeds": 2})
+    assert result["ncut"] == ncut(graph, expected.labels)
+    assert result["cluster_sizes"] == expected.cluster_sizes()
+    assert result["stability"]["n_seeds"] == 2
+    assert result["stability"]["ncut_min"] <= result["stability"]["ncut_max"]
+    assert result_of(stability={"n_seeds": 0})["stability"] is None
+
+
+def test_baselines(result_of):
+    # nothing is within a layer, so a cluster a layer cuts everything
+    assert result_of("per_layer")["ncut"] == pytest.approx(4)
+    random = result_of("random_partition")
+    assert sorted(random["cluster_sizes"]) == [32, 32, 32]
+    assert result_of()["ncut"] < random["ncut"]
+
+
+@pytest.mark.parametrize("suffix", ["npz", "csv"])
+def test_partition_from_a_file(result_of, network, tmp_path, suffix):
+    graph = graph_from_weights(network)
+    partition = make_partition(graph, "random", 5, seed=3)
+    path = tmp_path / f"partition.{suffix}"
+    path.write_bytes(partition.to_npz() if suffix == "npz" else partition.to_csv().encode())
+    result = result_of(partition={"method": "file", "file": str(path)})
+    assert result["ncut"] == ncut(graph, partition.labels)
+    assert result["n_clusters"] == 5
+
+
+def test_partition_of_another_network_refused(result_of, tmp_path):
+    graph = graph_from_weights(
+        build_network("mlp", (4,), 2, hidden_units=[3], conv_filters=[], dropout=False, seed=0)
+    )
+    other = Partition(graph.layers, np.zeros(graph.n_units, np.int32), 1)
+    path = tmp_path / "other.npz"
+    path.write_bytes(other.to_npz())
+    with pytest.raises(Error, match=r"other\.npz"):
+        result_of(partition={"method": "file", "file": str(path)})
+
+
+@pytest.mark.parametrize(
+    ("updates", "message"),
+    [
+        ({"graph": {"source": "weihgts"}}, "graph.source='weihgts'"),
+        ({"graph": {"inputs": "yes"}}, "graph.inputs='yes'"),
+        ({"graph": {"source": "activations", "normalise_units": True}}, "normalise_units=True"),
+        ({"activations": {"split": "validation"}}, "activations.split='validation'"),
+        ({"activations": {"n_samples": 2}}, "n_samples=2"),
+        ({"activations": {"position": "after"}}, "'after'"),
+        ({"activations": {"correlation": "cosine"}}, "'cosine'"),
+        ({"graph": {"source": "activations"}, "activations": {"n_samples": 9999}}, "at most 364"),
+        ({"graph": {"source": "activations"}, "dataset": {"name": None}}, "dataset.name=NAME"),
+        ({"partition": {"method": "infomap"}}, "'infomap'"),
+        ({"partition": {"method": "file"}}, "partition.file=FILE"),
+        ({"partition": {"file": "a.csv"}}, "partition.file=a.csv"),
+        ({"partition": {"method": "file", "file": "nowhere.csv"}}, "nowhere.csv"),
+        ({"partition": {"method": "leiden", "local": True}}, "partition.local=True"),
+        ({"partition": {"local_clusters": 3}}, "local_clusters=3"),
+        ({"partition": {"resolution": 0.0}}, "resolution=0"),
+        ({"partition": {"assign_labels": "discretize"}}, "'discretize'"),
+        ({"stability": {"n_seeds": 1}}, "stability.n_seeds=1"),
+        ({"n_clusters": 97}, "n_clusters=97"),
+    ],
+)
+def test_mistakes_are_refused(result_of, updates, message):
+    with pytest.raises(Error, match=message):
+        result_of(**updates)

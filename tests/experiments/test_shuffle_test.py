@@ -1,0 +1,283 @@
+"""The shuffle test as a user runs it: null models, resuming, stopping early, refusals."""
+
+import copy
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from sacred.arg_parser import get_config_updates
+
+from experiments import shuffle_test
+from nn_clustering.graphs import UnitGraph, normalise_units
+from nn_clustering.partitions import make_partition, ncut
+from nn_clustering.seeds import generator, integer_seed
+from nn_clustering.significance import cohens_d, shuffle
+from nn_clustering.tracking._mistakes import Error
+from tests.experiments.conftest import DATABASE
+from tests.programs import PROJECT, environment
+
+
+@pytest.fixture
+def tested(run_experiment, store):
+    """Runs a shuffle test as a program; returns the stored run and the line that it printed."""
+
+    def run(*arguments):
+        finished = run_experiment("shuffle_test", "with", *arguments)
+        assert finished.returncode == 0, finished.stderr
+        printed = [line for line in finished.stdout.splitlines() if line.startswith("n-cut ")]
+        return store.run("latest", experiment="shuffle_test"), printed[-1]
+
+    return run
+
+
+@pytest.fixture
+def in_process(store, home, monkeypatch):
+    """Runs a shuffle test in this process, untracked; returns its run."""
+    monkeypatch.setenv("NN_CLUSTERING_HOME", str(home))
+    monkeypatch.setenv("MONGO_DB", DATABASE)
+
+    def run(*arguments):
+        updates, named = get_config_updates(arguments)
+        return shuffle_test.experiment.run(config_updates=updates, named_configs=named)
+
+    return run
+
+
+def shuffles_of(run):
+    points = run.metric("shuffled_ncut")
+    assert points["step"].tolist() == list(range(len(points)))
+    return points["value"].tolist()
+
+
+def clustered_like(store, clustered, **changes):
+    """Store a run like another one, but for what it says: section__key=value."""
+    document = copy.deepcopy(store.database["runs"].find_one({"_id": clustered.id}))
+    document["_id"] = store.find(limit=1)[0].id + 1000
+    document.pop("tracking", None)  # nothing of it is in any journal
+    for key, value in changes.items():
+        *sections, name = key.split("__")
+        part = document
+        for section in sections:
+            part = part[section]
+        part[name] = value
+    store.database["runs"].insert_one(document)
+    return document["_id"]
+
+
+@pytest.fixture
+def changed_clustering(runs, store):
+    """Makes cluster runs that say something else; they are gone after the test."""
+    made = []
+
+    def make(**changes):
+        made.append(clustered_like(store, runs["cluster"], **changes))
+        return f"cluster_run={made[-1]}"
+
+    yield make
+    store.database["runs"].delete_many({"_id": {"$in": made}})
+
+
+def test_two_null_models_of_one_network(tested, runs):
+    """Numbers by hand from the stored graph; the second is told against the first."""
+    clustered = runs["cluster"]
+    cluster_run = f"cluster_run={clustered.id}"
+    first, line = tested(cluster_run, "layer_nonzero", "n_shuffles=4", "seed=5", "n_workers=2")
+    graph = UnitGraph.from_npz(clustered.artifact("graph.npz")).without_isolated()
+    expected = []
+    for index in range(4):
+        shuffled = shuffle(graph, "layer_nonzero", generator(5, "shuffle", index))
+        start = integer_seed(5, "shuffle clustering", index)
+        partition = make_partition(
+            shuffled, "spectral", clustered.config["n_clusters"], seed=start,
+            **clustered.config["kmeans"],
+        )  # fmt: skip
+        expected.append(ncut(shuffled, partition.labels))
+    assert shuffles_of(first) == expected
+    assert first.result["ncut"] == clustered.result["ncut"]
+    assert first.result["shuffled_mean"] == np.mean(expected)
+    assert first.result["n_shuffles"] == 4
+    assert first.result["stopped_early"] is False
+    assert line.endswith("of 4 shuffles")
+
+    # the network is pruned, so its edges can be moved
+    arguments = (cluster_run, "rewiring", "n_shuffles=3", f"against_run={first.id}")
+    second, _ = tested(*arguments, "n_workers=1")
+    assert second.lineage == {"cluster_run": clustered.id, "against_run": first.id}
+    assert second.result["cohens_d"] == cohens_d(shuffles_of(second), expected)
+    assert "null_distribution.png" in second.artifacts
+
+
+def test_stops_early(in_process, changed_clustering, capsys):
+    """No shuffle has a higher n-cut than 1000: the third that reaches it is the third."""
+    cluster_run = changed_clustering(result__ncut=1000.0)
+    run = in_process(cluster_run, "stop_early", "stop_early.stop_at=3", "n_workers=1")
+    assert run.result["n_shuffles"] == 3
+    assert run.result["stopped_early"] is True
+    assert run.result["p_value"] == 1
+    printed = capsys.readouterr().out
+    assert "p = 1 of 3 shuffles, stopped early of 1000: 3 reached the network's n-cut" in printed
+
+
+def test_kernels_of_a_dense_network_are_its_matrices(in_process, runs):
+    """Whether weights are shuffled in the network or in its graph."""
+    arguments = (f"cluster_run={runs['cluster'].id}", "n_shuffles=2", "n_workers=1")
+    by_kernels, by_norms = (in_process(*arguments, f"kernels={of}") for of in ("weights", "norms"))
+    for figure, value in by_norms.result.items():
+        assert by_kernels.result[figure] == pytest.approx(value, rel=1e-5), figure
+    assert by_norms.result["shuffled_std"] > 0
+
+
+def test_shuffles_are_transformed_as_the_graph_was(
+    in_process, changed_clustering, runs, store, tmp_path
+):
+    """Shuffled first, then each unit's weights scaled; by hand."""
+    content = runs["cluster"].artifact("graph.npz")
+    path = tmp_path / "untransformed_graph.npz"
+    path.write_bytes(content)
+    cluster_run = changed_clustering(config__graph__normalise_units=True)
+    clustered = store.run("latest", experiment="cluster")
+    assert cluster_run == f"cluster_run={clustered.id}"
+    store.add_artifact(clustered.id, path)
+    run = in_process(cluster_run, "n_shuffles=2", "n_workers=2")
+    graph = UnitGraph.from_npz(content).without_isolated()
+    expected = []
+    for index in range(2):
+        shuffled = normalise_units(shuffle(graph, "layer", generator(0, "shuffle", index)))
+        partition = make_partition(
+            shuffled,
+            "spectral",
+            clustered.config["n_clusters"],
+            seed=integer_seed(0, "shuffle clustering", index),
+            **clustered.config["kmeans"],
+        )
+        expected.append(ncut(shuffled, partition.labels))
+    assert run.result["shuffled_mean"] == pytest.approx(np.mean(expected), rel=1e-12)
+    assert run.result["shuffled_std"] == pytest.approx(np.std(expected), rel=1e-9)
+
+
+def test_fresh_networks_of_the_trainings_own_initialiser(tested, runs):
+    """Each is as dense as no pruned network is; they are told apart by their seeds."""
+    run, line = tested(
+        f"cluster_run={runs['cluster'].id}", "fresh_initialisation", "n_shuffles=3", "n_workers=2"
+    )
+    values = shuffles_of(run)
+    assert len(set(values)) == 3
+    assert run.result["shuffled_mean"] == np.mean(values)
+    # no weight of a fresh network is 0: its clusters are worse than the pruned one's
+    assert min(values) > run.result["ncut"]
+    assert line.endswith("of 3 fresh networks")
+    assert "fresh networks" in line
+
+
+def test_killed_test_goes_on_to_the_same_end(tested, in_process, runs, store, home):
+    """Bit for bit as the one that nobody killed, whatever the number of workers."""
+    arguments = [f"cluster_run={runs['cluster'].id}", "n_shuffles=1200", "seed=9"]
+    whole, _ = tested(*arguments, "tags=whole", "n_workers=2")
+    process = subprocess.Popen(
+        [
+            sys.executable, PROJECT / "experiments" / "shuffle_test.py", "with", *arguments,
+            "reuse=False", "n_workers=1",
+        ],
+        env=environment(home, MONGO_DB=DATABASE),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    killed, n_stored = None, 0
+    while time.monotonic() < deadline and n_stored < 5:
+        running = store.find(experiment="shuffle_test", status="RUNNING")
+        if running:
+            killed = running[0]
+            stored = store.database["metrics"].find({"run_id": killed.id})
+            n_stored = sum(len(part["values"]) for part in stored)
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert n_stored >= 5
+    resumed, line = tested(f"resume={killed.id}", "n_workers=2")
+    n_known = len(store.run(killed.id, status="DIED").metric("shuffled_ncut"))
+    assert 5 <= n_known < 1200
+    assert resumed.id not in (killed.id, whole.id)
+    assert resumed.lineage == {"resume": killed.id, "cluster_run": runs["cluster"].id}
+    assert resumed.result == whole.result
+    assert shuffles_of(resumed) == shuffles_of(whole)
+    assert line.endswith("of 1200 shuffles")
+
+    assert_refused(in_process, [f"resume={killed.id}", "n_shuffles=7"], ["n_shuffles=7", "1200"])
+    assert_refused(in_process, [f"resume={whole.id}"], [f"resume={whole.id}", "COMPLETED"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], ["cluster_run=None"]),
+        (["method=rows"], ["method='rows'", "layer_nonzero", "fresh_initialisation"]),
+        (["n_shuffles=0"], ["n_shuffles=0"]),
+        (["kernels=entries"], ["kernels='entries'", "norms or weights"]),
+        (["kernels", "rewiring"], ["kernels=weights with method=rewiring", "kernels=norms"]),
+        (["layer_nonzero", "rewiring"], ["layer_nonzero and rewiring both set method"]),
+        (["stop_early", "stop_early.stop_at=0"], ["stop_at=0", "1 to n_shuffles=1000"]),
+        (["stop_early.enabled=True", "n_shuffles=9"], ["stop_at=10", "1 to n_shuffles=9"]),
+        (["resume=latest"], ["resume=latest", "the number of one"]),
+        (["resume=99999"], ["resume=99999", "no run 99999"]),
+    ],
+)
+def test_settings_are_refused(in_process, arguments, expected):
+    assert_refused(in_process, arguments, expected)
+
+
+def assert_refused(in_process, arguments, expected):
+    with pytest.raises(Error) as refusal:
+        in_process(*arguments)
+    message = str(refusal.value)
+    assert "\n" not in message
+    for text in expected:
+        assert text in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "expected"),
+    [
+        ({"config__partition__local": True}, [], ["partition.local=True", "partition.local=False"]),
+        ({"config__partition__method": "file"}, [], ["a partition from a file", "method=spectral"]),
+        ({"config__partition__method": "per_layer"}, [], ["per_layer", "the same n-cut"]),
+        ({}, ["all_edges"], ["graph.source=weights", "method=all_edges", "method=layer"]),
+        (
+            {"config__graph__source": "activations"},
+            ["fresh_initialisation"],
+            ["graph.source=activations, with method=fresh_initialisation", "graph of weights"],
+        ),
+        (
+            {"config__graph__source": "gradients"},
+            ["kernels"],
+            ["graph.source=gradients, with kernels=weights", "kernels=norms"],
+        ),
+        ({"config__graph__source": "activations"}, ["all_edges"], ["no weights between"]),
+        ({"config__graph__commute_time": True}, [], ["has no artifact 'untransformed_graph.npz'"]),
+    ],
+)
+def test_null_model_that_does_not_fit_is_refused(
+    in_process, changed_clustering, changes, arguments, expected
+):
+    assert_refused(in_process, [changed_clustering(**changes), *arguments], expected)
+
+
+def test_other_null_model_must_be_of_the_same_clustering(in_process, changed_clustering, runs):
+    other = f"against_run={runs['shuffle_test'].id}"
+    expected = [other, f"tests cluster run {runs['cluster'].id}", "another null model"]
+    assert_refused(in_process, [changed_clustering(), other], expected)
+
+
+def test_network_from_a_file_has_no_initialiser(run_experiment, store, runs, tmp_path, in_process):
+    """Nor has a graph without edges to move anything to rewire."""
+    path = tmp_path / "dense.keras"
+    path.write_bytes(runs["train"].artifact("unpruned.keras"))
+    finished = run_experiment("cluster", "with", f"model={path}", "fast", "stability.n_seeds=0")
+    assert finished.returncode == 0, finished.stderr
+    cluster_run = f"cluster_run={store.run('latest', experiment='cluster').id}"
+    expected = ["method=fresh_initialisation", "from a file", "method=layer"]
+    assert_refused(in_process, [cluster_run, "fresh_initialisation"], expected)
+    assert_refused(in_process, [cluster_run, "rewiring"], ["no edge can be moved", "method=layer"])

@@ -1,0 +1,36 @@
+"""The figure of n-cut and eigengap shows the numbers that it is given."""
+
+import io
+
+import numpy as np
+import pytest
+
+from nn_clustering.partitions import ClusterNumbers
+from nn_clustering.reports import figure_of_cluster_numbers
+
+
+def test_figure():
+    numbers = ClusterNumbers(
+        (2, 3, 4), np.array([1.0, 1.5, 2.4]), np.array([0, 0.1, 0.15, 0.9, 0.91])
+    )
+    figure = figure_of_cluster_numbers(numbers, "run 12")
+    cuts, eigenvalues, gaps = figure.axes
+    assert cuts.lines[0].get_xydata().tolist() == [[2, 0.5], [3, 0.5], [4, 0.6]]
+    drawn = eigenvalues.lines[0].get_xydata().tolist()
+    assert drawn == [[1, 0], [2, 0.1], [3, 0.15], [4, 0.9], [5, 0.91]]
+    bars = [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in gaps.patches]
+    assert np.array(bars) == pytest.approx(np.array([[2, 0.05], [3, 0.75], [4, 0.01]]))
+    for axes in figure.axes:
+        assert axes.lines[-1].get_xdata()[0] == 3
+    assert "largest eigengap at k = 3" in figure.get_suptitle()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    assert buffer.getvalue().startswith(b"\x89PNG\r\n")
+
+
+def test_figure_without_eigengap():
+    figure = figure_of_cluster_numbers(
+        ClusterNumbers((2,), np.array([2.0]), np.array([0, 2.0])), "two units"
+    )
+    assert figure.get_suptitle() == "two units"
+    figure.savefig(io.BytesIO(), format="png")
