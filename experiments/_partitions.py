@@ -13,6 +13,7 @@ from nn_clustering.partitions import (
     local_partition,
     make_partition,
     partition_stability,
+    spectral_clustering,
 )
 
 # The method of a partition that is read from a file.
@@ -65,6 +66,35 @@ def partition_file(name: str) -> bytes:
             f"partition.file={name} cannot be read ({error.strerror}); expected a partition.npz, "
             "or a CSV file with the columns layer, unit, label"
         ) from error
+
+
+def clustered_graph(
+    graph: UnitGraph, config: Mapping[str, Any], seed: int
+) -> tuple[Partition, dict[str, float] | None]:
+    """Partition a graph as a config asks for, not from a file.
+
+    Returns:
+        The partition, as :func:`clustering_method` makes it, and the spread of n-cuts over the
+        k-means starts, None where there are none.
+    """
+    settings = config["partition"]
+    if settings["method"] != "spectral":
+        return clustering_method(config)(graph, seed=seed), None
+    found = spectral_clustering(
+        graph,
+        config["n_clusters"],
+        seed=seed,
+        assign_labels=settings["assign_labels"],
+        **config["kmeans"],
+    )
+    starts = found.start_ncuts
+    spread = {
+        "ncut_mean": float(starts.mean()),
+        "ncut_std": float(starts.std()),
+        "ncut_min": float(starts.min()),
+        "ncut_max": float(starts.max()),
+    }
+    return found.partition, spread
 
 
 def clustering_method(config: Mapping[str, Any]) -> Callable[..., Partition]:

@@ -22,7 +22,7 @@ from experiments._keras import import_keras
 from experiments._networks import OWN_NETWORK, NetworkFile, chosen_network
 from experiments._partitions import (
     check_partition_config,
-    clustering_method,
+    clustered_graph,
     local_clustering,
     partition_file,
     stability_summary,
@@ -69,6 +69,11 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
             f"\nn-cut {result['ncut']:.4f} of {result['n_clusters']} clusters, in-out ratio "
             f"{result['in_out_ratio']:.4f}, modularity {result['modularity']:.4f}"
         )
+    if result["starts"] is not None and run.config["kmeans"]["n_init"] > 1:
+        print(
+            "its k-means starts: n-cut {ncut_mean:.4f} (std {ncut_std:.4f}, {ncut_min:.4f} to "
+            "{ncut_max:.4f})".format(**result["starts"])
+        )
     if result["stability"] is not None:
         print(
             "{n_seeds} other seeds: n-cut {ncut_mean:.4f} (std {ncut_std:.4f}, {ncut_min:.4f} to "
@@ -96,7 +101,7 @@ def cluster(run: StageRun) -> dict[str, Any]:
     network = network_from_bytes(file.content, file.source)
     untransformed = _graph(run, network)
     graph = transformed(untransformed, config["graph"])
-    partition = _partition(run, graph)
+    partition, of_starts = _partition(run, graph)
     figures = _figures(graph, partition, config)
     if config["partition"]["local"]:
         partition, mean = local_clustering(graph, partition, config, run.seed)
@@ -117,6 +122,7 @@ def cluster(run: StageRun) -> dict[str, Any]:
     run.add_figure("network.svg", drawing)
     return {
         **figures,
+        "starts": of_starts,
         "stability": stability_summary(graph, config, run.seed),
         "n_clusters": partition.n_clusters,
         "n_units": graph.n_units,
@@ -143,10 +149,11 @@ def _figures(graph: UnitGraph, partition: Partition, config: Mapping[str, Any]) 
     }
 
 
-def _partition(run: StageRun, graph: UnitGraph) -> Partition:
-    if "partition" in run.inputs:
-        return read_partition(run.inputs["partition"], run.config["partition"]["file"], graph)
-    return clustering_method(run.config)(graph, seed=run.seed)
+def _partition(run: StageRun, graph: UnitGraph) -> tuple[Partition, dict[str, float] | None]:
+    if "partition" not in run.inputs:
+        return clustered_graph(graph, run.config, run.seed)
+    name = run.config["partition"]["file"]
+    return read_partition(run.inputs["partition"], name, graph), None
 
 
 if __name__ == "__main__":

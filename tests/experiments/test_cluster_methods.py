@@ -68,6 +68,8 @@ def test_weights_by_the_library(result_of, network):
     result = result_of(seed=7, stability={"n_seeds": 2})
     assert result["ncut"] == ncut(graph, expected.labels)
     assert result["cluster_sizes"] == expected.cluster_sizes()
+    assert result["starts"]["ncut_min"] == result["ncut"]  # the start with the lowest is kept
+    assert result["starts"]["ncut_max"] >= result["starts"]["ncut_mean"] >= result["ncut"]
     assert result["stability"]["n_seeds"] == 2
     assert result["stability"]["ncut_min"] <= result["stability"]["ncut_max"]
     assert result_of(stability={"n_seeds": 0})["stability"] is None
@@ -77,6 +79,7 @@ def test_baselines(result_of):
     # nothing is within a layer, so a cluster a layer cuts everything
     assert result_of("per_layer")["ncut"] == pytest.approx(4)
     random = result_of("random_partition")
+    assert random["starts"] is None
     assert sorted(random["cluster_sizes"]) == [32, 32, 32]
     assert result_of()["ncut"] < random["ncut"]
 
