@@ -1,6 +1,6 @@
 """The graph that a config asks for: of weights, of activations or of gradients, and transformed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,17 @@ SPLITS = ("train", "test")
 OF_WEIGHTS = ("kernel_norm", "fold_normalisation", "inputs", "outputs", "dense_layers")
 # Those that say which units are in the graph.
 OF_UNITS = ("inputs", "outputs", "dense_layers")
+# The sources of the graph that settings act on, where that is not all of them.
+_ACTS_ON = {
+    "graph.kernel_norm": ("weights",),
+    "graph.fold_normalisation": ("weights",),
+    "dataset.name": ("activations", "gradients"),
+    "activations.split": ("activations", "gradients"),
+    "activations.n_samples": ("activations", "gradients"),
+    "activations.position": ("activations",),
+    "activations.map_norm": ("activations",),
+    "activations.correlation": ("activations",),
+}
 
 
 def check_graph_settings(settings: Mapping[str, Any]) -> None:
@@ -40,13 +51,38 @@ def check_graph_settings(settings: Mapping[str, Any]) -> None:
         raise InvalidInputError(f"graph.source={source!r}; expected one of {', '.join(SOURCES)}")
     check_kernel_norm(settings["kernel_norm"])
     for key in OF_UNITS:
-        if settings[key] not in (None, True, False):
+        if settings[key] is not None and not isinstance(settings[key], bool):
             raise InvalidInputError(f"graph.{key}={settings[key]!r}; expected True, False or None")
+        if source == "activations" and settings[key] is not None:
+            raise InvalidInputError(
+                f"graph.{key}={settings[key]} with graph.source=activations, whose units are the "
+                "hidden ones of dense layers or all filters; expected None, or a graph of weights "
+                "or gradients"
+            )
     if source == "activations" and settings["normalise_units"]:
         raise InvalidInputError(
             "graph.normalise_units=True with graph.source=activations: correlations have no "
             "incoming and outgoing side; expected one of the two"
         )
+
+
+def check_graph_settings_act(source: str, typed: Iterable[str]) -> None:
+    """Check that no setting was typed that the graph is not made of.
+
+    Args:
+        source: Of the graph.
+        typed: Dotted keys that the user has set one by one, not through a named config.
+
+    Raises:
+        InvalidInputError: If one was; it would change nothing, and be believed to.
+    """
+    for key in typed:
+        acts_on = _ACTS_ON.get(key, SOURCES)
+        if source not in acts_on:
+            raise InvalidInputError(
+                f"{key} changes nothing while graph.source={source}: it acts on "
+                f"{' and '.join(acts_on)} only; leave it out, or take graph.source={acts_on[0]}"
+            )
 
 
 def check_sample_settings(settings: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import UnitGraph
 from nn_clustering.partitions import (
+    PARTITION_METHODS,
     Partition,
     check_partition_settings,
     local_partition,
@@ -18,6 +19,7 @@ from nn_clustering.partitions import (
 
 # The method of a partition that is read from a file.
 FROM_FILE = "file"
+METHODS = (*PARTITION_METHODS, FROM_FILE)
 
 
 def check_partition_config(config: Mapping[str, Any]) -> None:
@@ -27,6 +29,10 @@ def check_partition_config(config: Mapping[str, Any]) -> None:
         InvalidInputError: If a value is unknown or out of range, or two do not go together.
     """
     settings = config["partition"]
+    if settings["method"] not in METHODS:
+        raise InvalidInputError(
+            f"partition.method={settings['method']!r}; expected one of {', '.join(METHODS)}"
+        )
     if (settings["method"] == FROM_FILE) != (settings["file"] is not None):
         raise InvalidInputError(
             f"partition.method={settings['method']} partition.file={settings['file']}: expected "
@@ -40,10 +46,11 @@ def check_partition_config(config: Mapping[str, Any]) -> None:
             "their own by spectral clustering only; expected partition.method=spectral"
         )
     n_local = settings["local_clusters"]
-    if n_local is not None and (not settings["local"] or n_local < 2):
+    is_number = isinstance(n_local, int) and not isinstance(n_local, bool) and n_local >= 2
+    if n_local is not None and not (settings["local"] and is_number):
         raise InvalidInputError(
-            f"partition.local_clusters={n_local} partition.local={settings['local']}: expected 2 "
-            "or more, with partition.local=True"
+            f"partition.local_clusters={n_local!r} partition.local={settings['local']}: expected "
+            "an integer of 2 or more, with partition.local=True"
         )
     n_seeds = config["stability"]["n_seeds"]
     if n_seeds < 0 or n_seeds == 1:

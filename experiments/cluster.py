@@ -6,13 +6,14 @@ python experiments/cluster.py with train_run=12 checkpoint=5
 python experiments/cluster.py with model=my_network.keras leiden
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT
 from experiments._graphs import (
     build_graph,
     check_graph_settings,
+    check_graph_settings_act,
     check_sample_settings,
     choose_samples,
     is_transformed,
@@ -38,9 +39,10 @@ experiment = StageExperiment("cluster", base_dir=PROJECT)
 experiment.configure(PROJECT, exclusive_keys=("graph.source", "partition.method"))
 
 
-def check_settings(config: Mapping[str, Any]) -> None:
-    """Check what the config alone tells."""
+def check_settings(config: Mapping[str, Any], typed: Iterable[str]) -> None:
+    """Check what the config, and the keys that the user has typed, alone tell."""
     check_graph_settings(config["graph"])
+    check_graph_settings_act(config["graph"]["source"], typed)
     check_sample_settings(config["activations"])
     check_partition_config(config)
 
@@ -48,7 +50,7 @@ def check_settings(config: Mapping[str, Any]) -> None:
 def inputs(run: StageRun) -> dict[str, Input]:
     """Check the settings; read the network, and samples and partition if they are asked for."""
     config = run.config
-    check_settings(config)
+    check_settings(config, run.typed_keys())
     network = chosen_network(run)
     read = {"network": Input.of_bytes(network.content, network)}
     if config["graph"]["source"] != "weights":
@@ -65,9 +67,11 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     if run.config["partition"]["local"]:
         print(f"\nmean n-cut {result['ncut']:.4f} of the layers' own graphs")
     else:
+        ratio = result["in_out_ratio"]
         print(
             f"\nn-cut {result['ncut']:.4f} of {result['n_clusters']} clusters, in-out ratio "
-            f"{result['in_out_ratio']:.4f}, modularity {result['modularity']:.4f}"
+            f"{'infinite' if ratio is None else format(ratio, '.4f')}, modularity "
+            f"{result['modularity']:.4f}"
         )
     if result["starts"] is not None and run.config["kmeans"]["n_init"] > 1:
         print(
@@ -106,7 +110,7 @@ def cluster(run: StageRun) -> dict[str, Any]:
     if config["partition"]["local"]:
         partition, mean = local_clustering(graph, partition, config, run.seed)
         figures = {"ncut": mean, "in_out_ratio": None, "modularity": None}
-    title = f"{file.source}: n-cut {figures['ncut']:.3f} of {partition.n_clusters} clusters"
+    title = f"{file.source}: {_in_words(figures['ncut'], partition, config)}"
 
     if config["model"] is not None:
         run.add_artifact(OWN_NETWORK, file.content)
@@ -141,12 +145,20 @@ def _graph(run: StageRun, network: "keras.Model") -> UnitGraph:
 
 def _figures(graph: UnitGraph, partition: Partition, config: Mapping[str, Any]) -> dict[str, Any]:
     value = ncut(graph, partition.labels)
+    # a partition from a file may leave out labels
+    n_clusters = sum(size > 0 for size in partition.cluster_sizes())
     resolution = config["partition"]["resolution"]
     return {
         "ncut": value,
-        "in_out_ratio": in_out_ratio(value, partition.n_clusters),
+        "in_out_ratio": in_out_ratio(value, n_clusters) if value > 0 else None,
         "modularity": modularity(graph, partition.labels, resolution=resolution),
     }
+
+
+def _in_words(value: float, partition: Partition, config: Mapping[str, Any]) -> str:
+    if config["partition"]["local"]:
+        return f"mean n-cut {value:.3f} of the layers' own graphs"
+    return f"n-cut {value:.3f} of {partition.n_clusters} clusters"
 
 
 def _partition(run: StageRun, graph: UnitGraph) -> tuple[Partition, dict[str, float] | None]:

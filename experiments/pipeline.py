@@ -80,7 +80,7 @@ def run_stage(run: StageRun, stage: str, **links: int) -> Any:
 def _check(run: StageRun) -> None:
     """Refuse what a later stage would, before the training that comes first."""
     clustering = run.config["cluster"]
-    cluster.check_settings(clustering)
+    cluster.check_settings(clustering, _typed(run, "cluster"))
     partition = clustering["partition"]
     if partition["local"] or partition["method"] == "file":
         raise InvalidInputError(
@@ -90,8 +90,7 @@ def _check(run: StageRun) -> None:
         )
     training = run.config["train"]
     check_conditions(training)
-    keys = run.typed_keys()
-    check_settings_act(training, [k.removeprefix("train.") for k in keys if k.startswith("train.")])
+    check_settings_act(training, _typed(run, "train"))
     require_dataset(**training["dataset"])
     if dataset_task(training["dataset"]["name"]) != "classification":
         raise InvalidInputError(
@@ -111,6 +110,12 @@ def _check(run: StageRun) -> None:
     check_lesion_test(n_shuffles=lesioning["n_shuffles"], silence=lesioning["silence"])
     if lesioning["dataset"]["name"] is not None:
         require_dataset(lesioning["dataset"]["name"])
+
+
+def _typed(run: StageRun, stage: str) -> list[str]:
+    """Return the keys of a stage that the command line sets one by one."""
+    prefix = f"{stage}."
+    return [key.removeprefix(prefix) for key in run.typed_keys() if key.startswith(prefix)]
 
 
 def _figures_folder(run: StageRun) -> Path:

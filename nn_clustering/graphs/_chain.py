@@ -141,9 +141,9 @@ def find_weight_layers(network: keras.Model) -> list[WeightLayer]:
         else:
             raise InvalidInputError(
                 f"layer {layer.name!r} of network {network.name!r} is a {type(layer).__name__}, "
-                "which has no place in the graph of units yet; supported are Dense, Conv2D, "
+                "which has no place in a plain chain of layers; expected Dense, Conv2D, "
                 "BatchNormalization, Flatten, Rescaling of the input, activations, dropout, "
-                "padding and pooling"
+                "padding and pooling (only clustering and the shuffle test take other networks)"
             )
     return found
 
@@ -156,7 +156,8 @@ def _kernel(layer: keras.Layer, network: keras.Model) -> NDArray[np.float64]:
     if isinstance(layer, keras.layers.Conv2D) and layer.groups != 1:
         raise InvalidInputError(
             f"layer {layer.name!r} of network {network.name!r} is a grouped convolution, which "
-            "has no place in the graph of units yet"
+            "has no place in a plain chain of layers; expected convolutions without groups "
+            "(only clustering and the shuffle test take other networks)"
         )
     kernel = keras.ops.convert_to_numpy(layer.kernel).astype(np.float64)
     if not np.isfinite(kernel).all():

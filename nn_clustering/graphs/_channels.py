@@ -68,7 +68,7 @@ class Depthwise:
 
 @dataclass(frozen=True, eq=False)
 class Scaled:
-    """Channels times non-negative factors, one for each or one for all."""
+    """Channels times factors of either sign, one for each or one for all."""
 
     reads: int
     factors: NDArray[np.float64]
@@ -121,8 +121,10 @@ class Part:
         rows: Places on the last axis, of shape (rows, columns, channels): one position but where
             maps were flattened.
         units: The unit of the origin that every channel is, of shape (channels,).
-        scale: What every channel was multiplied by on its way here, of shape (channels,).
-        scale_by_position: What every value was multiplied by once flattened, shaped as ``rows``.
+        scale: What every channel was multiplied by on its way here, without sign, of shape
+            (channels,).
+        scale_by_position: What every value was multiplied by once flattened, shaped as ``rows``,
+            with its sign, of which the spectral norm over the positions takes account.
     """
 
     origin: Origin
@@ -139,9 +141,9 @@ class Part:
     def scaled(self, factors: NDArray[np.float64]) -> "Part":
         """Return the part with the values on the last axis multiplied by ``factors``."""
         if factors.size == 1:
-            return replace(self, scale=self.scale * factors.item())
+            return replace(self, scale=self.scale * abs(factors.item()))
         if not self.is_flattened:
-            return replace(self, scale=self.scale * factors[self.rows[0, 0]])
+            return replace(self, scale=self.scale * np.abs(factors[self.rows[0, 0]]))
         before = 1.0 if self.scale_by_position is None else self.scale_by_position
         return replace(self, scale_by_position=before * factors[self.rows])
 
@@ -294,7 +296,7 @@ def _through(part: Part, contribution: Contribution) -> Contribution:
     columns = np.broadcast_to(column[part.units], shape).ravel()
     scales = np.broadcast_to(scale[part.units] * part.scale, shape).ravel()
     if part.scale_by_position is not None:
-        scales = scales * part.scale_by_position.ravel()
+        scales = scales * np.abs(part.scale_by_position.ravel())
     there = columns >= 0
     return Contribution(contribution.layer, columns[there], part.rows.ravel()[there], scales[there])
 

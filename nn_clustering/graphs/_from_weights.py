@@ -114,6 +114,12 @@ class _Reading:
                     f"used {uses[id(step.layer)]} times; its units would be several at once: give "
                     "every use a layer of its own",
                 )
+            if rule in _PER_CHANNEL and self._holds_positions(self._read(step)):
+                raise self._refusal(
+                    step,
+                    "which reads flattened maps, where a channel stands once for every position; "
+                    "expected a dense layer behind a flatten",
+                )
             rule(self, step)
         return NetworkWeights(
             walk.name,
@@ -227,15 +233,15 @@ class _Reading:
 
     def _scaled(self, step: Step, factors: Any, *, is_normalisation: bool) -> None:
         _, after = self._shapes(step)
-        magnitudes = np.abs(np.asarray(factors, np.float64)).ravel()
-        if magnitudes.size not in (1, after[-1]):
+        values = np.asarray(factors, np.float64).ravel()
+        if values.size not in (1, after[-1]):
             raise self._refusal(
                 step,
-                f"with {magnitudes.size} factors for {after[-1]} channels; expected one for each, "
+                f"with {values.size} factors for {after[-1]} channels; expected one for each, "
                 "or one for all",
             )
         self._add(
-            Scaled(self._read(step), magnitudes, is_normalisation=is_normalisation),
+            Scaled(self._read(step), values, is_normalisation=is_normalisation),
             step.outputs[0],
         )
 
@@ -284,6 +290,8 @@ class _Reading:
     def _normalization(self, step: Step) -> None:
         layer = step.operation
         variance = layer.variance
+        if variance is not None and math.prod(variance.shape) > 1:
+            self._require_last_axis(step, layer.axis, variance)
         factors = 1.0 if variance is None else 1 / np.sqrt(_to_numpy(variance).astype(np.float64))
         self._scaled(step, factors, is_normalisation=True)
 
@@ -327,6 +335,11 @@ class _Reading:
         n_values = None if None in before[1:] else math.prod(before[1:])  # type: ignore[arg-type]
         if before[-1] == after[-1]:
             self._unitwise(step)
+        elif self._holds_positions(self._read(step)):
+            raise self._refusal(
+                step,
+                f"which makes {after} of maps that are flattened already; expected one flatten",
+            )
         elif n_values is not None and after[-1] == n_values:
             positions = tuple(size for size in before[1:-1] if size is not None)
             height, width = math.prod(positions[:-1]), math.prod(positions[-1:])
@@ -349,6 +362,18 @@ class _Reading:
         while isinstance(channels, Rearranged | Scaled | Flattened):
             channels = self._channels[channels.reads]
         return isinstance(channels, InputValues)
+
+    def _holds_positions(self, index: int) -> bool:
+        """Return whether channels stand on the last axis once for every position of their maps."""
+        match self._channels[index]:
+            case Flattened(reads=reads, positions=positions):
+                return math.prod(positions) > 1 and not self._is_input(reads)
+            case Scaled(reads=reads) | Depthwise(reads=reads):
+                return self._holds_positions(reads)
+            case Concatenated(reads=concatenated):
+                return any(map(self._holds_positions, concatenated))
+            case _:
+                return False
 
     def _reduction(self, step: Step) -> None:
         """Mean, sum or extreme over positions."""
@@ -439,6 +464,9 @@ _WITH_KERNELS = (
     _Reading._depthwise,
     _Reading._separable,
 )
+
+# Those that read what is on the last axis as channels, each of its own.
+_PER_CHANNEL = tuple(rule for rule in _WITH_KERNELS if rule is not _Reading._dense)
 
 _LAYER_RULES: Mapping[type, _Rule] = {
     **_all(_Reading._dense, ["Dense"]),

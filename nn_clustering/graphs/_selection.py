@@ -127,7 +127,27 @@ class Selection:
             chosen.update(part.origin for part in self._output_parts())
         if not self._inputs:
             chosen = {origin for origin in chosen if not self._is_input(origin)}
+        for origin in sorted(chosen - self._origins_that_count()):
+            if self._leads_on(origin, chosen):
+                chosen.remove(origin)
         return sorted(chosen)
+
+    def _origins_that_count(self) -> set[Origin]:
+        """Return the sets that are put out, or that a weight layer reads that counts."""
+        counting = [number for number in self._network.weight_layers if self._counts(number)]
+        read = {part.origin for number in counting for part in self._read_by(number)}
+        return read.union(part.origin for part in self._output_parts())
+
+    def _leads_on(self, origin: Origin, chosen: set[Origin]) -> bool:
+        """Return whether all weights into a set lead into others too.
+
+        If only a dense layer that does not count reads such a set, as where a gate is computed,
+        its weights would count twice.
+        """
+        layers = {contribution.layer for contribution in self.contributions(origin)}
+        others = chosen - {origin}
+        elsewhere = {found.layer for other in others for found in self.contributions(other)}
+        return bool(layers) and layers <= elsewhere
 
     def _is_input(self, origin: Origin) -> bool:
         """Return whether no weights lead into a set: an input, or a merge of inputs."""

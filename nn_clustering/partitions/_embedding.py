@@ -7,7 +7,7 @@ vectors are multiplied by the weight matrices between the layers, in single prec
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,10 +27,8 @@ _DENSE_ROWS = 300
 # single precision cannot tell apart is solved densely.
 _MATRIX_ROWS = 1024
 
-# Weights that are multiplied by at a time.
-_STRIP = 1 << 19
-
-# Largest residual of an eigenvector, relative to its eigenvalue.
+# Largest residual of an eigenvector, relative to its eigenvalue. In single precision less is hardly
+# reached, and more may pass over one of many eigenvalues that lie close, as those of shuffles do.
 _TOLERANCES = {np.float32: 1e-4, np.float64: 1e-9}
 
 # Eigenvalues that differ by less are one eigenvalue.
@@ -156,10 +154,11 @@ class _Halves:
     def gram(self, precision: Precision) -> NDArray:
         """Return B' B: the sum of what passes through each layer of the larger side."""
         large_scale, small_scale = self.scales(precision)
-        in_layers: dict[int, list[tuple[slice, NDArray]]] = {}
+        # by start and stop, since a layer without units starts where the next one does
+        in_layers: dict[tuple[int, int], list[tuple[slice, NDArray]]] = {}
         for large, small, weights in self.blocks:
             scaled = weights.astype(precision, copy=False) * large_scale[large, None]
-            in_layers.setdefault(large.start, []).append((small, scaled))
+            in_layers.setdefault((large.start, large.stop), []).append((small, scaled))
         gram = np.zeros((self.n_small,) * 2, precision)
         for in_layer in in_layers.values():
             for index, (rows, block) in enumerate(in_layer):
@@ -177,34 +176,20 @@ class _Halves:
         if self.n_small <= _MATRIX_ROWS:
             return self.gram(precision).__matmul__
         large_scale, small_scale = self.scales(precision)
-        # There and back again with one strip, as long as it is in the processor's cache.
-        strips: dict[tuple[int, int], list[tuple[slice, NDArray]]] = {}
-        for large, small, weights in self.blocks:
-            in_precision = weights.astype(precision, copy=False)
-            width = self._widths[large.start]
-            for rows in _strips(large, width):
-                strip = in_precision[rows.start - large.start : rows.stop - large.start]
-                strips.setdefault((rows.start, rows.stop), []).append((small, strip))
+        blocks = [(a, b, weights.astype(precision, copy=False)) for a, b, weights in self.blocks]
 
         def times(vector: NDArray) -> NDArray:
             scaled = small_scale * vector
-            back = np.zeros_like(scaled)
-            for (start, stop), in_strip in strips.items():
-                there = sum(weights @ scaled[small] for small, weights in in_strip)
-                there *= large_scale[start:stop] ** 2
-                for small, weights in in_strip:
-                    back[small] += weights.T @ there
+            there = np.zeros_like(large_scale)
+            for large, small, weights in blocks:
+                there[large] += weights @ scaled[small]
+            there *= large_scale**2
+            back = np.zeros_like(small_scale)
+            for large, small, weights in blocks:
+                back[small] += weights.T @ there[large]
             return small_scale * back
 
         return times
-
-    @property
-    def _widths(self) -> dict[int, int]:
-        """Number of units on the smaller side that each layer of the larger side is joined to."""
-        widths: dict[int, int] = {}
-        for large, small, _ in self.blocks:
-            widths[large.start] = widths.get(large.start, 0) + small.stop - small.start
-        return widths
 
     def whole(self, small_vectors: NDArray) -> NDArray[np.float64]:
         """Return eigenvectors of the whole graph, given their part on the smaller side."""
@@ -259,39 +244,26 @@ def _normalised_adjacency(graph: UnitGraph) -> NDArray[np.float64]:
 def _adjacency_product(graph: UnitGraph, precision: Precision) -> Product:
     """Return the function that multiplies a vector by the normalised adjacency."""
     scale = (1 / np.sqrt(graph.degrees)).astype(precision)
-    # Once along its rows and once along its columns with one strip, as long as it is in the
-    # processor's cache. Within a layer what lies before the strip's own units was in others.
-    strips: list[tuple[slice, slice, NDArray]] = []
-    squares: list[tuple[slice, NDArray]] = []
-    for block in graph.edges:
-        source, target = graph.units(block.source), graph.units(block.target)
-        weights = block.weights.astype(precision, copy=False)
-        for rows in _strips(source, weights.shape[1]):
-            strip = weights[rows.start - source.start : rows.stop - source.start]
-            columns = target
-            if block.is_within_layer:
-                columns = slice(rows.stop, target.stop)
-                squares.append((rows, strip[:, rows.start - target.start :][:, : len(strip)]))
-            strips.append((rows, columns, strip[:, columns.start - target.start :]))
+    blocks = [
+        (
+            graph.units(block.source),
+            graph.units(block.target),
+            block.weights.astype(precision, copy=False),
+            block.is_within_layer,
+        )
+        for block in graph.edges
+    ]
 
     def times(vector: NDArray) -> NDArray:
         scaled = scale * vector
-        product = np.zeros_like(scaled)
-        for units, weights in squares:
-            product[units] += weights @ scaled[units]
-        for rows, columns, weights in strips:
-            product[rows] += weights @ scaled[columns]
-            product[columns] += weights.T @ scaled[rows]
+        product = np.zeros_like(scale)
+        for source, target, weights, is_within_layer in blocks:
+            product[source] += weights @ scaled[target]
+            if not is_within_layer:
+                product[target] += weights.T @ scaled[source]
         return scale * product
 
     return times
-
-
-def _strips(units: slice, width: int) -> Iterator[slice]:
-    """Yield the units in strips of so many that rows of a width fit into a processor's cache."""
-    height = max(_STRIP // max(width, 1), 1)
-    for start in range(units.start, units.stop, height):
-        yield slice(start, min(start + height, units.stop))
 
 
 def _fits_single_precision(graph: UnitGraph) -> bool:

@@ -56,7 +56,9 @@ def ncuts(graph: UnitGraph, labels: NDArray[np.integer]) -> NDArray[np.float64]:
         into_own = into_clusters[np.arange(len(into_clusters)), source]
         # an edge within a layer stands in its matrix twice already
         within += (1 if block.is_within_layer else 2) * _sums(source, into_own, n_all)
-    return ((volume - within) / (volume + 1e-8)).reshape(n_partitions, n_clusters).sum(axis=1)
+    # rounding can leave a cluster that nothing cuts a little less than 0
+    cut = np.maximum(volume - within, 0)
+    return (cut / (volume + 1e-8)).reshape(n_partitions, n_clusters).sum(axis=1)
 
 
 def _sums(places: NDArray[np.int64], values: NDArray, n_places: int) -> NDArray[np.float64]:

@@ -110,7 +110,8 @@ def figure_of_null_distribution(
     Args:
         test: The shuffle test.
         title: Of the figure.
-        against: The name and the n-cuts of another null distribution, to be drawn beside.
+        against: The name and the n-cuts of another null distribution, to be drawn beside; bars
+            are then shares of each, since one can have many more shuffles.
     """
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
@@ -119,11 +120,16 @@ def figure_of_null_distribution(
         nulls.append((f"of {against[0]}", against[1], "#fdae6b"))
     for name, ncuts, colour in nulls:
         bins = int(np.clip(ncuts.size // 4, 5, 40))
-        axes.hist(ncuts, bins=bins, color=colour, alpha=0.8, label=f"{ncuts.size} {name}")
+        weights = None if against is None else np.full(ncuts.size, 1 / ncuts.size)
+        label = f"{ncuts.size} {name}"
+        axes.hist(ncuts, bins=bins, weights=weights, color=colour, alpha=0.6, label=label)
     axes.axvline(test.ncut, color="#d62728", linewidth=2, label="the network")
     axes.set_xlabel("n-cut")
-    axes.set_ylabel("shuffles")
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    if against is None:
+        axes.set_ylabel("shuffles")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    else:
+        axes.set_ylabel("share of the shuffles")
     axes.margins(x=0.08)
     axes.set_title(f"{title}\nz = {test.z_score:.2f}, p = {test.p_value:.3g}", fontsize=10)
     figure.legend(loc="outside lower center", ncols=3, fontsize=9)

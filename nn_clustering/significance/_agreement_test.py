@@ -53,7 +53,9 @@ class PermutationTest:
     @property
     def p_value(self) -> float:
         """Right-tailed: the share of values as high, (r + 1) / (n + 1) with ties included."""
-        return p_value(round(self.observed, _DIGITS), self.null.round(_DIGITS), tail="right")
+        return p_value(
+            float(np.round(self.observed, _DIGITS)), self.null.round(_DIGITS), tail="right"
+        )
 
 
 @dataclass(frozen=True, eq=False)

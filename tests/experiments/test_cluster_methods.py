@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from experiments import cluster
+from experiments._graphs import check_graph_settings_act
+from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import graph_from_weights
 from nn_clustering.networks import build_network
 from nn_clustering.partitions import Partition, make_partition, ncut, spectral_partition
@@ -95,6 +97,21 @@ def test_partition_from_a_file(result_of, network, tmp_path, suffix):
     assert result["n_clusters"] == 5
 
 
+def test_labels_that_a_file_leaves_out_are_no_clusters(result_of, network, tmp_path):
+    graph = graph_from_weights(network)
+    labels = make_partition(graph, "random", 2, seed=3).labels
+    path = tmp_path / "partition.npz"
+    ratios = []
+    for apart in (1, 5):
+        path.write_bytes(Partition(graph.layers, apart * labels, apart + 1).to_npz())
+        result = result_of(partition={"method": "file", "file": str(path)})
+        ratios.append(result["in_out_ratio"])
+    assert ratios[0] == ratios[1]
+    path.write_bytes(Partition(graph.layers, 0 * labels, 1).to_npz())
+    whole = result_of(partition={"method": "file", "file": str(path)})
+    assert (whole["ncut"], whole["in_out_ratio"]) == (0, None)
+
+
 def test_partition_of_another_network_refused(result_of, tmp_path):
     graph = graph_from_weights(
         build_network("mlp", (4,), 2, hidden_units=[3], conv_filters=[], dropout=False, seed=0)
@@ -111,6 +128,7 @@ def test_partition_of_another_network_refused(result_of, tmp_path):
     [
         ({"graph": {"source": "weihgts"}}, "graph.source='weihgts'"),
         ({"graph": {"inputs": "yes"}}, "graph.inputs='yes'"),
+        ({"graph": {"source": "activations", "inputs": True}}, "graph.inputs=True with"),
         ({"graph": {"source": "activations", "normalise_units": True}}, "normalise_units=True"),
         ({"activations": {"split": "validation"}}, "activations.split='validation'"),
         ({"activations": {"n_samples": 2}}, "n_samples=2"),
@@ -118,12 +136,13 @@ def test_partition_of_another_network_refused(result_of, tmp_path):
         ({"activations": {"correlation": "cosine"}}, "'cosine'"),
         ({"graph": {"source": "activations"}, "activations": {"n_samples": 9999}}, "at most 364"),
         ({"graph": {"source": "activations"}, "dataset": {"name": None}}, "dataset.name=NAME"),
-        ({"partition": {"method": "infomap"}}, "'infomap'"),
+        ({"partition": {"method": "infomap"}}, "'infomap'.* per_layer, file"),
         ({"partition": {"method": "file"}}, "partition.file=FILE"),
         ({"partition": {"file": "a.csv"}}, "partition.file=a.csv"),
         ({"partition": {"method": "file", "file": "nowhere.csv"}}, "nowhere.csv"),
         ({"partition": {"method": "leiden", "local": True}}, "partition.local=True"),
         ({"partition": {"local_clusters": 3}}, "local_clusters=3"),
+        ({"partition": {"local": True, "local_clusters": "two"}}, "local_clusters='two'"),
         ({"partition": {"resolution": 0.0}}, "resolution=0"),
         ({"partition": {"assign_labels": "discretize"}}, "'discretize'"),
         ({"stability": {"n_seeds": 1}}, "stability.n_seeds=1"),
@@ -133,3 +152,31 @@ def test_partition_of_another_network_refused(result_of, tmp_path):
 def test_mistakes_are_refused(result_of, updates, message):
     with pytest.raises(Error, match=message):
         result_of(**updates)
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "message"),
+    [
+        ("weights", "activations.n_samples", "graph.source=activations"),
+        ("weights", "dataset.name", "activations and gradients only"),
+        ("gradients", "graph.kernel_norm", "acts on weights only"),
+        ("gradients", "activations.position", "acts on activations only"),
+        ("activations", "graph.fold_normalisation", "acts on weights only"),
+    ],
+)
+def test_typed_settings_that_change_nothing_are_refused(source, key, message):
+    with pytest.raises(InvalidInputError, match=f"{key} changes nothing .*{message}"):
+        check_graph_settings_act(source, ["n_clusters", key])
+
+
+@pytest.mark.parametrize(
+    ("source", "key"),
+    [
+        ("weights", "graph.kernel_norm"),
+        ("gradients", "activations.n_samples"),
+        ("activations", "activations.correlation"),
+        ("activations", "graph.commute_time"),
+    ],
+)
+def test_typed_settings_that_act_are_taken(source, key):
+    check_graph_settings_act(source, [key])

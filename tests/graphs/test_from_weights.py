@@ -177,6 +177,13 @@ def test_batch_norm_of_another_axis_refused():
         graph_from_weights(network)
 
 
+def test_normalisation_by_statistics_of_another_axis_refused():
+    normal = layers.Normalization(axis=1, mean=np.zeros(2), variance=np.full(2, 4.0), name="norm")
+    network = sequential((2, 3, 1), pointwise(2, "first"), normal, pointwise(2, "second"))
+    with pytest.raises(InvalidInputError, match=r"'norm' normalises 2 values; .* layer 'first'"):
+        graph_from_weights(network)
+
+
 def weigh(network, name, kernel):
     """Set the kernel of a layer that reads one position: values by (input, unit)."""
     layer = network.get_layer(name)
@@ -255,6 +262,23 @@ def test_gate_leads_into_the_set_that_it_gates():
     assert block(graph, "gated", "last").tolist() == [[7], [8]]
 
 
+def test_set_that_only_a_gate_left_out_reads_is_left_out():
+    """With it, the weights of "stem" would count twice: into the stem and into the product."""
+    inputs = keras.Input((4, 4, 1))
+    before = pointwise(3, "before")(inputs)
+    stem = pointwise(2, "stem")(before)
+    gate = layers.Dense(2, "sigmoid", name="gate")(layers.GlobalAveragePooling2D()(stem))
+    product = layers.Multiply(name="gated")([stem, layers.Reshape((1, 1, 2))(gate)])
+    network = keras.Model(inputs, pointwise(1, "last")(product), name="net")
+    weigh(network, "stem", [[1, 2], [3, 4], [5, 6]])
+    graph = graph_from_weights(network)
+    assert named(graph) == [("before", 3), ("gated", 2), ("last", 1)]
+    assert block(graph, "before", "gated").tolist() == [[1, 2], [3, 4], [5, 6]]
+    # the gate's weights read the stem's units, which are then units of the graph
+    whole = graph_from_weights(network, dense_layers=True)
+    assert named(whole) == [("before", 3), ("stem", 2), ("gated", 2), ("last", 1)]
+
+
 def test_one_gate_for_all_channels_refused():
     with pytest.raises(InvalidInputError, match=r"'gated' of network 'net' is a Multiply, .* 1 ch"):
         graph_from_weights(gated(pointwise(1, "gate")))
@@ -325,6 +349,71 @@ def test_normalisation_behind_a_flatten_multiplies_position_by_position():
     set_batch_norm(network.get_layer("norm"), [1.0, -10.0], [1.0, 1.0])
     graph = graph_from_weights(network, dense_layers=True, inputs=True)
     assert [edges.weights.item() for edges in graph.edges] == [5, 32]
+
+
+def test_norm_over_positions_is_that_of_the_signed_folded_weights():
+    """[[1, 1], [1, -1]] has the singular values sqrt(2), unlike its absolute values."""
+    network = sequential(
+        (2, 2, 1),
+        pointwise(1, "conv"),
+        layers.Flatten(),
+        layers.BatchNormalization(epsilon=0, name="norm"),
+        layers.Dense(1, name="dense"),
+    )
+    set_kernel(network.get_layer("dense"), np.ones((4, 1)))
+    set_batch_norm(network.get_layer("norm"), [1.0, 1.0, 1.0, -1.0], np.ones(4))
+    graph = graph_from_weights(network, dense_layers=True, kernel_norm="spectral")
+    assert graph.edges[0].weights.item() == pytest.approx(2**0.5)
+
+
+def test_normalisation_of_flattened_maps_in_a_sum():
+    """A negative gamma behind a flatten adds to the weights into the sum, and takes nothing off."""
+    inputs = keras.Input((1, 2, 1))
+    flat = layers.Flatten()(pointwise(1, "conv")(inputs))
+    normal = layers.BatchNormalization(epsilon=0, name="norm")(flat)
+    network = keras.Model(inputs, layers.Dense(1, name="dense")(layers.Add(name="sum")([normal])))
+    weigh(network, "conv", [[5]])
+    set_batch_norm(network.get_layer("norm"), [2.0, -3.0], np.ones(2))
+    graph = graph_from_weights(network, dense_layers=True, inputs=True)
+    assert block(graph, "input", "sum").tolist() == [[10, 15]]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.Conv2D(2, 1, name="odd"),
+        layers.Conv2DTranspose(2, 1, name="odd"),
+        layers.SeparableConv2D(2, 1, name="odd"),
+        layers.DepthwiseConv2D(1, name="odd"),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_convolution_of_flattened_maps_refused(layer):
+    network = sequential(
+        (2, 2, 1),
+        pointwise(3, "conv"),
+        layers.Flatten(),
+        layers.BatchNormalization(),
+        layers.Reshape((1, 1, 12)),
+        layer,
+        layers.Flatten(),
+        layers.Dense(2),
+    )
+    with pytest.raises(InvalidInputError, match=r"layer 'odd' .* reads flattened maps"):
+        graph_from_weights(network)
+
+
+def test_maps_flattened_twice_refused():
+    network = sequential(
+        (2, 2, 1),
+        pointwise(3, "conv"),
+        layers.Flatten(),
+        layers.RepeatVector(2),
+        layers.Flatten(name="again"),
+        layers.Dense(2),
+    )
+    with pytest.raises(InvalidInputError, match=r"layer 'again' .* flattened already"):
+        graph_from_weights(network)
 
 
 def test_pixels_of_a_flattened_input_are_units_each_and_in_order():

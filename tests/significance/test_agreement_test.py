@@ -37,6 +37,8 @@ def test_equal_values_are_ties_whatever_their_last_digits():
     test = PermutationTest(0.3, null * [1, 1, 1, 1, 1, 1, 1, 1, 1 - 1e-15])
     assert test.p_value == 1
     assert PermutationTest(0.1 + 0.2, np.full(9, 0.3)).p_value == 1
+    half = 0.6276576012985  # in the middle between two numbers of 12 digits
+    assert PermutationTest(half, np.full(9, half)).p_value == 1
     assert np.isnan(test.z_score)
 
 

@@ -50,6 +50,22 @@ def test_z_score_without_spread():
     assert np.isnan(ShuffleTest(1.0, np.array([2.0, 2.0])).z_score)
 
 
+def test_n_cuts_that_only_rounding_tells_apart_are_equal():
+    """Clusters that nothing joins have an n-cut of 0, but for the last digits of a sum."""
+    test = ShuffleTest(-3e-8, np.array([4e-8, -7e-8, 2e-8]), stop_at=3)
+    assert test.p_value == 1
+    assert test.stopped_early
+    assert np.isnan(test.z_score)
+    assert ShuffleTest(2e-8, np.array([0.0, 1e-8, 1.0]), count_ties=False).p_value == 1 / 4
+
+
+def test_stops_at_ties_that_rounding_hides():
+    graph, _ = planted([12, 12], 3, seed=0, between=0)
+    test = run(graph, own_ncut=-1e-8, method="layer_nonzero", stop_at=2)
+    assert test.n_shuffles == 2
+    assert test.p_value == 1
+
+
 def test_numbers_of_a_run():
     test = run(own_ncut=1.5, n_shuffles=9)
     ncuts = test.shuffled_ncuts

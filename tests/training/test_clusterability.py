@@ -505,7 +505,7 @@ def with_hidden(*layers):
         (lambda: dense_layers([4, 2, 4]), "n_eigenvalues=3 for layers of 4, 2, 4 units; .* 1 to 1"),
         (
             lambda: branchless(keras.layers.Flatten(), keras.layers.Reshape((72,))),
-            "has no place in the graph",
+            "has no place in a plain chain",
         ),
     ],
 )
