@@ -1,9 +1,14 @@
-"""Run all comparisons and print their ratios."""
+"""Run comparisons with the usual means, and print their ratios."""
 
 import argparse
 import os
 import sys
+from collections.abc import Callable
+from functools import cached_property
 
+import keras
+
+from benchmarks.large import benchmark_growth, benchmark_large
 from benchmarks.lesions import benchmark_lesions
 from benchmarks.shuffling import benchmark_shuffling
 from benchmarks.tracking import benchmark_points, benchmark_share
@@ -12,46 +17,112 @@ from benchmarks.training import (
     benchmark_conditions,
     benchmark_training,
 )
-from nn_clustering.datasets import load_dataset
+from nn_clustering.datasets import Dataset, load_dataset
 from nn_clustering.errors import NnClusteringError
 from nn_clustering.graphs import graph_from_weights
 from nn_clustering.networks import build_network
 from nn_clustering.training import Phase, PruningSchedule, train
 
 
+class Bench:
+    """What several comparisons need, made when the first one asks for it."""
+
+    def __init__(self, dataset: str, runs: int) -> None:
+        self.dataset_name = dataset
+        self.runs = runs
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data set."""
+        return load_dataset(self.dataset_name)
+
+    @cached_property
+    def network(self) -> keras.Model:
+        """An MLP, trained for 10 epochs."""
+        network = build_network(
+            "mlp",
+            self.dataset.input_shape,
+            self.dataset.n_outputs,
+            hidden_units=[256] * 4,
+            conv_filters=[],
+            dropout=False,
+            seed=0,
+        )
+        train(network, self.dataset, Phase(epochs=10), seed=0)
+        return network
+
+    @cached_property
+    def pruned_network(self) -> keras.Model:
+        """The same MLP, pruned in 5 more epochs."""
+        network = keras.models.clone_model(self.network)
+        network.set_weights(self.network.get_weights())
+        n_steps = 5 * -(-len(self.dataset.y_train) // 128)
+        schedule = PruningSchedule(0.5, 0.9, n_steps)
+        train(network, self.dataset, Phase("pruned", epochs=5, pruning=schedule), seed=0)
+        return network
+
+    def shuffling(
+        self, network: keras.Model, name: str, *, n_shuffles: int = 50, n_workers: int = 2
+    ) -> object:
+        """Compare the shuffle test of a network's graph."""
+        graph = graph_from_weights(network)
+        return benchmark_shuffling(
+            graph, name, n_shuffles=n_shuffles, n_workers=n_workers, runs=self.runs
+        )
+
+    def vgg(self) -> object:
+        """Compare the shuffle test of an untrained VGG."""
+        blocks = [[64] * 2, [128] * 2, [256] * 3, [512] * 3, [512] * 3]
+        network = build_network(
+            "vgg", (32, 32, 3), 10, hidden_units=[512] * 2, conv_filters=blocks, seed=0
+        )
+        return self.shuffling(network, "an untrained CIFAR VGG", n_shuffles=10)
+
+    def resnet50(self) -> object:
+        """Compare the shuffle test of an untrained ResNet-50."""
+        graph = graph_from_weights(keras.applications.ResNet50(weights=None))
+        return benchmark_large(graph, "an untrained ResNet-50", n_shuffles=5, limit=180)
+
+
+PARTS: dict[str, Callable[[Bench], object]] = {
+    "lesions": lambda bench: benchmark_lesions(
+        bench.network, bench.dataset, "the MLP", n_shuffles=19, runs=bench.runs
+    ),
+    "training": lambda bench: benchmark_training(bench.dataset, bench.runs),
+    "conditions": lambda bench: benchmark_conditions(bench.dataset, bench.runs),
+    "clusterability": lambda bench: benchmark_clusterability(bench.runs),
+    "points": lambda bench: benchmark_points(bench.runs),
+    "share": lambda bench: benchmark_share(bench.dataset, bench.runs),
+    "mlp": lambda bench: bench.shuffling(bench.network, "the MLP"),
+    "pruned_mlp": lambda bench: bench.shuffling(bench.pruned_network, "the pruned MLP"),
+    "vgg": Bench.vgg,
+    "resnet50": Bench.resnet50,
+    "growth": lambda bench: benchmark_growth(),
+}
+
+# Only by name: it draws anew a chart that the documentation shows.
+_BY_NAME = {"growth"}
+
+
 def main() -> None:
-    """Train one MLP, then time the lesion test, training, tracking and the shuffle test on it."""
+    """Run the comparisons that were asked for, one after the other."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help=f"which of {', '.join(PARTS)} (default: all but {', '.join(_BY_NAME)})",
+    )
     parser.add_argument("--dataset", default="mnist", help="data set (default: mnist)")
     parser.add_argument("--runs", type=int, default=3, help="counted runs of each (default: 3)")
     arguments = parser.parse_args()
-    dataset = load_dataset(arguments.dataset)
-    print(f"{os.cpu_count()} processors, data set {dataset.name}\n", flush=True)
-
-    network = build_network(
-        "mlp",
-        dataset.input_shape,
-        dataset.n_outputs,
-        hidden_units=[256] * 4,
-        conv_filters=[],
-        dropout=False,
-        seed=0,
-    )
-    train(network, dataset, Phase(epochs=10), seed=0)
-    unpruned = graph_from_weights(network)
-    runs = arguments.runs
-    print(benchmark_lesions(network, dataset, "the MLP", n_shuffles=19, runs=runs), flush=True)
-    print(benchmark_training(dataset, runs), flush=True)
-    print(benchmark_conditions(dataset, runs), flush=True)
-    print(benchmark_clusterability(runs), flush=True)
-    print(benchmark_points(runs), flush=True)
-    print(benchmark_share(dataset, runs), flush=True)
-    n_steps = 5 * -(-len(dataset.y_train) // 128)
-    schedule = PruningSchedule(0.5, 0.9, n_steps)
-    train(network, dataset, Phase("pruned", epochs=5, pruning=schedule), seed=0)
-    for graph, name in ((unpruned, "the MLP"), (graph_from_weights(network), "the pruned MLP")):
-        comparison = benchmark_shuffling(graph, name, n_shuffles=50, n_workers=2, runs=runs)
-        print(comparison, flush=True)
+    unknown = set(arguments.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"{', '.join(sorted(unknown))}: expected some of {', '.join(PARTS)}")
+    bench = Bench(arguments.dataset, arguments.runs)
+    print(f"{os.cpu_count()} processors, data set {bench.dataset_name}\n", flush=True)
+    for part in arguments.parts or [name for name in PARTS if name not in _BY_NAME]:
+        print(PARTS[part](bench), flush=True)
 
 
 if __name__ == "__main__":

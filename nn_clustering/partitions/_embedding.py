@@ -157,7 +157,9 @@ class _Halves:
         # by start and stop, since a layer without units starts where the next one does
         in_layers: dict[tuple[int, int], list[tuple[slice, NDArray]]] = {}
         for large, small, weights in self.blocks:
-            scaled = weights.astype(precision, copy=False) * large_scale[large, None]
+            # in one step, for a copy in between would take longer than the product
+            factors = large_scale[large, None]
+            scaled = np.multiply(weights, factors, dtype=precision, casting="same_kind")
             in_layers.setdefault((large.start, large.stop), []).append((small, scaled))
         gram = np.zeros((self.n_small,) * 2, precision)
         for in_layer in in_layers.values():

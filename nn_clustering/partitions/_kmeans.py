@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 # Squared distances held at a time: few enough to stay in a processor's cache.
 _TILE = 1 << 17
 
-# As scikit-learn: a start ends when its centres move by less, in units of the points' variance.
-_TOLERANCE = 1e-4
+# As scikit-learn.
 _MAX_ITERATIONS = 300
 
 
@@ -52,28 +51,33 @@ class Points:
 
 
 def k_means(
-    points: Points, centres: NDArray[np.float32]
+    points: Points, centres: NDArray[np.float32], *, tolerance: float = 1e-4
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Run Lloyd's algorithm from several sets of centres side by side.
 
     Args:
         points: The points.
         centres: Where each start begins, shape (starts, clusters, dimensions).
+        tolerance: A start ends when the squares of its centres' moves sum to less, in units of
+            the points' variance in one dimension; as scikit-learn's.
 
     Returns:
         The cluster of every point, shape (starts, points), and the inertia of every start in units
         of the points' variance, shape (starts,).
     """
     found = centres.copy()
-    running = np.arange(len(centres))
-    tolerance = _TOLERANCE / points.coordinates.shape[1]
+    running, current = np.arange(len(centres)), centres
+    largest = tolerance / points.coordinates.shape[1]
     for _ in range(_MAX_ITERATIONS):
-        moved = _moved_centres(points, found[running])
-        shift = ((moved - found[running]) ** 2).sum(axis=(1, 2))
-        found[running] = moved
-        running = running[shift > tolerance]
-        if not running.size:
-            break
+        moved = _moved_centres(points, current)
+        runs_on = ((moved - current) ** 2).sum(axis=(1, 2)) > largest
+        current = moved
+        if not runs_on.all():
+            found[running] = current
+            running, current = running[runs_on], current[runs_on]
+            if not running.size:
+                break
+    found[running] = current
     labels = np.empty((len(centres), len(points)), np.int32)
     inertia = np.zeros(len(centres))
     ranks = np.arange(centres.shape[1], dtype=np.int16)[:, None]
