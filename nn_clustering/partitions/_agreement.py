@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.optimize
 from numpy.typing import NDArray
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import UnitGraph
@@ -40,6 +39,9 @@ class CommonUnits:
 
     def agreement(self) -> "Agreement":
         """Return the measures of agreement between the two partitions."""
+        # scikit-learn takes long to import: only who compares partitions waits for it
+        from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
         return Agreement(
             float(adjusted_rand_score(self.first, self.second)),
             float(normalized_mutual_info_score(self.first, self.second)),

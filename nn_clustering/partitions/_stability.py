@@ -5,7 +5,6 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import adjusted_rand_score
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import UnitGraph
@@ -68,6 +67,9 @@ def partition_stability(
     """
     check_n_seeds(n_seeds)
     kept = ~graph.isolated
+    # scikit-learn takes long to import: only who compares partitions waits for it
+    from sklearn.metrics import adjusted_rand_score
+
     partitions = [
         make_partition(
             graph,

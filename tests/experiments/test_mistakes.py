@@ -54,7 +54,7 @@ def _condition(**changes):
         ("cluster", ["train_run=lates"], ["train_run=lates", "'latest'"]),
         ("cluster", ["model=nothing.keras"], ["nothing.keras", "not there"]),
         ("cluster", ["train_run=1", "n_clusters=1"], ["n_clusters=1", "2 or more"]),
-        ("cluster", ["train_run=1", "kernel_norm=l7"], ["kernel_norm='l7'", "frobenius"]),
+        ("cluster", ["train_run=1", "graph.kernel_norm=l7"], ["kernel_norm='l7'", "frobenius"]),
         ("cluster", ["train_run=1", "kmeans.select=best"], ["select='best'"]),
         ("shuffle_test", [], ["cluster_run=None"]),
         ("shuffle_test", ["cluster_run=1", "method=rows"], ["method='rows'", "layer_nonzero"]),
