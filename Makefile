@@ -42,7 +42,7 @@ bench: install  ## measure speed beside other libraries
 	$(python) -m benchmarks
 
 test: dev  ## run the tests; some of them: make test ARGS="-k lesions"
-	$(python) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(python) -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: dev  ## check style, format and types
 	$(python) -m ruff check .

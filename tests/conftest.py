@@ -11,16 +11,6 @@ settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 
-def pytest_collection_modifyitems(items):
-    """Where several processes share the tests, one has all tests of a file, with its fixtures.
-
-    One of them, too, has all tests that look at the pipeline, which takes long to run.
-    """
-    for item in items:
-        group = "pipeline" if "pipeline" in item.fixturenames else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def home(tmp_path_factory):
     """A folder with a space in its name, as home folders may have."""
