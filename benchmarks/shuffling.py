@@ -72,10 +72,10 @@ def _error(values: list[float]) -> str:
     return f" +- {np.std(values, ddof=1) / np.sqrt(n):.4f}" if n > 1 else ""
 
 
-def shares_of_time(graph: UnitGraph, n_shuffles: int = 10) -> str:
+def shares_of_time(graph: UnitGraph, n_shuffles: int = 10, n_init: int = N_INIT) -> str:
     """Return what the time of one shuffle goes into, in one process."""
     with threadpool_limits(1):  # as in the shuffle test
-        every = [_seconds_of_parts(graph, index) for index in range(n_shuffles)]
+        every = [_seconds_of_parts(graph, index, n_init) for index in range(n_shuffles)]
     seconds = np.median(every, axis=0)
     parts = ("shuffling", "eigenproblem", "k-means", "n-cuts")
     shares = ", ".join(
@@ -84,7 +84,7 @@ def shares_of_time(graph: UnitGraph, n_shuffles: int = 10) -> str:
     return f"{1000 * seconds.sum():.1f} ms a shuffle: {shares}"
 
 
-def _seconds_of_parts(graph: UnitGraph, index: int) -> np.ndarray:
+def _seconds_of_parts(graph: UnitGraph, index: int, n_init: int) -> np.ndarray:
     times = [time.perf_counter()]
 
     def lap() -> None:
@@ -95,7 +95,7 @@ def _seconds_of_parts(graph: UnitGraph, index: int) -> np.ndarray:
     vectors = leading_eigenvectors(shuffled, N_CLUSTERS)[1]
     lap()
     embedding = vectors / np.sqrt(shuffled.degrees)[:, None]
-    labels = k_means_starts(vectors, embedding, seed=index, n_init=N_INIT, select="ncut")[0]
+    labels = k_means_starts(vectors, embedding, seed=index, n_init=n_init, select="ncut")[0]
     lap()
     # of all starts in the clustering, and of the one that is kept after it
     ncuts(shuffled, labels)
