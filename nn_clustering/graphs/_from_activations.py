@@ -8,11 +8,11 @@ from itertools import combinations_with_replacement, pairwise
 import joblib
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs._kernel_norms import KERNEL_NORMS
 from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
+from nn_clustering.threads import one_thread
 
 CORRELATIONS = ("spearman", "pearson", "kendall")
 POSITIONS = ("post", "pre")
@@ -157,7 +157,7 @@ def _linear_blocks(
     """Return the squared correlations of the values, or of their ranks, for pairs of layers."""
     # Threads of our own, and one for each product: the sums then do not depend on how many there
     # are.
-    with ThreadpoolController().limit(limits=1), ThreadPoolExecutor(joblib.cpu_count()) as pool:
+    with one_thread(), ThreadPoolExecutor(joblib.cpu_count()) as pool:
         standard = [_standardised(v, pool, of_ranks=of_ranks) for v in activations.values]
         return [
             _squares_within(standard[source], pool)

@@ -1,12 +1,10 @@
 """Spectral clustering of unit graphs (methods C6)."""
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import UnitGraph
@@ -15,6 +13,7 @@ from nn_clustering.partitions._kmeans import Points, k_means, k_means_plus_plus
 from nn_clustering.partitions._ncut import ncuts
 from nn_clustering.partitions._partition import Partition
 from nn_clustering.seeds import generator
+from nn_clustering.threads import one_thread
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +95,7 @@ def spectral_clustering(
         )
     connected = graph.without_isolated()
     # One thread, so that the result does not depend on how many cores there are.
-    with _threadpools().limit(limits=1):
+    with one_thread():
         values, vectors = leading_eigenvectors(connected, n_clusters)
         embedding = vectors / np.sqrt(connected.degrees)[:, None]
         if assign_labels == "cluster_qr":
@@ -116,12 +115,6 @@ def spectral_clustering(
         # rounding can put the first one a little below 0
         np.maximum(1 - values, 0),
     )
-
-
-@cache
-def _threadpools() -> ThreadpoolController:
-    # Looking for the libraries that have threads takes longer than clustering a small graph.
-    return ThreadpoolController()
 
 
 def check_clustering(

@@ -3,13 +3,11 @@
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 from joblib import Parallel, delayed, parallel_config
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import ThreadpoolController
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import UnitGraph
@@ -17,6 +15,7 @@ from nn_clustering.partitions import Partition, ncut
 from nn_clustering.seeds import generator, integer_seed
 from nn_clustering.significance._null_models import FreshNetworks, NullModel, check_null_model
 from nn_clustering.significance._p_values import n_extreme, p_value, sequential_p_value
+from nn_clustering.threads import one_thread
 
 # N-cuts of single precision graphs are known to some seven digits. Equal ones, as the 0 of clusters
 # that nothing joins, differ in what comes after.
@@ -235,7 +234,7 @@ def _shuffled_ncut(null: NullModel, cluster: Clustering, seed: int, index: int) 
 
 def _ncut_of(graph: UnitGraph, cluster: Clustering, method: str, seed: int, index: int) -> float:
     # One thread here too, so that no digit depends on the number of workers.
-    with _threadpools().limit(limits=1):
+    with one_thread():
         try:
             partition = cluster(graph, seed=integer_seed(seed, "shuffle clustering", index))
         except InvalidInputError as error:
@@ -243,9 +242,3 @@ def _ncut_of(graph: UnitGraph, cluster: Clustering, method: str, seed: int, inde
                 f"shuffle {index} ({method}) cannot be clustered like the graph: {error}"
             ) from error
         return ncut(graph, partition.labels)
-
-
-@cache
-def _threadpools() -> ThreadpoolController:
-    # Looking for the libraries that have threads takes longer than clustering a small graph.
-    return ThreadpoolController()

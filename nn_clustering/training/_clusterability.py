@@ -12,7 +12,6 @@ import numpy as np
 import scipy.linalg
 import tensorflow as tf
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import (
@@ -23,6 +22,7 @@ from nn_clustering.graphs import (
     find_weight_layers,
     graph_from_weights,
 )
+from nn_clustering.threads import one_thread
 from nn_clustering.training._phases import ClusterabilityGradient
 
 # Singular values of a normalised adjacency, which are 1 at most, count as 0 below this.
@@ -79,7 +79,6 @@ class ClusterabilityTerm:
         # The first convolution reads the image, not units.
         self._kernels = [layer.kernel for layer in convolutions[1:] or self._layers]
         self._settings = settings
-        self._threadpools = ThreadpoolController()
 
     def loss(self) -> tf.Tensor:
         """Return weight * mean of the eigenvalues 2 to n_eigenvalues + 1, a float32 scalar.
@@ -138,7 +137,7 @@ class ClusterabilityTerm:
         ]
         # One thread, so that the result does not depend on how many cores there are; for matrices
         # of this size more threads gain little.
-        with self._threadpools.limit(limits=1):
+        with one_thread():
             value, by_weight = _mean_eigenvalue(norms, settings.n_eigenvalues)
         by_kernel = [
             _NORM_GRADIENTS[settings.kernel_norm](kernel, gradient)

@@ -155,19 +155,23 @@ def test_eigenvalues_of_the_laplacian():
     assert found == pytest.approx(expected[:7], abs=1e-9)
 
 
-def digits(graph, n_threads):
-    with threadpool_limits(n_threads):
-        found = spectral_clustering(graph, 4, seed=0)
+def digits(graph, n_clusters=4):
+    found = spectral_clustering(graph, n_clusters, seed=0)
     values = (found.partition.labels, found.start_ncuts, found.eigenvalues)
     return b"".join(value.tobytes() for value in values)
 
 
 def test_same_digits_whatever_the_number_of_threads():
     graph = random_layered([330, 310, 20], seed=0)
-    here = digits(graph, 1)
-    assert digits(graph, 2) == here
-    with ThreadPoolExecutor(2) as side_by_side:
-        assert list(side_by_side.map(digits, [graph] * 4, [1, 2, 1, 2])) == [here] * 4
+    n_clusters = [4, 16, 6, 12, 8]  # which take their time, so that one ends while another runs
+    with threadpool_limits(1):
+        alone = [digits(graph, n) for n in n_clusters]
+    with threadpool_limits(2):
+        assert [digits(graph, n) for n in n_clusters] == alone
+        with ThreadPoolExecutor(2) as side_by_side:
+            found = list(side_by_side.map(digits, [graph] * 5, n_clusters))
+    # compared one by one: pytest would spell out every byte
+    assert [here == there for here, there in zip(found, alone, strict=True)] == [True] * 5
 
 
 def test_isolated_units_have_no_cluster():
