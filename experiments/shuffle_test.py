@@ -6,35 +6,30 @@ python experiments/shuffle_test.py with cluster_run=12 fresh_initialisation
 python experiments/shuffle_test.py with resume=14
 """
 
-import hashlib
 import os
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 from joblib import delayed
 
 from experiments import PROJECT
-from experiments._graphs import OF_WEIGHTS, is_transformed, transformed, weight_graph
-from experiments._keras import import_keras
-from experiments._networks import NetworkFile, clustered_network
-from experiments._partitions import FROM_FILE, clustering_method
-from experiments._phases import without_switch
-from nn_clustering.datasets import dataset_task
+from experiments._networks import clustered_network
+from experiments._null_models import (
+    build_null_model,
+    check_clustering_fits,
+    check_network_fits,
+    is_fresh,
+    needs_network,
+    shuffled_graph,
+)
+from experiments._partitions import clustering_method
 from nn_clustering.errors import InvalidInputError, RunNotFoundError
-from nn_clustering.graphs import UnitGraph
-from nn_clustering.networks import network_code
 from nn_clustering.reports import figure_of_null_distribution
 from nn_clustering.significance import (
-    FreshNetworks,
-    NullModel,
     ShuffleTest,
-    Transformed,
     check_shuffle_test,
     cohens_d,
-    shuffled_edges,
-    shuffled_kernels,
     worker_pool,
 )
 from nn_clustering.significance import shuffle_test as test_by_shuffling
@@ -64,14 +59,14 @@ def inputs(run: StageRun) -> dict[str, Input]:
     config = run.config
     check_settings(config)
     clustered = run.read_run("cluster_run", "cluster")
-    _check_clustering(clustered, config)
+    check_clustering_fits(clustered, config)
     read = {"cluster_run": Input(clustered, clustered.id)}
-    if _needs_network(config):
+    if needs_network(config):
         network = clustered_network(run, clustered)
-        _check_network(network, config)
+        check_network_fits(network, config)
         read["network"] = Input.of_bytes(network.content, network)
     else:
-        read["null_model"] = _shuffled_graph(clustered, config)
+        read["null_model"] = shuffled_graph(clustered, config)
     if config["against_run"] is not None:
         read["against"] = _other_null(run, clustered)
     if unfinished is not None:
@@ -81,7 +76,7 @@ def inputs(run: StageRun) -> dict[str, Input]:
 
 def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     """Print the network's n-cut beside those of its shuffles."""
-    what = "fresh networks" if _is_fresh(run.config) else "shuffles"
+    what = "fresh networks" if is_fresh(run.config) else "shuffles"
     print(
         f"\nn-cut {result['ncut']:.4f}, {what} {result['shuffled_mean']:.4f} "
         f"(std {result['shuffled_std']:.4f}): z = {result['z_score']:.2f}, "
@@ -98,7 +93,7 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     clustered: Run = run.inputs["cluster_run"]
     if clustered.config["partition"]["method"] in ("leiden", "louvain"):
         print("each has its own number of clusters, and more clusters have a larger n-cut")
-    if _is_fresh(run.config) and clustered.info.get("phase") == "pruned":
+    if is_fresh(run.config) and clustered.info.get("phase") == "pruned":
         print("the network is pruned, the fresh ones are not: sparsity alone can make a difference")
 
 
@@ -109,7 +104,7 @@ def shuffle_test(run: StageRun) -> dict[str, Any]:
     clustered: Run = run.inputs["cluster_run"]
     n_workers = _n_workers(config)
     known = _known_shuffles(run)
-    null = _null_model(run)
+    null = build_null_model(run)
     with run.uncaptured():
         list(worker_pool(n_workers)(delayed(abs)(index) for index in range(n_workers)))
     with run.progress(config["n_shuffles"], "shuffles") as bar:
@@ -156,121 +151,6 @@ def _figures(test: ShuffleTest) -> dict[str, Any]:
     }
 
 
-def _null_model(run: StageRun) -> NullModel:
-    """Return what draws the graphs: transformed as the network's own graph was."""
-    settings = run.inputs["cluster_run"].config["graph"]
-    if _is_fresh(run.config):
-        return _fresh_networks(run)
-    null = run.inputs["null_model"] if "null_model" in run.inputs else _of_kernels(run)
-    if not is_transformed(settings):
-        return null
-    switches = {key: settings[key] for key in ("normalise_units", "commute_time")}
-    return Transformed(null, partial(transformed, settings=switches))
-
-
-def _shuffled_graph(clustered: Run, config: Mapping[str, Any]) -> Input:
-    transformed_too = is_transformed(clustered.config["graph"])
-    content = clustered.artifact("untransformed_graph.npz" if transformed_too else "graph.npz")
-    null = shuffled_edges(
-        UnitGraph.from_npz(content),
-        config["method"],
-        reconnect_last_layer=config["reconnect_last_layer"],
-    )
-    return Input.of_bytes(content, null)
-
-
-def _of_kernels(run: StageRun) -> NullModel:
-    import_keras()
-    from nn_clustering.graphs import read_weights
-    from nn_clustering.networks import network_from_bytes
-
-    file: NetworkFile = run.inputs["network"]
-    settings = run.inputs["cluster_run"].config["graph"]
-    return shuffled_kernels(
-        read_weights(network_from_bytes(file.content, file.source)),
-        run.config["method"],
-        {key: settings[key] for key in OF_WEIGHTS},
-        reconnect_last_layer=run.config["reconnect_last_layer"],
-    )
-
-
-def _fresh_networks(run: StageRun) -> FreshNetworks:
-    """Return the null model of networks that are initialised as the training run's was."""
-    import_keras()
-    from nn_clustering.networks import build_network, modular_initialisation, network_from_bytes
-
-    file: NetworkFile = run.inputs["network"]
-    assert file.training is not None  # checked with the inputs
-    settings = run.inputs["cluster_run"].config["graph"]
-    config = file.training.config
-    trained = network_from_bytes(file.content, file.source)
-    task = dataset_task(config["dataset"]["name"])
-
-    def build(seed: int) -> UnitGraph:
-        network = build_network(
-            input_shape=trained.input_shape[1:],
-            n_outputs=trained.output_shape[-1],
-            task=task,
-            seed=seed,
-            **config["network"],
-        )
-        if config["modular_init"]["enabled"]:
-            modular_initialisation(network, seed=seed, **without_switch(config["modular_init"]))
-        return weight_graph(network, settings)
-
-    return FreshNetworks(build)
-
-
-def _check_clustering(clustered: Run, config: Mapping[str, Any]) -> None:
-    """Check that shuffles can be clustered as the network was."""
-    partition, source = clustered.config["partition"], clustered.config["graph"]["source"]
-    given = f"cluster_run={clustered.id}: run {clustered.id} has"
-    if partition["local"]:
-        raise InvalidInputError(
-            f"{given} partition.local=True, clusters of each layer by itself; expected one "
-            "clustering of the whole graph: cluster it with partition.local=False"
-        )
-    if partition["method"] == FROM_FILE:
-        raise InvalidInputError(
-            f"{given} a partition from a file, and no shuffle can be clustered like that; expected "
-            "a method that finds one: cluster it with partition.method=spectral"
-        )
-    if partition["method"] == "per_layer" and source != "activations":
-        raise InvalidInputError(
-            f"{given} partition.method=per_layer, which cuts every weight between layers, whatever "
-            "the weights: its shuffles have the same n-cut; expected another method"
-        )
-    if _needs_network(config) and source != "weights":
-        asked = "method=fresh_initialisation" if _is_fresh(config) else "kernels=weights"
-        raise InvalidInputError(
-            f"{given} graph.source={source}, with {asked}: expected a graph of weights, or "
-            "another null model of this one: method=layer kernels=norms"
-        )
-    if source != "activations" and config["method"] == "all_edges":
-        raise InvalidInputError(
-            f"{given} graph.source={source}, with method=all_edges: expected a graph of "
-            "activations, where any two units can be joined; take method=layer"
-        )
-
-
-def _check_network(network: NetworkFile, config: Mapping[str, Any]) -> None:
-    """Check that networks can be initialised like the clustered one, where that is asked for."""
-    if not _is_fresh(config):
-        return
-    if network.training is None:
-        raise InvalidInputError(
-            f"method=fresh_initialisation: {network.source} is from a file, and nobody knows how "
-            "it was initialised; expected one that train.py trained: take method=layer"
-        )
-    kind = network.training.config["network"]["kind"]
-    code, noted = network_code(kind), network.training.info.get("inputs", {}).get("network_code")
-    if code is not None and hashlib.sha256(code).hexdigest() != noted:
-        raise InvalidInputError(
-            f"method=fresh_initialisation: the code of network.kind={kind} is not what it was in "
-            f"training run {network.training.id}; put the same file back, or take method=layer"
-        )
-
-
 def _other_null(run: StageRun, clustered: Run) -> Input:
     """Return the n-cuts of another test of the same clustering."""
     other = run.read_run("against_run", "shuffle_test")
@@ -288,11 +168,6 @@ def _unfinished(run: StageRun) -> Run | None:
         return None
     stored = run.unfinished_run("resume", "shuffle_test")
     run.adopt_config(stored, keep=("n_workers",))
-    if stored.info.get("code") != run.sacred_run.info["code"]:
-        print(
-            f"the code, or a package, is not what it was in run {stored.id}: what comes now may "
-            "differ from what that run would have given"
-        )
     return stored
 
 
@@ -315,14 +190,6 @@ def _stored_shuffles(stored: Run) -> dict[int, float]:
     except RunNotFoundError:
         return {}
     return dict(zip(points["step"].tolist(), points["value"].tolist(), strict=True))
-
-
-def _needs_network(config: Mapping[str, Any]) -> bool:
-    return _is_fresh(config) or config["kernels"] == "weights"
-
-
-def _is_fresh(config: Mapping[str, Any]) -> bool:
-    return config["method"] == "fresh_initialisation"
 
 
 def _against(run: StageRun) -> str:

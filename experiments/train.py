@@ -81,11 +81,6 @@ def inputs(run: StageRun) -> dict[str, Input]:
     if code is not None:
         read["network_code"] = Input.of_bytes(code)
     if unfinished is not None:
-        if unfinished.info.get("code") != run.sacred_run.info["code"]:
-            print(
-                f"the code, or a package, is not what it was in run {unfinished.id}: what comes "
-                "now may differ from what that run would have given"
-            )
         _check_same_inputs(unfinished, {key: value.digest for key, value in read.items()})
         read["unfinished"] = Input(unfinished, unfinished.id)
     return read

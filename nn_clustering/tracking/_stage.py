@@ -143,7 +143,8 @@ class StageRun:
     def unfinished_run(self, key: str, experiment: str) -> Run:
         """Return the unfinished run that a config key names, and record that this one rests on it.
 
-        What its process left undelivered on this machine is delivered first.
+        What its process left undelivered on this machine is delivered first. If the code has
+        changed since, that is said.
 
         Args:
             key: Name of the config key, whose value is a run's id.
@@ -159,6 +160,11 @@ class StageRun:
         except NnClusteringError as error:
             raise type(error)(f"{key}={self.config[key]}: {error}") from None
         self.sacred_run.info.setdefault("lineage", {})[key] = found.id
+        if found.info.get("code") != self.sacred_run.info.get("code"):
+            print(
+                f"the code, or a package, is not what it was in run {found.id}: what comes now may "
+                "differ from what that run would have given"
+            )
         return found
 
     def adopt_config(self, stored: Run, keep: Collection[str] = ()) -> None:
