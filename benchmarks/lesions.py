@@ -1,51 +1,68 @@
-"""The lesion test against setting weights and predicting again, lesion by lesion."""
+"""Lesion tests against setting weights and predicting again, lesion by lesion."""
 
 import dataclasses
+import time
+from dataclasses import dataclass
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from benchmarks._timing import Comparison, compare
 from nn_clustering.datasets import Dataset
 from nn_clustering.graphs import graph_from_weights
 from nn_clustering.lesions import LesionEngine, lesionable_layers
-from nn_clustering.partitions import spectral_partition
+from nn_clustering.partitions import SubCluster, spectral_partition
 from nn_clustering.seeds import generator
 
 
+@dataclass(frozen=True)
+class Images:
+    """Test images with their classes, and how many classes there are."""
+
+    x: np.ndarray
+    y: np.ndarray
+    n_classes: int
+
+
 def benchmark_lesions(
-    network: keras.Model, dataset: Dataset, name: str, *, n_shuffles: int, runs: int
+    network: keras.Model,
+    dataset: Dataset,
+    name: str,
+    *,
+    n_shuffles: int,
+    runs: int,
+    n_images: int | None = None,
 ) -> Comparison:
     """Compare class counts of the same lesions: sub-clusters at k = 16 and random ones."""
-    graph = graph_from_weights(network)
-    partition = spectral_partition(graph, 16, seed=0)
+    images = Images(dataset.x_test[:n_images], dataset.y_test[:n_images], dataset.n_outputs)
+    partition = spectral_partition(graph_from_weights(network), 16, seed=0)
     layers = lesionable_layers(partition.layers, network)
-    lesions = []
-    for sub_cluster in partition.sub_clusters(layers):
-        n_units = network.get_layer(sub_cluster.layer).units
-        random = generator(0, "benchmark", sub_cluster.layer, sub_cluster.label)
-        draws = [random.choice(n_units, len(sub_cluster.units), False) for _ in range(n_shuffles)]
-        lesions += [(sub_cluster.layer, units) for units in (sub_cluster.units, *draws)]
+    sizes = {layer.name: layer.n_units for layer in partition.layers}
+    lesions = [
+        (sub_cluster.layer, _lesions(sub_cluster, sizes[sub_cluster.layer], n_shuffles))
+        for sub_cluster in partition.sub_clusters(layers)
+    ]
     counts: dict[str, np.ndarray] = {}
 
     def ours() -> None:
-        engine = LesionEngine(network, dataset.x_test, dataset.y_test)
-        of_layers = []
-        for layer in layers:
-            chosen = [units for of_layer, units in lesions if of_layer == layer]
-            keep = np.ones((len(chosen), network.get_layer(layer).units), np.float32)
-            for row, units in enumerate(chosen):
-                keep[row, units] = 0
-            of_layers.append(engine.lesioned(layer, keep))
-        counts["ours"] = np.concatenate(of_layers)
+        engine = LesionEngine(network, images.x, images.y)
+        counts["ours"] = np.concatenate(
+            [engine.lesioned({layer: silenced}) for layer, silenced in lesions]
+        )
 
     def theirs() -> None:
         counts["theirs"] = np.array(
-            [_predict_lesioned(network, dataset, layer, units) for layer, units in lesions]
+            [
+                _predict_lesioned(network, images, layer, units)
+                for layer, silenced in lesions
+                for units in silenced
+            ]
         )
 
+    n_lesions = len(lesions) * (n_shuffles + 1)
     comparison = compare(
-        f"lesion test: {len(lesions)} lesions of {name}, {len(dataset.y_test)} images",
+        f"lesion test: {n_lesions} lesions of {name}, {len(images.y)} images",
         "set_weights and predict(batch_size=1000) for each lesion",
         ours,
         theirs,
@@ -53,12 +70,27 @@ def benchmark_lesions(
         warm_up=False,
     )
     n_different = int((counts["ours"] != counts["theirs"]).sum())
-    note = f"{n_different} of {counts['ours'].size} class counts differ"
+    peak = _peak_rate()
+    rate = len(images.y) * _operations(network, lesions) / np.median(comparison.ours)
+    note = (
+        f"{n_different} of {counts['ours'].size} class counts differ; ours computed at "
+        f"{rate / 1e9:.0f} Gflop/s, {rate / peak:.0%} of the {peak / 1e9:.0f} of a large product"
+    )
     return dataclasses.replace(comparison, note=note)
 
 
+def _lesions(sub_cluster: SubCluster, n_units: int, n_shuffles: int) -> np.ndarray:
+    """Return which units are silenced in the true lesion and in random ones of its size."""
+    silenced = np.zeros((n_shuffles + 1, n_units), bool)
+    silenced[0, sub_cluster.units] = True
+    random = generator(0, "benchmark", sub_cluster.layer, sub_cluster.label)
+    for row in silenced[1:]:
+        row[random.choice(n_units, len(sub_cluster.units), replace=False)] = True
+    return silenced
+
+
 def _predict_lesioned(
-    network: keras.Model, dataset: Dataset, layer_name: str, units: np.ndarray
+    network: keras.Model, images: Images, layer_name: str, units: np.ndarray
 ) -> np.ndarray:
     layer = network.get_layer(layer_name)
     intact = layer.get_weights()
@@ -66,7 +98,42 @@ def _predict_lesioned(
     kernel[..., units] = 0
     bias[units] = 0
     layer.set_weights([kernel, bias])
-    predicted = network.predict(dataset.x_test, batch_size=1000, verbose=0).argmax(axis=1)
+    predicted = network.predict(images.x, batch_size=1000, verbose=0).argmax(axis=1)
     layer.set_weights(intact)
-    right = dataset.y_test[predicted == dataset.y_test]
-    return np.bincount(right, minlength=dataset.n_outputs)
+    return np.bincount(images.y[predicted == images.y], minlength=images.n_classes)
+
+
+def _operations(network: keras.Model, lesions: list[tuple[str, np.ndarray]]) -> float:
+    """Return the multiplications and additions that an image's lesions take in a chain of layers.
+
+    Of the layer behind the lesioned one those of the silenced units, or of all if they are not less
+    than half; of the layers behind that all. What comes before is left out.
+    """
+    weighted = [layer for layer in network.layers if hasattr(layer, "kernel")]
+    names = [layer.name for layer in weighted]
+    total = 0.0
+    for name, silenced in lesions:
+        first, *rest = weighted[names.index(name) + 1 :]
+        shares = silenced.mean(axis=1)
+        shares[shares >= 0.5] = 1
+        total += shares.sum() * _operations_of(first)
+        total += len(silenced) * sum(map(_operations_of, rest))
+    return total
+
+
+def _operations_of(layer: keras.Layer) -> float:
+    n_positions = np.prod(layer.output.shape[1:-1], dtype=np.int64)
+    return 2.0 * layer.kernel.shape.num_elements() * n_positions
+
+
+def _peak_rate(size: int = 4096) -> float:
+    """Return the operations a second of a large matrix product, the best of three."""
+    matrix = tf.random.stateless_normal((size, size), (0, 0))
+    product = tf.function(lambda: tf.matmul(matrix, matrix))
+    product()
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        product().numpy()
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds)

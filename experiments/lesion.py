@@ -1,17 +1,33 @@
 """Lesion every sub-cluster of a network, and random units beside it.
 
 python experiments/lesion.py with cluster_run=latest
+python experiments/lesion.py with cluster_run=12 double n_shuffles=99
+python experiments/lesion.py with resume=14
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from experiments import PROJECT
 from experiments._keras import import_keras
+from experiments._lesions import (
+    add_table,
+    double_lesions,
+    groups_of,
+    single_lesions,
+    single_units,
+)
 from experiments._networks import NetworkFile, clustered_network
-from nn_clustering.datasets import Dataset
+from nn_clustering.datasets import Dataset, dataset_task
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.lesions import check_lesion_test
+from nn_clustering.lesions import (
+    LesionTest,
+    SizeFilter,
+    check_draws,
+    check_lesion_test,
+    check_n_shuffles,
+)
 from nn_clustering.partitions import Partition
 from nn_clustering.tracking.experiment import Input, StageExperiment, StageRun
 from nn_clustering.tracking.store import Run
@@ -20,76 +36,159 @@ experiment = StageExperiment("lesion", base_dir=PROJECT)
 experiment.configure(PROJECT)
 
 
+def check_settings(config: Mapping[str, Any]) -> None:
+    """Check what the config alone tells."""
+    check_lesion_test(
+        n_shuffles=config["n_shuffles"], silence=config["silence"], memory_mb=config["memory_mb"]
+    )
+    check_draws(config["draws"])
+    SizeFilter(**config["sizes"])
+    if config["tail"] not in (None, "left", "right"):
+        raise InvalidInputError(f"tail={config['tail']!r}; expected left, right or null")
+    try:
+        check_n_shuffles(config["double"]["n_shuffles"])
+    except InvalidInputError as error:
+        raise InvalidInputError(f"double.{error}") from None
+    if config["double"]["sub_clusters"] not in ("important", "all"):
+        raise InvalidInputError(
+            f"double.sub_clusters={config['double']['sub_clusters']!r}; expected important or all"
+        )
+
+
+def check_task(config: Mapping[str, Any], dataset: str) -> None:
+    """Check that the lesions can be measured on the data set of that name."""
+    if config["double"]["enabled"] and dataset_task(dataset) != "classification":
+        raise InvalidInputError(
+            f"double.enabled=True with the data set {dataset}, a {dataset_task(dataset)}: lesions "
+            "of pairs are measured by accuracy; leave out double"
+        )
+
+
 def inputs(run: StageRun) -> dict[str, Input]:
-    """Check the numbers and read partition, network and data set."""
-    check_lesion_test(n_shuffles=run.config["n_shuffles"], silence=run.config["silence"])
+    """Read partition, network and data set, and the test to go on with."""
+    unfinished = _unfinished(run)
+    check_settings(run.config)
     clustered = run.read_run("cluster_run", "cluster")
     network = clustered_network(run, clustered)
     dataset = network.dataset(run.config["dataset"]["name"])
-    if dataset.task != "classification":
-        raise InvalidInputError(
-            f"the data set {dataset.name} is a {dataset.task}; expected a classification, "
-            "for a lesion is measured by what it does to the accuracy of each class"
-        )
+    check_task(run.config, dataset.name)
     partition = clustered.artifact("partition.npz")
-    return {
+    read = {
         "cluster_run": Input(clustered, clustered.id),
         "partition": Input.of_bytes(partition, Partition.from_npz(partition)),
         "network": Input.of_bytes(network.content, network),
         "dataset": Input(dataset, dataset.digest()),
     }
+    if unfinished is not None:
+        read["unfinished"] = Input(unfinished, unfinished.id)
+    return read
 
 
 def summary(run: StageRun, result: Mapping[str, Any]) -> None:
-    """Print importance and coherence over all sub-clusters."""
-    print(f"\naccuracy {result['accuracy']:.4f}, {result['n_subclusters']} sub-clusters lesioned")
+    """Print importance and coherence over all sub-clusters, and what kinds there are."""
+    performance = (
+        f"accuracy {result['accuracy']:.4f}"
+        if "accuracy" in result
+        else f"mean squared error {result['mean_squared_error']:.4g}"
+    )
+    left_out = f" ({result['n_left_out']} left out by size)" if result["n_left_out"] else ""
+    print(f"\n{performance}, {result['n_subclusters']} sub-clusters lesioned{left_out}")
     for measure in ("importance", "coherence"):
-        fisher_p, effect = result[measure]["fisher_p"], result[measure]["effect"]
-        shown = "undefined" if effect is None else f"{effect:.3f}"
+        print(f"{measure}: {in_words(result[measure])}, {run.config['n_shuffles']} random each")
+    kinds = [f"{count} {kind}" for kind, count in result["kinds"].items() if count]
+    if kinds:
+        print(f"sub-clusters: {', '.join(kinds)}")
+    if result["n_few_draws"]:
         print(
-            f"{measure}: combined p = {fisher_p:.3g}, effect {shown} (1 is none), "
-            f"{run.config['n_shuffles']} random sub-clusters each"
+            f"of {result['n_few_draws']} sub-clusters there are fewer possible random ones than "
+            f"n_shuffles={run.config['n_shuffles']}: they were drawn repeatedly"
         )
-    run.suggest("make up, to see tables and figures")
+    if "double" in result:
+        double = result["double"]
+        print(
+            f"pairs of {double['n_sub_clusters']} sub-clusters: {double['n_important_pairs']} "
+            f"important together, {double['n_dependencies']} dependent (dependencies.png)"
+        )
+    run.suggest(f"python experiments/lesion_table.py with lesion_runs=[{run.id}]", "make up")
 
 
-@experiment.stage(inputs=inputs, summary=summary)
+def in_words(measure: Mapping[str, Any]) -> str:
+    """Return combined p-value and effect of importance or coherence."""
+    if measure["n_combined"] == 0:
+        return "undefined"
+    joint = measure["joint_p"] is not None
+    p_value, how = (measure["joint_p"], "") if joint else (measure["fisher_p"], " (Fisher)")
+    effect = "undefined" if measure["effect"] is None else f"{measure['effect']:.3f}"
+    return f"combined p = {p_value:.3g}{how}, effect {effect} (1 is none)"
+
+
+@experiment.stage(check=lambda run: check_settings(run.config), inputs=inputs, summary=summary)
 def lesion(run: StageRun) -> dict[str, Any]:
     """Lesion sub-clusters; the result holds importance and coherence over all of them."""
     import_keras()
-    from nn_clustering.lesions import LesionEngine, lesion_test, lesionable_layers
+    from nn_clustering.lesions import LesionEngine, lesionable_layers
     from nn_clustering.networks import network_from_bytes
-    from nn_clustering.reports import figure_of_lesions
+    from nn_clustering.reports import (
+        figure_of_class_changes,
+        figure_of_importance_by_size,
+        figure_of_lesion_nulls,
+        figure_of_lesions,
+    )
 
     config = run.config
     clustered: Run = run.inputs["cluster_run"]
     partition: Partition = run.inputs["partition"]
     dataset: Dataset = run.inputs["dataset"]
     file: NetworkFile = run.inputs["network"]
-    network = network_from_bytes(file.content, file.source)
-    layers = lesionable_layers(partition.layers, network)
-    engine = LesionEngine(network, dataset.x_test, dataset.y_test, silence=config["silence"])
-    n_lesions = len(partition.sub_clusters(layers)) * (config["n_shuffles"] + 1)
-    with run.progress(n_lesions * len(dataset.y_test), "lesioned images") as bar:
-        test = lesion_test(
-            engine,
-            partition,
-            layers,
-            n_shuffles=config["n_shuffles"],
-            seed=run.seed,
-            count_ties=config["count_ties"],
-            on_progress=bar.update,
-        )
-    csv = test.table(dataset.class_names).to_csv(index=False)
-    run.add_artifact("sub_clusters.csv", csv.encode())
-    title = f"run {clustered.id}: lesions of {len(test.results)} sub-clusters"
-    run.add_figure("lesions.png", figure_of_lesions(test, title))
+    engine = LesionEngine(
+        network_from_bytes(file.content, file.source),
+        dataset.x_test,
+        dataset.y_test,
+        task=dataset.task,
+        silence=config["silence"],
+        memory_mb=config["memory_mb"],
+    )
+    layers = lesionable_layers(partition.layers, engine)
+    groups = groups_of(dataset, engine, config["tail"])
+    test = single_lesions(run, engine, partition, layers, groups)
+    add_table(run, "sub_clusters", test.table())
+    title = f"run {clustered.id}: lesions of {len(test.sub_clusters)} sub-clusters"
+    for name, draw in {
+        "lesions": figure_of_lesions,
+        "class_changes": figure_of_class_changes,
+        "importance_by_size": figure_of_importance_by_size,
+        "lesion_nulls": figure_of_lesion_nulls,
+    }.items():
+        run.add_figure(f"{name}.png", draw(test, title))
+    result = _figures(test, run.seed)
+    if config["double"]["enabled"]:
+        result["double"] = double_lesions(run, engine, partition, test)
+    if config["single_units"]:
+        add_table(run, "units", single_units(run, engine, layers, groups))
+    return result
+
+
+def _figures(test: LesionTest, seed: int) -> dict[str, Any]:
+    kinds = Counter(test.kinds) if test.task == "classification" else {}
+    overall = "accuracy" if test.task == "classification" else "mean_squared_error"
     return {
-        "accuracy": test.accuracy,
-        "n_subclusters": len(test.results),
-        "importance": test.importance.summary(),
-        "coherence": test.coherence.summary(),
+        overall: test.intact_overall,
+        "n_subclusters": len(test.sub_clusters),
+        "n_left_out": test.n_left_out,
+        "n_few_draws": test.n_few_draws,
+        "kinds": dict(sorted(kinds.items())),
+        "importance": test.importance.summary(seed),
+        "coherence": test.coherence.summary(seed),
     }
+
+
+def _unfinished(run: StageRun) -> Run | None:
+    """Return the test to go on with, after its config became this run's."""
+    if run.config["resume"] is None:
+        return None
+    stored = run.unfinished_run("resume", "lesion")
+    run.adopt_config(stored, keep=("memory_mb",))
+    return stored
 
 
 if __name__ == "__main__":

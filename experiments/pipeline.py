@@ -12,9 +12,8 @@ from typing import Any
 
 from experiments import PROJECT, cluster, lesion, shuffle_test, train
 from experiments._phases import check_conditions, check_settings_act, phase_names
-from nn_clustering.datasets import dataset_task, require_dataset
+from nn_clustering.datasets import require_dataset
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.lesions import check_lesion_test
 from nn_clustering.tracking.experiment import StageExperiment, StageRun
 from nn_clustering.tracking.server import project_root
 from nn_clustering.tracking.store import RunStore
@@ -24,7 +23,7 @@ STAGES = {
     "train": ("seed", "resume", "n_repeats", "n_workers"),
     "cluster": ("seed", "train_run", "model", "checkpoint"),
     "shuffle_test": ("seed", "cluster_run", "resume", "against_run"),
-    "lesion": ("seed", "cluster_run"),
+    "lesion": ("seed", "cluster_run", "resume"),
 }
 EXPERIMENTS = {
     "train": train.experiment,
@@ -92,12 +91,6 @@ def _check(run: StageRun) -> None:
     check_conditions(training)
     check_settings_act(training, _typed(run, "train"))
     require_dataset(**training["dataset"])
-    if dataset_task(training["dataset"]["name"]) != "classification":
-        raise InvalidInputError(
-            f"train.dataset.name={training['dataset']['name']}: a lesion is measured by what it "
-            "does to the accuracy of each class, which a regression has not; run train.py, "
-            "cluster.py and shuffle_test.py one by one"
-        )
     phases = phase_names(
         trained=training["training"]["enabled"], pruned=training["pruning"]["enabled"]
     )
@@ -107,9 +100,10 @@ def _check(run: StageRun) -> None:
         )
     shuffle_test.check_settings(run.config["shuffle_test"])
     lesioning = run.config["lesion"]
-    check_lesion_test(n_shuffles=lesioning["n_shuffles"], silence=lesioning["silence"])
+    lesion.check_settings(lesioning)
     if lesioning["dataset"]["name"] is not None:
         require_dataset(lesioning["dataset"]["name"])
+    lesion.check_task(lesioning, lesioning["dataset"]["name"] or training["dataset"]["name"])
 
 
 def _typed(run: StageRun, stage: str) -> list[str]:
@@ -139,12 +133,18 @@ def copy_figures(store: RunStore, run_ids: Iterable[int], folder: Path) -> None:
                 (folder / file_name).write_bytes(stored.artifact(name))
 
 
+def _performance(result: dict[str, Any]) -> str:
+    if result["test_accuracy"] is None:
+        return f"{result['test_loss']:.4g}"
+    return f"{result['test_accuracy']:.4f}"
+
+
 def _summary(result: dict[str, Any], folder: Path) -> str:
     ids = ", ".join(f"{stage} {run_id}" for stage, run_id in result["runs"].items())
     lines = [
         (
-            "test accuracy",
-            f"{result['test_accuracy']:.4f}, sparsity {result['sparsity']:.3f} ({result['phase']})",
+            "test loss" if result["test_accuracy"] is None else "test accuracy",
+            f"{_performance(result)}, sparsity {result['sparsity']:.3f} ({result['phase']})",
         ),
         (
             "n-cut",
@@ -157,16 +157,10 @@ def _summary(result: dict[str, Any], folder: Path) -> str:
             f"{result['n_shuffles']} shuffles",
         ),
     ]
-    for measure in ("importance", "coherence"):
-        summary = result[measure]
-        effect = "undefined" if summary["effect"] is None else f"{summary['effect']:.3f}"
-        lines.append(
-            (
-                measure,
-                f"combined p = {summary['fisher_p']:.3g}, effect {effect} (1 is none), "
-                f"{result['n_subclusters']} sub-clusters",
-            )
-        )
+    lines += [
+        (measure, f"{lesion.in_words(result[measure])}, {result['n_subclusters']} sub-clusters")
+        for measure in ("importance", "coherence")
+    ]
     lines += [
         ("runs", ids),
         ("figures", str(folder)),

@@ -10,5 +10,15 @@ from nn_clustering.datasets._catalogue import (
     require_dataset,
 )
 from nn_clustering.datasets._dataset import TASKS, Dataset
+from nn_clustering.datasets._synthetic import monomial_membership, polynomial_names
 
-__all__ = ["TASKS", "Dataset", "dataset_names", "dataset_task", "load_dataset", "require_dataset"]
+__all__ = [
+    "TASKS",
+    "Dataset",
+    "dataset_names",
+    "dataset_task",
+    "load_dataset",
+    "monomial_membership",
+    "polynomial_names",
+    "require_dataset",
+]

@@ -86,6 +86,18 @@ def polynomial_names() -> tuple[str, ...]:
     )
 
 
+def monomial_membership() -> tuple[tuple[str, ...], NDArray[np.bool_]]:
+    """Return the nine monomials, and which of the 512 polynomials contain each.
+
+    Returns:
+        Names "1", "x2", ..., "x1^2 x2^2", and booleans of shape (9, 512); each monomial is in 256
+        polynomials.
+    """
+    names = tuple(_monomial_name(i, j) for i, j in MONOMIALS)
+    bits = np.arange(len(MONOMIALS))[::-1, np.newaxis]
+    return names, (np.arange(N_POLYNOMIALS) >> bits & 1).astype(bool)
+
+
 def _monomial_name(i: int, j: int) -> str:
     powers = (f"{x}^{k}" if k > 1 else x for x, k in (("x1", i), ("x2", j)) if k)
     return " ".join(powers) or "1"

@@ -114,7 +114,7 @@ class Walk:
             InvalidInputError: If the tensors given do not suffice.
         """
         wanted = tuple(wanted)
-        steps = self._steps_between(values, wanted)
+        steps = self.steps_between(values, wanted)
         uses = Counter(number for step in steps for number in step.inputs)
         uses.update(wanted)
         held = {number: values[number] for number in values if uses[number]}
@@ -130,7 +130,16 @@ class Walk:
                     held[number] = value
         return {number: held[number] for number in wanted}
 
-    def _steps_between(self, given: Iterable[int], wanted: Iterable[int]) -> list[Step]:
+    def steps_between(self, given: Iterable[int], wanted: Iterable[int]) -> list[Step]:
+        """Return the steps, in order, by which tensors are computed from others.
+
+        Args:
+            given: Numbers of the tensors that are known.
+            wanted: Numbers of those to compute.
+
+        Raises:
+            InvalidInputError: If the tensors given do not suffice.
+        """
         known = set(given)
         missing = set(wanted) - known
         needed = []

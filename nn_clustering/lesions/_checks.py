@@ -2,13 +2,15 @@
 
 from nn_clustering.errors import InvalidInputError
 
-# What a lesion sets to zero: the unit's output as the next layer reads it, after batch norm and
-# pooling; or its incoming weights and bias, after which batch norm may still put out a constant
-# (methods G1, quirk 14).
-SILENCINGS = ("output", "weights")
+# What a lesion does to a unit: its output becomes 0 as every weight layer reads it that reads it,
+# after batch norm and pooling; or its incoming weights and bias become 0, after which batch norm
+# may still put out a constant (methods G1, quirk 14); or its output becomes its mean over images.
+SILENCINGS = ("output", "weights", "mean")
+
+TASKS = ("classification", "regression")
 
 
-def check_lesion_test(*, n_shuffles: int, silence: str) -> None:
+def check_lesion_test(*, n_shuffles: int, silence: str, memory_mb: float = 1024) -> None:
     """Check the settings of a lesion test.
 
     Raises:
@@ -16,6 +18,7 @@ def check_lesion_test(*, n_shuffles: int, silence: str) -> None:
     """
     check_n_shuffles(n_shuffles)
     check_silencing(silence)
+    check_memory(memory_mb)
 
 
 def check_n_shuffles(n_shuffles: int) -> None:
@@ -28,3 +31,16 @@ def check_silencing(silence: str) -> None:
     """Raise InvalidInputError unless ``silence`` is one of :data:`SILENCINGS`."""
     if silence not in SILENCINGS:
         raise InvalidInputError(f"silence={silence!r}; expected one of {', '.join(SILENCINGS)}")
+
+
+def check_task(task: str) -> None:
+    """Raise InvalidInputError unless ``task`` is one of :data:`TASKS`."""
+    if task not in TASKS:
+        raise InvalidInputError(f"task={task!r}; expected one of {', '.join(TASKS)}")
+
+
+def check_memory(memory_mb: float) -> None:
+    """Raise InvalidInputError unless the memory bound is a positive number."""
+    is_number = isinstance(memory_mb, int | float) and not isinstance(memory_mb, bool)
+    if not is_number or not 0 < memory_mb < float("inf"):
+        raise InvalidInputError(f"memory_mb={memory_mb!r}; expected a positive number of MB")

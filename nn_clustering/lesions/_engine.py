@@ -1,7 +1,7 @@
-"""How many images of each class a network still gets right when units are silenced."""
+"""What a network still answers when units are silenced (methods G1, G5)."""
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,217 +9,277 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import Layer, WeightLayer, chain_of_layers, find_weight_layers
-from nn_clustering.lesions._checks import check_silencing
+from nn_clustering.graphs import Layer, read_weights, walk_network
+from nn_clustering.lesions._checks import check_memory, check_silencing, check_task
+from nn_clustering.lesions._passes import Held, Passes, intact_scores, sums_of_places
+from nn_clustering.lesions._plan import (
+    LESIONS_A_CALL,
+    Bytes,
+    Plan,
+    bytes_of_an_image,
+    bytes_of_intact,
+    plan_lesions,
+    tensor_bytes,
+)
+from nn_clustering.lesions._samples import Samples
+from nn_clustering.lesions._unit_places import Places, UnitLayers, unit_layers
 
-# Floats of the widest layer's activations in one batch (32 MB): large batches keep the matrix
-# products large, and the activations of a few still fit into memory many times over.
-_BATCH_FLOATS = 8_000_000
-_LEAST_BATCH = 64
+# What one lesion holds at a time if the bound allows: with less, starting operations takes a share
+# of the time that can be measured, the more the more cores there are.
+_BYTES_OF_A_LESION = 64 * 2**20
+_BYTES_OF_A_LESION_ON_GPU = 512 * 2**20
+
+Progress = Callable[[int], object]
+
+
+def _ignore(n_answers: int) -> None:
+    """Do nothing with progress."""
 
 
 class LesionEngine:
-    """Counts correct answers of a network under many lesions of one layer at a time.
+    """Scores a network on test images under many lesions of one layer or of two.
 
-    What comes before the lesioned layer is computed once for every batch of images, and all
-    lesions of the layer go through the rest of the network in one compiled function.
+    What lesions do not change is computed once for every batch of images, and what they change is
+    computed in one compiled function for all of them. The network must not change meanwhile.
+
+    Attributes:
+        layers: Name and number of units of every layer that can be lesioned: all hidden ones, named
+            as in graphs and partitions.
+        task: "classification" or "regression".
+        n_outputs: Number of classes or targets.
+        n_images: Number of test images.
+        class_sizes: Images of each class, shape (classes,); in regression ``n_images`` for each
+            target.
     """
 
     def __init__(
         self,
         network: keras.Model,
-        x: NDArray[np.float32],
-        y: NDArray[np.int32],
+        x: NDArray[np.generic] | tf.data.Dataset,
+        y: NDArray[np.generic] | None = None,
         *,
+        task: str = "classification",
         silence: str = "output",
-        batch_size: int | None = None,
+        memory_mb: float = 1024,
     ) -> None:
         """Prepare a network and the images to test it on.
 
         Args:
-            network: A chain of layers from images to class probabilities.
-            x: Images, shape (images, height, width, channels).
-            y: Their classes, shape (images,).
-            silence: One of :data:`SILENCINGS`.
-            batch_size: Images computed at a time; by default chosen by the widest layer.
+            network: Any network of which a graph of the weights can be made, with one input and one
+                output of shape (images, classes or targets).
+            x: Images, shape (images, ...); or a finite ``tf.data.Dataset`` of batches (x, y), which
+                is read batch by batch and must yield the same images whenever it is.
+            y: Their classes, integers of shape (images,), or their targets, of shape (images,
+                targets); None beside a ``tf.data.Dataset``.
+            task: "classification" or "regression".
+            silence: One of :data:`SILENCINGS`. "output" and "mean" change what every weight layer
+                reads that reads the units; the mean is over images and positions, of what that
+                layer reads. "weights" changes what the weight layers make that lead into them.
+            memory_mb: Bound in MB (2^20 bytes) to the values of the network that are held at a
+                time; the images themselves, the weights and scratch space come on top.
 
         Raises:
-            InvalidInputError: If the network is not such a chain or does not fit the images, or a
-                value is out of range.
+            InvalidInputError: If the network, the images and the task do not fit each other, the
+                network has no hidden units, or a value is out of range or too small for one image.
         """
+        check_task(task)
         check_silencing(silence)
-        self._chain = chain_of_layers(network)
-        self._layers = {layer.name: layer for layer in find_weight_layers(network)}
-        n_outputs = network.output_shape[-1]
-        if tuple(network.input_shape[1:]) != x.shape[1:]:
-            raise InvalidInputError(
-                f"network {network.name!r} takes inputs of shape {network.input_shape[1:]}, the "
-                f"data set's images are {x.shape[1:]}: choose the data set that it was trained on"
-            )
-        if y.shape != (len(x),) or not len(y):
-            raise InvalidInputError(
-                f"{len(x)} test images but labels of shape {y.shape}; expected one label an image, "
-                "and at least one"
-            )
-        if network.output_shape != (None, n_outputs) or y.min() < 0 or y.max() >= n_outputs:
-            raise InvalidInputError(
-                f"network {network.name!r} has outputs of shape {network.output_shape[1:]}, the "
-                f"data set has classes {y.min()} to {y.max()}: expected one output a class"
-            )
-        self._x, self._y = x, y
-        self._silence = silence
-        self._batch_size = batch_size
-        self.n_classes = int(n_outputs)
-        self.class_sizes = np.bincount(y, minlength=self.n_classes)
-        if (self.class_sizes > 0).sum() < 2:
-            raise InvalidInputError(
-                "the test images are all of one class; expected two classes at least"
-            )
+        check_memory(memory_mb)
+        self._walk = walk_network(network)
+        self._samples = Samples(network, x, y, task=task)
+        self._units = unit_layers(read_weights(network), of_weights=silence == "weights")
+        self._takes_means = silence == "mean"
+        self._memory = memory_mb * 2**20
+        self._tensor_bytes = tensor_bytes(self._walk, network, self._samples.shape)
+        self.task = task
+        self.layers: Mapping[str, int] = self._units.hidden
+        self.n_outputs = self._samples.n_outputs
+        self.n_images = self._samples.n_images
+        self.class_sizes = self._samples.class_sizes
+        self._compiled: dict[tuple[str, ...], tuple[Passes, Bytes]] = {}
+        self._means: dict[Places, NDArray[np.float32]] = {}
+        # what lesions of the layers of the last call start from, batch by batch
+        self._kept: tuple[tuple[str, ...], list[tuple[Held, tf.Tensor]]] = ((), [])
+        for layer in self.layers:
+            self._batch_size(self._needed(self._plan((layer,))), f"lesions of layer {layer!r}")
 
-    def n_units(self, layer: str) -> int:
-        """Return the number of units of a layer of the network.
+    def intact(self) -> NDArray[Any]:
+        """Return the scores of the intact network, shape (outputs,); see :meth:`lesioned`.
 
         Raises:
-            InvalidInputError: If the network has no such layer of units.
+            InvalidInputError: If it puts out NaN, or its errors are not finite.
         """
-        if layer not in self._layers:
-            raise InvalidInputError(
-                f"the network has no layer of units {layer!r}; expected one of "
-                f"{', '.join(self._layers)}: the partition belongs to another network"
-            )
-        return self._layers[layer].n_units
-
-    def intact(self) -> NDArray[np.int64]:
-        """Return how many images of each class the intact network gets right, shape (classes,)."""
-        layer = next(reversed(self._layers))
-        return self.lesioned(layer, np.ones((1, self.n_units(layer)), np.float32))[0]
+        total = self._zeros()
+        needed = bytes_of_intact(self._walk, self._walk.outputs, self._tensor_bytes)
+        for x, y in self._samples.batches(self._batch_size(needed, "no lesion")):
+            scores, is_nan = intact_scores(self._walk, x, y, classifies=self._classifies)
+            self._check_outputs(is_nan.numpy(), "no lesion")
+            total += scores.numpy()
+        return total
 
     def lesioned(
         self,
-        layer: str,
-        keep: NDArray[np.float32],
+        silenced: Mapping[str, NDArray[np.bool_]],
         *,
-        on_progress: Callable[[int], object] = lambda n_answers: None,
-    ) -> NDArray[np.int64]:
-        """Return how many images of each class are right under each lesion.
+        on_progress: Progress = _ignore,
+    ) -> NDArray[Any]:
+        """Return the scores of the network under each lesion.
 
         Args:
-            layer: Name of the lesioned layer.
-            keep: One row a lesion: 1 for a unit that works, 0 for a silenced one; shape
-                (lesions, units).
+            silenced: For every lesioned layer, by its name, which units are silenced, of shape
+                (lesions, units): row i of all layers is lesion i.
             on_progress: Called with the number of answers (images times lesions) computed since
                 the last call.
 
         Returns:
-            Counts of shape (lesions, classes).
+            Shape (lesions, outputs): in classification how many images of each class are answered
+            right (int64), the answer being the first of the largest outputs; in regression the sum
+            over images of the squared error of each target (float64).
 
         Raises:
-            InvalidInputError: If the network has no such layer, or the lesions do not fit it.
+            InvalidInputError: If the network has no such layer, the lesions do not fit it or each
+                other, or a lesioned network puts out NaN.
         """
-        if keep.ndim != 2 or keep.shape[1] != self.n_units(layer):
+        n_lesions = self._check_lesions(silenced)
+        layers = tuple(layer for layer in self.layers if layer in silenced)
+        masks = [silenced[layer] for layer in layers]
+        passes, needed = self._passes(layers)
+        total = self._zeros(n_lesions)
+        for held, y in self._starts(layers, passes, needed):
+            for first in range(0, n_lesions, LESIONS_A_CALL):
+                rows = slice(first, min(first + LESIONS_A_CALL, n_lesions))
+                scores, is_nan = passes.scores(held, y, [mask[rows] for mask in masks])
+                self._check_outputs(is_nan, _lesions_of(layers))
+                total[rows] += scores
+                on_progress(len(y) * len(scores))
+        return total
+
+    @property
+    def _classifies(self) -> bool:
+        return self.task == "classification"
+
+    def _check_lesions(self, silenced: Mapping[str, NDArray[np.bool_]]) -> int:
+        """Check lesions and return how many there are."""
+        if not silenced:
+            raise InvalidInputError("no layer to lesion is given; expected one or two")
+        shapes = set()
+        for layer, units in silenced.items():
+            if layer not in self.layers:
+                raise InvalidInputError(
+                    f"the network has no hidden layer of units {layer!r}; expected one of "
+                    f"{', '.join(self.layers)}: the partition belongs to another network"
+                )
+            expected = self.layers[layer]
+            if units.ndim != 2 or units.shape[1] != expected or units.dtype != np.bool_:
+                raise InvalidInputError(
+                    f"{units.dtype} lesions of shape {units.shape} for layer {layer!r}; expected "
+                    f"bool of shape (lesions, {expected})"
+                )
+            shapes.add(len(units))
+        if len(shapes) > 1:
             raise InvalidInputError(
-                f"lesions of shape {keep.shape} for layer {layer!r}; expected (lesions, "
-                f"{self.n_units(layer)})"
+                f"{' and '.join(map(str, sorted(shapes)))} lesions for the layers of one call; "
+                "expected as many for each"
             )
-        run_batch = self._compile(self._layers[layer])
-        masks = tf.constant(keep)
-        counts = np.zeros((len(keep), self.n_classes), np.int64)
-        width = max(int(np.prod(chained.output.shape[1:])) for chained in self._chain)
-        size = self._batch_size or max(_BATCH_FLOATS // width, _LEAST_BATCH)
-        for start in range(0, len(self._y), size):
-            x, y = self._x[start : start + size], self._y[start : start + size]
-            counts += run_batch(tf.constant(x), tf.constant(y), masks).numpy()
-            on_progress(len(y) * len(keep))
-        return counts
+        return shapes.pop()
 
-    def _compile(self, lesioned: WeightLayer) -> Callable[..., tf.Tensor]:
-        """Compile the pass of some images through the network under many lesions of a layer."""
-        by_weights = self._silence == "weights"
-        split = lesioned.position if by_weights else lesioned.last_unitwise + 1
-        lesioned_layer = self._chain[lesioned.position]
-        rest = self._chain[split + 1 :] if by_weights else self._chain[split:]
+    def _check_outputs(self, is_nan: NDArray[np.bool_], where: str) -> None:
+        if np.any(is_nan):
+            raise InvalidInputError(
+                f"network {self._walk.name!r} puts out NaN or infinite values under {where}: "
+                "check its weights and the images"
+            )
 
-        def answers(x: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
-            if by_weights:
-                x = _call_all(rest, _without_weights(lesioned_layer, x, keep))
-            elif rest and isinstance(rest[0], keras.layers.Dense):
-                x = _call_all(rest[1:], _without_inputs(rest[0], x, keep))
-            else:
-                x = _call_all(rest, x * keep)
-            return tf.argmax(x, axis=-1, output_type=tf.int32)
+    def _zeros(self, *n_lesions: int) -> NDArray[Any]:
+        kind = np.int64 if self._classifies else np.float64
+        return np.zeros((*n_lesions, self.n_outputs), kind)
 
-        def run_batch(x: tf.Tensor, y: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
-            before = _call_all(self._chain[:split], x)
+    def _starts(
+        self, layers: tuple[str, ...], passes: Passes, needed: Bytes
+    ) -> Iterator[tuple[Held, tf.Tensor]]:
+        """Yield what lesions of some layers start from, with the classes or targets.
 
-            def count(keep: tf.Tensor) -> tf.Tensor:
-                correct = tf.cast(answers(before, keep) == y, tf.int32)
-                return tf.math.unsorted_segment_sum(correct, y, self.n_classes)
+        It is kept for the next call if all of it fits into half of the memory.
+        """
+        if self._kept[0] == layers:
+            yield from self._kept[1]
+            return
+        self._kept = ((), [])
+        fits = needed.held * self.n_images <= self._memory / 2
+        kept = []
+        for x, y in self._samples.batches(self._batch_size(needed, _lesions_of(layers))):
+            start = (passes.start(x), y)
+            if fits:
+                kept.append(start)
+            yield start
+        if fits:
+            self._kept = (layers, kept)
 
-            return tf.map_fn(count, masks, fn_output_signature=tf.int32)
+    def _passes(self, layers: tuple[str, ...]) -> tuple[Passes, Bytes]:
+        if layers not in self._compiled:
+            plan = self._plan(layers)
+            passes = Passes(
+                plan,
+                self._means_at(plan) if self._takes_means else {},
+                classifies=self._classifies,
+            )
+            self._compiled[layers] = (passes, self._needed(plan))
+        return self._compiled[layers]
 
-        return tf.function(run_batch).get_concrete_function(
-            tf.TensorSpec((None, *self._x.shape[1:]), tf.float32),
-            tf.TensorSpec((None,), tf.int32),
-            tf.TensorSpec((None, lesioned.n_units), tf.float32),
-        )
+    def _plan(self, layers: tuple[str, ...]) -> Plan:
+        places = [self._units.places[layer] for layer in layers]
+        # the errors of a regression show every rounding
+        return plan_lesions(self._walk, places, use_linearity=self._classifies)
+
+    def _needed(self, plan: Plan) -> Bytes:
+        return bytes_of_an_image(plan, self._tensor_bytes)
+
+    def _batch_size(self, needed: Bytes, purpose: str) -> int:
+        """Return how many images are computed at a time; half of the memory is for what is kept."""
+        most = int(self._memory / 2 // needed.together)
+        if most < 1:
+            enough = -(-2 * needed.together // 2**20)
+            raise InvalidInputError(
+                f"memory_mb={self._memory / 2**20:g} does not hold one image under {purpose}; "
+                f"expected {enough} or more"
+            )
+        on_gpu = bool(tf.config.list_logical_devices("GPU"))
+        target = _BYTES_OF_A_LESION_ON_GPU if on_gpu else _BYTES_OF_A_LESION
+        return max(1, min(most, target // needed.lesioned))
+
+    def _means_at(self, plan: Plan) -> dict[Places, NDArray[np.float32]]:
+        """Return the means of all that is read silenced, each computed once."""
+        places = [place for of_layer in plan.places for place in of_layer]
+        new = [place for place in places if place not in self._means]
+        if new:
+            tensors = sorted({place.tensor for place in new})
+            needed = bytes_of_intact(self._walk, tensors, self._tensor_bytes)
+            totals: dict[int, Any] = dict.fromkeys(tensors, 0.0)
+            counts: dict[int, Any] = dict.fromkeys(tensors, 0)
+            for x, _ in self._samples.batches(self._batch_size(needed, "no lesion")):
+                for number, (total, count) in sums_of_places(self._walk, x, tensors).items():
+                    totals[number] = totals[number] + total
+                    counts[number] += count
+            for place in new:
+                by_place = totals[place.tensor] / counts[place.tensor]
+                by_channel = np.bincount(place.channels, by_place) / np.bincount(place.channels)
+                self._means[place] = by_channel[place.channels].astype(np.float32)
+        return {place: self._means[place] for place in places}
 
 
-def lesionable_layers(layers: Sequence[Layer], network: keras.Model) -> tuple[str, ...]:
+def _lesions_of(layers: Sequence[str]) -> str:
+    return f"lesions of layer {' and '.join(map(repr, layers))}"
+
+
+def lesionable_layers(
+    layers: Sequence[Layer], network: LesionEngine | keras.Model
+) -> tuple[str, ...]:
     """Return the hidden layers among a partition's layers: not the inputs, not the output.
 
     Raises:
         InvalidInputError: If a layer is not the network's, or has another number of units there.
     """
-    weight_layers = {layer.name: layer for layer in find_weight_layers(network)}
-    output = list(weight_layers)[-1] if weight_layers else None
-    hidden = []
-    for layer in layers:
-        if layer.name == "input":
-            continue
-        found = weight_layers.get(layer.name)
-        if found is None or found.n_units != layer.n_units:
-            raise InvalidInputError(
-                f"the partition has a layer {layer.name!r} of {layer.n_units} units, network "
-                f"{network.name!r} has {found.n_units if found else 'no such layer'}: the "
-                "partition belongs to another network"
-            )
-        if layer.name != output:
-            hidden.append(layer.name)
-    return tuple(hidden)
-
-
-def _call_all(layers: Sequence[keras.Layer], x: tf.Tensor) -> tf.Tensor:
-    for layer in layers:
-        takes_training = "training" in inspect.signature(layer.call).parameters
-        x = layer(x, training=False) if takes_training else layer(x)
-    return x
-
-
-def _without_inputs(layer: keras.layers.Dense, x: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
-    """Apply a dense layer to activations of which some units are silenced.
-
-    The kernel's rows are silenced instead, which gives the same products and is the smaller array.
-    """
-    x = x @ (layer.kernel.value * keep[:, None])
-    if layer.bias is not None:
-        x = tf.nn.bias_add(x, layer.bias.value)
-    return layer.activation(x)
-
-
-def _without_weights(layer: keras.Layer, x: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
-    """Apply a layer with the kernels and biases of some units set to zero."""
-    kernel = layer.kernel.value * keep
-    if isinstance(layer, keras.layers.Dense):
-        x = x @ kernel
-    else:
-        x = keras.ops.conv(
-            x,
-            kernel,
-            strides=layer.strides,
-            padding=layer.padding,
-            dilation_rate=layer.dilation_rate,
-            data_format=layer.data_format,
-        )
-    if layer.bias is not None:
-        x += layer.bias.value * keep
-    return layer.activation(x)
+    found: UnitLayers = (
+        network._units if isinstance(network, LesionEngine) else unit_layers(read_weights(network))
+    )
+    return found.among(layers)

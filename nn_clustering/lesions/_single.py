@@ -1,260 +1,151 @@
 """Single lesions of every sub-cluster against random sub-clusters (methods G1, G2, G5)."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.lesions._checks import check_n_shuffles
-from nn_clustering.lesions._engine import LesionEngine
-from nn_clustering.lesions._statistics import (
-    Coherence,
-    Importance,
-    class_mean,
-    class_range,
-    ratio_effects,
-    relative_effects,
+from nn_clustering.lesions._draws import (
+    SizeFilter,
+    check_draws,
+    possible_draws,
+    random_units,
+    select_sub_clusters,
+    silenced_units,
 )
+from nn_clustering.lesions._measures import Groups, Scale, check_fit, check_known
+from nn_clustering.lesions._single_results import LesionTest, SubClusterResult
+from nn_clustering.lesions._statistics import class_mean, class_range
 from nn_clustering.partitions import Partition, SubCluster
-from nn_clustering.seeds import generator
 from nn_clustering.significance import p_value
 
-
-@dataclass(frozen=True, eq=False)
-class SubClusterResult:
-    """The lesion of one sub-cluster, and of as many random units of its layer.
-
-    Attributes:
-        sub_cluster: The lesioned units.
-        class_changes: Lesioned minus intact accuracy of each class, shape (classes,).
-        random_class_changes: The same for random sub-clusters, shape (n_shuffles, classes).
-        overall_change: Lesioned minus intact accuracy over all images.
-        importance_p: Left-tailed p-value of the mean class accuracy.
-        coherence_p: Right-tailed p-value of the class range.
-    """
-
-    sub_cluster: SubCluster
-    class_changes: NDArray[np.float64]
-    random_class_changes: NDArray[np.float64]
-    overall_change: float
-    importance_p: float
-    coherence_p: float
-
-    @property
-    def change(self) -> float:
-        """Mean over classes of the change of class accuracy."""
-        return float(class_mean(self.class_changes))
-
-    @property
-    def random_changes(self) -> NDArray[np.float64]:
-        """The same for every random sub-cluster, shape (n_shuffles,)."""
-        return class_mean(self.random_class_changes)
-
-    @property
-    def random_change_mean(self) -> float:
-        """Mean of the random changes, to 12 digits: exactly 0 where they cancel."""
-        return float(self.random_changes.mean().round(12))
-
-    @property
-    def range(self) -> float:
-        """Class range of the lesion; see :func:`class_range`."""
-        return float(class_range(self.class_changes))
-
-    @property
-    def random_ranges(self) -> NDArray[np.float64]:
-        """The same for every random sub-cluster, shape (n_shuffles,)."""
-        return class_range(self.random_class_changes)
-
-    @property
-    def random_range_mean(self) -> float:
-        """Mean of the random ranges that are finite; NaN if none is."""
-        finite = self.random_ranges[np.isfinite(self.random_ranges)]
-        return float(finite.mean()) if finite.size else float("nan")
-
-
-@dataclass(frozen=True, eq=False)
-class LesionTest:
-    """The single lesions of all sub-clusters of a network.
-
-    Attributes:
-        class_accuracies: Of the intact network, shape (classes,); NaN for a class without images.
-        accuracy: Of the intact network over all images.
-        results: One a sub-cluster.
-        n_shuffles: Random sub-clusters behind each.
-    """
-
-    class_accuracies: NDArray[np.float64]
-    accuracy: float
-    results: tuple[SubClusterResult, ...]
-    n_shuffles: int
-
-    @property
-    def importance(self) -> Importance:
-        """Importance of all sub-clusters."""
-        true = np.array([result.change for result in self.results])
-        random = np.array([result.random_change_mean for result in self.results])
-        # No importance where a lesion, or its random ones, did no harm.
-        harmful = (true < 0) & (random < 0)
-        effects = np.where(harmful, relative_effects(true, random), 0.0)
-        return Importance(
-            np.array([result.importance_p for result in self.results]),
-            effects,
-            ratio_effects(self._class_mean + true, self._class_mean + random),
-            self.n_shuffles,
-        )
-
-    @property
-    def coherence(self) -> Coherence:
-        """Coherence of all sub-clusters."""
-        true = np.array([result.range for result in self.results])
-        random = np.array([result.random_range_mean for result in self.results])
-        return Coherence(
-            np.array([result.coherence_p for result in self.results]),
-            relative_effects(true, random),
-            ratio_effects(true, random),
-            self.n_shuffles,
-            sum(int(np.isinf(result.random_ranges).sum()) for result in self.results),
-        )
-
-    def table(self, class_names: Sequence[str]) -> pandas.DataFrame:
-        """Return one row a sub-cluster: where it is, what its lesion changed, how sure that is.
-
-        Accuracy changes are fractions (-0.01 is one percentage point lost).
-
-        Args:
-            class_names: Name of every class of the data set.
-        """
-        importance, coherence = self.importance, self.coherence
-        present = [
-            name
-            for name, accuracy in zip(class_names, self.class_accuracies, strict=False)
-            if np.isfinite(accuracy)
-        ]
-        return pandas.DataFrame(
-            [
-                {
-                    "layer": result.sub_cluster.layer,
-                    "label": result.sub_cluster.label,
-                    "n_units": len(result.sub_cluster.units),
-                    "accuracy_change": result.overall_change,
-                    "class_mean_change": result.change,
-                    "random_class_mean_change": result.random_change_mean,
-                    "importance_p": result.importance_p,
-                    "importance_effect": importance.effects[index],
-                    "class_range": result.range,
-                    "random_class_range": result.random_range_mean,
-                    "coherence_p": result.coherence_p,
-                    "coherence_effect": coherence.effects[index],
-                    **{
-                        f"change_{name}": change
-                        for name, change in zip(present, result.class_changes, strict=True)
-                    },
-                }
-                for index, result in enumerate(self.results)
-            ]
-        )
-
-    @property
-    def _class_mean(self) -> float:
-        return float(np.nanmean(self.class_accuracies))
+if TYPE_CHECKING:
+    from nn_clustering.lesions._engine import LesionEngine
 
 
 def lesion_test(
     engine: LesionEngine,
     partition: Partition,
-    layers: tuple[str, ...],
+    layers: Sequence[str],
     *,
+    groups: Groups,
     n_shuffles: int,
     seed: int,
+    draws: str = "joint",
+    sizes: SizeFilter = SizeFilter(),  # noqa: B008 (frozen)
     count_ties: bool = True,
+    known: Mapping[int, NDArray[Any]] | None = None,
+    on_sub_cluster: Callable[[int, SubClusterResult], object] = lambda index, result: None,
     on_progress: Callable[[int], object] = lambda n_answers: None,
 ) -> LesionTest:
     """Lesion every sub-cluster of the given layers, and random ones of the same size.
 
-    A random sub-cluster is drawn among the units of the layer that are not isolated, afresh for
-    each sub-cluster and shuffle.
+    A random sub-cluster is drawn among the units of the layer that are not isolated. It depends on
+    the seed, the layer and its number alone (and on the cluster, if drawn afresh), not on what
+    else is lesioned.
 
     Args:
-        engine: The network and its test images.
+        engine: The network and its test data.
         partition: The clusters of its units.
         layers: Names of the layers to lesion.
+        groups: What the lesions are measured by.
         n_shuffles: Random sub-clusters for each sub-cluster, 1 or more.
         seed: Fixes them.
+        draws: "joint": draw s permutes the labels of a layer, so that the random sub-clusters of
+            one draw are disjoint like the true ones, which the joint p-value needs; or "afresh" for
+            each sub-cluster, as in the studies. Each random sub-cluster has the same distribution.
+        sizes: Which sub-clusters are lesioned; the others stay in the permutation.
         count_ties: Whether equal values count in the p-values.
+        known: Scores of sub-clusters, by index, that the same test gave before it was cut short.
+        on_sub_cluster: Called with the index and the result of every sub-cluster, in order.
         on_progress: Called with the number of answers (images times lesions) computed since the
-            last call; there are (n_shuffles + 1) x images of them for each sub-cluster.
+            last call; there are (n_shuffles + 1) x images of them for each sub-cluster that is not
+            known.
 
     Raises:
-        InvalidInputError: If a value is out of range, the partition is not of this network, or
-            there is no sub-cluster.
+        InvalidInputError: If a value is out of range, the partition or the groups do not fit the
+            engine, there is no sub-cluster to lesion, or no sub-cluster of which ``n_shuffles``
+            different random ones are possible.
     """
     check_n_shuffles(n_shuffles)
-    sub_clusters = partition.sub_clusters(layers)
-    if not sub_clusters:
-        raise InvalidInputError(
-            f"the partition has no sub-cluster in layers {', '.join(layers) or 'none'}: nothing to "
-            "lesion"
-        )
-    present = engine.class_sizes > 0
-    sizes = engine.class_sizes[present]
-    intact_counts = engine.intact()[present]
-    intact = intact_counts / sizes
+    check_draws(draws)
+    chosen, n_left_out = select_sub_clusters(partition, layers, sizes)
+    labels = {layer.name: labels for layer, labels in partition.by_layer()}
+    for sub in chosen:
+        check_fit(engine.layers, sub.layer, len(labels[sub.layer]))
+    n_candidates = np.array([(labels[sub.layer] >= 0).sum() for sub in chosen])
+    _check_possible(chosen, n_candidates, n_shuffles)
+    known = check_known(known, len(chosen), lambda index: (n_shuffles + 1, engine.n_outputs))
+    scale = Scale.of_engine(engine, groups)
     results: list[SubClusterResult] = []
-    for layer, labels in partition.by_layer():
-        in_layer = [sub for sub in sub_clusters if sub.layer == layer.name]
-        if not in_layer:
-            continue
-        keep = np.concatenate(
-            [_masks(sub, labels, n_shuffles=n_shuffles, seed=seed) for sub in in_layer]
+    for index, sub in enumerate(chosen):
+        if index in known:
+            scores = known[index]
+        else:
+            of_layer = labels[sub.layer]
+            drawn = [
+                random_units(of_layer, sub, shuffle=shuffle, seed=seed, draws=draws)
+                for shuffle in range(n_shuffles)
+            ]
+            silenced = {sub.layer: silenced_units([sub.units, *drawn], len(of_layer))}
+            scores = engine.lesioned(silenced, on_progress=on_progress)
+        results.append(_result(sub, scores, scale, count_ties=count_ties))
+        on_sub_cluster(index, results[-1])
+    changes = np.stack([scale.changes(result.scores) for result in results])
+    overall = np.stack([scale.overall_changes(result.scores) for result in results])
+    return LesionTest(
+        task=groups.task,
+        groups=groups.names,
+        intact=scale.intact,
+        intact_overall=scale.intact_overall,
+        sub_clusters=tuple(chosen),
+        n_candidates=n_candidates,
+        changes=changes[:, 0],
+        random_changes=changes[:, 1:],
+        overall_changes=overall[:, 0],
+        random_overall_changes=overall[:, 1:],
+        harm=groups.harm,
+        tail=groups.tail,
+        count_ties=count_ties,
+        draws=draws,
+        n_left_out=n_left_out,
+    )
+
+
+def _check_possible(
+    chosen: Sequence[SubCluster], n_candidates: NDArray[np.int64], n_shuffles: int
+) -> None:
+    """Refuse a test in which every single random sub-cluster would have to be drawn repeatedly."""
+    most = max(
+        possible_draws(len(sub.units), int(n)) for sub, n in zip(chosen, n_candidates, strict=True)
+    )
+    if most == 1:
+        raise InvalidInputError(
+            "every sub-cluster is all of its layer, so that no other units can be drawn to compare "
+            "it with: choose a partition into more clusters, or more layers"
         )
-        counts = engine.lesioned(layer.name, keep, on_progress=on_progress)[:, present]
-        changes = (counts / sizes - intact).reshape(len(in_layer), n_shuffles + 1, -1)
-        overall = (counts.sum(axis=1) - intact_counts.sum()) / sizes.sum()
-        for index, sub_cluster in enumerate(in_layer):
-            results.append(
-                _result(
-                    sub_cluster,
-                    changes[index],
-                    float(overall[index * (n_shuffles + 1)]),
-                    count_ties=count_ties,
-                )
-            )
-    accuracies = np.full(engine.n_classes, np.nan)
-    accuracies[present] = intact
-    accuracy = float(intact_counts.sum() / sizes.sum())
-    return LesionTest(accuracies, accuracy, tuple(results), n_shuffles)
-
-
-def _masks(
-    sub_cluster: SubCluster, labels: NDArray[np.int32], *, n_shuffles: int, seed: int
-) -> NDArray[np.float32]:
-    """Return what works under the true lesion (first row) and under the random ones."""
-    keep = np.ones((n_shuffles + 1, len(labels)), np.float32)
-    keep[0, sub_cluster.units] = 0
-    candidates = np.flatnonzero(labels >= 0)
-    for shuffle in range(n_shuffles):
-        random = generator(seed, "lesion", sub_cluster.layer, sub_cluster.label, shuffle)
-        drawn = random.choice(candidates, len(sub_cluster.units), replace=False)
-        keep[shuffle + 1, drawn] = 0
-    return keep
+    if most < n_shuffles:
+        raise InvalidInputError(
+            f"n_shuffles={n_shuffles}, but of no sub-cluster are there more than {most} possible "
+            f"draws: choose n_shuffles of at most {most}"
+        )
 
 
 def _result(
-    sub_cluster: SubCluster,
-    changes: NDArray[np.float64],
-    overall_change: float,
-    *,
-    count_ties: bool,
+    sub_cluster: SubCluster, scores: NDArray[Any], scale: Scale, *, count_ties: bool
 ) -> SubClusterResult:
-    means, ranges = class_mean(changes), class_range(changes)
+    changes = scale.changes(scores)
+    means, ranges = class_mean(changes, scale.unit), class_range(changes, scale.unit)
     return SubClusterResult(
         sub_cluster,
-        changes[0],
-        changes[1:],
-        overall_change,
-        p_value(means[0], means[1:], tail="left", count_ties=count_ties),
+        scores,
+        float(scale.overall_changes(scores)[0]),
+        float(means[0]),
+        p_value(means[0], means[1:], tail=scale.groups.tail, count_ties=count_ties),
         p_value(ranges[0], ranges[1:], tail="right", count_ties=count_ties),
     )

@@ -1,4 +1,4 @@
-"""Figures of a training, a partition, a null distribution and a lesion test."""
+"""Figures of a training, a partition and a null distribution."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from nn_clustering.lesions import LesionTest
     from nn_clustering.partitions import Partition
     from nn_clustering.significance import ShuffleTest
     from nn_clustering.training import EpochResult
@@ -157,45 +156,5 @@ def figure_of_random_networks(ncuts: Sequence[float], title: str) -> Figure:
     axes.set_title(
         f"{title}\nmean {values.mean():.4f}, standard error {standard_error:.4f}", fontsize=10
     )
-    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
-    return figure
-
-
-def figure_of_lesions(test: LesionTest, title: str) -> Figure:
-    """Draw the accuracy change of every sub-cluster's lesion beside its random lesions."""
-    results = test.results
-    figure = Figure(figsize=(max(3 + 0.22 * len(results), 6), 5), layout="constrained")
-    axes = figure.subplots()
-    for place, result in enumerate(results):
-        if place and result.sub_cluster.layer != results[place - 1].sub_cluster.layer:
-            axes.axvline(place - 0.5, color="#d9d9d9", linewidth=0.8, zorder=0)
-        axes.scatter(
-            np.full(test.n_shuffles, place),
-            100 * result.random_changes,
-            s=9,
-            color="#9ecae1",
-            label="as many random units of the layer" if place == 0 else None,
-        )
-    axes.scatter(
-        range(len(results)),
-        [100 * result.change for result in results],
-        s=28,
-        marker="D",
-        color="#d62728",
-        label="sub-cluster",
-        zorder=3,
-    )
-    # One lesion can cost half of the accuracy, most cost a point or less: linear up to one point.
-    axes.set_yscale("symlog", linthresh=1)
-    axes.axhline(0, color="black", linewidth=0.6)
-    names = [
-        f"{r.sub_cluster.layer} / {r.sub_cluster.label} ({len(r.sub_cluster.units)})"
-        for r in results
-    ]
-    axes.set_xticks(range(len(results)), names, rotation=90, fontsize=7)
-    axes.set_xlim(-0.7, len(results) - 0.3)
-    axes.set_xlabel("layer / cluster (units)")
-    axes.set_ylabel("change of class-mean accuracy\n(percentage points)")
-    axes.set_title(title, fontsize=10)
     figure.legend(loc="outside lower center", ncols=2, fontsize=9)
     return figure

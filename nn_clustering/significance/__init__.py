@@ -1,4 +1,4 @@
-"""Is it more than chance? Null models of graphs, p-values and their combination."""
+"""Is it more than chance? Null models, p-values and their combination, how sure a mean is."""
 
 from nn_clustering.significance._agreement_test import (
     AgreementTest,
@@ -6,6 +6,24 @@ from nn_clustering.significance._agreement_test import (
     agreement_test,
     check_n_permutations,
     profile_test,
+)
+from nn_clustering.significance._bootstrap import (
+    MeanEstimate,
+    bootstrap_interval,
+    estimate_mean,
+)
+from nn_clustering.significance._combination import (
+    bates_combination,
+    chi_square_of_ranks,
+    fisher_combination,
+    fisher_statistic,
+    fisher_statistic_by_chance,
+    stouffer_combination,
+)
+from nn_clustering.significance._joint import joint_p_value
+from nn_clustering.significance._multiple_testing import (
+    FalseDiscoveryControl,
+    benjamini_hochberg,
 )
 from nn_clustering.significance._null_models import (
     METHODS,
@@ -18,7 +36,6 @@ from nn_clustering.significance._null_models import (
 )
 from nn_clustering.significance._p_values import (
     cohens_d,
-    fisher_combination,
     p_value,
     sequential_p_value,
 )
@@ -38,7 +55,9 @@ __all__ = [
     "SHUFFLES",
     "AgreementTest",
     "Clustering",
+    "FalseDiscoveryControl",
     "FreshNetworks",
+    "MeanEstimate",
     "NullModel",
     "PermutationTest",
     "ShuffleTest",
@@ -46,11 +65,19 @@ __all__ = [
     "ShuffledKernels",
     "Transformed",
     "agreement_test",
+    "bates_combination",
+    "benjamini_hochberg",
+    "bootstrap_interval",
     "check_n_permutations",
     "check_null_model",
     "check_shuffle_test",
+    "chi_square_of_ranks",
     "cohens_d",
+    "estimate_mean",
     "fisher_combination",
+    "fisher_statistic",
+    "fisher_statistic_by_chance",
+    "joint_p_value",
     "p_value",
     "profile_test",
     "sequential_p_value",
@@ -59,5 +86,6 @@ __all__ = [
     "shuffled_edges",
     "shuffled_kernels",
     "shuffled_ncuts",
+    "stouffer_combination",
     "worker_pool",
 ]

@@ -1,9 +1,8 @@
-"""p-values of permutation tests, their combination, effect sizes (methods D4, D5, G5, G7)."""
+"""p-values of permutation tests, and effect sizes (methods D4, D5, G5)."""
 
 import math
 
 import numpy as np
-import scipy.stats
 from numpy.typing import ArrayLike
 
 from nn_clustering.errors import InvalidInputError
@@ -90,20 +89,3 @@ def cohens_d(first: ArrayLike, second: ArrayLike) -> float:
     if pooled == 0:
         return math.nan
     return float((samples[0].mean() - samples[1].mean()) / pooled)
-
-
-def fisher_combination(p_values: ArrayLike, n_null: int) -> float:
-    """Combine independent permutation p-values into one by Fisher's method.
-
-    A p-value of (r + 1)/(n + 1) is first moved down by half a rank, 1/(2(n + 1)), to the middle of
-    the interval that it stands for (methods G7).
-
-    Args:
-        p_values: The p-values, shape (tests,); NaN for an empty list.
-        n_null: Null values behind each of them.
-    """
-    p = np.asarray(p_values, float)
-    if p.size == 0:
-        return float("nan")
-    shifted = p - 1 / (2 * (n_null + 1))
-    return float(scipy.stats.combine_pvalues(shifted, method="fisher").pvalue)

@@ -21,6 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nn_clustering.tracking._filters import parse_condition
     from nn_clustering.tracking.capture import complete_capture
     from nn_clustering.tracking.columns import preset_columns
     from nn_clustering.tracking.observer import TrackingObserver, make_observer, track
@@ -54,6 +55,7 @@ __all__ = [
     "find_server",
     "make_observer",
     "omniboard_address",
+    "parse_condition",
     "preset_columns",
     "project_root",
     "resolve_server",
@@ -65,6 +67,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "_filters": ("parse_condition",),
     "capture": ("complete_capture",),
     "columns": ("preset_columns",),
     "observer": ("TrackingObserver", "make_observer", "track"),

@@ -12,6 +12,7 @@ from nn_clustering.datasets._synthetic import (
     circles,
     evaluate_polynomials,
     lines,
+    monomial_membership,
     polynomial_names,
     polynomials,
     random_pixels,
@@ -163,6 +164,16 @@ def test_order_of_the_polynomials():
     assert names[:4] == ("0", "x1^2 x2^2", "x1^2 x2", "x1^2 x2 + x1^2 x2^2")
     assert names[256] == "1"
     assert names[0b110000001] == "1 + x2 + x1^2 x2^2"
+
+
+def test_monomials_of_the_polynomials():
+    names, membership = monomial_membership()
+    assert names == ("1", "x2", "x2^2", "x1", "x1 x2", "x1 x2^2", "x1^2", "x1^2 x2", "x1^2 x2^2")
+    assert membership.shape == (9, 512)
+    assert membership.sum(axis=1).tolist() == [256] * 9
+    for column, polynomial in zip(membership.T, polynomial_names(), strict=True):
+        terms = [name for name, is_in in zip(names, column, strict=True) if is_in]
+        assert " + ".join(terms) == (polynomial if polynomial != "0" else "")
 
 
 def test_inputs_of_polynomials_are_standard_normals():

@@ -13,7 +13,7 @@ from tests.programs import PROJECT, environment
 
 EXPERIMENTS = (
     "train", "cluster", "shuffle_test", "lesion", "pipeline", "study", "random_init", "choose_k",
-    "agreement",
+    "agreement", "lesion_table",
 )  # fmt: skip
 
 

@@ -46,7 +46,7 @@ def _condition(**changes):
         ("train", ["resume=1", "n_repeats=2"], ["resume=1 n_repeats=2"]),
         ("train", ["n_repeats=0"], ["n_repeats=0"]),
         ("random_init", ["n_networks=1"], ["n_networks=1", "2 or more"]),
-        ("pipeline", ["poly"], ["train.dataset.name=poly", "one by one"]),
+        ("pipeline", ["poly", "double"], ["double.enabled=True", "poly"]),
         ("pipeline", ["untrained", "pruned"], ["pruning.enabled=True"]),
         ("train", ["pruned", "pruning.final_sparsity=1.0"], ["1.0", "final_sparsity < 1"]),
         ("cluster", [], ["train_run=None model=None", "train_run=ID"]),

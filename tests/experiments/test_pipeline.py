@@ -59,6 +59,9 @@ def test_figures_are_copied_where_the_summary_says(pipeline, runs, home):
         "network.png",
         "null_distribution.png",
         "lesions.png",
+        "class_changes.png",
+        "importance_by_size.png",
+        "lesion_nulls.png",
     }
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in folder.iterdir())
 

@@ -1,17 +1,26 @@
-"""Lesion tests against direct recomputation, and on networks whose answer is known."""
+"""Single lesion tests against a pass through the network in numpy for every lesion."""
 
 import keras
 import numpy as np
 import pytest
 import scipy.stats
 
+from nn_clustering.datasets import load_dataset, monomial_membership
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import Layer
-from nn_clustering.lesions import LesionEngine, LesionTest, SubClusterResult, lesion_test
-from nn_clustering.partitions import Partition, SubCluster
+from nn_clustering.lesions import (
+    LesionEngine,
+    SizeFilter,
+    classes_of,
+    lesion_test,
+    targets_in_groups,
+)
+from nn_clustering.partitions import Partition
+from tests.lesions.naive import accuracy_changes, error_changes
 
 LAYERS = (Layer("input", 64), Layer("dense_1", 24), Layer("dense_2", 20), Layer("output", 10))
 HIDDEN = ("dense_1", "dense_2")
+NAMES = tuple("abcdefghij")
 
 
 def random_partition(seed, *, n_clusters=3, n_isolated=0, layers=LAYERS):
@@ -25,292 +34,267 @@ def random_partition(seed, *, n_clusters=3, n_isolated=0, layers=LAYERS):
 @pytest.fixture(scope="module")
 def engine(trained):
     network, dataset = trained
-    return LesionEngine(network, dataset.x_test, dataset.y_test)
+    return LesionEngine(network, dataset.x_test[:150], dataset.y_test[:150])
 
 
-class Recorder(LesionEngine):
-    """A real engine that also tells which lesions it was asked for."""
+class Recorder:
+    """Hands everything to a real engine, and tells which lesions it was asked for."""
 
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        self.asked = {}
+    def __init__(self, engine):
+        self._engine = engine
+        self.asked = []
 
-    def lesioned(self, layer, keep, **options):
-        self.asked.setdefault(layer, []).append(keep.copy())
-        return super().lesioned(layer, keep, **options)
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
 
-
-def class_accuracies(network, x, y, layer, silent):
-    """Accuracies of every class by a forward pass in numpy."""
-    for name in ("dense_1", "dense_2", "output"):
-        kernel, bias = network.get_layer(name).get_weights()
-        x = x.reshape(len(x), -1) @ kernel + bias
-        x = np.maximum(x, 0) if name != "output" else x
-        if name == layer:
-            x[:, silent] = 0
-    correct = x.argmax(axis=1) == y
-    return np.array([correct[y == label].mean() for label in range(10)]), correct.mean()
+    def lesioned(self, silenced, **options):
+        self.asked.append(silenced)
+        return self._engine.lesioned(silenced, **options)
 
 
-def test_everything_again_in_numpy(trained):
+def run_test(engine, partition, layers=HIDDEN, **options):
+    options = {"n_shuffles": 4, "seed": 3, **options}
+    if "groups" not in options:
+        options["groups"] = classes_of(engine.class_sizes, NAMES)
+    return lesion_test(engine, partition, layers, **options)
+
+
+@pytest.mark.parametrize("draws", ["joint", "afresh"])
+def test_everything_again_in_numpy(engine, trained, draws):
     network, dataset = trained
-    x, y = dataset.x_test, dataset.y_test
-    engine = Recorder(network, x, y)
+    x, y = dataset.x_test[:150], dataset.y_test[:150]
+    recorder = Recorder(engine)
     partition = random_partition(0, n_isolated=4)
-    test = lesion_test(engine, partition, HIDDEN, n_shuffles=9, seed=3)
-    table = test.table(dataset.class_names)
+    test = run_test(recorder, partition, n_shuffles=9, draws=draws)
 
-    intact, accuracy = class_accuracies(network, x, y, "output", [])
-    np.testing.assert_allclose(test.class_accuracies, intact)
-    assert test.accuracy == pytest.approx(accuracy)
-    assert len(test.results) == len(table) == 6
-    effects = []
-    for index, result in enumerate(test.results):
-        layer, label = HIDDEN[index // 3], index % 3
-        row = table.iloc[index]
-        labels = {found.name: labels for found, labels in partition.by_layer()}[layer]
-        units = np.flatnonzero(labels == label)
-        assert (row.layer, row.label, row.n_units) == (layer, label, len(units))
-        assert result.sub_cluster.units.tolist() == units.tolist()
-
-        asked = engine.asked[layer][-1].reshape(3, 10, -1)[label]
-        assert np.flatnonzero(asked[0] == 0).tolist() == units.tolist()
-        found = [class_accuracies(network, x, y, layer, keep == 0) for keep in asked]
-        changes = np.array([accuracies for accuracies, _ in found]) - intact
-        np.testing.assert_allclose(result.class_changes, changes[0], atol=1e-12)
-        np.testing.assert_allclose(result.random_class_changes, changes[1:], atol=1e-12)
-        assert row.accuracy_change == pytest.approx(found[0][1] - accuracy)
+    intact, accuracy = accuracy_changes(network, x, y, {"output": range(10)})
+    # with no output at all the answer is the first class
+    np.testing.assert_allclose(test.intact, (np.arange(10) == 0) - intact)
+    assert test.intact_overall == pytest.approx((y == 0).mean() - accuracy)
+    assert (test.task, test.harm, test.tail, test.draws) == ("classification", -1, "left", draws)
+    assert test.groups == NAMES
+    assert test.n_left_out == 0
+    assert test.n_candidates.tolist() == [20] * 3 + [16] * 3
+    labels = {layer.name: labels for layer, labels in partition.by_layer()}
+    asked = [lesions for lesions in recorder.asked if lesions]
+    assert len(asked) == len(test.sub_clusters) == 6
+    for index, (sub, lesions) in enumerate(zip(test.sub_clusters, asked, strict=True)):
+        assert (sub.layer, sub.label) == (HIDDEN[index // 3], index % 3)
+        assert list(lesions) == [sub.layer]
+        silenced = lesions[sub.layer]
+        assert silenced.shape == (10, len(labels[sub.layer]))
+        units = np.flatnonzero(labels[sub.layer] == sub.label)
+        assert np.flatnonzero(silenced[0]).tolist() == sub.units.tolist() == units.tolist()
+        assert (silenced.sum(axis=1) == len(units)).all()
+        assert not silenced[:, labels[sub.layer] == -1].any()
+        found = [accuracy_changes(network, x, y, {sub.layer: row}) for row in silenced]
+        changes = np.array([by_class for by_class, _ in found])
+        overall = np.array([change for _, change in found])
+        np.testing.assert_allclose(test.changes[index], changes[0], atol=1e-12)
+        np.testing.assert_allclose(test.random_changes[index], changes[1:], atol=1e-12)
+        np.testing.assert_allclose(test.overall_changes[index], overall[0], atol=1e-12)
+        np.testing.assert_allclose(test.random_overall_changes[index], overall[1:], atol=1e-12)
 
         means = changes.mean(axis=1)
-        assert row.class_mean_change == pytest.approx(means[0])
-        assert row.random_class_mean_change == pytest.approx(means[1:].mean())
-        importance_p = (1 + (means[1:] <= means[0] + 1e-9).sum()) / 10
-        assert row.importance_p == result.importance_p == pytest.approx(importance_p)
-
-        scaled = changes / means[:, None]
-        ranges = scaled.max(axis=1) - scaled.min(axis=1)
-        assert row.class_range == pytest.approx(ranges[0])
-        assert row.random_class_range == pytest.approx(ranges[1:].mean())
-        coherence_p = (1 + (ranges[1:] >= ranges[0] - 1e-9).sum()) / 10
-        assert row.coherence_p == result.coherence_p == pytest.approx(coherence_p)
-
-        harmful = means[0] < 0 and means[1:].mean() < 0
-        effect = 2 * means[0] / (means[0] + means[1:].mean()) if harmful else 0
-        assert row.importance_effect == pytest.approx(effect)
-        assert row.coherence_effect == pytest.approx(
-            2 * ranges[0] / (ranges[0] + ranges[1:].mean())
-        )
-        effects.append((intact + changes[1:]).mean() / (intact + changes[0]).mean())
-        for name, change in zip(dataset.class_names, changes[0], strict=True):
-            assert row[f"change_{name}"] == pytest.approx(change)
-    np.testing.assert_allclose(test.importance.ratios, effects)
-    assert test.importance.n_null == test.coherence.n_null == 9
+        p = (1 + (means[1:] <= means[0] + 1e-9).sum()) / 10
+        assert test.importance.p_values[index] == pytest.approx(p)
+        spread = np.ptp(changes / means[:, None], axis=1)
+        p = (1 + (spread[1:] >= spread[0] - 1e-9).sum()) / 10
+        assert test.coherence.p_values[index] == pytest.approx(p)
+        p = (1 + (overall[1:] <= overall[0] + 1e-9).sum()) / 10
+        assert test.overall_p[index] == pytest.approx(p)
     # the p-values are not all one and the same
-    assert table.importance_p.nunique() > 2 < table.coherence_p.nunique()
+    assert len(set(test.importance.p_values)) > 2 < len(set(test.coherence.p_values))
 
 
-def random_lesions(network, dataset, partition, layers=HIDDEN, **options):
-    engine = Recorder(network, dataset.x_test[:40], dataset.y_test[:40])
-    lesion_test(engine, partition, layers, **{"n_shuffles": 5, "seed": 1, **options})
-    return engine.asked
+def test_random_ones_of_a_joint_draw_are_disjoint_those_drawn_afresh_not(engine):
+    partition = random_partition(1, n_isolated=3)
+    most = {}
+    for draws in ("joint", "afresh"):
+        recorder = Recorder(engine)
+        run_test(recorder, partition, ["dense_1"], draws=draws)
+        lesions = [asked["dense_1"] for asked in recorder.asked if asked]
+        assert len(lesions) == 3
+        most[draws] = sum(lesion.astype(int) for lesion in lesions)[1:].max()
+    assert most["joint"] == 1 < most["afresh"]
 
 
-def test_random_sub_clusters(trained):
-    network, dataset = trained
-    partition = random_partition(1, n_isolated=6)
-    asked = random_lesions(network, dataset, partition, n_shuffles=60)
-    for layer, labels in partition.by_layer():
-        if layer.name not in HIDDEN:
-            continue
-        sizes = np.bincount(labels[labels >= 0], minlength=3)
-        silent = asked[layer.name][-1].reshape(3, 61, -1) == 0
-        assert set(np.unique(asked[layer.name][-1])) == {0, 1}
-        for label, size in enumerate(sizes):
-            assert (silent[label].sum(axis=1) == size).all()
-        drawn = silent[:, 1:].sum(axis=(0, 1))
-        assert (drawn[labels == -1] == 0).all()
-        # every other unit equally often: 60 draws of each of the three sizes add up to this
-        expected = 60 * sizes.sum() / (labels >= 0).sum()
-        assert expected == 60
-        assert (np.abs(drawn[labels >= 0] - expected) < 30).all()
-        # afresh for each sub-cluster and each shuffle
-        assert len(np.unique(silent[sizes.argmax(), 1:], axis=0)) > 50
-
-
-def test_seed_fixes_the_random_units_whatever_else_is_lesioned(trained):
-    network, dataset = trained
+@pytest.mark.parametrize("draws", ["joint", "afresh"])
+def test_seed_fixes_the_random_units_whatever_else_is_lesioned(engine, draws):
     partition = random_partition(2)
-    asked = random_lesions(network, dataset, partition)
-    again = random_lesions(network, dataset, partition)
-    alone = random_lesions(network, dataset, partition, ("dense_2",))
-    more = random_lesions(network, dataset, partition, n_shuffles=8)
-    other = random_lesions(network, dataset, partition, seed=2)
-    for layer in HIDDEN:
-        np.testing.assert_array_equal(asked[layer][-1], again[layer][-1])
-    assert "dense_1" not in alone
-    np.testing.assert_array_equal(asked["dense_2"][-1], alone["dense_2"][-1])
-    first = more["dense_2"][-1].reshape(3, 9, -1)[:, :6].reshape(18, -1)
-    np.testing.assert_array_equal(asked["dense_2"][-1], first)
-    assert (asked["dense_2"][-1] != other["dense_2"][-1]).any()
+
+    def asked(layers=HIDDEN, **options):
+        recorder = Recorder(engine)
+        test = run_test(recorder, partition, layers, draws=draws, **options)
+        lesions = [next(iter(lesions.values())) for lesions in recorder.asked if lesions]
+        names = [(sub.layer, sub.label) for sub in test.sub_clusters]
+        return dict(zip(names, lesions, strict=True))
+
+    everything = asked()
+    for other in (asked(), asked(["dense_2"]), asked(sizes=SizeFilter(min_units=7))):
+        assert set(other) <= set(everything)
+        for name, lesions in other.items():
+            np.testing.assert_array_equal(lesions, everything[name])
+    assert len(asked(sizes=SizeFilter(min_units=7))) < 6
+    more, other = asked(n_shuffles=6), asked(seed=4)
+    for name, lesions in everything.items():
+        np.testing.assert_array_equal(lesions, more[name][:5])
+        assert (lesions != other[name]).any()
 
 
-def test_same_seed_same_result_bit_for_bit(engine, trained):
-    names = trained[1].class_names
-    first, again = (
-        lesion_test(engine, random_partition(3), HIDDEN, n_shuffles=4, seed=5).table(names)
-        for _ in range(2)
+def test_small_and_large_sub_clusters_are_left_out(engine):
+    partition = random_partition(2)
+    everything = run_test(engine, partition)
+    some = run_test(engine, partition, sizes=SizeFilter(min_units=7))
+    kept = everything.sizes >= 7
+    assert some.n_left_out == (~kept).sum() > 0
+    np.testing.assert_array_equal(some.random_changes, everything.random_changes[kept])
+
+
+def test_known_scores_are_not_computed_again(engine):
+    partition = random_partition(3)
+    first, answers = {}, []
+    whole = run_test(
+        engine,
+        partition,
+        on_sub_cluster=lambda index, result: first.update({index: result}),
+        on_progress=answers.append,
     )
-    assert first.equals(again)
+    assert list(first) == list(range(6))
+    assert sum(answers) == 6 * 5 * 150
+    for index, result in first.items():
+        assert result.sub_cluster is whole.sub_clusters[index]
+        assert result.overall_change == whole.overall_changes[index]
+        assert result.mean_change == whole.mean_changes[index]
+        assert result.importance_p == whole.importance.p_values[index]
+        assert result.coherence_p == whole.coherence.p_values[index]
 
-
-def test_progress_adds_up(engine, trained):
-    answers = []
-    test = lesion_test(
-        engine, random_partition(3), HIDDEN, n_shuffles=4, seed=5, on_progress=answers.append
+    recorder, again, answers = Recorder(engine), {}, []
+    resumed = run_test(
+        recorder,
+        partition,
+        known={index: first[index].scores for index in (0, 1, 2, 5)},
+        on_sub_cluster=lambda index, result: again.update({index: result.importance_p}),
+        on_progress=answers.append,
     )
-    assert sum(answers) == len(test.results) * 5 * len(trained[1].y_test)
+    assert [list(lesions) for lesions in recorder.asked if lesions] == [["dense_2"]] * 2
+    assert sum(answers) == 2 * 5 * 150
+    assert again == {index: result.importance_p for index, result in first.items()}
+    assert resumed.table().equals(whole.table())
+    np.testing.assert_array_equal(resumed.random_changes, whole.random_changes)
 
 
 def test_p_values_of_random_partitions_are_uniform(engine):
     """Random sub-clusters are exchangeable with their null: every rank is equally likely."""
     p_values = {"importance": [], "coherence": []}
     for seed in range(25):
-        partition = random_partition(100 + seed, n_clusters=5)
-        test = lesion_test(engine, partition, HIDDEN, n_shuffles=4, seed=seed)
-        for result in test.results:
-            p_values["importance"].append(result.importance_p)
-            p_values["coherence"].append(result.coherence_p)
+        test = run_test(engine, random_partition(100 + seed, n_clusters=5), seed=seed)
+        for measure, values in p_values.items():
+            values += list(getattr(test, measure).p_values)
     for measure, values in p_values.items():
         counts = np.bincount(np.round(5 * np.array(values)).astype(int), minlength=6)[1:]
         assert counts.sum() > 240
         assert scipy.stats.chisquare(counts).pvalue > 0.01, (measure, counts)
 
 
-def planted_network():
-    """Two tasks side by side: units 0-3 see pixel 0 alone and decide between the classes 0 and 1,
-    units 4-7 see pixel 1 alone and decide between 2 and 3; units 8-11 do nothing that matters.
-
-    Pixel 0 is 0.2 for class 0, 0.8 for class 1, and 0 for others; likewise pixel 1.
-    """
+@pytest.fixture(scope="module")
+def polynomials():
+    """A network of random weights that puts out the 512 polynomials, badly."""
+    keras.utils.set_random_seed(0)
     network = keras.Sequential(
         [
-            keras.Input((1, 2, 1)),
-            keras.layers.Flatten(name="flatten"),
-            keras.layers.Dense(12, "relu", name="hidden"),
-            keras.layers.Dense(4, "softmax", name="output"),
+            keras.Input((2,)),
+            keras.layers.Dense(12, "relu", bias_initializer="glorot_uniform", name="dense_1"),
+            keras.layers.Dense(9, "relu", name="dense_2"),
+            keras.layers.Dense(512, name="output"),
         ]
     )
-    kernel, bias = np.zeros((2, 12), np.float32), np.zeros(12, np.float32)
-    kernel[0, 0:4] = kernel[1, 4:8] = [10, 10, 10, 10]
-    bias[0:4] = bias[4:8] = [0, 0, -5, -5]  # the last two of each answer only to 0.8
-    out = np.zeros((12, 4), np.float32)
-    for start, classes in ((0, (0, 1)), (4, (2, 3))):
-        out[start : start + 2, classes[0]] = 1
-        out[start : start + 2, classes[1]] = 0.5
-        out[start + 2 : start + 4, classes[1]] = 3
-    network.set_weights([kernel, bias, out, np.array([0, 0, 0, 0], np.float32)])
-    y = np.repeat([0, 1, 2, 3], 25).astype(np.int32)
-    x = np.zeros((100, 1, 2, 1), np.float32)
-    for label, (pixel, value) in enumerate([(0, 0.2), (0, 0.8), (1, 0.2), (1, 0.8)]):
-        x[y == label, 0, pixel, 0] = value
-    return network, x, y
+    dataset = load_dataset("poly", n_train=1, n_test=40)
+    return network, dataset.x_test, dataset.y_test
 
 
-def test_planted_modules():
-    network, x, y = planted_network()
-    layers = (Layer("input", 2), Layer("hidden", 12), Layer("output", 4))
-    labels = [0, 1, *[0] * 4, *[1] * 4, *[2] * 4, 0, 0, 1, 1]
-    partition = Partition(layers, np.array(labels, np.int32), 3)
-    engine = LesionEngine(network, x, y)
-    test = lesion_test(engine, partition, ("hidden",), n_shuffles=99, seed=0)
-    assert test.accuracy == 1
-    first, second, idle = test.results
-    # without its module an input of a task looks like nothing at all: every logit is 0, and the
-    # answer is class 0, right for class 0 alone
-    assert first.class_changes.tolist() == [0, -1, 0, 0]
-    assert second.class_changes.tolist() == [0, 0, -1, -1]
-    assert idle.class_changes.tolist() == [0, 0, 0, 0]
-    assert first.range == pytest.approx(4)
-    assert second.range == pytest.approx(2)
-    assert idle.range == 0
-    assert idle.importance_p == 1
-    assert idle.coherence_p == 1
-    # nothing of four units hurts more than the whole second module
-    assert second.change == min([*second.random_changes, -0.5])
-    assert second.importance_p < 0.05
-    assert test.table("abcd")[["change_c", "change_d"]].iloc[1].tolist() == [-1, -1]
-
-
-def test_effects_where_lesions_do_no_harm():
-    """Methods G9: importance is 0 unless both the lesion and its random ones do harm."""
-    network, x, y = planted_network()
-    layers = (Layer("hidden", 12),)
-    labels = np.array([-1] * 8 + [0, 0, 1, 1], np.int32)  # only idle units are ever drawn
-    test = lesion_test(
-        LesionEngine(network, x, y), Partition(layers, labels, 2), ("hidden",), n_shuffles=3, seed=0
+@pytest.mark.parametrize("tail", [None, "left"])
+def test_regression_by_monomials(polynomials, tail):
+    network, x, y = polynomials
+    recorder = Recorder(LesionEngine(network, x, y, task="regression"))
+    layers = (Layer("dense_1", 12), Layer("dense_2", 9))
+    names, membership = monomial_membership()
+    test = run_test(
+        recorder,
+        random_partition(4, layers=layers),
+        n_shuffles=5,
+        groups=targets_in_groups(names, membership, tail=tail),
     )
-    assert test.importance.effects.tolist() == [0, 0]
-    assert test.importance.ratios.tolist() == [1, 1]
-    assert np.isnan(test.coherence.effects).all()
-    assert test.coherence.summary()["n_undefined"] == 2
+    assert (test.task, test.harm, test.tail) == ("regression", 1, tail or "right")
+    assert test.groups == names
+    asked = [lesions for lesions in recorder.asked if lesions]
+    for index, lesions in enumerate(asked):
+        [(layer, silenced)] = lesions.items()
+        found = [error_changes(network, x, y, {layer: row}, membership) for row in silenced]
+        changes = np.array([by_group for by_group, _ in found])
+        np.testing.assert_allclose(test.changes[index], changes[0], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(test.random_changes[index], changes[1:], rtol=1e-4, atol=1e-4)
+        assert test.overall_changes[index] == pytest.approx(found[0][1], rel=1e-4, abs=1e-4)
+        means = changes.mean(axis=1)
+        extreme = means[1:] <= means[0] if tail == "left" else means[1:] >= means[0]
+        assert test.importance.p_values[index] == pytest.approx((1 + extreme.sum()) / 6)
+    assert test.kinds == ("",) * 6
+    assert list(test.table()["error_change"]) == list(test.overall_changes)
 
 
-def test_infinite_ranges_of_random_sub_clusters_are_counted():
-    """Quirk 13: changes that average to 0 make a range infinite, and no mean."""
-    even = np.array([[0.1, -0.1], [-0.2, -0.4], [0.3, -0.3]])
-    sub_cluster = SubCluster("hidden", 0, np.array([0]))
-    result = SubClusterResult(sub_cluster, np.array([-0.1, -0.3]), even, -0.2, 0.5, 0.5)
-    test = LesionTest(np.array([1.0, 1.0]), 1.0, (result,), 3)
-    assert test.coherence.summary()["n_infinite_null"] == 2
-    # true range 0.2 / 0.2 = 1, the finite random one 0.2 / 0.3: 2 * 1 / (1 + 2 / 3)
-    assert test.coherence.summary()["effect"] == pytest.approx(1.2)
+def test_class_without_images(trained):
+    network, dataset = trained
+    some = dataset.y_test != 2
+    engine = LesionEngine(network, dataset.x_test[some], dataset.y_test[some])
+    test = run_test(engine, random_partition(0))
+    assert test.groups == tuple("abdefghij")
+    assert test.changes.shape == (6, 9)
+    assert np.isfinite(test.changes).all()
 
 
-def test_ties_count_or_not():
-    network, x, y = planted_network()
-    partition = Partition((Layer("hidden", 12),), np.array([-1] * 8 + [0] * 4, np.int32), 1)
-    for count_ties, p in ((True, 1.0), (False, 1 / 6)):
-        test = lesion_test(
-            LesionEngine(network, x, y),
-            partition,
-            ("hidden",),
-            n_shuffles=5,
-            seed=0,
-            count_ties=count_ties,
-        )
-        assert test.results[0].importance_p == test.results[0].coherence_p == p
+def test_sub_cluster_that_is_all_of_its_layer(engine):
+    """Nothing but itself can be drawn: its p-value is 1, and is not combined with the others."""
+    labels = np.array([0] * 24 + [0] * 8 + [1] * 8 + [-1] * 4, np.int32)
+    partition = Partition((Layer("dense_1", 24), Layer("dense_2", 20)), labels, 2)
+    test = run_test(engine, partition)
+    assert test.kinds[0] == "complete"
+    assert test.combined.tolist() == [False, True, True]
+    assert test.importance.p_values[0] == test.coherence.p_values[0] == 1
+    assert test.importance.summary(seed=0)["n_combined"] == 2
+    assert test.possible_draws.tolist() == [1, 12870, 12870]
+    assert test.n_few_draws == 1
+    strict = run_test(engine, partition, count_ties=False)
+    assert strict.importance.p_values[0] == 1 / 5
 
 
-def test_class_without_images():
-    network, x, y = planted_network()
-    some = y != 2
-    partition = Partition((Layer("hidden", 12),), np.array([0] * 4 + [1] * 8, np.int32), 2)
-    engine = LesionEngine(network, x[some], y[some])
-    test = lesion_test(engine, partition, ("hidden",), n_shuffles=2, seed=0)
-    assert test.class_accuracies[[0, 1, 3]].tolist() == [1, 1, 1]
-    assert np.isnan(test.class_accuracies[2])
-    assert test.results[0].class_changes.tolist() == [0, -1, 0]
-    assert test.results[0].change == pytest.approx(-1 / 3)
-    columns = [name for name in test.table("abcd") if name.startswith("change_")]
-    assert columns == ["change_a", "change_b", "change_d"]
-    assert np.isfinite(test.importance.ratios).all()
-
-
-def test_refuses(engine):
+def test_refuses(engine, polynomials):
     good = random_partition(0)
     other = random_partition(0, layers=(Layer("dense_1", 23),))
     unknown = random_partition(0, layers=(Layer("conv_1", 24),))
     isolated = Partition((Layer("dense_1", 24),), np.full(24, -1, np.int32), 2)
+    whole = Partition((Layer("dense_1", 24),), np.zeros(24, np.int32), 1)
+    few = Partition((Layer("dense_1", 24),), np.array([0, 0, 1, 1, *[-1] * 20], np.int32), 2)
+    other_groups = targets_in_groups(NAMES)
+    too_few_groups = classes_of(np.ones(9, int), NAMES)
+    scores = np.zeros((5, 9), int)
     cases = [
-        (good, HIDDEN, 0, "n_shuffles=0; expected an integer of 1 or more"),
-        (good, HIDDEN, 2.0, "n_shuffles=2.0; expected an integer"),
-        (good, HIDDEN, True, "n_shuffles=True; expected an integer"),
-        (good, (), 2, "no sub-cluster in layers none"),
-        (isolated, ("dense_1",), 2, "no sub-cluster in layers dense_1: nothing to lesion"),
-        (other, ("dense_1",), 2, r"lesions of shape \(9, 23\) for layer 'dense_1'; expected"),
-        (unknown, ("conv_1",), 2, "no layer of units 'conv_1'"),
+        (good, HIDDEN, {"n_shuffles": 0}, "n_shuffles=0; expected an integer of 1 or more"),
+        (good, HIDDEN, {"n_shuffles": 2.0}, "n_shuffles=2.0; expected an integer"),
+        (good, HIDDEN, {"draws": "new"}, "draws='new'; expected one of joint, afresh"),
+        (good, HIDDEN, {"groups": other_groups}, "groups of 10 outputs of a regression; expected"),
+        (good, HIDDEN, {"groups": too_few_groups}, "groups of 9 outputs of a classification; exp"),
+        (good, HIDDEN, {"known": {6: scores}}, "known scores of task 6 .* tasks 0 to 5 alone"),
+        (good, HIDDEN, {"known": {0: scores}}, r"shape \(5, 9\); expected \(5, 10\): they belong"),
+        (good, (), {}, "no sub-cluster in layers none"),
+        (isolated, ("dense_1",), {}, "no sub-cluster in layers dense_1: nothing to lesion"),
+        (other, ("dense_1",), {}, "layer 'dense_1' of 23 units, the network 24: the partition"),
+        (unknown, ("conv_1",), {}, "layer 'conv_1' of 24 units, the network no such hidden layer"),
+        (good, ("output",), {}, "layer 'output' of 10 units, the network no such hidden layer"),
+        (whole, ("dense_1",), {}, "every sub-cluster is all of its layer, so that no other units"),
+        (few, ("dense_1",), {"n_shuffles": 7}, "n_shuffles=7, but of no .* choose .* at most 6"),
     ]
-    for partition, layers, n_shuffles, message in cases:
+    for partition, layers, options, message in cases:
         with pytest.raises(InvalidInputError, match=message) as refusal:
-            lesion_test(engine, partition, layers, n_shuffles=n_shuffles, seed=0)
+            run_test(engine, partition, layers, **options)
         assert "\n" not in str(refusal.value)
+    assert run_test(engine, few, ("dense_1",), n_shuffles=6).n_few_draws == 0

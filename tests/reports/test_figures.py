@@ -8,12 +8,10 @@ import scipy.stats
 from matplotlib.figure import Figure
 
 from nn_clustering.graphs import Layer
-from nn_clustering.lesions import LesionTest, SubClusterResult
-from nn_clustering.partitions import Partition, SubCluster
+from nn_clustering.partitions import Partition
 from nn_clustering.reports import (
     figure_of_clusters,
     figure_of_learning_curves,
-    figure_of_lesions,
     figure_of_null_distribution,
     figure_of_random_networks,
 )
@@ -130,37 +128,3 @@ def test_random_networks(n_networks):
     expected = f"mean {ncuts.mean():.4f}, standard error {standard_error:.4f}"
     assert axes.get_title().endswith(expected)
     assert legend_of(figure) == [f"{n_networks} networks", "mean"]
-
-
-def lesions(n_results):
-    random = np.random.default_rng(0)
-    results = [
-        SubClusterResult(
-            SubCluster(f"a_long_layer_name_{index // 12}", index % 12, np.arange(100)),
-            random.normal(-0.05, 0.02, 10),
-            random.normal(-0.03, 0.02, (19, 10)),
-            -0.05,
-            0.05,
-            0.5,
-        )
-        for index in range(n_results)
-    ]
-    return LesionTest(np.full(10, 0.9), 0.9, tuple(results), 19)
-
-
-@pytest.mark.parametrize("n_results", [1, 48])
-def test_lesions(n_results):
-    test = lesions(n_results)
-    figure = figure_of_lesions(test, TITLE)
-    assert_saves(figure)
-    axes = figure.axes[0]
-    *random, true = (points.get_offsets().data for points in axes.collections)
-    assert len(random) == n_results
-    for place, result in enumerate(test.results):
-        np.testing.assert_allclose(random[place][:, 0], place)
-        np.testing.assert_allclose(random[place][:, 1], 100 * result.random_changes)
-        np.testing.assert_allclose(true[place], [place, 100 * result.change])
-    names = [label.get_text() for label in axes.get_xticklabels()]
-    assert names[0] == "a_long_layer_name_0 / 0 (100)"
-    assert len(names) == n_results
-    assert legend_of(figure) == ["as many random units of the layer", "sub-cluster"]

@@ -1,4 +1,4 @@
-"""p-values by hand and by enumeration; Fisher's method and Cohen's d by hand and beside others."""
+"""p-values by hand and by enumeration; Cohen's d by hand and beside others."""
 
 from collections import Counter
 from fractions import Fraction
@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.significance import (
     cohens_d,
-    fisher_combination,
     p_value,
     sequential_p_value,
 )
@@ -161,33 +160,3 @@ def test_cohens_d_is_the_t_statistic(values, shift):
 @pytest.mark.parametrize(("first", "second"), [([], [1, 2]), ([1], [2]), ([3, 3], [4, 4])])
 def test_cohens_d_undefined(first, second):
     assert np.isnan(cohens_d(first, second))
-
-
-def test_fisher_by_hand():
-    """p of 1/20 and 3/20 with 19 null values: shifted by 1/40 to 1/40 and 5/40.
-
-    The statistic is -2 (ln 0.025 + ln 0.125) = 11.5367, and chi-square with 4 degrees of freedom
-    is above x with probability exp(-x/2) (1 + x/2).
-    """
-    half = -np.log(0.025) - np.log(0.125)
-    expected = np.exp(-half) * (1 + half)
-    assert fisher_combination([0.05, 0.15], 19) == pytest.approx(expected, rel=1e-12)
-    assert 2 * half == pytest.approx(11.5367, abs=1e-4)
-
-
-@given(st.integers(1, 60), st.data())
-def test_fisher_beside_scipy(n_null, data):
-    ranks = data.draw(st.lists(st.integers(1, n_null + 1), min_size=1, max_size=40))
-    shifted = (np.array(ranks) - 0.5) / (n_null + 1)
-    found = fisher_combination(np.array(ranks) / (n_null + 1), n_null)
-    assert found == pytest.approx(scipy.stats.combine_pvalues(shifted).pvalue, rel=1e-9)
-    by_chi2 = scipy.stats.chi2.sf(-2 * np.log(shifted).sum(), 2 * len(ranks))
-    assert found == pytest.approx(by_chi2, rel=1e-9)
-
-
-def test_fisher_of_one_is_the_middle_of_its_rank():
-    assert fisher_combination([0.4], 4) == pytest.approx(0.3)
-
-
-def test_fisher_of_none():
-    assert np.isnan(fisher_combination([], 19))

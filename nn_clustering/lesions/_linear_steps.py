@@ -1,0 +1,104 @@
+"""What a linear layer makes of what it reads without some units, from what it makes of all.
+
+W h with the units S silenced is W h - W_S h_S: where h is the same under all lesions, as many
+products are left as units are silenced.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from nn_clustering.graphs import Step
+
+# Rounding is relative to the larger of W h and W_S h_S: their difference is good for nothing where
+# the squares of the silenced units, times those of their weights, add up to so many times the
+# others'.
+_DWARFS = 1e4
+
+
+def is_linear(step: Step) -> bool:
+    """Return whether a step is one that :class:`LinearStep` takes."""
+    layer = step.operation
+    is_plain_convolution = (
+        type(layer) in (keras.layers.Conv1D, keras.layers.Conv2D)
+        and layer.groups == 1
+        and layer.padding != "causal"
+    )
+    if type(layer) is not keras.layers.Dense and not is_plain_convolution:
+        return False
+    return layer.compute_dtype in ("float32", "float64")
+
+
+class LinearStep:
+    """A linear step on a batch of images, inside a compiled pass."""
+
+    def __init__(
+        self,
+        step: Step,
+        read: tf.Tensor,
+        made: tf.Tensor,
+        fill: NDArray[np.float32] | None,
+    ) -> None:
+        """Take what the step reads and makes in the intact network.
+
+        Args:
+            step: A dense or convolutional layer, without its activation.
+            read: What it reads.
+            made: What it makes of it.
+            fill: What silenced places are set to; None for 0.
+        """
+        self._layer = step.operation
+        self.number, self.dtype = step.outputs[0], made.dtype
+        self._made = made
+        self._difference = read if fill is None else read - tf.cast(fill, read.dtype)
+        self._is_matrix = read.shape.rank == 2
+        if self._is_matrix:  # rows are gathered faster than columns
+            self._transposed = tf.transpose(self._difference)
+
+    def under(self, silent: tf.Tensor) -> tf.Tensor:
+        """Return what the step makes under a lesion.
+
+        Args:
+            silent: Which places of what it reads are silent, shape (places,).
+        """
+        places = tf.where(silent)[:, 0]
+        kernel = tf.gather(tf.convert_to_tensor(self._layer.kernel), places, axis=-2)
+        if self._is_matrix:
+            rows = tf.gather(self._transposed, places)
+            return self._made - tf.matmul(rows, kernel, transpose_a=True)
+        values = tf.gather(self._difference, places, axis=-1)
+        if kernel.shape.rank == 2:
+            return self._made - values @ kernel
+        return self._made - tf.nn.convolution(
+            values,
+            kernel,
+            strides=self._layer.strides,
+            padding=self._layer.padding.upper(),
+            dilations=self._layer.dilation_rate,
+        )
+
+    def is_exact_under(self, silent: tf.Tensor) -> tf.Tensor:
+        """Return for which images the difference is precise.
+
+        Args:
+            silent: Which places of what it reads are silent under each lesion, shape (lesions,
+                places).
+
+        Returns:
+            Shape (lesions, images).
+        """
+        positions = list(range(1, self._difference.shape.rank - 1))
+        squares = tf.reduce_sum(tf.square(self._difference), axis=positions)
+        kernel = tf.convert_to_tensor(self._layer.kernel)
+        others = [axis for axis in range(kernel.shape.rank) if axis != kernel.shape.rank - 2]
+        squares *= tf.reduce_sum(tf.square(kernel), axis=others)
+        of_silent = tf.matmul(tf.cast(silent, squares.dtype), squares, transpose_b=True)
+        of_others = tf.reduce_sum(squares, axis=1) - of_silent
+        return of_silent <= _DWARFS * of_others
+
+
+def are_few(silent: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return under which lesions some places are silent, but less than half: shape (lesions,)."""
+    n_silent = silent.sum(axis=1)
+    return (n_silent > 0) & (2 * n_silent < silent.shape[1])

@@ -1,0 +1,147 @@
+"""Which tensors of a network a lesion changes, and how many images fit into memory at a time."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from nn_clustering.graphs import Step, Walk
+from nn_clustering.lesions._linear_steps import is_linear
+from nn_clustering.lesions._unit_places import Places
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The cut between what lesions of some layers leave as it is and what they change.
+
+    Attributes:
+        walk: The steps of the network.
+        places: For every lesioned layer where its lesion strikes.
+        frontier: Numbers of the unchanged tensors that changed steps read.
+        linear: Steps that read a frontier tensor silenced and nothing else, and are linear in it.
+    """
+
+    walk: Walk
+    places: tuple[tuple[Places, ...], ...]
+    frontier: tuple[int, ...]
+    linear: tuple[Step, ...]
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        """Numbers of the tensors that all lesions start from: of the intact network."""
+        return (*self.frontier, *(step.outputs[0] for step in self.linear))
+
+
+def plan_lesions(walk: Walk, places: Sequence[tuple[Places, ...]], *, use_linearity: bool) -> Plan:
+    """Return what must be computed anew for every lesion.
+
+    Args:
+        walk: The steps of the network.
+        places: For every lesioned layer where its lesion strikes.
+        use_linearity: Whether to look for linear steps.
+    """
+    struck = {place.struck for of_layer in places for place in of_layer}
+    changed: set[int] = set()
+    frontier: dict[int, None] = {}
+    linear = []
+    steps = walk.steps_between(walk.inputs, walk.outputs)
+    # where half precision rounds, margins say little
+    use_linearity &= not any(
+        getattr(step.operation, "compute_dtype", "") in ("float16", "bfloat16") for step in steps
+    )
+    for step in steps:
+        is_struck = any((name, t) in struck for name in (step.name, None) for t in step.inputs)
+        reads_changed = not changed.isdisjoint(step.inputs)
+        if not is_struck and not reads_changed:
+            continue
+        frontier.update(dict.fromkeys(t for t in step.inputs if t not in changed))
+        changed.update(step.outputs)
+        if use_linearity and not reads_changed and is_linear(step):
+            linear.append(step)
+    return Plan(walk, tuple(places), tuple(frontier), tuple(linear))
+
+
+# More are computed in several calls.
+LESIONS_A_CALL = 64
+# Of an image under a lesion: the squares of what is silent, and whether they are small enough.
+_BYTES_OF_EXACTNESS = 12
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """Memory that an image takes.
+
+    Attributes:
+        held: What all lesions start from.
+        lesioned: The most that a lesion holds beside that.
+        together: The most that is held at a time, by the intact network or under a lesion.
+    """
+
+    held: int
+    lesioned: int
+    together: int
+
+
+def bytes_of_an_image(plan: Plan, tensor_bytes: Mapping[int, int]) -> Bytes:
+    """Return the memory that an image takes under a plan.
+
+    Args:
+        plan: What is computed.
+        tensor_bytes: Bytes of an image's share of every tensor.
+    """
+    walk = plan.walk
+    exactness = LESIONS_A_CALL * _BYTES_OF_EXACTNESS if plan.linear else 0
+    held = sum(tensor_bytes[number] for number in plan.held)
+    # images whose answer is in doubt are computed again from a copy of what they start from
+    copied = sum(tensor_bytes[number] for number in plan.frontier)
+    lesioned = copied + _most_alive(walk, plan.frontier, walk.outputs, tensor_bytes)
+    intact = bytes_of_intact(walk, plan.held, tensor_bytes)
+    return Bytes(held, lesioned, max(intact.together, held + lesioned + exactness))
+
+
+def bytes_of_intact(walk: Walk, wanted: Sequence[int], tensor_bytes: Mapping[int, int]) -> Bytes:
+    """Return the memory that an image takes as tensors of the intact network are computed."""
+    alive = _most_alive(walk, walk.inputs, wanted, tensor_bytes)
+    return Bytes(sum(tensor_bytes[number] for number in wanted), alive, alive)
+
+
+def tensor_bytes(walk: Walk, network: keras.Model, input_shape: tuple[int, ...]) -> dict[int, int]:
+    """Return the bytes of an image's share of every tensor.
+
+    Args:
+        walk: The steps of the network.
+        network: The network, whose layers say how many bytes a value has.
+        input_shape: Shape of an image; what is open in the network is at most its largest size.
+    """
+    value = max(tf.as_dtype(layer.compute_dtype).size for layer in network.layers)
+    open_size = max(input_shape, default=1)
+    return {
+        number: value * int(np.prod([size or open_size for size in shape[1:]], dtype=np.int64))
+        for number, shape in enumerate(walk.shapes)
+    }
+
+
+def _most_alive(
+    walk: Walk, given: Iterable[int], wanted: Iterable[int], sizes: Mapping[int, int]
+) -> int:
+    """Return the largest sum of sizes of what is alive at a time, the given tensors left out.
+
+    What a step reads counts twice, as it may read a silenced copy.
+    """
+    given, wanted = set(given), tuple(wanted)
+    steps = walk.steps_between(given, wanted)
+    uses = Counter(number for step in steps for number in step.inputs)
+    uses.update(wanted)
+    alive: set[int] = set()
+    most = 0
+    for step in steps:
+        alive.update(step.outputs)
+        now = sum(sizes[number] for number in alive)
+        most = max(most, now + sum(sizes[number] for number in step.inputs))
+        for number in step.inputs:
+            uses[number] -= 1
+        alive = {number for number in alive if uses[number] and number not in given}
+    return most

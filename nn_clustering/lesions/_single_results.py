@@ -1,0 +1,255 @@
+"""What single lesions of sub-clusters gave, and what that says (methods G5, G9, G10)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nn_clustering.lesions._draws import possible_draws
+from nn_clustering.lesions._measures import unit_of
+from nn_clustering.lesions._statistics import (
+    Measure,
+    class_mean,
+    class_range,
+    coherence_measure,
+    importance_measure,
+)
+from nn_clustering.lesions._taxonomy import kind_of
+from nn_clustering.partitions import SubCluster
+from nn_clustering.significance import p_value
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True, eq=False)
+class SubClusterResult:
+    """What the lesion of one sub-cluster gave, beside as many random units of its layer.
+
+    Attributes:
+        sub_cluster: The lesioned units.
+        scores: What the engine said of the lesion (first row) and of the random ones, shape
+            (n_shuffles + 1, outputs).
+        overall_change: Lesioned minus intact accuracy over all images, or mean squared error over
+            all targets.
+        mean_change: Mean over groups of the change.
+        importance_p: p-value of the mean over groups.
+        coherence_p: p-value of the range over groups.
+    """
+
+    sub_cluster: SubCluster
+    scores: NDArray[Any]
+    overall_change: float
+    mean_change: float
+    importance_p: float
+    coherence_p: float
+
+
+@dataclass(frozen=True, eq=False)
+class LesionTest:
+    """Single lesions of the sub-clusters of a network, each beside random sub-clusters.
+
+    Changes are lesioned minus intact: of accuracies, as fractions (-0.01 is one percentage point
+    lost), or of mean squared errors.
+
+    Attributes:
+        task: "classification" or "regression".
+        groups: Names of the classes that have images, or of the groups of targets.
+        intact: Accuracy of every class, or mean squared error of every group of targets, of the
+            intact network; shape (groups,).
+        intact_overall: Its accuracy over all images, or mean squared error over all targets.
+        sub_clusters: What was lesioned, layer by layer.
+        n_candidates: Units of each one's layer that are not isolated, shape (sub-clusters,).
+        changes: Shape (sub-clusters, groups).
+        random_changes: Of the random sub-clusters, shape (sub-clusters, n_shuffles, groups).
+        overall_changes: Of accuracy over all images, or mean squared error over all targets; shape
+            (sub-clusters,).
+        random_overall_changes: Shape (sub-clusters, n_shuffles).
+        harm: The sign of a change that does harm: -1 of accuracies, +1 of errors.
+        tail: Which mean changes are extreme in the p-values, "left" or "right".
+        count_ties: Whether equal values count in the p-values.
+        draws: How the random sub-clusters were drawn, "joint" or "afresh".
+        n_left_out: Sub-clusters that were not lesioned, for their size.
+    """
+
+    task: str
+    groups: tuple[str, ...]
+    intact: NDArray[np.float64]
+    intact_overall: float
+    sub_clusters: tuple[SubCluster, ...]
+    n_candidates: NDArray[np.int64]
+    changes: NDArray[np.float64]
+    random_changes: NDArray[np.float64]
+    overall_changes: NDArray[np.float64]
+    random_overall_changes: NDArray[np.float64]
+    harm: int = -1
+    tail: str = "left"
+    count_ties: bool = True
+    draws: str = "joint"
+    n_left_out: int = 0
+
+    @property
+    def n_shuffles(self) -> int:
+        """Random sub-clusters behind each sub-cluster."""
+        return self.random_changes.shape[1]
+
+    @cached_property
+    def unit(self) -> float:
+        """What changes are measured by: 1 of accuracies, else the intact mean squared error."""
+        return unit_of(self.task, self.intact)
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """Units of every sub-cluster, shape (sub-clusters,)."""
+        return np.array([len(sub.units) for sub in self.sub_clusters])
+
+    @cached_property
+    def mean_changes(self) -> NDArray[np.float64]:
+        """Mean over groups of every lesion's change, shape (sub-clusters,)."""
+        return class_mean(self.changes, self.unit)
+
+    @cached_property
+    def random_mean_changes(self) -> NDArray[np.float64]:
+        """The same of the random sub-clusters, shape (sub-clusters, n_shuffles)."""
+        return class_mean(self.random_changes, self.unit)
+
+    @cached_property
+    def ranges(self) -> NDArray[np.float64]:
+        """How selective every lesion is, see :func:`class_range`, shape (sub-clusters,)."""
+        return class_range(self.changes, self.unit)
+
+    @cached_property
+    def random_ranges(self) -> NDArray[np.float64]:
+        """The same of the random sub-clusters, shape (sub-clusters, n_shuffles)."""
+        return class_range(self.random_changes, self.unit)
+
+    @property
+    def combined(self) -> NDArray[np.bool_]:
+        """Which sub-clusters enter combined p-values and mean effects, shape (sub-clusters,).
+
+        One that is all of its layer that is not isolated can only be drawn again: nothing can be
+        said of it.
+        """
+        return self.sizes < self.n_candidates
+
+    @property
+    def possible_draws(self) -> NDArray[np.int64]:
+        """How many random sub-clusters there could be for each, at most 10^12."""
+        pairs = zip(self.sizes, self.n_candidates, strict=True)
+        return np.array([possible_draws(int(size), int(n)) for size, n in pairs])
+
+    @property
+    def n_few_draws(self) -> int:
+        """Sub-clusters of which there are fewer possible draws than were made.
+
+        Some were made more than once; the p-value is valid but cannot be as small as it looks.
+        """
+        return int((self.possible_draws < self.n_shuffles).sum())
+
+    @cached_property
+    def importance(self) -> Measure:
+        """Does a lesion cost more accuracy, or more error, than that of random units?"""
+        return importance_measure(
+            self.mean_changes / self.unit,
+            self.random_mean_changes / self.unit,
+            intact=float(self.intact.mean()) / self.unit,
+            harm=self.harm,
+            tail=self.tail,
+            count_ties=self.count_ties,
+            jointly_drawn=self.draws == "joint",
+            combined=self.combined,
+        )
+
+    @cached_property
+    def coherence(self) -> Measure:
+        """Does a lesion hit some groups more than that of random units?"""
+        return coherence_measure(
+            self.ranges,
+            self.random_ranges,
+            count_ties=self.count_ties,
+            jointly_drawn=self.draws == "joint",
+            combined=self.combined,
+        )
+
+    @cached_property
+    def overall_p(self) -> NDArray[np.float64]:
+        """p-values of the overall changes, shape (sub-clusters,)."""
+        return self._overall_p(self.tail)
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """The kind of every sub-cluster by overall accuracy, see :data:`KINDS` (methods G10).
+
+        Always of the left tail; empty words in a regression, which has no kinds.
+        """
+        if self.task != "classification":
+            return ("",) * len(self.sub_clusters)
+        p_values = self._overall_p("left")
+        return tuple(
+            kind_of(
+                n_units=int(self.sizes[index]),
+                n_candidates=int(self.n_candidates[index]),
+                change=float(self.overall_changes[index]),
+                p=float(p_values[index]),
+                n_shuffles=self.n_shuffles,
+            )
+            for index in range(len(self.sub_clusters))
+        )
+
+    def of_kind(self, kind: str) -> tuple[SubCluster, ...]:
+        """Return the sub-clusters of one of :data:`KINDS`."""
+        return tuple(
+            sub for sub, found in zip(self.sub_clusters, self.kinds, strict=True) if found == kind
+        )
+
+    def table(self) -> pandas.DataFrame:
+        """Return one row a sub-cluster: where it is, what its lesion changed, how sure that is.
+
+        ``possible_draws`` is 10^12 where there are more. Random ranges that are infinite are left
+        out of their means; what is undefined is NaN.
+        """
+        import pandas
+
+        finite = np.isfinite(self.random_ranges)
+        random_range = np.where(finite, self.random_ranges, 0).sum(axis=1)
+        n_finite = finite.sum(axis=1)
+        overall = "accuracy_change" if self.task == "classification" else "error_change"
+        return pandas.DataFrame(
+            {
+                "layer": [sub.layer for sub in self.sub_clusters],
+                "label": [sub.label for sub in self.sub_clusters],
+                "n_units": self.sizes,
+                "kind": self.kinds,
+                "combined": self.combined,
+                "possible_draws": self.possible_draws,
+                overall: self.overall_changes,
+                "overall_p": self.overall_p,
+                "class_mean_change": self.mean_changes,
+                "random_class_mean_change": class_mean(self.random_mean_changes, self.unit),
+                "importance_p": self.importance.p_values,
+                "importance_effect": self.importance.effects,
+                "importance_ratio": self.importance.ratios,
+                "class_range": self.ranges,
+                "random_class_range": np.divide(
+                    random_range, n_finite, where=n_finite > 0, out=np.full(len(finite), np.nan)
+                ),
+                "coherence_p": self.coherence.p_values,
+                "coherence_effect": self.coherence.effects,
+                "coherence_ratio": self.coherence.ratios,
+                **{f"change_{name}": self.changes[:, at] for at, name in enumerate(self.groups)},
+            }
+        )
+
+    def _overall_p(self, tail: str) -> NDArray[np.float64]:
+        return np.array(
+            [
+                p_value(change, random, tail=tail, count_ties=self.count_ties)
+                for change, random in zip(
+                    self.overall_changes, self.random_overall_changes, strict=True
+                )
+            ]
+        )

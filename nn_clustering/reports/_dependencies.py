@@ -1,0 +1,189 @@
+"""Figure of which sub-clusters depend on each other."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyArrowPatch
+
+from nn_clustering.graphs import cluster_colours
+from nn_clustering.reports._lesion_parts import NO_PAIRS, add_title, empty_figure, shortened
+
+if TYPE_CHECKING:
+    import networkx
+    from matplotlib.axes import Axes
+
+    from nn_clustering.lesions import DoubleLesionTest
+
+# Of an edge: whether the source, and whether the target, no longer matters where the other one is
+# lesioned; with the colour and the line to draw it in.
+_EDGES = {
+    (True, True): ("neither is important where the other is lesioned", "black", "solid"),
+    (True, False): (
+        "the earlier is not important where the later is lesioned",
+        "#0072b2",
+        (0, (5, 2)),
+    ),
+    (False, True): (
+        "the later is not important where the earlier is lesioned",
+        "#d55e00",
+        (0, (1.2, 1.2)),
+    ),
+}
+_WIDEST = 13.0  # inches between the first and the last layer
+
+
+def figure_of_dependencies(double: DoubleLesionTest, title: str) -> Figure:
+    """Draw which sub-clusters of different layers depend on each other (methods G11).
+
+    Columns are layers from input to output. A dot is a sub-cluster: its size the number of units,
+    its colour and number the cluster. An arrow leads to the later of two of which one or both no
+    longer matter where the other is lesioned.
+
+    Args:
+        double: The double lesion test.
+        title: Of the figure.
+    """
+    graph = double.dependencies()
+    if not len(graph):
+        return empty_figure(NO_PAIRS, title)
+    columns = _columns(graph)
+    tallest = max(map(len, columns))
+    across = min(1.5, _WIDEST / len(columns))
+    down = min(0.75, 9 / tallest)
+    names = [graph.nodes[column[0]]["layer"] for column in columns]
+    turned = max(map(len, names)) * 0.08 > across
+    of_names = 0.08 * min(max(map(len, names)), 26) if turned else 0.2
+    size = (max(across * len(columns) + 1, 6), max(down * tallest, 1.5) + of_names + 1.8)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    places = {
+        node: (float(x), _height(index, len(column), tallest))
+        for x, column in enumerate(columns)
+        for index, node in enumerate(column)
+    }
+    sizes = _dot_areas(graph, diameter=min(0.42, 0.8 * down, 0.8 * across))
+    _draw_edges(axes, graph, places, sizes, across / down)
+    _draw_nodes(axes, graph, places, sizes)
+    _set_columns(axes, [shortened(name) for name in names], turned=turned)
+    axes.set_xlim(-0.6, len(columns) - 0.4)
+    axes.set_ylim(tallest - 0.4, -0.6)
+    _explain_edges(figure, axes, graph)
+    add_title(figure, title)
+    return figure
+
+
+def _columns(graph: networkx.DiGraph) -> list[list[Hashable]]:
+    """Return the nodes of each layer, those that are joined at about the same height."""
+    layers = dict.fromkeys(layer for _, layer in graph.nodes(data="layer"))
+    columns = [[node for node in graph if graph.nodes[node]["layer"] == name] for name in layers]
+    tallest = max(map(len, columns))
+    # the usual sweeps: each node to the mean height of its neighbours, forth and back
+    for column in [*columns, *reversed(columns)] * 4:
+        heights = {
+            node: _height(index, len(of_layer), tallest)
+            for of_layer in columns
+            for index, node in enumerate(of_layer)
+        }
+
+        def wanted(node: Hashable, heights: dict[Hashable, float] = heights) -> float:
+            neighbours = [*graph.predecessors(node), *graph.successors(node)]
+            return float(np.mean([heights[other] for other in neighbours or [node]]))
+
+        column.sort(key=wanted)
+    return columns
+
+
+def _height(index: int, count: int, tallest: int) -> float:
+    """Return the height of a node of a column that is centred beside the tallest one."""
+    return index + (tallest - count) / 2
+
+
+def _dot_areas(graph: networkx.DiGraph, diameter: float) -> dict[Hashable, float]:
+    """Return the areas of the dots in square points: by units, the smallest still to be seen."""
+    units = dict(graph.nodes(data="n_units"))
+    largest = (72 * diameter) ** 2
+    most = max(units.values())
+    return {node: largest * max(count / most, 0.3) for node, count in units.items()}
+
+
+def _draw_nodes(
+    axes: Axes,
+    graph: networkx.DiGraph,
+    places: dict[Hashable, tuple[float, float]],
+    areas: dict[Hashable, float],
+) -> None:
+    labels = [label for _, label in graph.nodes(data="label")]
+    colours = cluster_colours(max(labels) + 1)
+    for node, label in graph.nodes(data="label"):
+        x, y = places[node]
+        axes.scatter(x, y, s=areas[node], color=colours[label], edgecolors="black", linewidths=0.6)
+        red, green, blue, _ = colours[label]
+        dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
+        size = float(np.clip(0.45 * np.sqrt(areas[node]), 5, 9))
+        axes.text(
+            x,
+            y,
+            str(label),
+            ha="center",
+            va="center_baseline",
+            fontsize=size,
+            color="white" if dark else "black",
+            zorder=4,
+        )
+
+
+def _draw_edges(
+    axes: Axes,
+    graph: networkx.DiGraph,
+    places: dict[Hashable, tuple[float, float]],
+    areas: dict[Hashable, float],
+    stretch: float,
+) -> None:
+    """Draw the arrows; ``stretch`` is how far columns are apart, in distances of rows."""
+    for source, target, edge in graph.edges(data=True):
+        (x, y), (to_x, to_y) = places[source], places[target]
+        # past the dots of the layers in between, by less than half a row
+        length = np.hypot(stretch * (to_x - x), to_y - y)
+        bend = 0.0 if to_x - x <= 1 else min(0.12, 0.8 / length) * (1 if y <= to_y else -1)
+        _, colour, line = _EDGES[edge["source_fails"], edge["target_fails"]]
+        axes.add_patch(
+            FancyArrowPatch(
+                (x, y),
+                (to_x, to_y),
+                connectionstyle=f"arc3,rad={bend}",
+                shrinkA=np.sqrt(areas[source]) / 2 + 1,
+                shrinkB=np.sqrt(areas[target]) / 2 + 1,
+                arrowstyle="->",
+                mutation_scale=9,
+                color=colour,
+                linestyle=line,
+                linewidth=1,
+                alpha=0.85 if graph.number_of_edges() <= 80 else 0.45,
+            )
+        )
+
+
+def _set_columns(axes: Axes, names: Sequence[str], *, turned: bool) -> None:
+    axes.set_xticks(range(len(names)), names, fontsize=8, rotation=90 if turned else 0)
+    axes.set_xlabel("layer, from input to output (numbers: cluster; the larger, the more units)")
+    axes.set_yticks([])
+    axes.tick_params(axis="x", length=0)
+    axes.spines[["left", "right", "top"]].set_visible(False)
+
+
+def _explain_edges(figure: Figure, axes: Axes, graph: networkx.DiGraph) -> None:
+    if not graph.number_of_edges():
+        axes.set_title("no dependencies between these sub-clusters", fontsize=9)
+        return
+    found = {(edge["source_fails"], edge["target_fails"]) for *_, edge in graph.edges(data=True)}
+    handles = [
+        Line2D([], [], color=colour, linestyle=line, label=meaning)
+        for fails, (meaning, colour, line) in _EDGES.items()
+        if fails in found
+    ]
+    figure.legend(handles=handles, loc="outside lower center", fontsize=8)

@@ -1,0 +1,122 @@
+"""Figure of where sub-clusters stand among their random ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.stats
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from nn_clustering.reports._lesion_parts import HARM, RANDOM, add_title, p_in_words
+from nn_clustering.significance import fisher_combination
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from nn_clustering.lesions import LesionTest, Measure
+
+_MOST_BARS = 25
+# Standardised values beyond are drawn at the end.
+_FARTHEST = 4.0
+
+
+def figure_of_lesion_nulls(test: LesionTest, title: str) -> Figure:
+    """Draw where the sub-clusters stand in their null distributions, for both measures.
+
+    On the left how many random sub-clusters are at least as extreme as the true one: if it is one
+    like them, every number is equally frequent. On the right the statistic of the true and the
+    random ones, standardised over all n + 1 of each sub-cluster, which then have the same
+    distribution. Sub-clusters that do not enter combined p-values are left out.
+
+    Args:
+        test: The lesion test.
+        title: Of the figure.
+    """
+    figure = Figure(figsize=(7.6, 6.4), layout="constrained")
+    panels = figure.subplots(2, 2)
+    for row, name, measure, true, random, tail in (
+        (0, "importance", test.importance, test.mean_changes, test.random_mean_changes, test.tail),
+        (1, "coherence", test.coherence, test.ranges, test.random_ranges, "right"),
+    ):
+        ranks, values = panels[row]
+        of = measure.combined
+        states = np.column_stack([true[of], random[of]]) * (1 if tail == "right" else -1)
+        _draw_ranks(ranks, measure)
+        _draw_standardised(values, states, name)
+        ranks.set_title(f"{name}: {_combined_in_words(measure)}", fontsize=9)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    others = panels[0, 1].get_legend_handles_labels()
+    figure.legend(
+        handles + others[0], labels + others[1], loc="outside lower center", ncols=3, fontsize=8
+    )
+    add_title(figure, title)
+    return figure
+
+
+def _combined_in_words(measure: Measure) -> str:
+    p_values = measure.p_values[measure.combined]
+    if not p_values.size:
+        return "nothing to combine"
+    fisher = fisher_combination(p_values, measure.n_null)
+    return f"joint p = {p_in_words(measure.joint_p)}, Fisher p = {p_in_words(fisher)}"
+
+
+def _draw_ranks(axes: Axes, measure: Measure) -> None:
+    """Draw how many sub-clusters have how many random ones at least as extreme."""
+    n_ranks = measure.n_null + 1
+    ranks = np.rint(measure.p_values[measure.combined] * n_ranks).astype(int) - 1
+    edges = np.unique(np.linspace(0, n_ranks, min(n_ranks, _MOST_BARS) + 1).round()) - 0.5
+    expected = np.diff(edges) / n_ranks
+    low, high = scipy.stats.binom.interval(0.95, ranks.size, expected)
+    axes.hist(ranks, edges.tolist(), color=HARM, alpha=0.85, rwidth=0.85, label="sub-clusters")
+    axes.stairs(
+        high,
+        edges,
+        baseline=low,
+        fill=True,
+        color="#d9d9d9",
+        zorder=0,
+        label="95% of chance counts",
+    )
+    axes.stairs(
+        ranks.size * expected, edges, color="black", baseline=None, label="expected by chance"
+    )
+    axes.set_xlabel(f"random sub-clusters at least as extreme, of {measure.n_null}")
+    axes.set_ylabel("sub-clusters")
+    axes.set_xlim(edges[0], edges[-1])
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _draw_standardised(axes: Axes, states: NDArray[np.float64], name: str) -> None:
+    """Draw the values of the true sub-clusters (first column) and of the random ones.
+
+    Values are extreme to the right, and standardised within rows; rows without spread or with
+    something infinite are left out and counted.
+    """
+    with np.errstate(invalid="ignore"):
+        spreads = states.std(axis=1)
+    used = np.isfinite(spreads) & (spreads > 1e-12)
+    kept = states[used]
+    scores = (kept - kept.mean(axis=1, keepdims=True)) / spreads[used, np.newaxis]
+    scores = np.clip(scores, -_FARTHEST, _FARTHEST)
+    ends = scores.min(initial=-1.0), scores.max(initial=1.0)
+    bins = np.linspace(*ends, int(np.clip(used.sum() // 4, 7, 25)) + 1).tolist()
+    for column, label, colour in (
+        (slice(1, None), "random sub-clusters", RANDOM),
+        (slice(0, 1), "sub-clusters", HARM),
+    ):
+        values = scores[:, column].ravel()
+        weights = np.full(values.size, 1 / max(values.size, 1))
+        if column.stop is None:
+            axes.hist(values, bins, weights=weights, color=colour, label=label)
+        else:
+            axes.hist(values, bins, weights=weights, color=colour, histtype="step", linewidth=1.6)
+    n_left_out = int((~used).sum())
+    left_out = f" ({n_left_out} left out: infinite or all equal)" if n_left_out else ""
+    axes.set_title(f"{int(used.sum())} sub-clusters{left_out}", fontsize=9)
+    axes.set_xlabel(f"standardised {name}\n(right is extreme)")
+    axes.set_ylabel("share of each")

@@ -1,0 +1,249 @@
+"""What the figures of lesion tests share: units of change, names of sub-clusters, titles."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axis import XAxis
+from matplotlib.colors import Normalize, SymLogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from numpy.typing import ArrayLike, NDArray
+from sklearn.isotonic import isotonic_regression
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+
+    from nn_clustering.partitions import SubCluster
+
+# Harm and benefit, and random beside true: told apart by all common kinds of colour vision.
+HARM = "#d62728"
+RANDOM = "#9ecae1"
+# p-values up to this are marked.
+LEVEL = 0.05
+NO_PAIRS = "no sub-clusters to lesion in pairs"
+# Longer names are cut in the middle.
+_LONGEST_NAME = 26
+_LETTERS_AN_INCH = 13  # of a title, on the safe side
+# Of names of sub-clusters and layers, in inches: the height of a line and the width of a letter.
+_LINE = 0.12
+_LETTER = 0.065
+
+
+@dataclass(frozen=True)
+class Change:
+    """How the changes of a test are shown.
+
+    Attributes:
+        factor: From the test's values to those shown.
+        of_mean: What the mean over groups is, with its unit.
+        of_group: What the value of one group is, with its unit.
+        group: What a group is.
+        colours: A diverging colour map on which harm is red.
+    """
+
+    factor: float
+    of_mean: str
+    of_group: str
+    group: str
+    colours: str
+
+    @classmethod
+    def of_task(cls, task: str) -> Change:
+        """Return how changes are shown in a classification or a regression."""
+        if task == "classification":
+            unit = "(percentage points)"
+            mean, group = f"of class-mean accuracy\n{unit}", f"of class accuracy {unit}"
+            return cls(100, f"change {mean}", f"change {group}", "class", "RdBu")
+        error = "squared error"
+        return cls(1, f"change of mean {error}", f"change of {error}", "group of targets", "RdBu_r")
+
+
+def draw_heat_map(axes: Axes, changes: NDArray[np.float64], task: str) -> None:
+    """Draw changes, as shown, as colours that diverge from white at 0.
+
+    Colours are logarithmic beyond the median of what changes, so that one drastic lesion does not
+    hide the others.
+    """
+    sizes = np.abs(changes)
+    limit = linear_limit(changes, task)
+    if (sizes > limit).any():
+        limit = max(limit, _plain_below(np.median(sizes[sizes > 0])))
+    most = sizes.max() or limit
+    scaled = SymLogNorm(limit, linscale=0.5, vmin=-most, vmax=most)
+    norm = scaled if most > 3 * limit else Normalize(-most, most)
+    axes.imshow(changes, cmap=Change.of_task(task).colours, norm=norm, aspect="auto")
+    axes.tick_params(length=2)
+
+
+def add_colour_bar(figure: Figure, drawn: Axes, beside: Axes, label: str) -> None:
+    """Explain the colours of a heat map."""
+    image = drawn.images[0]
+    bar = figure.colorbar(image, ax=beside, label=label, aspect=30)
+    if isinstance(image.norm, SymLogNorm):
+        ticks = ticks_of_scale(image.norm.linthresh, image.norm.vmax or 1.0)
+        set_plain_ticks(bar.ax.yaxis, ticks)
+
+
+def linear_limit(changes: ArrayLike, task: str) -> float:
+    """Return up to where a scale is linear before it is logarithmic: for changes as shown.
+
+    One lesion can cost half of the accuracy, most cost a point or less: linear up to one point.
+    Errors have no such unit: linear up to about the median change.
+    """
+    sizes = np.abs(changes)
+    sizes = sizes[sizes > 0]
+    if task == "classification" or not sizes.size:
+        return 1.0
+    return _plain_below(np.median(sizes))
+
+
+def _plain_below(value: np.floating) -> float:
+    """Return the largest of ..., 0.1, 0.3, 1, 3, 10, ... that is not above a value."""
+    power = float(f"1e{math.floor(math.log10(value))}")
+    return 3 * power if value >= 3 * power else power
+
+
+def scale_axis(axes: Axes, changes: ArrayLike, limit: float) -> None:
+    """Make the vertical axis linear up to the limit, logarithmic beyond if there is anything."""
+    most = float(np.abs(changes).max())
+    if most > limit:
+        axes.set_yscale("symlog", linthresh=limit, linscale=0.5)
+        axes.autoscale_view(scalex=False)  # margins of the new scale
+        low, high = axes.get_ylim()
+        ticks = ticks_of_scale(limit, most)
+        set_plain_ticks(axes.yaxis, [tick for tick in ticks if low <= tick <= high])
+    elif most == 0:
+        axes.set_ylim(-limit, limit)
+
+
+def ticks_of_scale(limit: float, most: float) -> list[float]:
+    """Return 0, the limit and 1, 3, 10, 30, ... beyond it, on both sides."""
+    power = math.floor(math.log10(limit) + 1e-9)
+    steps = [float(f"{digit}e{at}") for at in range(power, power + 12) for digit in (1, 3)]
+    steps = [step for step in steps if limit * (1 - 1e-9) <= step <= most]
+    return [*(-step for step in reversed(steps)), 0.0, *steps]
+
+
+def set_plain_ticks(axis: Axis, ticks: Sequence[float]) -> None:
+    """Set ticks in plain numbers: mathematical type wants fonts that not every machine has."""
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def add_title(figure: Figure, title: str) -> None:
+    """Set a figure's title, in lines that fit its width."""
+    width = max(int(_LETTERS_AN_INCH * figure.get_figwidth()), 20)
+    lines = [line for part in title.splitlines() for line in textwrap.wrap(part, width) or [""]]
+    figure.suptitle("\n".join(lines), fontsize=10)
+
+
+def empty_figure(note: str, title: str) -> Figure:
+    """Return a figure that says why there is nothing to be seen."""
+    figure = Figure(figsize=(6, 2), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(note, fontsize=9)
+    axes.set_axis_off()
+    add_title(figure, title)
+    return figure
+
+
+def shortened(name: str) -> str:
+    """Return a name without its middle if it is too long for a figure."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    half = (_LONGEST_NAME - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
+
+
+def p_in_words(p: float | None) -> str:
+    """Return a p-value as it stands in a title."""
+    return "undefined" if p is None or math.isnan(p) else f"{p:.2g}"
+
+
+@dataclass(frozen=True)
+class LayerSpan:
+    """Where a layer's sub-clusters stand among all: from ``start`` to before ``end``."""
+
+    name: str
+    start: int
+    end: int
+
+    @property
+    def middle(self) -> float:
+        """The place in the middle of them."""
+        return (self.start + self.end - 1) / 2
+
+
+def layer_spans(sub_clusters: Sequence[SubCluster]) -> list[LayerSpan]:
+    """Return the runs of sub-clusters of the same layer, in order."""
+    spans, start = [], 0
+    for name, of_layer in groupby(sub_clusters, key=lambda sub_cluster: sub_cluster.layer):
+        end = start + len(list(of_layer))
+        spans.append(LayerSpan(name, start, end))
+        start = end
+    return spans
+
+
+def spread(
+    places: Sequence[float], distance: float, low: float, high: float
+) -> NDArray[np.float64]:
+    """Move ascending places as little as possible so that neighbours keep a distance.
+
+    They are those of least squares, by isotonic regression.
+
+    Args:
+        places: Shape (places,).
+        distance: The least between neighbours; less if they do not fit otherwise.
+        low: The lowest place possible.
+        high: The highest.
+    """
+    count = len(places)
+    distance = min(distance, (high - low) / max(count - 1, 1))
+    steps = distance * np.arange(count)
+    highest = max(high - distance * (count - 1), low)
+    free = np.asarray(places, float) - steps
+    return np.asarray(isotonic_regression(free, y_min=low, y_max=highest)) + steps
+
+
+def name_sub_clusters(axis: Axis, sub_clusters: Sequence[SubCluster], inches: float) -> bool:
+    """Write the clusters (units) beside an axis of sub-clusters, and their layers farther out.
+
+    Names of clusters are left out if they would lie over each other, and so are some layers' if
+    there are very many.
+
+    Args:
+        axis: One unit a sub-cluster, from -0.5.
+        sub_clusters: In their order.
+        inches: How long the axis is.
+
+    Returns:
+        Whether clusters are named.
+    """
+    count, spans = len(sub_clusters), layer_spans(sub_clusters)
+    names = [f"{sub.label} ({sub.units.size})" for sub in sub_clusters]
+    named = inches / count >= _LINE
+    across = isinstance(axis, XAxis)
+    axis.set_ticks(range(count) if named else [], names if named else [], fontsize=7)
+    axis.set_tick_params(which="major", rotation=90 if across else 0, length=2)
+    line = _LINE * count / inches
+    shown = spans[:: math.ceil(len(spans) * line / count)]
+    places = spread([span.middle for span in shown], line, -0.5 + line / 2, count - 0.5 - line / 2)
+    of_layers = [shortened(span.name) for span in shown]
+    axis.remove_overlapping_locs = False
+    axis.set_ticks(places, of_layers, minor=True, fontsize=7)
+    room = (inches * (span.end - span.start) / count for span in shown)
+    fits = all(_LETTER * len(name) < width for name, width in zip(of_layers, room, strict=True))
+    pad = 5 + (72 * _LETTER * max(map(len, names)) if named else 0)
+    axis.set_tick_params(
+        which="minor", length=0, pad=pad, rotation=90 if across and not fits else 0
+    )
+    return named

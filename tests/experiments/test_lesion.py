@@ -1,0 +1,191 @@
+"""Lesions as a user makes them: tables, pairs, single units, regressions, resuming, refusals."""
+
+import io
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pandas
+import pytest
+from sacred.arg_parser import get_config_updates
+
+from experiments import lesion
+from nn_clustering.partitions import Partition
+from nn_clustering.tracking._mistakes import Error
+from tests.experiments.conftest import DATABASE
+from tests.programs import PROJECT, environment
+
+
+@pytest.fixture
+def in_process(store, home, monkeypatch):
+    """Runs a lesion test in this process, untracked; returns its run."""
+    monkeypatch.setenv("NN_CLUSTERING_HOME", str(home))
+    monkeypatch.setenv("MONGO_DB", DATABASE)
+
+    def run(*arguments):
+        updates, named = get_config_updates(arguments)
+        return lesion.experiment.run(config_updates=updates, named_configs=named)
+
+    return run
+
+
+def finished_run(run_experiment, store, stage, *arguments):
+    finished = run_experiment(stage, "with", *arguments)
+    assert finished.returncode == 0, finished.stderr
+    assert "Warning" not in finished.stderr
+    return store.run("latest", experiment=stage), finished.stdout
+
+
+def table_of(run, name):
+    table = pandas.read_csv(io.BytesIO(run.artifact(f"{name}.csv")), keep_default_na=False)
+    parquet = pandas.read_parquet(io.BytesIO(run.artifact(f"{name}.parquet")))
+    assert table.columns.tolist() == parquet.columns.tolist()
+    assert len(table) == len(parquet)
+    return parquet
+
+
+def test_everything_at_once(run_experiment, store, runs):
+    """Pairs of all sub-clusters and single units beside the sub-clusters themselves."""
+    run, printed = finished_run(
+        run_experiment, store, "lesion", "fast", "double", "single_units", "mean",
+        f"cluster_run={runs['cluster'].id}", "double.sub_clusters=all", "n_shuffles=9", "seed=4",
+    )  # fmt: skip
+    result = run.result
+    table = table_of(run, "sub_clusters")
+    assert len(table) == result["n_subclusters"] == sum(result["kinds"].values())
+    assert run.metric("importance_p")["value"].tolist() == table["importance_p"].tolist()
+    assert run.metric("accuracy_change")["value"].tolist() == table["accuracy_change"].tolist()
+    n = len(table)
+    pairs = table_of(run, "double_lesions")
+    assert pairs["lesion"].value_counts().to_dict() == {
+        "joint": n * (n + 1) // 2,
+        "conditional": n * (n - 1),
+    }
+    alone = pairs[
+        (pairs["layer"] == pairs["other_layer"]) & (pairs["label"] == pairs["other_label"])
+    ]
+    assert alone["score"].tolist() == table["accuracy_change"].tolist()
+    assert result["double"]["n_sub_clusters"] == n
+    units = table_of(run, "units")
+    assert units["layer"].value_counts().to_dict() == {"dense_1": 32, "dense_2": 32}
+    for name in ("lesions", "class_changes", "importance_by_size", "lesion_nulls", "dependencies"):
+        assert run.artifact(f"{name}.png").startswith(b"\x89PNG")
+    for text in (f"{n} sub-clusters lesioned", "combined p = ", "pairs of", "lesion_table.py"):
+        assert text in printed
+
+
+def test_killed_test_goes_on_to_the_same_end(run_experiment, in_process, runs, store, home):
+    arguments = [f"cluster_run={runs['cluster'].id}", "n_shuffles=400", "double", "seed=9"]
+    whole, _ = finished_run(run_experiment, store, "lesion", *arguments)
+    process = subprocess.Popen(
+        [
+            sys.executable, PROJECT / "experiments" / "lesion.py", "with", *arguments,
+            "reuse=False",
+        ],
+        env=environment(home, MONGO_DB=DATABASE),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    killed, n_files = None, 0
+    while time.monotonic() < deadline and n_files < 2:
+        running = store.find(experiment="lesion", status="RUNNING")
+        if running:
+            killed = running[0]
+            document = store.database["runs"].find_one({"_id": killed.id})
+            n_files = sum("scores" in entry["name"] for entry in document["artifacts"])
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert n_files >= 2
+    resumed, printed = finished_run(run_experiment, store, "lesion", f"resume={killed.id}")
+    assert f"going on with run {killed.id} after " in printed
+    assert f"after 0 of {whole.result['n_subclusters']}" not in printed
+    assert resumed.result == whole.result
+    assert resumed.artifact("sub_clusters.csv") == whole.artifact("sub_clusters.csv")
+    assert resumed.artifact("double_lesions.csv") == whole.artifact("double_lesions.csv")
+    assert_refused(in_process, [f"resume={killed.id}", "n_shuffles=7"], ["n_shuffles=7", "400"])
+
+
+def test_regression_is_lesioned_by_monomial(run_experiment, store):
+    arguments = (
+        "mlp",
+        "poly",
+        "fast",
+        "train.network.hidden_units=[16,16]",
+        "cluster.n_clusters=3",
+    )
+    run, printed = finished_run(run_experiment, store, "pipeline", *arguments)
+    assert "test loss" in printed
+    lesioned = store.run(run.result["runs"]["lesion"])
+    table = table_of(lesioned, "sub_clusters")
+    groups = [name for name in table.columns if name.startswith("change_")]
+    assert len(groups) == 9
+    assert "change_x1^2 x2" in groups
+    np.testing.assert_allclose(table[groups].mean(axis=1), table["class_mean_change"])
+    error = lesioned.result["mean_squared_error"]
+    assert error == pytest.approx(run.result["test_loss"], rel=1e-4)
+
+
+def test_branched_network_of_ones_own(run_experiment, store, tmp_path):
+    """A residual block; clusters of its activations, local ones too."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8, 8, 1))
+    first = keras.layers.Conv2D(8, 3, padding="same", activation="relu", name="first")(inputs)
+    inner = keras.layers.Conv2D(8, 3, padding="same", activation="relu", name="inner")(first)
+    total = keras.layers.Add(name="total")([first, inner])
+    last = keras.layers.Conv2D(8, 3, activation="relu", name="last")(total)
+    outputs = keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(last))
+    path = tmp_path / "residual.keras"
+    keras.Model(inputs, outputs).save(path)
+    for named in ([], ["activations", "local", "dataset.name=digits"]):
+        clustered, printed = finished_run(
+            run_experiment, store, "cluster", f"model={path}", "n_clusters=3", "fast", *named
+        )
+        assert "lesion.py" in printed
+        lesioned, _ = finished_run(
+            run_experiment, store, "lesion", "fast", f"cluster_run={clustered.id}",
+            "dataset.name=digits",
+        )  # fmt: skip
+        partition = Partition.from_npz(clustered.artifact("partition.npz"))
+        found = set(table_of(lesioned, "sub_clusters")["layer"])
+        assert found <= {layer.name for layer in partition.layers}
+        assert {"total", "last"} <= found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], ["cluster_run=None"]),
+        (["cluster_run=1", "draws=twice"], ["draws='twice'", "joint, afresh"]),
+        (["cluster_run=1", "tail=both"], ["tail='both'", "left, right"]),
+        (["cluster_run=1", "sizes.min_units=0"], ["min_units=0"]),
+        (["cluster_run=1", "sizes.max_share=2"], ["max_share=2"]),
+        (["cluster_run=1", "memory_mb=0"], ["memory_mb=0"]),
+        (["cluster_run=1", "double.n_shuffles=0"], ["double.n_shuffles=0"]),
+        (
+            ["cluster_run=1", "double.sub_clusters=some"],
+            ["sub_clusters='some'", "important or all"],
+        ),
+        (["resume=99999"], ["resume=99999", "no run 99999"]),
+    ],
+)
+def test_settings_are_refused(in_process, arguments, expected):
+    assert_refused(in_process, arguments, expected)
+
+
+def test_pairs_need_an_accuracy(in_process, runs):
+    arguments = [f"cluster_run={runs['cluster'].id}", "double", "dataset.name=poly"]
+    assert_refused(in_process, arguments, ["double.enabled=True", "poly", "regression"])
+
+
+def assert_refused(in_process, arguments, expected):
+    with pytest.raises(Error) as refusal:
+        in_process(*arguments)
+    message = str(refusal.value)
+    assert "\n" not in message
+    for text in expected:
+        assert text in message

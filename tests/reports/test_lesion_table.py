@@ -1,0 +1,242 @@
+"""A table of lesioned networks: rows and their numbers by hand and beside scipy and pandas."""
+
+import numpy as np
+import pandas
+import pytest
+import scipy.stats
+
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.lesions._statistics import coherence_measure, importance_measure
+from nn_clustering.reports import LesionedNetwork, table_of_lesions
+from nn_clustering.significance import benjamini_hochberg, bootstrap_interval
+
+SETTINGS = {
+    "train.dataset.name": "mnist",
+    "train.network.kind": "mlp",
+    "train.pruning.enabled": False,
+    "cluster.n_clusters": 16,
+    "cluster.graph.source": "weights",
+    "lesion.n_shuffles": 19,
+    "lesion.dataset.name": "mnist",
+}
+
+
+def network(run, *, shift=0.0, draws="joint", settings=None, **fields):
+    """A network whose true lesions cost so much more than random ones."""
+    random, n = np.random.default_rng(run), 12
+    drawn = -random.uniform(0.01, 0.2, (n, 19))
+    true = -random.uniform(0.01, 0.2, n) - shift
+    combined = np.arange(n) != 3
+    shared = {"count_ties": True, "jointly_drawn": draws == "joint", "combined": combined}
+    importance = importance_measure(true, drawn, intact=0.95, harm=-1, tail="left", **shared)
+    ranges, random_ranges = random.uniform(1, 4, n), random.uniform(1, 4, (n, 19))
+    random_ranges[:2, 5] = np.inf
+    ranges[5] = np.inf
+    coherence = coherence_measure(ranges, random_ranges, **shared)
+    table = pandas.DataFrame(
+        {
+            "combined": combined,
+            "importance_effect": importance.effects,
+            "importance_ratio": importance.ratios,
+            "coherence_effect": coherence.effects,
+            "coherence_ratio": coherence.ratios,
+        }
+    )
+    summaries = {"importance": importance.summary(0), "coherence": coherence.summary(0)}
+    given = {
+        "settings": {**SETTINGS, **(settings or {})},
+        "network": f"training seed {run}",
+        "scores": {"accuracy": 0.9 + run / 1000},
+        **fields,
+    }
+    return LesionedNetwork(run, summaries=summaries, sub_clusters=table, **given)
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return [network(run, shift=0.2) for run in (1, 2, 3)]
+
+
+def test_one_condition(networks):
+    table = table_of_lesions(networks, seed=4, n_resamples=99)
+    (row,) = table.rows.to_dict("records")
+    assert row["condition"] == "mnist mlp"
+    assert row["runs"] == "1 2 3"
+    assert row["n_networks"] == 3
+    assert row["accuracy"] == pytest.approx(0.902)
+    assert row["accuracy_std"] == pytest.approx(np.std([1, 2, 3]) / 1000)
+    assert "mean_squared_error" not in row
+    assert row["n_subclusters"] == 36
+    for measure in ("importance", "coherence"):
+        for name in ("joint_p", "fisher_p"):
+            p = np.array([one.summaries[measure][name] for one in networks])
+            found = {key: row[f"{measure}_{name}_{key}"] for key in ("mean", "median")}
+            assert found == pytest.approx({"mean": p.mean(), "median": np.median(p)})
+            assert row[f"{measure}_{name}_geometric_mean"] == pytest.approx(scipy.stats.gmean(p))
+            assert row[f"{measure}_{name}_share_significant"] == np.mean(p <= 0.05)
+            # the mean of three uniforms below 1/3: a corner of the cube
+            if p.sum() < 1:
+                assert row[f"{measure}_{name}_bates"] == pytest.approx(p.sum() ** 3 / 6)
+        assert row[f"{measure}_p"] == row[f"{measure}_joint_p_bates"]
+        assert row[f"{measure}_p_method"] == "joint"
+        statistics = [one.summaries[measure]["fisher_statistic"] for one in networks]
+        assert row[f"{measure}_fisher_statistic"] == pytest.approx(np.mean(statistics))
+        assert row[f"{measure}_fisher_statistic_by_chance"] == pytest.approx(0.983, abs=5e-4)
+        assert row[f"{measure}_n_combined"] == 33
+    assert row["importance_joint_p_bates"] < 0.1  # so that the corner was looked at
+    assert row["coherence_n_infinite_null"] == 6
+    assert table.n_tests == 2
+
+
+def test_effects_are_of_all_sub_clusters(networks):
+    (row,) = table_of_lesions(networks, seed=4, n_resamples=99).rows.to_dict("records")
+    for measure in ("importance", "coherence"):
+        for key, column in (("effect", "effect"), ("effect_ratio", "ratio")):
+            pooled = np.concatenate(
+                [
+                    one.sub_clusters[f"{measure}_{column}"].to_numpy()[np.arange(12) != 3]
+                    for one in networks
+                ]
+            )
+            defined = pooled[np.isfinite(pooled)]
+            assert row[f"{measure}_{key}"] == pytest.approx(defined.mean())
+            assert row[f"{measure}_{key}_standard_error"] == pytest.approx(scipy.stats.sem(defined))
+            interval = bootstrap_interval(defined, seed=4, n_resamples=99)
+            assert (row[f"{measure}_{key}_low"], row[f"{measure}_{key}_high"]) == interval
+            assert row[f"{measure}_{key}_median"] == np.median(defined)
+            expected = {"importance": 0, "coherence": 3}[measure]
+            assert row[f"{measure}_{key}_n_undefined"] == expected
+
+
+def test_conditions_are_told_apart_by_what_differs():
+    networks = [
+        network(1),
+        network(2, settings={"cluster.n_clusters": 12}),
+        network(3),
+        network(4, settings={"lesion.n_shuffles": 20, "train.pruning.enabled": True}),
+        network(5, settings={"train.dataset.name": "fashion", "lesion.dataset.name": "fashion"}),
+    ]
+    rows = table_of_lesions(networks, n_resamples=9).rows
+    assert rows["condition"].tolist() == [
+        "mnist mlp, enabled=False, n_clusters=16, n_shuffles=19",
+        "mnist mlp, enabled=False, n_clusters=12, n_shuffles=19",
+        "mnist mlp, enabled=True, n_clusters=16, n_shuffles=20",
+        "fashion mlp, enabled=False, n_clusters=16, n_shuffles=19",
+    ]
+    assert rows["runs"].tolist() == ["1 3", "2", "4", "5"]
+
+
+def test_names_of_keys_are_as_long_as_needed():
+    other = {"train.pruning.enabled": True, "train.penalty.enabled": True}
+    networks = [network(1, settings={"train.penalty.enabled": False}), network(2, settings=other)]
+    rows = table_of_lesions(networks, n_resamples=9).rows
+    assert rows["condition"].tolist() == [
+        "mnist mlp, pruning.enabled=False, penalty.enabled=False",
+        "mnist mlp, pruning.enabled=True, penalty.enabled=True",
+    ]
+
+
+def test_networks_from_files_beside_trained_ones():
+    """Nothing is known of their training: their layers stand for it."""
+    settings = {
+        "cluster.n_clusters": 16,
+        "lesion.dataset.name": "mnist",
+        "network.layers": "784-32-10",
+    }
+    files = [
+        network(run, network=f"file {run}", scores={"mean_squared_error": 0.25}) for run in (1, 2)
+    ]
+    files = [
+        LesionedNetwork(one.run, settings, one.network, one.scores, one.summaries, one.sub_clusters)
+        for one in files
+    ]
+    table = table_of_lesions([*files, network(3)], n_resamples=9)
+    names = table.rows["condition"].tolist()
+    assert names[0].startswith("mnist 784-32-10")
+    assert names[1].startswith("mnist mlp")
+    assert "train" not in names[0]
+    assert table.rows["mean_squared_error"].tolist()[0] == 0.25
+    assert np.isnan(table.rows["accuracy"][0])
+    assert "| mean squared error |" in table.text()
+
+
+def test_benjamini_hochberg_is_over_all_rows_and_measures():
+    networks = [
+        network(1, shift=0.3),
+        network(2, settings={"cluster.n_clusters": 12}),
+        network(3, shift=0.05, settings={"cluster.n_clusters": 8}),
+    ]
+    table = table_of_lesions(networks, level=0.1, n_resamples=9)
+    keys = [f"{measure}_p" for measure in ("importance", "coherence")]
+    p_values = table.rows[keys].to_numpy().ravel()
+    expected = benjamini_hochberg(p_values, 0.1)
+    assert table.n_tests == 6
+    assert table.critical_p == expected.critical_p > 0
+    adjusted = table.rows[[f"{key}_adjusted" for key in keys]].to_numpy(float).ravel()
+    np.testing.assert_array_equal(adjusted, expected.adjusted)
+    significant = table.rows[[f"{key[:-2]}_significant" for key in keys]].to_numpy().ravel()
+    assert significant.tolist() == expected.significant.tolist()
+    assert 0 < expected.significant.sum() < 6
+    assert table.text().count(" *") == expected.significant.sum()
+
+
+def test_without_joint_draws_fishers_method_it_is(networks):
+    apart = network(4, draws="afresh", settings={"lesion.draws": "afresh"})
+    table = table_of_lesions([*networks, apart], n_resamples=9)
+    row = table.rows.to_dict("records")[1]
+    assert row["importance_p_method"] == "fisher"
+    assert row["importance_p"] == apart.summaries["importance"]["fisher_p"]
+    assert pandas.isna(row["importance_joint_p_mean"])
+    assert "(fisher)" in table.text()
+
+
+def test_nothing_to_combine():
+    one = network(1)
+    table = one.sub_clusters.assign(combined=False)
+    undefined = {
+        measure: {**found, "joint_p": None, "fisher_p": None, "fisher_statistic": None}
+        | {"n_combined": 0}
+        for measure, found in one.summaries.items()
+    }
+    empty = LesionedNetwork(1, one.settings, one.network, one.scores, undefined, table)
+    found = table_of_lesions([empty], n_resamples=9)
+    assert found.n_tests == found.critical_p == 0
+    row = found.rows.to_dict("records")[0]
+    assert row["importance_p"] is None
+    assert row["importance_effect"] is None
+    assert "| - | - | - | - |" in found.text()
+
+
+def test_a_tiny_p_value_has_a_geometric_mean():
+    one = network(1)
+    tiny = {m: {**found, "fisher_p": 0.0} for m, found in one.summaries.items()}
+    zero = LesionedNetwork(1, one.settings, one.network, one.scores, tiny, one.sub_clusters)
+    row = table_of_lesions([zero], n_resamples=9).rows.to_dict("records")[0]
+    assert row["importance_fisher_p_geometric_mean"] == 0
+
+
+def test_text():
+    table = table_of_lesions([network(1, shift=0.3)], n_resamples=9)
+    header, rule, line = table.text().splitlines()
+    assert header.count("|") == rule.count("|") == line.count("|") == 13
+    row = table.rows.to_dict("records")[0]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[:4] == ["mnist mlp", "1", "0.9010", "12"]
+    assert cells[4] == f"{row['importance_p']:.3g} (joint) *"
+    effect, error = row["importance_effect"], row["importance_effect_standard_error"]
+    assert cells[7] == f"{effect:.3f} ± {error:.3f}"
+
+
+def test_refused():
+    with pytest.raises(InvalidInputError, match="no networks; expected one lesion run at least"):
+        table_of_lesions([])
+    same = [network(7), network(9, network="training seed 7")]
+    with pytest.raises(InvalidInputError, match=r"runs 7 and 9 lesion one network \(training seed"):
+        table_of_lesions(same)
+    with pytest.raises(InvalidInputError, match="level=1; expected a number between"):
+        table_of_lesions([network(1)], level=1, n_resamples=9)
+    with pytest.raises(InvalidInputError, match="n_resamples=0; expected 1 or more"):
+        table_of_lesions([network(1)], n_resamples=0)
+    # of two conditions it is two networks' worth
+    same[1] = network(9, network="training seed 7", settings={"cluster.n_clusters": 12})
+    assert len(table_of_lesions(same, n_resamples=9).rows) == 2

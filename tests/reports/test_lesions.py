@@ -1,0 +1,459 @@
+"""The figures of lesion tests show the tests' numbers, whatever their size, all of it legible."""
+
+import io
+from itertools import combinations, pairwise
+
+import numpy as np
+import pytest
+from matplotlib.colors import SymLogNorm, to_hex
+from matplotlib.text import Text
+
+from nn_clustering.lesions import KINDS, DoubleLesionTest, LesionTest
+from nn_clustering.partitions import SubCluster
+from nn_clustering.reports import (
+    figure_of_class_changes,
+    figure_of_dependencies,
+    figure_of_double_lesions,
+    figure_of_importance_by_size,
+    figure_of_lesion_nulls,
+    figure_of_lesions,
+)
+from nn_clustering.reports._lesion_parts import spread, ticks_of_scale
+
+OF_SINGLE = (
+    figure_of_lesions,
+    figure_of_class_changes,
+    figure_of_importance_by_size,
+    figure_of_lesion_nulls,
+)
+OF_DOUBLE = (figure_of_dependencies, figure_of_double_lesions)
+TITLE = "run 12: lesions of sub-clusters"
+
+
+def lesion_test(layers, groups=3, n_shuffles=4, task="classification", changes=None, seed=0):
+    """A test of layers, each given by the units of its sub-clusters, with changes drawn."""
+    random = np.random.default_rng(seed)
+    subs = tuple(
+        SubCluster(name, label, np.arange(size))
+        for name, sizes in layers.items()
+        for label, size in enumerate(sizes)
+    )
+    n_candidates = np.array([sum(sizes) for sizes in layers.values() for _ in sizes])
+    if changes is None:
+        # one draw changes a thousandth, another a half
+        scale = 10 ** random.uniform(-3, -0.3, (len(subs), n_shuffles + 1, 1))
+        changes = scale * random.uniform(-0.3, 1, (len(subs), n_shuffles + 1, groups))
+        changes[:1, 0] += 1  # worse than all random ones
+        changes *= -1 if task == "classification" else 1
+    overall = changes.mean(axis=-1)
+    return LesionTest(
+        task,
+        tuple(f"name {index}" for index in range(groups)),
+        np.full(groups, 0.9),
+        0.9,
+        subs,
+        n_candidates,
+        changes[:, 0],
+        changes[:, 1:],
+        overall[:, 0],
+        overall[:, 1:],
+        *((-1, "left") if task == "classification" else (1, "right")),
+    )
+
+
+def one_size(n_layers, n_sub_clusters, name="layer_{}"):
+    return {name.format(index): [6] * n_sub_clusters for index in range(n_layers)}
+
+
+TWO_LAYERS = {"dense_1": [3, 20, 9], "dense_2": [30, 14]}
+LONG = "stage_{}_unit_of_a_block_with_a_long_name"
+ALL_SIZES = {
+    "one": lesion_test({"a": [5]}, 2, 1),
+    "several": lesion_test({f"conv_{layer}": [5, 14, 30, 1] for layer in range(4)}, 10, 19),
+    "uneven": lesion_test({"a": [1], "b": [5] * 70, "c": [3], "d": [4], "e": [2] * 9}, 10, 2),
+    "many": lesion_test(one_size(42, 5), 40, 2),
+    "long names": lesion_test(one_size(30, 2, LONG), 5, 2),
+    "no change": lesion_test(TWO_LAYERS, changes=np.zeros((5, 6, 3))),
+    "infinite ranges": lesion_test(TWO_LAYERS, changes=np.tile([-0.1, 0.1, 0.0], (5, 6, 1))),
+    "regression": lesion_test(TWO_LAYERS, 9, 19, "regression"),
+    "one in a thousand classes": lesion_test({"a": [5, 6]}, 1000, 2),
+}
+
+
+def laid_out(figure):
+    """Lay out; every text must be within the picture, and no tick label on another."""
+    figure.draw_without_rendering()
+    width, height = figure.bbox.size
+    assert max(figure.get_size_inches()) < 40
+    labels = []
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
+            low, high = sorted(axis.get_view_interval())
+            for ticks in (axis.get_major_ticks(), axis.get_minor_ticks()):
+                kept = [tick.label1 for tick in ticks if low <= tick.get_loc() <= high]
+                kept = [label for label in kept if label.get_visible() and label.get_text()]
+                boxes = [label.get_window_extent() for label in kept]
+                assert not any(one.overlaps(other) for one, other in pairwise(boxes))
+                labels += kept
+        labels += [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
+    legends = [text for legend in figure.legends for text in legend.get_texts()]
+    for text in filter(Text.get_text, [*labels, *figure.texts, *legends]):
+        box = text.get_window_extent()
+        inside = min(box.x0, box.y0) > -1 and box.x1 < width + 1 and box.y1 < height + 1
+        assert inside, text.get_text()
+    return figure
+
+
+def names(axis, minor=False):
+    return [label.get_text() for label in axis.get_ticklabels(minor)]
+
+
+def legend_of(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def points(collection):
+    return np.asarray(collection.get_offsets())
+
+
+@pytest.mark.parametrize("figure_of", OF_SINGLE)
+@pytest.mark.parametrize("size", ALL_SIZES)
+def test_all_is_legible_at_any_size(figure_of, size):
+    laid_out(figure_of(ALL_SIZES[size], TITLE))
+
+
+@pytest.mark.parametrize("figure_of", [*OF_SINGLE, *OF_DOUBLE])
+def test_can_be_saved(figure_of, chain):
+    buffer = io.BytesIO()
+    shown = chain if figure_of in OF_DOUBLE else ALL_SIZES["infinite ranges"]
+    figure_of(shown, TITLE).savefig(buffer, format="png")
+    assert buffer.getvalue().startswith(b"\x89PNG\r\n")
+
+
+@pytest.mark.parametrize("figure_of", OF_SINGLE)
+def test_long_title_is_wrapped(figure_of):
+    figure = laid_out(figure_of(ALL_SIZES["one"], "of many words " * 20 + "\nand a second line"))
+    lines = figure.get_suptitle().splitlines()
+    assert len(lines) > 3
+    assert " ".join(lines[:-1]) == ("of many words " * 20).strip()
+    assert lines[-1] == "and a second line"
+
+
+def test_lesions():
+    test = lesion_test(TWO_LAYERS, n_shuffles=19)
+    figure = laid_out(figure_of_lesions(test, TITLE))
+    (axes,) = figure.axes
+    random, true = axes.collections
+    expected = [[at, 100 * x] for at, row in enumerate(test.random_mean_changes) for x in row]
+    np.testing.assert_allclose(points(random), expected)
+    np.testing.assert_allclose(points(true), [*enumerate(100 * test.mean_changes)])
+    filled = [to_hex(colour) != "#ffffff" for colour in true.get_facecolors()]
+    assert filled == [p <= 0.05 for p in test.importance.p_values]
+    assert True in filled
+    assert False in filled
+    assert names(axes.xaxis) == ["0 (3)", "1 (20)", "2 (9)", "0 (30)", "1 (14)"]
+    assert names(axes.xaxis, minor=True) == ["dense_1", "dense_2"]
+    assert figure.get_supylabel() == "change of class-mean accuracy\n(percentage points)"
+    assert legend_of(figure)[0] == "as many random units of the layer"
+
+
+def test_lesions_of_a_regression_are_errors_as_they_are():
+    test = lesion_test(TWO_LAYERS, task="regression")
+    figure = figure_of_lesions(test, TITLE)
+    true = figure.axes[0].collections[1]
+    np.testing.assert_allclose(points(true)[:, 1], test.mean_changes)
+    assert figure.get_supylabel() == "change of mean squared error"
+    heat, _, bar = figure_of_class_changes(test, TITLE).axes
+    assert heat.get_xlabel() == "group of targets"
+    assert bar.get_ylabel() == "change of squared error"
+
+
+@pytest.mark.parametrize("size", ["uneven", "many"])
+def test_many_lesions_are_drawn_once_each_in_several_rows(size):
+    test = ALL_SIZES[size]
+    figure = figure_of_lesions(test, TITLE)
+    assert len(figure.axes) > 1
+    drawn = np.concatenate([points(axes.collections[1])[:, 1] for axes in figure.axes])
+    np.testing.assert_allclose(drawn, 100 * test.mean_changes)
+    limits = [axes.get_ylim() for axes in figure.axes]
+    assert set(limits) == {limits[0]}
+    low, high = limits[0]
+    everything = 100 * np.column_stack([test.mean_changes, test.random_mean_changes])
+    assert low < everything.min()
+    assert everything.max() < high
+
+
+def test_class_changes():
+    test = lesion_test(TWO_LAYERS, groups=4, n_shuffles=19)
+    figure = laid_out(figure_of_class_changes(test, TITLE))
+    heat, marks, bar = figure.axes
+    np.testing.assert_allclose(np.asarray(heat.images[0].get_array()), 100 * test.changes)
+    norm = heat.images[0].norm
+    assert norm.vmax == -norm.vmin == pytest.approx(100 * np.abs(test.changes).max())
+    assert names(heat.yaxis) == ["0 (3)", "1 (20)", "2 (9)", "0 (30)", "1 (14)"]
+    assert names(heat.yaxis, minor=True) == ["dense_1", "dense_2"]
+    assert names(heat.xaxis) == list(test.groups)
+    assert [line.get_ydata()[0] for line in heat.lines] == [2.5]
+    for column, measure in enumerate((test.importance, test.coherence)):
+        marked = points(marks.collections[column])
+        assert marked[:, 1].tolist() == np.flatnonzero(measure.p_values <= 0.05).tolist()
+        assert (marked[:, 0] == column).all()
+    assert len(points(marks.collections[0])) > 0
+    assert bar.get_ylabel() == "change of class accuracy (percentage points)"
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_harm_is_red_and_benefit_blue(task):
+    """Also beside one drastic lesion the small changes keep their colours."""
+    harm = -1 if task == "classification" else 1
+    changes = np.full((5, 3, 2), 0.003 * harm)
+    changes[:, 0] = harm * np.array([[0.9, 0.9], [0.01, 0.01], [-0.01, 0.01], [0, 0], [0.02, 0.02]])
+    test = lesion_test(TWO_LAYERS, 2, 2, task, changes)
+    image = figure_of_class_changes(test, TITLE).axes[0].images[0]
+    assert isinstance(image.norm, SymLogNorm)
+    rgb = image.to_rgba(image.get_array())[:, 0, :3]
+    (drastic, small, benefit, none, _) = rgb[:, 0] - rgb[:, 2]  # red less blue
+    assert drastic > small > 0.05
+    assert benefit < -0.05
+    assert none == pytest.approx(0, abs=0.01)
+
+
+def test_importance_by_size():
+    test = lesion_test({"a": [4, 30, 4, 26], "b": [13]}, n_shuffles=19)
+    figure = laid_out(figure_of_importance_by_size(test, TITLE))
+    (axes,) = figure.axes
+    marks = [drawn for drawn in axes.collections if drawn.get_zorder() == 3]
+    true = np.concatenate([points(of_kind) for of_kind in marks])
+    expected = np.column_stack([[6.25, 46.875, 6.25, 40.625, 100], 100 * test.mean_changes])
+    np.testing.assert_allclose(np.sort(true, axis=0), np.sort(expected, axis=0))
+    shown = [kind for kind in KINDS if kind in test.kinds]
+    assert legend_of(figure) == [*shown, "random, mean", "random, range", "a", "b"]
+    of_a = next(line for line in axes.lines if len(line.get_xdata()) == 3)
+    random = 100 * test.random_mean_changes
+    means = [random[[0, 2]].mean(), random[3].mean(), random[1].mean()]
+    np.testing.assert_allclose(of_a.get_xydata(), np.column_stack([[6.25, 40.625, 46.875], means]))
+    band = axes.collections[0].get_paths()[0].vertices
+    at_first = band[band[:, 0] == 6.25, 1]
+    assert at_first.min() == pytest.approx(random[[0, 2]].min())
+    assert at_first.max() == pytest.approx(random[[0, 2]].max())
+
+
+def test_importance_by_size_of_a_regression():
+    test = lesion_test(TWO_LAYERS, n_shuffles=19, task="regression")
+    figure = laid_out(figure_of_importance_by_size(test, TITLE))
+    assert set(test.importance.p_values <= 0.05) == {True, False}
+    assert legend_of(figure)[:2] == ["importance p ≤ 0.05", "p > 0.05"]
+
+
+def test_nulls():
+    """Ranks by hand: which of 0, 1, 2, 3 random sub-clusters are at least as bad."""
+    means = np.array([[-0.3, -0.1, -0.2, 0], [-0.1, -0.2, -0.3, 0], [-0.3, -0.1, -0.1, -0.1]])
+    changes = np.stack([means * 0.5, means * 1.5], axis=-1)
+    test = lesion_test({"a": [1, 2, 3]}, 2, 3, changes=changes)
+    figure = laid_out(figure_of_lesion_nulls(test, TITLE))
+    ranks, values = figure.axes[:2]
+    assert [bar.get_height() for bar in ranks.patches[:4]] == [2, 0, 1, 0]
+    expected = [patch for patch in ranks.patches if patch.get_label() == "expected by chance"]
+    assert expected[0].get_data().values.tolist() == [0.75] * 4
+    summary = test.importance.summary(seed=0)
+    assert ranks.get_title() == (
+        f"importance: joint p = {summary['joint_p']:.2g}, Fisher p = {summary['fisher_p']:.2g}"
+    )
+    assert values.get_title() == "3 sub-clusters"
+    scores = (means.mean(axis=1, keepdims=True) - means) / means.std(axis=1, keepdims=True)
+    edges = [bar.get_x() for bar in values.patches[:7]]
+    edges.append(values.patches[6].get_x() + values.patches[6].get_width())
+    assert (edges[0], edges[-1]) == pytest.approx((scores.min(), scores.max()))
+    inside = np.histogram(scores[:, 1:], edges)[0] / 9
+    assert [bar.get_height() for bar in values.patches[:7]] == pytest.approx(inside.tolist())
+    # ranges: 0 where nothing changes, 1 elsewhere; all of the third sub-cluster are 1
+    title = "2 sub-clusters (1 left out: infinite or all equal)"
+    assert figure.axes[3].get_title() == title
+
+
+def test_nulls_of_random_sub_clusters_are_flat():
+    """The true lesion is one like the others: few ranks leave the band of 95%."""
+    random = np.random.default_rng(3)
+    test = lesion_test(one_size(10, 40), changes=random.normal(size=(400, 20, 3)))
+    ranks = figure_of_lesion_nulls(test, TITLE).axes[0]
+    counts = np.array([bar.get_height() for bar in ranks.patches[:20]])
+    assert counts.sum() == 400
+    band = next(p for p in ranks.patches if p.get_label() == "95% of chance counts").get_data()
+    outside = (counts < band.baseline) | (counts > band.values)
+    assert outside.sum() <= 3
+    assert 8 < band.baseline[0] < 20 < band.values[0] < 32
+
+
+def test_nulls_leave_out_what_is_not_combined():
+    test = lesion_test({"a": [5], "b": [3, 4]}, 3, 19)
+    figure = figure_of_lesion_nulls(test, TITLE)
+    assert sum(bar.get_height() for bar in figure.axes[0].patches[:20]) == 2
+    nothing = figure_of_lesion_nulls(ALL_SIZES["one"], TITLE).axes[0]
+    assert nothing.get_title() == "importance: nothing to combine"
+
+
+def double_test(layers, joint, random_joint=None, random_conditional=None):
+    subs = tuple(
+        SubCluster(name, label, np.arange(size))
+        for name, sizes in layers.items()
+        for label, size in sizes.items()
+    )
+    shape = (*joint.shape, 20)
+    if random_joint is None:
+        random_joint = np.zeros(shape)
+    if random_conditional is None:
+        random_conditional = np.zeros(shape)
+    return DoubleLesionTest(subs, 0.9, joint, random_joint, random_conditional)
+
+
+def drawn_dependencies(axes):
+    """The places of dots, and the arrows as pairs of places."""
+    arrows = [(tuple(arrow._posA_posB[0]), tuple(arrow._posA_posB[1])) for arrow in axes.patches]
+    return [tuple(points(dots)[0]) for dots in axes.collections], arrows
+
+
+@pytest.fixture
+def chain():
+    """0 of the first layer and 3 of the second harm by the same path; 5 of the third by another."""
+    joint = np.array(
+        [
+            [-0.2, -0.2, -0.5],
+            [-0.2, -0.2, -0.5],
+            [-0.5, -0.5, -0.3],
+        ]
+    )
+    return double_test({"a": {0: 10}, "b": {3: 40}, "c": {5: 20}}, joint)
+
+
+def test_dependencies(chain):
+    figure = laid_out(figure_of_dependencies(chain, TITLE))
+    (axes,) = figure.axes
+    places, arrows = drawn_dependencies(axes)
+    assert places == [(0, 0), (1, 0), (2, 0)]
+    assert arrows == [((0, 0), (1, 0))]
+    assert [text.get_text() for text in axes.texts] == ["0", "3", "5"]
+    areas = [dots.get_sizes()[0] for dots in axes.collections]
+    assert areas[1] == pytest.approx(2 * areas[2])
+    assert areas[0] == pytest.approx(0.3 * areas[1])  # the smallest is still to be seen
+    assert names(axes.xaxis) == ["a", "b", "c"]
+    assert legend_of(figure) == ["neither is important where the other is lesioned"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "meaning"),
+    [
+        (-0.05, -0.2, "the earlier is not important where the later is lesioned"),
+        (-0.2, -0.05, "the later is not important where the earlier is lesioned"),
+    ],
+)
+def test_which_of_two_depends(first, second, meaning):
+    """What the first harms the second harms too, or the other way round."""
+    joint = np.array([[first, -0.2], [-0.2, second]])
+    double = double_test({"a": {0: 10}, "b": {0: 10}}, joint)
+    figure = figure_of_dependencies(double, TITLE)
+    assert legend_of(figure) == [meaning]
+
+
+def test_no_dependencies(chain):
+    separate = np.add.outer(*[chain.changes] * 2)
+    np.fill_diagonal(separate, chain.changes)
+    double = double_test({"a": {0: 10, 1: 10}, "b": {3: 40}}, separate)
+    figure = laid_out(figure_of_dependencies(double, TITLE))
+    assert drawn_dependencies(figure.axes[0])[1] == []
+    assert "no dependencies" in figure.axes[0].get_title()
+
+
+def test_joined_sub_clusters_stand_at_the_same_height():
+    """Two chains, which the order of labels would cross."""
+    joint = np.full((4, 4), -0.4)
+    joint[[0, 1, 2, 3], [0, 1, 2, 3]] = -0.2
+    joint[[0, 3, 1, 2], [3, 0, 2, 1]] = -0.2
+    double = double_test({"a": {0: 10, 1: 10}, "b": {0: 10, 1: 10}}, joint)
+    assert len(double.dependencies().edges) == 2
+    _, arrows = drawn_dependencies(figure_of_dependencies(double, TITLE).axes[0])
+    assert all(start[1] == end[1] for start, end in arrows)
+
+
+def random_double(n_layers, n_a_layer, name):
+    random = np.random.default_rng(0)
+    layers = {
+        name.format(layer): dict(enumerate(random.integers(5, 100, n_a_layer).tolist()))
+        for layer in range(n_layers)
+    }
+    single = -random.uniform(0.01, 0.5, n_layers * n_a_layer)
+    additive = np.add.outer(single, single)
+    shared = np.minimum.outer(single, single)
+    drawn = np.triu(random.random(additive.shape) < 0.05, 1)
+    joint = np.where(drawn | drawn.T, shared, additive)
+    np.fill_diagonal(joint, single)
+    return double_test(layers, joint)
+
+
+@pytest.mark.parametrize("figure_of", OF_DOUBLE)
+@pytest.mark.parametrize("sizes", [(1, 1), (4, 10), (60, 1)])
+@pytest.mark.parametrize("name", ["conv_{}", LONG])
+def test_pairs_are_legible_at_any_size(figure_of, sizes, name):
+    figure = laid_out(figure_of(random_double(*sizes, name), TITLE))
+    if figure_of is figure_of_dependencies:
+        dots, _ = drawn_dependencies(figure.axes[0])
+        assert len(set(dots)) == sizes[0] * sizes[1]
+        places = figure.axes[0].transData.transform(dots)
+        areas = np.array([dot.get_sizes()[0] for dot in figure.axes[0].collections])
+        radii = np.sqrt(areas) / 2 * figure.dpi / 72
+        for (one, radius), (other, its) in combinations(zip(places, radii, strict=True), 2):
+            assert np.hypot(*(one - other)) > radius + its
+
+
+@pytest.mark.parametrize("figure_of", OF_DOUBLE)
+def test_no_pairs(figure_of):
+    figure = laid_out(figure_of(double_test({}, np.empty((0, 0))), TITLE))
+    assert figure.axes[0].get_title() == "no sub-clusters to lesion in pairs"
+
+
+def test_double_lesions(chain):
+    figure = laid_out(figure_of_double_lesions(chain, TITLE))
+    axes, bar = figure.axes
+    np.testing.assert_allclose(np.asarray(axes.images[0].get_array()), 100 * chain.joint_changes)
+    columns, rows = points(axes.collections[0]).T.astype(int)
+    marked = np.zeros((3, 3), bool)
+    marked[rows, columns] = True
+    np.testing.assert_array_equal(marked, chain.joint_important)
+    for axis in (axes.xaxis, axes.yaxis):
+        assert names(axis) == ["0 (10)", "3 (40)", "5 (20)"]
+        assert names(axis, minor=True) == ["a", "b", "c"]
+    assert bar.get_ylabel() == "change of accuracy (percentage points)"
+
+
+def test_only_important_pairs_are_marked(chain):
+    random = np.zeros((3, 3, 20))
+    random[0, 1] = random[1, 0] = -0.6
+    double = double_test({"a": {0: 1}, "b": {0: 1}, "c": {0: 1}}, chain.joint_changes, random)
+    axes = figure_of_double_lesions(double, TITLE).axes[0]
+    marked = points(axes.collections[0])
+    assert len(marked) == 7
+    assert [0, 1] not in marked.tolist()
+    assert axes.get_title() == "dots: the 5 important of 6 pairs"
+
+
+def test_spread_keeps_distance_and_order():
+    places = spread([0, 0.1, 0.2, 5, 9.9], 1, 0, 10)
+    assert (np.diff(places) >= 1 - 1e-9).all()
+    assert places[0] >= 0
+    assert places[3:] == pytest.approx([5, 9.9])
+    # least squares: the first three as close together as may be, none below 0
+    assert places[:3] == pytest.approx([0, 1, 2])
+    assert spread([3.0], 1, 0, 10) == pytest.approx([3])
+    assert spread([1, 2, 3], 9, 0, 10) == pytest.approx([0, 5, 10])  # no room for 9
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "above"),
+    [
+        (1, 0.5, []),
+        (1, 60, [1, 3, 10, 30]),
+        (0.3, 1, [0.3, 1]),
+        (0.001, 0.01, [0.001, 0.003, 0.01]),
+    ],
+)
+def test_ticks_of_scale(limit, most, above):
+    assert ticks_of_scale(limit, most) == [*(-tick for tick in reversed(above)), 0, *above]
