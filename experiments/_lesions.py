@@ -53,8 +53,10 @@ def single_lesions(
     sizes = SizeFilter(**config["sizes"])
     n_sub_clusters = len(select_sub_clusters(partition, layers, sizes)[0])
     n_lesions = n_sub_clusters * (config["n_shuffles"] + 1)
-    with KeptScores(run, "single", n_sub_clusters) as kept, _bar(run, engine, n_lesions) as bar:
-        _tell_known(run, kept, n_sub_clusters, "sub-clusters")
+    with (
+        KeptScores(run, "single", n_sub_clusters) as kept,
+        _bar(run, engine, n_lesions, kept, "sub-clusters") as bar,
+    ):
 
         def log(index: int, result: SubClusterResult) -> None:
             if index in kept.known:
@@ -97,8 +99,10 @@ def double_lesions(
     ]
     n_tasks = n_double_tasks(len(sub_clusters))
     n_lesions = n_double_lesions(len(sub_clusters), settings["n_shuffles"])
-    with KeptScores(run, "double", n_tasks) as kept, _bar(run, engine, n_lesions) as bar:
-        _tell_known(run, kept, n_tasks, "pairs")
+    with (
+        KeptScores(run, "double", n_tasks) as kept,
+        _bar(run, engine, n_lesions, kept, "pairs") as bar,
+    ):
         bar.update(sum(map(len, kept.known.values())) * engine.n_images)
         double = double_lesion_test(
             engine,
@@ -113,7 +117,7 @@ def double_lesions(
             on_progress=bar.update,
         )
     add_table(run, "double_lesions", double.table())
-    title = f"run {run.config['cluster_run']}: {len(sub_clusters)} sub-clusters in pairs"
+    title = f"cluster run {run.config['cluster_run']}: {len(sub_clusters)} sub-clusters in pairs"
     run.add_figure("double_lesions.png", figure_of_double_lesions(double, title))
     run.add_figure("dependencies.png", figure_of_dependencies(double, title))
     return {
@@ -129,7 +133,10 @@ def single_units(
     """Lesion every single unit of the layers."""
     n_units = sum(engine.layers[layer] for layer in layers)
     n_tasks = len(single_unit_tasks(engine.layers, layers))
-    with KeptScores(run, "unit", n_tasks) as kept, _bar(run, engine, n_units) as bar:
+    with (
+        KeptScores(run, "unit", n_tasks) as kept,
+        _bar(run, engine, n_units, kept, "parts of the single units") as bar,
+    ):
         bar.update(sum(map(len, kept.known.values())) * engine.n_images)
         return single_unit_lesions(
             engine,
@@ -149,13 +156,11 @@ def add_table(run: StageRun, name: str, table: "pandas.DataFrame") -> None:
     run.add_artifact(f"{name}.parquet", content.getvalue())
 
 
-def _bar(run: StageRun, engine: "LesionEngine", n_lesions: int) -> Any:
-    return run.progress(n_lesions * engine.n_images, "lesioned images")
-
-
-def _tell_known(run: StageRun, kept: KeptScores, n_tasks: int, what: str) -> None:
+def _bar(run: StageRun, engine: "LesionEngine", n_lesions: int, kept: KeptScores, what: str) -> Any:
+    """Return a progress bar, after what another run has done is told (not into the bar)."""
     if "unfinished" in run.inputs:
         print(
-            f"going on with run {run.inputs['unfinished'].id} after {len(kept.known)} of {n_tasks} "
-            f"{what}"
+            f"going on with run {run.inputs['unfinished'].id} after {len(kept.known)} of "
+            f"{kept.n_tasks} {what}"
         )
+    return run.progress(n_lesions * engine.n_images, "lesioned images")

@@ -18,6 +18,7 @@ class KeptScores:
 
     Attributes:
         known: Scores that another run has stored, by the number of the task.
+        n_tasks: Number of tasks in all, known ones included.
     """
 
     def __init__(self, run: StageRun, kind: str, n_tasks: int) -> None:
@@ -29,6 +30,7 @@ class KeptScores:
             n_tasks: Number of tasks in all.
         """
         self._run, self._kind = run, kind
+        self.n_tasks = n_tasks
         self._size = -(-n_tasks // _N_FILES)
         self._waiting: dict[int, NDArray] = {}
         self._n_files = 0

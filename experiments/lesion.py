@@ -6,7 +6,8 @@ python experiments/lesion.py with resume=14
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from experiments import PROJECT
@@ -42,17 +43,25 @@ def check_settings(config: Mapping[str, Any]) -> None:
         n_shuffles=config["n_shuffles"], silence=config["silence"], memory_mb=config["memory_mb"]
     )
     check_draws(config["draws"])
-    SizeFilter(**config["sizes"])
+    with _named("sizes"):
+        SizeFilter(**config["sizes"])
     if config["tail"] not in (None, "left", "right"):
         raise InvalidInputError(f"tail={config['tail']!r}; expected left, right or null")
-    try:
+    with _named("double"):
         check_n_shuffles(config["double"]["n_shuffles"])
-    except InvalidInputError as error:
-        raise InvalidInputError(f"double.{error}") from None
     if config["double"]["sub_clusters"] not in ("important", "all"):
         raise InvalidInputError(
             f"double.sub_clusters={config['double']['sub_clusters']!r}; expected important or all"
         )
+
+
+@contextmanager
+def _named(group: str) -> Iterator[None]:
+    """Name a key by its group too, as the user set it, where its value is refused."""
+    try:
+        yield
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{group}.{error}") from None
 
 
 def check_task(config: Mapping[str, Any], dataset: str) -> None:
@@ -103,23 +112,45 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
             f"of {result['n_few_draws']} sub-clusters there are fewer possible random ones than "
             f"n_shuffles={run.config['n_shuffles']}: they were drawn repeatedly"
         )
-    if "double" in result:
-        double = result["double"]
+    smallest = 1 / (run.config["n_shuffles"] + 1)
+    if smallest > 0.05:
         print(
-            f"pairs of {double['n_sub_clusters']} sub-clusters: {double['n_important_pairs']} "
-            f"important together, {double['n_dependencies']} dependent (dependencies.png)"
+            f"no sub-cluster's own p-value can be below {smallest:.2g}, whatever it does; choose "
+            "n_shuffles=19 or more"
         )
+    if "double" in result:
+        print(pairs_in_words(result["double"]))
+    if run.config["single_units"]:
+        print("single units: units.csv")
     run.suggest(f"python experiments/lesion_table.py with lesion_runs=[{run.id}]", "make up")
+
+
+def pairs_in_words(double: Mapping[str, Any]) -> str:
+    """Return what the lesions of pairs gave, or why there were none."""
+    count = double["n_sub_clusters"]
+    if count < 2:
+        found = "1 sub-cluster is" if count else "no sub-cluster is"
+        return f"no pairs: {found} important alone (double.sub_clusters=all pairs them all)"
+    return (
+        f"pairs of {count} sub-clusters: {double['n_important_pairs']} important together, "
+        f"{double['n_dependencies']} dependent (dependencies.png)"
+    )
 
 
 def in_words(measure: Mapping[str, Any]) -> str:
     """Return combined p-value and effect of importance or coherence."""
     if measure["n_combined"] == 0:
         return "undefined"
-    joint = measure["joint_p"] is not None
-    p_value, how = (measure["joint_p"], "") if joint else (measure["fisher_p"], " (Fisher)")
-    effect = "undefined" if measure["effect"] is None else f"{measure['effect']:.3f}"
-    return f"combined p = {p_value:.3g}{how}, effect {effect} (1 is none)"
+    if measure["joint_p"] is not None:
+        how, p_value = "joint", measure["joint_p"]
+    else:
+        how, p_value = "Fisher", measure["fisher_p"]
+    if measure["effect"] is None:
+        return f"{how} p = {p_value:.3g}, effect undefined"
+    return (
+        f"{how} p = {p_value:.3g}, effect {measure['effect']:.3f} (median "
+        f"{measure['effect_median']:.3f}; 1 is none)"
+    )
 
 
 @experiment.stage(check=lambda run: check_settings(run.config), inputs=inputs, summary=summary)
@@ -152,7 +183,7 @@ def lesion(run: StageRun) -> dict[str, Any]:
     groups = groups_of(dataset, engine, config["tail"])
     test = single_lesions(run, engine, partition, layers, groups)
     add_table(run, "sub_clusters", test.table())
-    title = f"run {clustered.id}: lesions of {len(test.sub_clusters)} sub-clusters"
+    title = f"cluster run {clustered.id}: lesions of {len(test.sub_clusters)} sub-clusters"
     for name, draw in {
         "lesions": figure_of_lesions,
         "class_changes": figure_of_class_changes,

@@ -37,9 +37,10 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     """Print the table."""
     table: LesionTable = run.inputs["table"]
     print(f"\n{table.text()}")
+    found = f"critical p {table.critical_p:.3g}" if table.critical_p else "none is"
     print(
         f"p over networks: Bates combination; * significant with a false discovery rate of "
-        f"{table.level:g} over {table.n_tests} tests (critical p {table.critical_p:.3g})"
+        f"{table.level:g} over {table.n_tests} tests ({found})"
     )
 
 

@@ -9,6 +9,9 @@ SILENCINGS = ("output", "weights", "mean")
 
 TASKS = ("classification", "regression")
 
+# All random sub-clusters of one are drawn before it is lesioned, and take milliseconds or more.
+MOST_SHUFFLES = 100_000
+
 
 def check_lesion_test(*, n_shuffles: int, silence: str, memory_mb: float = 1024) -> None:
     """Check the settings of a lesion test.
@@ -22,9 +25,12 @@ def check_lesion_test(*, n_shuffles: int, silence: str, memory_mb: float = 1024)
 
 
 def check_n_shuffles(n_shuffles: int) -> None:
-    """Raise InvalidInputError unless the number of random sub-clusters is 1 or more."""
-    if isinstance(n_shuffles, bool) or not isinstance(n_shuffles, int) or n_shuffles < 1:
-        raise InvalidInputError(f"n_shuffles={n_shuffles!r}; expected an integer of 1 or more")
+    """Raise InvalidInputError unless the number of random sub-clusters is in range."""
+    is_integer = isinstance(n_shuffles, int) and not isinstance(n_shuffles, bool)
+    if not is_integer or not 1 <= n_shuffles <= MOST_SHUFFLES:
+        raise InvalidInputError(
+            f"n_shuffles={n_shuffles!r}; expected an integer from 1 to {MOST_SHUFFLES}"
+        )
 
 
 def check_silencing(silence: str) -> None:

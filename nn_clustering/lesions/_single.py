@@ -127,7 +127,7 @@ def _check_possible(
     if most == 1:
         raise InvalidInputError(
             "every sub-cluster is all of its layer, so that no other units can be drawn to compare "
-            "it with: choose a partition into more clusters, or more layers"
+            "it with: choose a partition that divides the layers"
         )
     if most < n_shuffles:
         raise InvalidInputError(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def figure_of_double_lesions(double: DoubleLesionTest, title: str) -> Figure:
     """Draw the change of accuracy by the lesion of every two sub-clusters as a matrix.
 
-    On the diagonal is that by each alone; a dot marks the important pairs (methods G11).
+    On the diagonal is that by each alone; a dot marks what is important (methods G11).
 
     Args:
         double: The double lesion test.
@@ -47,8 +47,8 @@ def figure_of_double_lesions(double: DoubleLesionTest, title: str) -> Figure:
         named = name_sub_clusters(axis, double.sub_clusters, inches)
         axis.set_label_text("layer, cluster (units)" if named else "sub-clusters of the layers")
     add_colour_bar(figure, axes, axes, "change of accuracy (percentage points)")
-    n_important = int(np.triu(double.joint_important).sum())
-    n_pairs = count * (count + 1) // 2
-    axes.set_title(f"dots: the {n_important} important of {n_pairs} pairs", fontsize=9)
+    n_important = int(np.triu(double.joint_important, 1).sum())
+    n_pairs = count * (count - 1) // 2
+    axes.set_title(f"dots: important, {n_important} of {n_pairs} pairs", fontsize=9)
     add_title(figure, title)
     return figure

@@ -73,8 +73,10 @@ def test_everything_at_once(run_experiment, store, runs):
     assert units["layer"].value_counts().to_dict() == {"dense_1": 32, "dense_2": 32}
     for name in ("lesions", "class_changes", "importance_by_size", "lesion_nulls", "dependencies"):
         assert run.artifact(f"{name}.png").startswith(b"\x89PNG")
-    for text in (f"{n} sub-clusters lesioned", "combined p = ", "pairs of", "lesion_table.py"):
+    for text in (f"{n} sub-clusters lesioned", "joint p = ", "pairs of", "lesion_table.py"):
         assert text in printed
+    assert "p-value can be below 0.1," in printed
+    assert "units.csv" in printed
 
 
 def test_killed_test_goes_on_to_the_same_end(run_experiment, in_process, runs, store, home):
@@ -162,8 +164,8 @@ def test_branched_network_of_ones_own(run_experiment, store, tmp_path):
         ([], ["cluster_run=None"]),
         (["cluster_run=1", "draws=twice"], ["draws='twice'", "joint, afresh"]),
         (["cluster_run=1", "tail=both"], ["tail='both'", "left, right"]),
-        (["cluster_run=1", "sizes.min_units=0"], ["min_units=0"]),
-        (["cluster_run=1", "sizes.max_share=2"], ["max_share=2"]),
+        (["cluster_run=1", "sizes.min_units=0"], ["sizes.min_units=0"]),
+        (["cluster_run=1", "sizes.max_share=2"], ["sizes.max_share=2"]),
         (["cluster_run=1", "memory_mb=0"], ["memory_mb=0"]),
         (["cluster_run=1", "double.n_shuffles=0"], ["double.n_shuffles=0"]),
         (
@@ -175,6 +177,15 @@ def test_branched_network_of_ones_own(run_experiment, store, tmp_path):
 )
 def test_settings_are_refused(in_process, arguments, expected):
     assert_refused(in_process, arguments, expected)
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(0, "no sub-cluster is important alone"), (1, "1 sub-cluster is"), (2, "pairs of 2")],
+)
+def test_pairs_in_words(count, expected):
+    found = {"n_sub_clusters": count, "n_important_pairs": 0, "n_dependencies": 0}
+    assert expected in lesion.pairs_in_words(found)
 
 
 def test_pairs_need_an_accuracy(in_process, runs):

@@ -176,6 +176,12 @@ def test_by_id(in_process, study):
     assert run.config["lesion_runs"] == [study.ids["own two"]]
 
 
+def test_nothing_significant(in_process, study, capsys):
+    run = in_process("fast", f"lesion_runs=[{study.ids['own one']}]")
+    assert run.result["critical_p"] == 0
+    assert "over 2 tests (none is)" in capsys.readouterr().out
+
+
 def test_conditions_of_a_query(in_process, study):
     run = in_process("fast", "query.config=['seed>=2','n_shuffles=19']", "query.limit=2")
     newest = [study.ids[f"mlp {k} 3"] for k in (16, 12)]

@@ -432,7 +432,7 @@ def test_only_important_pairs_are_marked(chain):
     marked = points(axes.collections[0])
     assert len(marked) == 7
     assert [0, 1] not in marked.tolist()
-    assert axes.get_title() == "dots: the 5 important of 6 pairs"
+    assert axes.get_title() == "dots: important, 2 of 3 pairs"
 
 
 def test_spread_keeps_distance_and_order():
