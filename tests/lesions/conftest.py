@@ -10,6 +10,12 @@ from nn_clustering.networks import build_network
 from nn_clustering.training import Phase, train
 
 
+@pytest.fixture(scope="module", autouse=True)
+def initial_weights():
+    """The same in every run, where a test does not set them."""
+    keras.utils.set_random_seed(0)
+
+
 @pytest.fixture(scope="session")
 def images():
     """120 digits: images and labels."""

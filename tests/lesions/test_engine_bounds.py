@@ -51,7 +51,8 @@ def test_second_call_starts_from_what_was_kept(images):
     traced, reads = [], []
 
     def counted(values):
-        traced.append(1)
+        if not tf.executing_eagerly():  # images in doubt are computed again without tracing
+            traced.append(1)
         return keras.ops.relu(values)
 
     def batches():
@@ -74,6 +75,7 @@ def test_second_call_starts_from_what_was_kept(images):
     engine = LesionEngine(network, stream)
     engine.lesioned({"dense_1": lesions_of(9)})
     n_traced, n_reads = len(traced), len(reads)
+    assert n_traced > 0
     assert n_reads == 2  # the labels, and the images
     again = engine.lesioned({"dense_1": lesions_of(9, seed=1)[:4]})
     assert (len(traced), len(reads)) == (n_traced, n_reads)
