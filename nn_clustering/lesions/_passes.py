@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nn_clustering.graphs import Step, Walk
 from nn_clustering.lesions._answers import Classes, class_counts, squared_errors
 from nn_clustering.lesions._linear_steps import LinearStep, are_few
-from nn_clustering.lesions._plan import Plan
+from nn_clustering.lesions._plan import LESIONS_AT_ONCE, Plan
 from nn_clustering.lesions._unit_places import Places
 
 # A tensor, and the name of the step that reads it silenced; None for all that read it.
@@ -217,5 +217,5 @@ def _for_each_lesion(
     lesions: object,
     types: tuple[tf.DType, tf.DType],
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Score one lesion after the other: a batch of images keeps all cores busy."""
-    return tf.map_fn(score, lesions, fn_output_signature=types, parallel_iterations=1)
+    """Score some lesions at a time: one fills the cores where another waits for memory."""
+    return tf.map_fn(score, lesions, fn_output_signature=types, parallel_iterations=LESIONS_AT_ONCE)
