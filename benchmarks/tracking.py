@@ -15,8 +15,13 @@ from benchmarks._timing import Comparison, compare
 from experiments.train import experiment
 from nn_clustering.datasets import Dataset
 from nn_clustering.networks import build_network, network_bytes
-from nn_clustering.tracking import connect, make_observer, resolve_server, stop_embedded
-from nn_clustering.tracking.observer import TrackingObserver
+from nn_clustering.tracking import (
+    TrackingObserver,
+    connect,
+    make_observer,
+    resolve_server,
+    stop_embedded,
+)
 from nn_clustering.training import Phase, train
 
 POINTS = 10_000

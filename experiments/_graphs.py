@@ -10,11 +10,11 @@ from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import (
     UnitGraph,
     check_activation_settings,
-    check_kernel_norm,
     commute_time_graph,
     graph_from_activations,
     normalise_units,
 )
+from nn_clustering.networks.structure import check_kernel_norm
 from nn_clustering.seeds import generator
 
 if TYPE_CHECKING:

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from experiments._phases import PHASES, network_name, stored_epochs
+from experiments._phase_settings import PHASES, network_name, stored_epochs
 from nn_clustering.datasets import Dataset, load_dataset
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.networks import read_file
-from nn_clustering.tracking.experiment import StageRun
-from nn_clustering.tracking.store import Run
+from nn_clustering.tracking.stages.experiment import StageRun
+from nn_clustering.tracking.store.run_store import Run
 
 # The artifact with a network that was read from a file.
 OWN_NETWORK = "network.keras"

@@ -15,7 +15,7 @@ from experiments import PROJECT
 from experiments._keras import import_keras
 from experiments._networks import NetworkFile, clustered_network
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import UnitGraph
+from nn_clustering.graphs import UnitGraph, unit_sets, weight_readers
 from nn_clustering.partitions import (
     CommonUnits,
     Contingency,
@@ -32,8 +32,9 @@ from nn_clustering.significance import (
     check_n_permutations,
     profile_test,
 )
-from nn_clustering.tracking.experiment import Input, StageExperiment, StageRun
-from nn_clustering.tracking.store import Run
+from nn_clustering.tracking import StageExperiment
+from nn_clustering.tracking.stages.experiment import Input, StageRun
+from nn_clustering.tracking.store.run_store import Run
 
 # The config keys that name the two runs.
 RUNS = ("cluster_run", "other_run")
@@ -234,15 +235,15 @@ def _layers_to_compare(run: StageRun, first: Clustering, second: Clustering) -> 
 def _ends(file: NetworkFile) -> set[str]:
     """Return the names of a network's layers of inputs and of outputs."""
     import_keras()
-    from nn_clustering.graphs import read_weights
     from nn_clustering.networks import network_from_bytes
+    from nn_clustering.networks.structure import read_weights
 
     weights = read_weights(network_from_bytes(file.content, file.source))
     everything = {"inputs": True, "outputs": True, "dense_layers": True}
-    read = {index for reader in weights.readers(**everything) for index in reader.sources}
+    read = {index for reader in weight_readers(weights, **everything) for index in reader.sources}
     return {
         units.name
-        for index, units in enumerate(weights.unit_sets(**everything))
+        for index, units in enumerate(unit_sets(weights, **everything))
         if units.arises_from == "input" or index not in read
     }
 

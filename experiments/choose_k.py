@@ -11,8 +11,9 @@ from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import UnitGraph
 from nn_clustering.partitions import cluster_numbers
 from nn_clustering.reports import figure_of_cluster_numbers
-from nn_clustering.tracking.experiment import Input, StageExperiment, StageRun
-from nn_clustering.tracking.store import Run
+from nn_clustering.tracking import StageExperiment
+from nn_clustering.tracking.stages.experiment import Input, StageRun
+from nn_clustering.tracking.store.run_store import Run
 
 experiment = StageExperiment("choose_k", base_dir=PROJECT)
 experiment.configure(PROJECT)

@@ -30,7 +30,8 @@ from experiments._partitions import (
 )
 from nn_clustering.graphs import UnitGraph
 from nn_clustering.partitions import Partition, in_out_ratio, modularity, ncut, read_partition
-from nn_clustering.tracking.experiment import Input, StageExperiment, StageRun
+from nn_clustering.tracking import StageExperiment
+from nn_clustering.tracking.stages.experiment import Input, StageRun
 
 if TYPE_CHECKING:
     import keras
@@ -98,9 +99,8 @@ def cluster(run: StageRun) -> dict[str, Any]:
     config = run.config
     file: NetworkFile = run.inputs["network"]
     import_keras()
-    from nn_clustering.graphs import draw_network
     from nn_clustering.networks import network_from_bytes
-    from nn_clustering.reports import figure_of_clusters
+    from nn_clustering.reports import draw_network, figure_of_clusters
 
     network = network_from_bytes(file.content, file.source)
     untransformed = _graph(run, network)

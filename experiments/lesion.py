@@ -12,7 +12,7 @@ from typing import Any
 
 from experiments import PROJECT
 from experiments._keras import import_keras
-from experiments._lesions import (
+from experiments._lesion_steps import (
     add_table,
     double_lesions,
     groups_of,
@@ -22,16 +22,11 @@ from experiments._lesions import (
 from experiments._networks import NetworkFile, clustered_network
 from nn_clustering.datasets import Dataset, dataset_task
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.lesions import (
-    LesionTest,
-    SizeFilter,
-    check_draws,
-    check_lesion_test,
-    check_n_shuffles,
-)
-from nn_clustering.partitions import Partition
-from nn_clustering.tracking.experiment import Input, StageExperiment, StageRun
-from nn_clustering.tracking.store import Run
+from nn_clustering.lesions import LesionTest, check_lesion_test, check_n_shuffles
+from nn_clustering.partitions import Partition, SizeFilter, check_draws
+from nn_clustering.tracking import StageExperiment
+from nn_clustering.tracking.stages.experiment import Input, StageRun
+from nn_clustering.tracking.store.run_store import Run
 
 experiment = StageExperiment("lesion", base_dir=PROJECT)
 experiment.configure(PROJECT)

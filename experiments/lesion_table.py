@@ -10,9 +10,9 @@ from typing import Any
 from experiments import PROJECT
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.reports import LesionTable, lesioned_network, table_of_lesions
-from nn_clustering.tracking import parse_condition
-from nn_clustering.tracking.experiment import Input, StageExperiment, StageRun
-from nn_clustering.tracking.store import Run
+from nn_clustering.tracking import StageExperiment, parse_condition
+from nn_clustering.tracking.stages.experiment import Input, StageRun
+from nn_clustering.tracking.store.run_store import Run
 
 experiment = StageExperiment("lesion_table", base_dir=PROJECT)
 experiment.configure(PROJECT)

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments import PROJECT, cluster, lesion, shuffle_test, train
-from experiments._phases import check_conditions, check_settings_act, phase_names
+from experiments._phase_settings import check_conditions, check_settings_act, phase_names
 from nn_clustering.datasets import require_dataset
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.tracking.experiment import StageExperiment, StageRun
-from nn_clustering.tracking.server import project_root
-from nn_clustering.tracking.store import RunStore
+from nn_clustering.tracking import RunStore, StageExperiment, project_root
+from nn_clustering.tracking.stages.experiment import StageRun
 
 # The stages in their order, each with the keys that the pipeline sets.
 STAGES = {

@@ -14,13 +14,14 @@ import numpy as np
 from experiments import PROJECT
 from experiments._graphs import check_graph_settings, weight_graph
 from experiments._keras import import_keras
-from experiments._phases import without_switch
+from experiments._phase_settings import without_switch
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.networks import check_modular_initialisation, check_network, network_code
 from nn_clustering.partitions import check_clustering, ncut, spectral_partition
 from nn_clustering.reports import figure_of_random_networks
 from nn_clustering.seeds import integer_seed
-from nn_clustering.tracking.experiment import Input, StageExperiment, StageRun
+from nn_clustering.tracking import StageExperiment
+from nn_clustering.tracking.stages.experiment import Input, StageRun
 
 experiment = StageExperiment("random_init", base_dir=PROJECT)
 experiment.configure(PROJECT, exclusive_keys=("network.kind",))

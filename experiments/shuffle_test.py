@@ -14,8 +14,7 @@ import numpy as np
 from joblib import delayed
 
 from experiments import PROJECT
-from experiments._networks import clustered_network
-from experiments._null_models import (
+from experiments._chosen_null_model import (
     build_null_model,
     check_clustering_fits,
     check_network_fits,
@@ -23,6 +22,7 @@ from experiments._null_models import (
     needs_network,
     shuffled_graph,
 )
+from experiments._networks import clustered_network
 from experiments._partitions import clustering_method
 from nn_clustering.errors import InvalidInputError, RunNotFoundError
 from nn_clustering.reports import figure_of_null_distribution
@@ -30,11 +30,12 @@ from nn_clustering.significance import (
     ShuffleTest,
     check_shuffle_test,
     cohens_d,
+    shuffle_test as test_by_shuffling,
     worker_pool,
 )
-from nn_clustering.significance import shuffle_test as test_by_shuffling
-from nn_clustering.tracking.experiment import Input, StageExperiment, StageRun
-from nn_clustering.tracking.store import Run
+from nn_clustering.tracking import StageExperiment
+from nn_clustering.tracking.stages.experiment import Input, StageRun
+from nn_clustering.tracking.store.run_store import Run
 
 METRIC = "shuffled_ncut"
 

@@ -11,12 +11,13 @@ from typing import Any
 import pandas
 
 from experiments import PROJECT, cluster, shuffle_test, train
-from experiments._phases import check_conditions, phase_names, training_phases
+from experiments._phase_settings import check_conditions, phase_names, training_phases
 from nn_clustering.datasets import require_dataset
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.partitions import check_clustering
 from nn_clustering.significance import check_shuffle_test
-from nn_clustering.tracking.experiment import StageExperiment, StageRun
+from nn_clustering.tracking import StageExperiment
+from nn_clustering.tracking.stages.experiment import StageRun
 
 MEASURES = ("accuracy", "ncut", "shuffled_mean")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT
 from experiments._keras import device_name, import_keras
-from experiments._phases import (
+from experiments._phase_settings import (
     check_conditions,
     check_settings_act,
     checkpoint_name,
@@ -23,8 +23,9 @@ from experiments._phases import (
 from nn_clustering.datasets import load_dataset
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.networks import check_modular_initialisation, check_network, network_code
-from nn_clustering.tracking.experiment import Input, StageExperiment, StageRun
-from nn_clustering.tracking.store import Run
+from nn_clustering.tracking import StageExperiment
+from nn_clustering.tracking.stages.experiment import Input, StageRun
+from nn_clustering.tracking.store.run_store import Run
 
 if TYPE_CHECKING:
     import keras

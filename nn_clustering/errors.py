@@ -1,37 +1,33 @@
-"""The one family of errors that a user's input can cause.
+"""The one family of errors that a user's input can cause, and what their messages are made of.
 
-Every message names what was given, what is expected and what to do next, in one line: the
-experiments print it as it stands, without a traceback.
+The family begins in :mod:`nn_clustering.tracking.errors`, which has to do without this library.
 """
 
 import re
 
+from nn_clustering.tracking import (
+    DamagedArtifactError,
+    InvalidInputError,
+    NnClusteringError,
+    RunNotFoundError,
+    ServerUnavailableError,
+    TrackingError,
+)
+from nn_clustering.tracking.errors import did_you_mean
+
+__all__ = [
+    "DamagedArtifactError",
+    "InvalidInputError",
+    "NnClusteringError",
+    "RunNotFoundError",
+    "ServerUnavailableError",
+    "TrackingError",
+    "did_you_mean",
+    "in_one_line",
+]
+
 # What makes text bold or coloured on a terminal; Keras puts it into its messages.
 _TERMINAL_STYLE = re.compile(r"\x1b\[[0-9;]*m")
-
-
-class NnClusteringError(Exception):
-    """Base of every error that this project raises on purpose."""
-
-
-class InvalidInputError(NnClusteringError, ValueError):
-    """A value from the user (config key, data set, network, partition) cannot be used."""
-
-
-class TrackingError(NnClusteringError):
-    """The run store cannot do what was asked of it."""
-
-
-class ServerUnavailableError(TrackingError):
-    """No MongoDB server can be reached or started."""
-
-
-class RunNotFoundError(TrackingError, LookupError):
-    """No run, or no artifact of a run, answers to what was asked for."""
-
-
-class DamagedArtifactError(TrackingError):
-    """An artifact read back differs from the one that was stored."""
 
 
 def in_one_line(error: Exception, *, longest: int = 200) -> str:

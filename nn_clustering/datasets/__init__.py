@@ -3,22 +3,6 @@
 ``python -m nn_clustering.datasets list`` shows all of them.
 """
 
-from nn_clustering.datasets._catalogue import (
-    dataset_names,
-    dataset_task,
-    load_dataset,
-    require_dataset,
-)
-from nn_clustering.datasets._dataset import TASKS, Dataset
-from nn_clustering.datasets._synthetic import monomial_membership, polynomial_names
+import lazy_loader
 
-__all__ = [
-    "TASKS",
-    "Dataset",
-    "dataset_names",
-    "dataset_task",
-    "load_dataset",
-    "monomial_membership",
-    "polynomial_names",
-    "require_dataset",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nn_clustering.errors import InvalidInputError, NnClusteringError
 
 if TYPE_CHECKING:
-    from nn_clustering.datasets._files import DataFile
+    from nn_clustering.datasets._data_files import DataFile
 
 # As shells report programs that SIGINT and SIGPIPE ended.
 INTERRUPTED, PIPE_CLOSED = 130, 141
@@ -76,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def list_datasets(arguments: argparse.Namespace) -> None:
     """Print a line a data set, and where the files are."""
-    from nn_clustering.datasets._entries import listed_entries
+    from nn_clustering.datasets._catalogue import listed_entries
 
     entries = listed_entries()
     titles = ("name", "inputs", "outputs", "train", "test", "file", "what it holds")
@@ -108,7 +108,7 @@ def list_datasets(arguments: argparse.Namespace) -> None:
 def prepare_datasets(arguments: argparse.Namespace) -> None:
     """Download, check and make data sets; print what they are."""
     from nn_clustering.datasets import load_dataset
-    from nn_clustering.datasets._entries import find_entry
+    from nn_clustering.datasets._catalogue import find_entry
 
     entries = [find_entry(name) for name in arguments.names]  # a slip of the keyboard is told first
     for entry in entries:
@@ -150,7 +150,7 @@ def _path_of_sheet(arguments: argparse.Namespace) -> Path:
 
 
 def _add_seed(parser: argparse.ArgumentParser) -> None:
-    from nn_clustering.datasets._catalogue import SEED
+    from nn_clustering.datasets._loading import SEED
 
     parser.add_argument(
         "--seed",
@@ -162,7 +162,7 @@ def _add_seed(parser: argparse.ArgumentParser) -> None:
 
 
 def _whereabouts(file: DataFile) -> str:
-    from nn_clustering.datasets._files import dataset_folders, find_file, locate
+    from nn_clustering.datasets._data_files import dataset_folders, find_file, locate
 
     folders = dataset_folders()
     found = locate(file, folders)

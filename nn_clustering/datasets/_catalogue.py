@@ -1,146 +1,239 @@
-"""Loading data sets by name."""
+"""The table of all data sets: what each is called, looks like, needs and how it is made."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations, permutations
 
-import numpy as np
-
+from nn_clustering.datasets import _composed, _sources, _synthetic
+from nn_clustering.datasets._data_files import DataFile
 from nn_clustering.datasets._dataset import Dataset
-from nn_clustering.datasets._download import require_obtainable
-from nn_clustering.datasets._entries import Entry, find_entry, listed_entries
-from nn_clustering.datasets._files import dataset_folders, locate
 from nn_clustering.datasets._images import Images
-from nn_clustering.errors import InvalidInputError
-from nn_clustering.seeds import seed_sequence
+from nn_clustering.errors import InvalidInputError, did_you_mean
 
-# What sets are composed and made with unless a run says otherwise (methods B).
-SEED = 42
-Made = TypeVar("Made", Images, Dataset)
+LIST_COMMAND = "python -m nn_clustering.datasets list"
+GREY_28 = (28, 28, 1)
 
 
-def load_dataset(
+@dataclass(frozen=True)
+class Entry:
+    """One data set.
+
+    Attributes:
+        name: Its name in configs.
+        about: What it holds, in a few words.
+        make: Makes it with a seed.
+        input_shape: (height, width, channels) or (features,).
+        n_outputs: Number of classes or targets.
+        sizes: Numbers of train and test samples, as distributed.
+        files: The data files that it is made of.
+        task: "classification" or "regression".
+    """
+
+    name: str
+    about: str
+    make: Callable[[int], Images | Dataset]
+    input_shape: tuple[int, ...]
+    n_outputs: int = 10
+    sizes: tuple[int, int] = (60000, 10000)
+    files: tuple[DataFile, ...] = ()
+    task: str = "classification"
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A way to compose data sets of one part or two.
+
+    Attributes:
+        prefix: What the names of its data sets begin with.
+        function: Composes images, called with those of the parts, ``name`` and ``seed``.
+        about: What it holds, with a place for the name of each part.
+        channels: Channels of the result for each channel of a part.
+        n_parts: 1 or 2.
+    """
+
+    prefix: str
+    function: Callable[..., Images]
+    about: str
+    channels: int = 1
+    n_parts: int = 1
+
+    def entry(self, *parts: Entry) -> Entry:
+        """Return the data set composed of these."""
+        names = [part.name for part in parts]
+        name = "_".join([self.prefix, *names])
+        *sides, channels = parts[0].input_shape
+        return replace(
+            parts[0],
+            name=name,
+            about=self.about.format(*names),
+            make=partial(_compose, self.function, parts, name),
+            input_shape=(*sides, channels * self.channels),
+            sizes=self._sizes(parts),
+            # each file once, in the order of the parts
+            files=tuple({file.name: file for part in parts for file in part.files}.values()),
+        )
+
+    def _sizes(self, parts: tuple[Entry, ...]) -> tuple[int, int]:
+        train, test = (sum(sizes) for sizes in zip(*(part.sizes for part in parts), strict=True))
+        # of each part of a separated mixture about a half
+        return (train // 2, test // 2) if self.prefix == "separated" else (train, test)
+
+
+COMPOSITIONS = (
+    Composition(
+        "halves",
+        partial(_composed.halves, same=False),
+        "two of {} side by side; their labels' sum",
+    ),
+    Composition(
+        "halves_same", partial(_composed.halves, same=True), "two of one class of {} side by side"
+    ),
+    Composition(
+        "stacked",
+        partial(_composed.stacked, same=False),
+        "two of {} in two channels; their labels' sum",
+        channels=2,
+    ),
+    Composition(
+        "stacked_same",
+        partial(_composed.stacked, same=True),
+        "two of one class of {} in two channels",
+        channels=2,
+    ),
+    Composition("random_labels", _composed.random_labels, "{} with random labels"),
+    Composition("mixed", _composed.mixed, "{} and {}, with their labels", n_parts=2),
+    Composition("separated", _composed.separated, "classes 0-4 of {}, 5-9 of {}", n_parts=2),
+)
+
+
+def listed_entries(*, both_ways: bool = False) -> list[Entry]:
+    """Return all entries, mixtures of A and B one way round or both."""
+    pairs = permutations if both_ways else combinations
+    entries = [*sources(), *rules()]
+    for composition in COMPOSITIONS:
+        if composition.n_parts == 2:
+            entries += [composition.entry(*pair) for pair in pairs(_mixable(), 2)]
+        else:
+            entries += [
+                composition.entry(source)
+                for source in sources()
+                if composition.channels == 1 or source.input_shape[-1] == 1
+            ]
+    return entries
+
+
+def find_entry(name: str) -> Entry:
+    """Return the entry of a name.
+
+    Raises:
+        InvalidInputError: If no data set has this name; says why where its parts are known.
+    """
+    entries = {entry.name: entry for entry in listed_entries(both_ways=True)}
+    if isinstance(name, str) and name in entries:
+        return entries[name]
+    reason = _why_not(str(name))
+    if reason is not None:
+        raise InvalidInputError(f"dataset.name={name!r} is not a data set: {reason}")
+    bases = ", ".join(entry.name for entry in [*sources(), *rules()])
+    raise InvalidInputError(
+        f"dataset.name={name!r} is not a data set{did_you_mean(str(name), entries)}; expected one "
+        f"of {bases} or a composition like halves_mnist, as `{LIST_COMMAND}` shows them"
+    )
+
+
+def sources() -> list[Entry]:
+    """Return the data sets as distributed, and those made smaller (methods B1)."""
+    mnist, fashion, cifar = (
+        (file,) for file in (_sources.MNIST, _sources.FASHION, _sources.CIFAR10)
+    )
+    sizes = (50000, 10000)
+    return [
+        _entry("mnist", "handwritten digits", _sources.mnist, GREY_28, files=mnist),
+        _entry("fashion", "clothes (Fashion-MNIST)", _sources.fashion, GREY_28, files=fashion),
+        _entry("cifar10", "colour photographs", _sources.cifar10, (32, 32, 3), sizes, cifar),
+        _entry("cifar10_grey", "cifar10 in grey", _sources.cifar10_grey, GREY_28, sizes, cifar),
+        _entry("small_mnist", "mnist made smaller", _sources.small_mnist, (7, 7, 1), files=mnist),
+        _entry("digits", "scikit-learn's digits", _sources.digits, (8, 8, 1), (1433, 364)),
+    ]
+
+
+def rules() -> list[Entry]:
+    """Return the data sets made by rule (methods B6, B7)."""
+    mnist = sources()[0]
+    return [
+        Entry("lines", "1 to 10 vertical lines", _synthetic.lines, GREY_28),
+        Entry("circles", "0 to 9 circles", _synthetic.circles, GREY_28),
+        Entry("random", "random pixels, random labels", _synthetic.random_pixels, GREY_28),
+        # the same as random_labels_mnist, whose random numbers it takes
+        replace(_of("random_labels").entry(mnist), name="random_labels"),
+        Entry(
+            "poly",
+            "512 polynomials of two numbers",
+            _synthetic.polynomials,
+            (2,),
+            n_outputs=_synthetic.N_POLYNOMIALS,
+            task="regression",
+        ),
+    ]
+
+
+def _entry(
     name: str,
-    *,
-    seed: int = SEED,
-    channels: int | None = None,
-    n_train: int | None = None,
-    n_test: int | None = None,
-) -> Dataset:
-    """Load or make a data set by name.
-
-    Args:
-        name: One of :func:`dataset_names`; mixtures also the other way round.
-        seed: Seed of composed sets and of those made by rule; sources do not depend on it.
-        channels: 3 copies grey images into three equal channels (methods B8, quirk 6); None
-            leaves images as they are.
-        n_train: How many train samples to keep, the first ones; None keeps all.
-        n_test: How many test samples to keep.
-
-    Raises:
-        InvalidInputError: If an argument makes no sense, or a file is damaged or not to be had.
-    """
-    require_dataset(name, seed=seed, channels=channels, n_train=n_train, n_test=n_test)
-    made = find_entry(name).make(seed)
-    if isinstance(made, Dataset):
-        return _first_samples(made, name, n_train, n_test)
-    made = _first_samples(made, name, n_train, n_test)
-    return _with_channels(made, channels).dataset(name)
+    about: str,
+    make: Callable[[], Images],
+    input_shape: tuple[int, ...],
+    sizes: tuple[int, int] = (60000, 10000),
+    files: tuple[DataFile, ...] = (),
+) -> Entry:
+    return Entry(name, about, lambda seed: make(), input_shape, sizes=sizes, files=files)
 
 
-def require_dataset(
-    name: str,
-    *,
-    seed: int = SEED,
-    channels: int | None = None,
-    n_train: int | None = None,
-    n_test: int | None = None,
-) -> None:
-    """Check, in seconds at most, that a data set can be loaded or downloaded.
-
-    Arguments as of :func:`load_dataset`.
-
-    Raises:
-        InvalidInputError: If an argument makes no sense, or a file is in no folder and cannot be
-            downloaded.
-    """
-    entry = find_entry(name)
-    seed_sequence(seed)
-    _check_channels(entry, channels)
-    for key, number, size in zip(
-        ("n_train", "n_test"), (n_train, n_test), entry.sizes, strict=True
-    ):
-        # How many images a file holds is known when it is read: it may be one of the user's own.
-        _check_number(key, number, name, None if entry.files else size)
-    folders = dataset_folders()
-    for file in entry.files:
-        if locate(file, folders) is None:
-            require_obtainable(file, folders)
+def _of(prefix: str) -> Composition:
+    return next(composition for composition in COMPOSITIONS if composition.prefix == prefix)
 
 
-def dataset_names() -> list[str]:
-    """Return the names of all data sets, of a mixture one way round."""
-    return [entry.name for entry in listed_entries()]
+def _mixable() -> list[Entry]:
+    # Mixtures are of images of one shape, as the studies' sets of 28 x 28 are.
+    return [entry for entry in [rules()[0], *sources()] if entry.input_shape == GREY_28]
 
 
-def dataset_task(name: str) -> str:
-    """Return the task of a data set, without reading it.
-
-    Raises:
-        InvalidInputError: If there is no such data set.
-    """
-    return find_entry(name).task
+def _compose(
+    function: Callable[..., Images], parts: tuple[Entry, ...], name: str, seed: int
+) -> Images:
+    return function(*(part.make(seed) for part in parts), name=name, seed=seed)
 
 
-def _check_channels(entry: Entry, channels: int | None) -> None:
-    own = entry.input_shape[-1] if len(entry.input_shape) == 3 else None
-    if channels is None or (channels == own and not isinstance(channels, bool)):
-        return
-    if own is None:
-        raise InvalidInputError(
-            f"dataset.channels={channels!r}, but the inputs of {entry.name} are no images; "
-            "expected null"
+def _why_not(name: str) -> str | None:
+    parts = {entry.name: entry for entry in [*sources(), *rules()]}
+    # "halves_same" before "halves", which begins alike
+    for composition in sorted(COMPOSITIONS, key=lambda one: -len(one.prefix)):
+        if not name.startswith(composition.prefix + "_"):
+            continue
+        rest = name[len(composition.prefix) + 1 :]
+        if composition.n_parts == 2:
+            pairs = [(a, b) for a in parts for b in parts if rest == f"{a}_{b}"]
+            return _why_not_mixed(parts[pairs[0][0]], parts[pairs[0][1]]) if pairs else None
+        if rest not in parts:
+            return None
+        if composition.channels > 1 and parts[rest].input_shape[-1] > 1:
+            return f"two channels hold two grey images, and {rest} is in colour; use {name}_grey"
+        names = ", ".join(source.name for source in sources())
+        return f"expected after {composition.prefix}_ one of {names}"
+    return None
+
+
+def _why_not_mixed(first: Entry, second: Entry) -> str:
+    if first.name == second.name:
+        return f"a mixture is of two different sets, not of {first.name} and {second.name}"
+    if first.input_shape != second.input_shape:
+        one, other = (" x ".join(map(str, entry.input_shape)) for entry in (first, second))
+        grey = "; use cifar10_grey" if "cifar10" in (first.name, second.name) else ""
+        return (
+            f"a mixture is of images of one shape, and {first.name} has inputs of {one}, "
+            f"{second.name} of {other}{grey}"
         )
-    if channels == 1 and own == 3:
-        raise InvalidInputError(
-            f"dataset.channels={channels!r}, but {entry.name} is in colour; expected 3 or null, or "
-            f"the data set {entry.name.replace('cifar10', 'cifar10_grey')}"
-        )
-    if channels != 3 or own != 1:
-        raise InvalidInputError(
-            f"dataset.channels={channels!r}, but images of {entry.name} have {own}; expected "
-            f"{'1, 3' if own == 1 else own} or null"
-        )
-
-
-def _check_number(key: str, number: Any, name: str, available: int | None) -> None:
-    if number is None:
-        return
-    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
-        raise InvalidInputError(
-            f"dataset.{key}={number!r}; expected a number of samples of 1 or more, or null for all"
-        )
-    if available is not None and number > available:
-        raise InvalidInputError(
-            f"dataset.{key}={number}, but {name} has {available} such samples; expected at most as "
-            "many, or null for all"
-        )
-
-
-def _first_samples(made: Made, name: str, n_train: int | None, n_test: int | None) -> Made:
-    changes: dict[str, Any] = {}
-    for split, number in (("train", n_train), ("test", n_test)):
-        if number is not None:
-            x, y = getattr(made, f"x_{split}"), getattr(made, f"y_{split}")
-            _check_number(f"n_{split}", number, name, len(y))
-            # copies, so that the others need not be kept in memory
-            changes |= {f"x_{split}": x[:number].copy(), f"y_{split}": y[:number].copy()}
-    return replace(made, **changes)
-
-
-def _with_channels(images: Images, channels: int | None) -> Images:
-    if channels is None or channels == images.x_train.shape[3]:
-        return images
-    x_train, x_test = (np.repeat(x, channels, axis=3) for x in (images.x_train, images.x_test))
-    return replace(images, x_train=x_train, x_test=x_test)
+    names = ", ".join(entry.name for entry in _mixable())
+    return f"expected a mixture of two of {names}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nn_clustering.datasets._checksums import sha256_of
-from nn_clustering.datasets._files import REPLACE, DataFile, Distributed, find_file
+from nn_clustering.datasets._data_files import REPLACE, DataFile, Distributed, find_file
 from nn_clustering.errors import InvalidInputError
 
 if TYPE_CHECKING:

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
+from nn_clustering.datasets._data_files import (
+    DataFile,
+    Distributed,
+    dataset_folders,
+    locate,
+    read_images,
+)
 from nn_clustering.datasets._download import (
     copy_npz,
     fetch,
     npz_of_cifar,
     npz_of_idx,
     require_obtainable,
-)
-from nn_clustering.datasets._files import (
-    DataFile,
-    Distributed,
-    dataset_folders,
-    locate,
-    read_images,
 )
 from nn_clustering.datasets._images import Images, luminance, resize
 from nn_clustering.seeds import generator

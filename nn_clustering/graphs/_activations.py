@@ -10,14 +10,18 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs._channels import Weighted
 from nn_clustering.graphs._from_activations import MAP_NORMS, POSITIONS, UnitActivations
 from nn_clustering.graphs._from_weights import read_weights
-from nn_clustering.graphs._kernel_norms import KERNEL_NORMS
-from nn_clustering.graphs._network_weights import NetworkWeights, UnitSet
 from nn_clustering.graphs._unit_graph import Layer
-from nn_clustering.graphs._unit_tensors import around_nonlinearity
-from nn_clustering.graphs._walk import Walk, walk_network
+from nn_clustering.graphs._unit_sets import UnitSet, unit_sets, weight_readers
+from nn_clustering.networks.structure import (
+    KERNEL_NORMS,
+    NetworkWeights,
+    Walk,
+    Weighted,
+    around_nonlinearity,
+    walk_network,
+)
 
 # Values that all tensors of a batch hold together, 4 bytes each.
 _VALUES_A_BATCH = 2**26
@@ -131,7 +135,7 @@ def _hidden_units(weights: NetworkWeights) -> list[UnitSet]:
         for channels in weights.channels
         if isinstance(channels, Weighted)
     }
-    readers = weights.readers(inputs=True, dense_layers=True)
+    readers = weight_readers(weights, inputs=True, dense_layers=True)
     made = {
         target
         for reader in readers
@@ -141,7 +145,7 @@ def _hidden_units(weights: NetworkWeights) -> list[UnitSet]:
     read = {source for reader in readers for source in reader.sources}
     hidden = [
         units
-        for index, units in enumerate(weights.unit_sets(inputs=True, dense_layers=True))
+        for index, units in enumerate(unit_sets(weights, inputs=True, dense_layers=True))
         if index in made and (filters or index in read)
     ]
     if not hidden:

@@ -1,20 +1,24 @@
 """The weights between sets of units, by norms of the kernels that join them."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_clustering.graphs._channels import Contribution, Origin, Part
-from nn_clustering.graphs._kernel_norms import KERNEL_NORMS, VALUES_AT_A_TIME, norms_of_kernel
 from nn_clustering.graphs._selection import Selection
-
-if TYPE_CHECKING:
-    from nn_clustering.graphs._network_weights import NetworkWeights
+from nn_clustering.networks.structure import (
+    KERNEL_NORMS,
+    VALUES_AT_A_TIME,
+    Contribution,
+    NetworkWeights,
+    Origin,
+    Part,
+    norms_of_kernel,
+)
 
 
 def edge_blocks(
-    network: "NetworkWeights", selection: Selection, kernel_norm: str
+    network: NetworkWeights, selection: Selection, kernel_norm: str
 ) -> dict[tuple[int, int], NDArray[np.float64]]:
     """Return the weights between sets, by the indices of the two."""
     index = {origin: place for place, origin in enumerate(selection.origins)}

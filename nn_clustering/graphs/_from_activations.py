@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs._kernel_norms import KERNEL_NORMS
 from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
+from nn_clustering.networks.structure import KERNEL_NORMS
 from nn_clustering.threads import one_thread
 
 CORRELATIONS = ("spearman", "pearson", "kendall")

@@ -13,12 +13,18 @@ from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs._activations import batch_size_for, batches, check_samples
-from nn_clustering.graphs._channels import Weighted
 from nn_clustering.graphs._from_weights import read_weights
-from nn_clustering.graphs._network_weights import NetworkWeights, UnitSet
 from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
-from nn_clustering.graphs._unit_tensors import around_nonlinearity, is_joint
-from nn_clustering.graphs._walk import Step, Walk, walk_network
+from nn_clustering.graphs._unit_sets import UnitSet, unit_sets, weight_readers
+from nn_clustering.networks.structure import (
+    NetworkWeights,
+    Step,
+    Walk,
+    Weighted,
+    around_nonlinearity,
+    is_joint,
+    walk_network,
+)
 
 # They make every channel's value of those of several.
 _JOINT_NORMALISATIONS = tuple(
@@ -77,7 +83,7 @@ def graph_from_gradients(
         raise InvalidInputError("no samples to take derivatives at; expected one or more")
     weights = read_weights(network)
     settings = {"inputs": inputs, "outputs": outputs, "dense_layers": dense_layers}
-    sets = weights.unit_sets(**settings)
+    sets = unit_sets(weights, **settings)
     targets = _targets(walk, weights, settings)
     tensors = sorted(
         {leaf.tensor for target in targets for leaf in target.leaves}.union(targets[0].constants)
@@ -272,11 +278,11 @@ def _targets(
     walk: Walk, weights: NetworkWeights, settings: Mapping[str, bool | None]
 ) -> list[_Target]:
     """Return the sets of units that weights lead into, with all that their derivatives need."""
-    sets = weights.unit_sets(**settings)
+    sets = unit_sets(weights, **settings)
     made = frozenset(c.tensor for c in weights.channels if isinstance(c, Weighted))
     steps = {step.name: step for step in walk.steps}
     layers_into: dict[int, list[_ReadingLayer]] = defaultdict(list)
-    for reader in weights.readers(**settings):
+    for reader in weight_readers(weights, **settings):
         sources = sorted({source for source in reader.sources if source is not None})
         leaves = tuple(_leaf(walk, reader.tensor, sets[s], s, made) for s in sources)
         for target in reader.targets:

@@ -2,22 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs._channels import (
+from nn_clustering.networks.structure import (
     Contribution,
+    NetworkWeights,
     Origin,
     Part,
     trace_contributions,
     trace_parts,
 )
-
-if TYPE_CHECKING:
-    from nn_clustering.graphs._network_weights import NetworkWeights
 
 
 class Selection:
@@ -25,7 +22,7 @@ class Selection:
 
     def __init__(
         self,
-        network: "NetworkWeights",
+        network: NetworkWeights,
         inputs: bool | None,
         outputs: bool | None,
         dense_layers: bool | None,

@@ -9,9 +9,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import Layer, read_weights, walk_network
-from nn_clustering.lesions._checks import check_memory, check_silencing, check_task
-from nn_clustering.lesions._passes import Held, Passes, intact_scores, sums_of_places
+from nn_clustering.graphs import Layer
+from nn_clustering.lesions._forward_passes import Held, Passes, intact_scores, sums_of_places
+from nn_clustering.lesions._lesion_settings import check_memory, check_silencing, check_task
 from nn_clustering.lesions._plan import (
     LESIONS_A_CALL,
     Bytes,
@@ -22,7 +22,8 @@ from nn_clustering.lesions._plan import (
     tensor_bytes,
 )
 from nn_clustering.lesions._samples import Samples
-from nn_clustering.lesions._unit_places import Places, UnitLayers, unit_layers
+from nn_clustering.lesions._unit_positions import Places, UnitLayers, unit_layers
+from nn_clustering.networks.structure import read_weights, walk_network
 
 # What one lesion holds at a time if the bound allows: with less, starting operations takes a share
 # of the time that can be measured, the more the more cores there are.

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nn_clustering.graphs import Step
+from nn_clustering.networks.structure import Step
 
 # Rounding is relative to the larger of W h and W_S h_S: their difference is good for nothing where
 # the squares of the silenced units, times those of their weights, add up to so many times the

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from nn_clustering.graphs import Step, Walk
 from nn_clustering.lesions._linear_steps import is_linear
-from nn_clustering.lesions._unit_places import Places
+from nn_clustering.lesions._unit_positions import Places
+from nn_clustering.networks.structure import Step, Walk
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ def plan_lesions(walk: Walk, places: Sequence[tuple[Places, ...]], *, use_linear
         places: For every lesioned layer where its lesion strikes.
         use_linearity: Whether to look for linear steps.
     """
-    struck = {place.struck for of_layer in places for place in of_layer}
+    cut = {place.cut for of_layer in places for place in of_layer}
     changed: set[int] = set()
     frontier: dict[int, None] = {}
     linear = []
@@ -53,9 +53,9 @@ def plan_lesions(walk: Walk, places: Sequence[tuple[Places, ...]], *, use_linear
         getattr(step.operation, "compute_dtype", "") in ("float16", "bfloat16") for step in steps
     )
     for step in steps:
-        is_struck = any((name, t) in struck for name in (step.name, None) for t in step.inputs)
+        is_cuts = any((name, t) in cut for name in (step.name, None) for t in step.inputs)
         reads_changed = not changed.isdisjoint(step.inputs)
-        if not is_struck and not reads_changed:
+        if not is_cuts and not reads_changed:
             continue
         frontier.update(dict.fromkeys(t for t in step.inputs if t not in changed))
         changed.update(step.outputs)

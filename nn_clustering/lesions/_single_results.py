@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_clustering.lesions._draws import possible_draws
 from nn_clustering.lesions._measures import unit_of
 from nn_clustering.lesions._statistics import (
     Measure,
@@ -20,6 +19,7 @@ from nn_clustering.lesions._statistics import (
 )
 from nn_clustering.lesions._taxonomy import kind_of
 from nn_clustering.partitions import SubCluster
+from nn_clustering.partitions._random_sub_clusters import possible_draws
 from nn_clustering.significance import p_value
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import keras
 
-from nn_clustering.networks._checks import blocks_of_filters, check_network
+from nn_clustering.networks._network_settings import blocks_of_filters, check_network
 from nn_clustering.networks._own import build_own_network
 from nn_clustering.networks._own_code import is_own
 from nn_clustering.seeds import integer_seed

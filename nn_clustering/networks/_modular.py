@@ -5,8 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import WeightLayer, find_weight_layers
-from nn_clustering.networks._checks import check_modular_initialisation
+from nn_clustering.networks._network_settings import check_modular_initialisation
+from nn_clustering.networks.structure import WeightLayer, find_weight_layers
 from nn_clustering.seeds import generator
 
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from nn_clustering.errors import InvalidInputError, in_one_line
-from nn_clustering.networks._files import network_bytes, network_from_bytes
+from nn_clustering.networks._keras_files import network_bytes, network_from_bytes
 from nn_clustering.networks._own_code import current_folder_importable, no_such_function
 from nn_clustering.seeds import generator, integer_seed
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 
-from nn_clustering.graphs import cluster_colours
+from nn_clustering.reports import cluster_colours
 from nn_clustering.reports._lesion_parts import NO_PAIRS, add_title, empty_figure, shortened
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_clustering.graphs import KernelUnits, NetworkWeights, UnitGraph
+from nn_clustering.graphs import KernelUnits, UnitGraph, graph_of_weights, kernel_units
+from nn_clustering.networks.structure import NetworkWeights
 from nn_clustering.significance._null_models import check_null_model
 from nn_clustering.significance._shuffles import ENTRY_SHUFFLES
 
@@ -34,7 +35,9 @@ class ShuffledKernels:
 
     def draw(self, random: np.random.Generator) -> UnitGraph:
         """Return the graph of the network with its kernels shuffled."""
-        return self.weights.with_kernels(self.kernels(random)).graph(**self.graph_settings)
+        return graph_of_weights(
+            self.weights.with_kernels(self.kernels(random)), **self.graph_settings
+        )
 
     def kernels(self, random: np.random.Generator) -> list[NDArray[np.floating]]:
         """Return all kernels of the network, shuffled."""
@@ -68,14 +71,14 @@ def shuffled_kernels(
         InvalidInputError: If the method does not fit.
     """
     check_null_model(method, kernels="weights")
-    graph = weights.graph(**graph_settings)
+    graph = graph_of_weights(weights, **graph_settings)
     has_edges = ~graph.isolated
     if reconnect_last_layer:
         has_edges[graph.units(len(graph.layers) - 1)] = True
     of_units = {key: graph_settings[key] for key in _OF_UNITS if key in graph_settings}
     movable = tuple(
         None if units is None else _movable(units, has_edges)
-        for units in weights.kernel_units(**of_units)
+        for units in kernel_units(weights, **of_units)
     )
     return ShuffledKernels(weights, method, dict(graph_settings), movable)
 

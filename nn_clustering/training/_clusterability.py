@@ -14,13 +14,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import (
+from nn_clustering.graphs import UnitGraph, graph_from_weights
+from nn_clustering.networks.structure import (
     KERNEL_NORMS,
-    UnitGraph,
     WeightLayer,
     chain_of_layers,
     find_weight_layers,
-    graph_from_weights,
 )
 from nn_clustering.threads import one_thread
 from nn_clustering.training._phases import ClusterabilityGradient

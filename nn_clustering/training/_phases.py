@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nn_clustering.datasets import Dataset
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import check_kernel_norm
+from nn_clustering.networks.structure import check_kernel_norm
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from PIL import Image
 
 from nn_clustering.datasets import load_dataset
@@ -116,7 +115,7 @@ def test_pairs_are_drawn_independently():
 
 
 def load_images(name):
-    from nn_clustering.datasets._entries import find_entry
+    from nn_clustering.datasets._catalogue import find_entry
 
     return find_entry(name).make(42)
 

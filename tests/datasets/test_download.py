@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from nn_clustering.datasets._data_files import Distributed
 from nn_clustering.datasets._download import fetch, require_obtainable
-from nn_clustering.datasets._files import Distributed
 from nn_clustering.datasets._sources import CIFAR10, FASHION, MNIST, load_images
 from nn_clustering.errors import InvalidInputError
 from tests.datasets.conftest import arrays_of, random_images

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from nn_clustering.datasets import load_dataset
-from nn_clustering.datasets._files import find_file
+from nn_clustering.datasets._data_files import find_file
 from nn_clustering.datasets._sources import MNIST
 from tests.datasets.conftest import arrays_of
 from tests.datasets.test_images import resized_by_pillow

@@ -11,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from experiments import agreement
 from nn_clustering.graphs import UnitGraph
 from nn_clustering.partitions import Partition, mean_weights, profile_overlap
-from nn_clustering.tracking._mistakes import Error
+from nn_clustering.tracking.stages.validation import Error
 from tests.experiments.conftest import DATABASE
 
 HIDDEN = ["dense_1", "dense_2"]

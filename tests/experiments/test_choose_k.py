@@ -8,7 +8,7 @@ import pytest
 from experiments import choose_k
 from nn_clustering.graphs import UnitGraph
 from nn_clustering.partitions import cluster_numbers
-from nn_clustering.tracking._mistakes import Error
+from nn_clustering.tracking.stages.validation import Error
 from tests.experiments.conftest import DATABASE
 
 

@@ -9,7 +9,7 @@ from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import graph_from_weights
 from nn_clustering.networks import build_network
 from nn_clustering.partitions import Partition, make_partition, ncut, spectral_partition
-from nn_clustering.tracking._mistakes import Error
+from nn_clustering.tracking.stages.validation import Error
 
 N_CLUSTERS = 3
 

@@ -14,7 +14,7 @@ from sacred.arg_parser import get_config_updates
 
 from experiments import lesion
 from nn_clustering.partitions import Partition
-from nn_clustering.tracking._mistakes import Error
+from nn_clustering.tracking.stages.validation import Error
 from tests.experiments.conftest import DATABASE
 from tests.programs import PROJECT, environment
 

@@ -14,7 +14,7 @@ from nn_clustering.graphs import Layer
 from nn_clustering.lesions._statistics import coherence_measure, importance_measure
 from nn_clustering.partitions import Partition
 from nn_clustering.tracking import RunStore, Server, connect
-from nn_clustering.tracking._mistakes import Error
+from nn_clustering.tracking.stages.validation import Error
 from tests.programs import PROJECT, environment, run_python
 from tests.tracking.stored_files import store_file
 

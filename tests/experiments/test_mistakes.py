@@ -5,7 +5,7 @@ import pytest
 from sacred.arg_parser import get_config_updates
 
 from experiments import train
-from nn_clustering.tracking._mistakes import Error
+from nn_clustering.tracking.stages.validation import Error
 
 
 def assert_refused(finished, *expected):

@@ -90,5 +90,6 @@ def test_configs_used_are_stored_with_every_run(runs):
         assert stored == expected
         assert expected <= set(runs["pipeline"].artifacts)
         for name in used:
-            content = (folder / stage / f"{name}.yaml").read_bytes()
+            (path,) = (folder / stage).rglob(f"{name}.yaml")
+            content = path.read_bytes()
             assert runs[stage].artifact(f"config.{stage}.{name}.yaml") == content

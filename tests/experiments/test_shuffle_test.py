@@ -15,7 +15,7 @@ from nn_clustering.graphs import UnitGraph, normalise_units
 from nn_clustering.partitions import make_partition, ncut
 from nn_clustering.seeds import generator, integer_seed
 from nn_clustering.significance import cohens_d, shuffle
-from nn_clustering.tracking._mistakes import Error
+from nn_clustering.tracking.stages.validation import Error
 from tests.experiments.conftest import DATABASE
 from tests.programs import PROJECT, environment
 

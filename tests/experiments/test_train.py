@@ -12,6 +12,7 @@ import yaml
 
 from nn_clustering.datasets import dataset_names, load_dataset
 from nn_clustering.graphs import graph_from_weights
+from nn_clustering.networks import network_of_run
 from nn_clustering.partitions import Partition, ncut
 from tests.experiments.conftest import DATABASE
 from tests.programs import PROJECT, environment
@@ -53,7 +54,7 @@ def test_conditions_combine_by_name(many_conditions):
     assert run.result["sparsity"] == pytest.approx(0.9, abs=0.01)
     assert run.result["unpruned"]["sparsity"] < 0.01
     assert run.info["device"]
-    network = run.network("pruned")
+    network = network_of_run(run, "pruned")
     assert network.input_shape == (None, 8, 8, 1)
     assert [layer.name for layer in network.layers if "dropout" in layer.name]
     penalty = run.metric("unpruned.train.penalty")
@@ -63,13 +64,13 @@ def test_conditions_combine_by_name(many_conditions):
         for epoch in (1, 2):
             assert f"{phase}.epoch_{epoch}.keras" in run.artifacts
             assert f"{phase}.epoch_{epoch}.checkpoint.npz" in run.artifacts
-        assert_equal_networks(run.network(phase), run.network(f"{phase}.epoch_2"))
+        assert_equal_networks(network_of_run(run, phase), network_of_run(run, f"{phase}.epoch_2"))
     assert "learning_curves.png" in run.artifacts
 
 
 def test_modular_initialisation_is_that_of_the_study(many_conditions):
     """The first weights are Glorot-uniform, those between modules smaller, within them larger."""
-    network = many_conditions.network("unpruned.epoch_0")
+    network = network_of_run(many_conditions, "unpruned.epoch_0")
     glorot = [np.sqrt(6 / sum(layer.kernel.shape)) for layer in network.layers if layer.weights]
     first, second, _ = (layer.kernel.numpy() for layer in network.layers if layer.weights)
     assert np.abs(first).max() < glorot[0]
@@ -83,7 +84,7 @@ def test_ncut_is_followed_over_training(many_conditions, run_experiment, store):
     finished = run_experiment("cluster", "with", "checkpoint=1", *arguments)
     assert finished.returncode == 0, finished.stderr
     clustered = store.run("latest", experiment="cluster")
-    network = many_conditions.network("unpruned.epoch_1")
+    network = network_of_run(many_conditions, "unpruned.epoch_1")
     partition = Partition.from_npz(clustered.artifact("partition.npz"))
     assert clustered.result["ncut"] == ncut(graph_from_weights(network), partition.labels)
     assert clustered.info["network"] == "unpruned.epoch_1.keras"
@@ -135,7 +136,7 @@ def test_killed_training_goes_on_to_the_same_end(run_experiment, store, home, ph
     assert resumed.lineage == {"resume": killed.id}
     assert resumed.result == whole.result
     for name in ("unpruned", "pruned", "unpruned.epoch_20", "pruned.epoch_280"):
-        assert_equal_networks(resumed.network(name), whole.network(name))
+        assert_equal_networks(network_of_run(resumed, name), network_of_run(whole, name))
     for name in ("unpruned.train.loss", "pruned.test.accuracy"):
         ours, theirs = resumed.metric(name), whole.metric(name)
         assert ours[["step", "value"]].equals(theirs[["step", "value"]])
@@ -182,7 +183,7 @@ def test_networks_and_conditions(run_experiment, store, conditions, phases, inpu
     arguments = [*conditions, "fast", "training.checkpoint_every=None"]
     run = completed(run_experiment("train", "with", *arguments), store)
     assert list(run.result)[: len(phases)] == phases
-    network = run.network(phases[-1])
+    network = network_of_run(run, phases[-1])
     assert network.input_shape == (None, *input_shape)
     assert {layer.dtype_policy.name for layer in network.layers} == {"float32"}
     dataset = load_dataset(**run.config["dataset"])
@@ -206,7 +207,9 @@ def test_network_of_ones_own_by_its_dotted_name(run_experiment, store, tmp_path)
     options = {"PYTHONPATH": f"{PROJECT}:{tmp_path}"}
     arguments = ["with", "fast", "digits", "checkpoints", "network.kind=my_networks.two_paths"]
     run = completed(run_experiment("train", *arguments, **options), store)
-    assert [layer.name for layer in run.network("unpruned").layers].count("concatenate") == 1
+    assert [layer.name for layer in network_of_run(run, "unpruned").layers].count(
+        "concatenate"
+    ) == 1
     assert run.artifact("network_code.py").decode() == OWN_NETWORK
     # equal code is not run again, changed code is
     finished = run_experiment("train", *arguments, **options)
@@ -234,7 +237,7 @@ def test_repetitions_are_runs_of_their_own(run_experiment, store):
     assert f"using train run {same.id}" in alone.stdout
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_named_data_set_exists(path):
     name = yaml.safe_load(path.read_text()).get("dataset", {}).get("name")
     assert name is None or name in dataset_names()

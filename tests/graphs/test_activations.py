@@ -7,12 +7,12 @@ from keras import layers
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import (
-    KERNEL_NORMS,
     _activations,
     graph_from_activations,
     graph_from_weights,
     unit_activations,
 )
+from nn_clustering.networks.structure import KERNEL_NORMS
 
 
 def samples(*shape):

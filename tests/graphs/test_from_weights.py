@@ -7,7 +7,7 @@ from keras import layers
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import _edge_blocks, graph_from_weights
-from tests.graphs.sample_networks import (
+from tests.networks.sample_networks import (
     SUBCLASSED_OR_UNBUILT,
     block,
     branching,

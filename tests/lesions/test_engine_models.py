@@ -2,8 +2,7 @@
 
 import keras
 import numpy as np
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, assume, given, settings, strategies as st
 from keras import layers
 
 from nn_clustering.lesions import LesionEngine

@@ -8,14 +8,8 @@ import scipy.stats
 from nn_clustering.datasets import load_dataset, monomial_membership
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import Layer
-from nn_clustering.lesions import (
-    LesionEngine,
-    SizeFilter,
-    classes_of,
-    lesion_test,
-    targets_in_groups,
-)
-from nn_clustering.partitions import Partition
+from nn_clustering.lesions import LesionEngine, classes_of, lesion_test, targets_in_groups
+from nn_clustering.partitions import Partition, SizeFilter
 from tests.lesions.naive import accuracy_changes, error_changes
 
 LAYERS = (Layer("input", 64), Layer("dense_1", 24), Layer("dense_2", 20), Layer("output", 10))

@@ -1,8 +1,7 @@
 """The kinds of sub-clusters (methods G10)."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from nn_clustering.lesions import KINDS
 from nn_clustering.lesions._taxonomy import kind_of, significant

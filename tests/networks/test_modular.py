@@ -5,8 +5,7 @@ from itertools import pairwise
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.networks import (

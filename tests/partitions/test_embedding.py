@@ -5,8 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import scipy.linalg
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 from nn_clustering.graphs import Edges, Layer, UnitGraph
 from nn_clustering.partitions import leading_eigenvectors, spectral_embedding

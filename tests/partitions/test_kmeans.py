@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sklearn.cluster import KMeans, kmeans_plusplus
 
 from nn_clustering.partitions._kmeans import Points, k_means, k_means_plus_plus

@@ -3,8 +3,7 @@
 import networkx
 import numpy as np
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 from sklearn.metrics import adjusted_rand_score
 
 from nn_clustering.errors import InvalidInputError

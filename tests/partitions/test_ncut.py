@@ -3,8 +3,7 @@
 import networkx
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.partitions import in_out_ratio, ncut

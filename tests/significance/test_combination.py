@@ -6,8 +6,7 @@ from math import comb, factorial
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.significance import (

@@ -7,8 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.significance import (

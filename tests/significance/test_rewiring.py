@@ -6,8 +6,7 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as arrays
 
 from nn_clustering.errors import InvalidInputError

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import KERNEL_NORMS, graph_from_weights, read_weights
+from nn_clustering.graphs import graph_from_weights, graph_of_weights
+from nn_clustering.networks.structure import KERNEL_NORMS, read_weights
 from nn_clustering.partitions import spectral_partition
 from nn_clustering.significance import shuffled_edges, shuffled_kernels, shuffled_ncuts
 
@@ -95,11 +96,11 @@ def test_weights_of_isolated_units_stay():
         kernel[zeroed] = 0
         layer.set_weights([kernel, bias])
     weights = read_weights(network)
-    assert weights.graph().isolated.sum() == 2
+    assert graph_of_weights(weights).isolated.sum() == 2
     null = shuffled_kernels(weights, "layer", {})
     for seed in range(3):
         kernels, graph = drawn(null, seed)
-        assert np.array_equal(graph.isolated, weights.graph().isolated)
+        assert np.array_equal(graph.isolated, graph_of_weights(weights).isolated)
         assert not kernels[1][..., [1, 3]].any()
         assert not kernels[2][:, :, [1, 3]].any()
         assert entries_of(kernels[1]) == entries_of(weights.kernels[1])
@@ -127,7 +128,7 @@ def test_grouped_kernels_keep_their_groups():
     kernel[:, :, 1, :3] = 0  # channel 1, which the filters 0 to 2 read
     second.set_weights([kernel, bias])
     weights = read_weights(network)
-    assert np.flatnonzero(weights.graph().isolated).tolist() == [1]
+    assert np.flatnonzero(graph_of_weights(weights).isolated).tolist() == [1]
     null = shuffled_kernels(weights, "layer", {})
     assert null.movable[1].tolist() == [[True] * 6, [False] * 3 + [True] * 3]
     kernels, graph = drawn(null, 0)

@@ -6,8 +6,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import Edges, Layer, UnitGraph

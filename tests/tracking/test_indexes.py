@@ -5,9 +5,9 @@ import datetime
 import pytest
 
 from nn_clustering.tracking import RunStore
-from nn_clustering.tracking._indexes import ensure_indexes
-from nn_clustering.tracking._lineage import read_links
-from nn_clustering.tracking._metrics import last_values
+from nn_clustering.tracking.indexes import ensure_indexes
+from nn_clustering.tracking.store.lineage import read_links
+from nn_clustering.tracking.store.metrics import last_values
 
 N_RUNS = 200
 STATUSES = ["COMPLETED"] * 9 + ["FAILED"]

@@ -5,10 +5,9 @@ import json
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from nn_clustering.tracking._printing import (
+from nn_clustering.tracking.printing import (
     cut,
     fit_columns,
     fitted_lines,

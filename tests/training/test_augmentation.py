@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from nn_clustering.networks import build_network
 from nn_clustering.training import Augmentation, Phase, train

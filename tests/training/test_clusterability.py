@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 from nn_clustering.errors import InvalidInputError, NnClusteringError
-from nn_clustering.graphs import KERNEL_NORMS, graph_from_weights
+from nn_clustering.graphs import graph_from_weights
 from nn_clustering.networks import build_network
+from nn_clustering.networks.structure import KERNEL_NORMS
 from nn_clustering.partitions import ncut, spectral_partition
 from nn_clustering.training import (
     Checkpoint,

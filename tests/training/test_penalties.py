@@ -4,8 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from nn_clustering.training import Penalty, Phase, prunable_kernels, train
 from nn_clustering.training._penalties import penalty_term

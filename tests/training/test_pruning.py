@@ -5,8 +5,7 @@ from itertools import pairwise
 import keras
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 from hypothesis.extra import numpy as arrays
 
 from nn_clustering.networks import build_network

@@ -6,7 +6,7 @@ from pathlib import Path
 import measure
 import total
 
-from nn_clustering.tracking.experiment import StageExperiment
+from nn_clustering.tracking import StageExperiment
 
 PROJECT = Path(__file__).resolve().parents[1]
 experiment = StageExperiment("both", base_dir=PROJECT, save_git_info=False)

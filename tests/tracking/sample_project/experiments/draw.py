@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.tracking.experiment import StageExperiment
+from nn_clustering.tracking import StageExperiment
 
 PROJECT = Path(__file__).resolve().parents[1]
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")

@@ -4,7 +4,8 @@ import os
 import time
 from pathlib import Path
 
-from nn_clustering.tracking.experiment import Input, StageExperiment
+from nn_clustering.tracking import StageExperiment
+from nn_clustering.tracking.stages.experiment import Input
 
 PROJECT = Path(__file__).resolve().parents[1]
 experiment = StageExperiment("total", base_dir=PROJECT, save_git_info=False)

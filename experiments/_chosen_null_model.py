@@ -1,0 +1,151 @@
+"""The null model that a config of ``shuffle_test`` asks for."""
+
+import hashlib
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from experiments._graphs import OF_WEIGHTS, is_transformed, transformed, weight_graph
+from experiments._keras import import_keras
+from experiments._networks import NetworkFile
+from experiments._partitions import FROM_FILE
+from experiments._phase_settings import without_switch
+from nn_clustering.datasets import dataset_task
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.graphs import UnitGraph
+from nn_clustering.networks import network_code
+from nn_clustering.significance import (
+    FreshNetworks,
+    NullModel,
+    Transformed,
+    shuffled_edges,
+    shuffled_kernels,
+)
+from nn_clustering.tracking.stages.experiment import Input, StageRun
+from nn_clustering.tracking.store.run_store import Run
+
+
+def build_null_model(run: StageRun) -> NullModel:
+    """Return what draws the graphs: transformed as the network's own graph was."""
+    settings = run.inputs["cluster_run"].config["graph"]
+    if is_fresh(run.config):
+        return _fresh_networks(run)
+    null = run.inputs["null_model"] if "null_model" in run.inputs else _of_kernels(run)
+    if not is_transformed(settings):
+        return null
+    switches = {key: settings[key] for key in ("normalise_units", "commute_time")}
+    return Transformed(null, partial(transformed, settings=switches))
+
+
+def shuffled_graph(clustered: Run, config: Mapping[str, Any]) -> Input:
+    """Read the graph of a clustering run, as the null model that shuffles it."""
+    transformed_too = is_transformed(clustered.config["graph"])
+    content = clustered.artifact("untransformed_graph.npz" if transformed_too else "graph.npz")
+    null = shuffled_edges(
+        UnitGraph.from_npz(content),
+        config["method"],
+        reconnect_last_layer=config["reconnect_last_layer"],
+    )
+    return Input.of_bytes(content, null)
+
+
+def _of_kernels(run: StageRun) -> NullModel:
+    import_keras()
+    from nn_clustering.networks import network_from_bytes
+    from nn_clustering.networks.structure import read_weights
+
+    file: NetworkFile = run.inputs["network"]
+    settings = run.inputs["cluster_run"].config["graph"]
+    return shuffled_kernels(
+        read_weights(network_from_bytes(file.content, file.source)),
+        run.config["method"],
+        {key: settings[key] for key in OF_WEIGHTS},
+        reconnect_last_layer=run.config["reconnect_last_layer"],
+    )
+
+
+def _fresh_networks(run: StageRun) -> FreshNetworks:
+    """Return the null model of networks that are initialised as the training run's was."""
+    import_keras()
+    from nn_clustering.networks import build_network, modular_initialisation, network_from_bytes
+
+    file: NetworkFile = run.inputs["network"]
+    assert file.training is not None  # checked with the inputs
+    settings = run.inputs["cluster_run"].config["graph"]
+    config = file.training.config
+    trained = network_from_bytes(file.content, file.source)
+    task = dataset_task(config["dataset"]["name"])
+
+    def build(seed: int) -> UnitGraph:
+        network = build_network(
+            input_shape=trained.input_shape[1:],
+            n_outputs=trained.output_shape[-1],
+            task=task,
+            seed=seed,
+            **config["network"],
+        )
+        if config["modular_init"]["enabled"]:
+            modular_initialisation(network, seed=seed, **without_switch(config["modular_init"]))
+        return weight_graph(network, settings)
+
+    return FreshNetworks(build)
+
+
+def check_clustering_fits(clustered: Run, config: Mapping[str, Any]) -> None:
+    """Check that shuffles can be clustered as the network was."""
+    partition, source = clustered.config["partition"], clustered.config["graph"]["source"]
+    given = f"cluster_run={clustered.id}: run {clustered.id} has"
+    if partition["local"]:
+        raise InvalidInputError(
+            f"{given} partition.local=True, clusters of each layer by itself; expected one "
+            "clustering of the whole graph: cluster it with partition.local=False"
+        )
+    if partition["method"] == FROM_FILE:
+        raise InvalidInputError(
+            f"{given} a partition from a file, and no shuffle can be clustered like that; expected "
+            "a method that finds one: cluster it with partition.method=spectral"
+        )
+    if partition["method"] == "per_layer" and source != "activations":
+        raise InvalidInputError(
+            f"{given} partition.method=per_layer, which cuts every weight between layers, whatever "
+            "the weights: its shuffles have the same n-cut; expected another method"
+        )
+    if needs_network(config) and source != "weights":
+        asked = "method=fresh_initialisation" if is_fresh(config) else "kernels=weights"
+        raise InvalidInputError(
+            f"{given} graph.source={source}, with {asked}: expected a graph of weights, or "
+            "another null model of this one: method=layer kernels=norms"
+        )
+    if source != "activations" and config["method"] == "all_edges":
+        raise InvalidInputError(
+            f"{given} graph.source={source}, with method=all_edges: expected a graph of "
+            "activations, where any two units can be joined; take method=layer"
+        )
+
+
+def check_network_fits(network: NetworkFile, config: Mapping[str, Any]) -> None:
+    """Check that networks can be initialised like the clustered one, where that is asked for."""
+    if not is_fresh(config):
+        return
+    if network.training is None:
+        raise InvalidInputError(
+            f"method=fresh_initialisation: {network.source} is from a file, and nobody knows how "
+            "it was initialised; expected one that train.py trained: take method=layer"
+        )
+    kind = network.training.config["network"]["kind"]
+    code, noted = network_code(kind), network.training.info.get("inputs", {}).get("network_code")
+    if code is not None and hashlib.sha256(code).hexdigest() != noted:
+        raise InvalidInputError(
+            f"method=fresh_initialisation: the code of network.kind={kind} is not what it was in "
+            f"training run {network.training.id}; put the same file back, or take method=layer"
+        )
+
+
+def needs_network(config: Mapping[str, Any]) -> bool:
+    """Whether a null model is made from the network, not from its graph."""
+    return is_fresh(config) or config["kernels"] == "weights"
+
+
+def is_fresh(config: Mapping[str, Any]) -> bool:
+    """Whether a null model is of fresh networks."""
+    return config["method"] == "fresh_initialisation"

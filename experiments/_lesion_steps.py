@@ -1,0 +1,164 @@
+"""The lesions that the stage makes, with what it logs and keeps of them as they go on."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments._kept_scores import KeptScores
+from nn_clustering.datasets import Dataset, monomial_membership, polynomial_names
+from nn_clustering.lesions import (
+    Groups,
+    LesionTest,
+    SubClusterResult,
+    classes_of,
+    double_lesion_test,
+    lesion_test,
+    n_double_lesions,
+    n_double_tasks,
+    single_unit_lesions,
+    single_unit_tasks,
+    targets_in_groups,
+)
+from nn_clustering.partitions import Partition, SizeFilter, select_sub_clusters
+from nn_clustering.tracking.stages.experiment import StageRun
+
+if TYPE_CHECKING:
+    import pandas
+
+    from nn_clustering.lesions import LesionEngine
+
+
+def groups_of(dataset: Dataset, engine: "LesionEngine", tail: str | None) -> Groups:
+    """Return what lesions are measured by: classes, monomials of the polynomials, or targets."""
+    if dataset.task == "classification":
+        return classes_of(engine.class_sizes, dataset.class_names, tail=tail)
+    if dataset.class_names == polynomial_names():
+        return targets_in_groups(*monomial_membership(), tail=tail)
+    return targets_in_groups(dataset.class_names, tail=tail)
+
+
+def single_lesions(
+    run: StageRun,
+    engine: "LesionEngine",
+    partition: Partition,
+    layers: Sequence[str],
+    groups: Groups,
+) -> LesionTest:
+    """Lesion all sub-clusters one by one; what each did is logged as it is known."""
+    config = run.config
+    sizes = SizeFilter(**config["sizes"])
+    n_sub_clusters = len(select_sub_clusters(partition, layers, sizes)[0])
+    n_lesions = n_sub_clusters * (config["n_shuffles"] + 1)
+    with (
+        KeptScores(run, "single", n_sub_clusters) as kept,
+        _bar(run, engine, n_lesions, kept, "sub-clusters") as bar,
+    ):
+
+        def log(index: int, result: SubClusterResult) -> None:
+            if index in kept.known:
+                bar.update(len(result.scores) * engine.n_images)
+            else:
+                kept.add(index, result.scores)
+            overall = "accuracy" if groups.task == "classification" else "error"
+            run.log(f"{overall}_change", result.overall_change, index)
+            run.log("class_mean_change", result.mean_change, index)
+            run.log("importance_p", result.importance_p, index)
+            run.log("coherence_p", result.coherence_p, index)
+
+        return lesion_test(
+            engine,
+            partition,
+            layers,
+            groups=groups,
+            n_shuffles=config["n_shuffles"],
+            seed=run.seed,
+            draws=config["draws"],
+            sizes=sizes,
+            count_ties=config["count_ties"],
+            known=kept.known,
+            on_sub_cluster=log,
+            on_progress=bar.update,
+        )
+
+
+def double_lesions(
+    run: StageRun, engine: "LesionEngine", partition: Partition, test: LesionTest
+) -> dict[str, Any]:
+    """Lesion pairs of sub-clusters, keep table and figures, and return what was found."""
+    from nn_clustering.reports import figure_of_dependencies, figure_of_double_lesions
+
+    settings: Mapping[str, Any] = run.config["double"]
+    sub_clusters = [
+        sub
+        for sub, kind in zip(test.sub_clusters, test.kinds, strict=True)
+        if settings["sub_clusters"] == "all" or kind == "important"
+    ]
+    n_tasks = n_double_tasks(len(sub_clusters))
+    n_lesions = n_double_lesions(len(sub_clusters), settings["n_shuffles"])
+    with (
+        KeptScores(run, "double", n_tasks) as kept,
+        _bar(run, engine, n_lesions, kept, "pairs") as bar,
+    ):
+        bar.update(sum(map(len, kept.known.values())) * engine.n_images)
+        double = double_lesion_test(
+            engine,
+            partition,
+            sub_clusters,
+            n_shuffles=settings["n_shuffles"],
+            seed=run.seed,
+            overlap=settings["overlap"],
+            count_ties=run.config["count_ties"],
+            known=kept.known,
+            on_scores=kept.add,
+            on_progress=bar.update,
+        )
+    add_table(run, "double_lesions", double.table())
+    title = f"cluster run {run.config['cluster_run']}: {len(sub_clusters)} sub-clusters in pairs"
+    run.add_figure("double_lesions.png", figure_of_double_lesions(double, title))
+    run.add_figure("dependencies.png", figure_of_dependencies(double, title))
+    return {
+        "n_sub_clusters": len(sub_clusters),
+        "n_important_pairs": int(np.triu(double.joint_important, 1).sum()),
+        "n_dependencies": double.dependencies().number_of_edges(),
+    }
+
+
+def single_units(
+    run: StageRun, engine: "LesionEngine", layers: Sequence[str], groups: Groups
+) -> "pandas.DataFrame":
+    """Lesion every single unit of the layers."""
+    n_units = sum(engine.layers[layer] for layer in layers)
+    n_tasks = len(single_unit_tasks(engine.layers, layers))
+    with (
+        KeptScores(run, "unit", n_tasks) as kept,
+        _bar(run, engine, n_units, kept, "parts of the single units") as bar,
+    ):
+        bar.update(sum(map(len, kept.known.values())) * engine.n_images)
+        return single_unit_lesions(
+            engine,
+            layers,
+            groups=groups,
+            known=kept.known,
+            on_scores=kept.add,
+            on_progress=bar.update,
+        )
+
+
+def add_table(run: StageRun, name: str, table: "pandas.DataFrame") -> None:
+    """Store a table with the run, as CSV for people and as Parquet for programs."""
+    run.add_artifact(f"{name}.csv", table.to_csv(index=False).encode())
+    content = io.BytesIO()
+    table.to_parquet(content, index=False)
+    run.add_artifact(f"{name}.parquet", content.getvalue())
+
+
+def _bar(run: StageRun, engine: "LesionEngine", n_lesions: int, kept: KeptScores, what: str) -> Any:
+    """Return a progress bar, after what another run has done is told (not into the bar)."""
+    if "unfinished" in run.inputs:
+        print(
+            f"going on with run {run.inputs['unfinished'].id} after {len(kept.known)} of "
+            f"{kept.n_tasks} {what}"
+        )
+    return run.progress(n_lesions * engine.n_images, "lesioned images")

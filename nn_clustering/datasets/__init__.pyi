@@ -1,0 +1,14 @@
+from ._dataset import (
+    TASKS as TASKS,
+    Dataset as Dataset,
+)
+from ._loading import (
+    dataset_names as dataset_names,
+    dataset_task as dataset_task,
+    load_dataset as load_dataset,
+    require_dataset as require_dataset,
+)
+from ._synthetic import (
+    monomial_membership as monomial_membership,
+    polynomial_names as polynomial_names,
+)

@@ -1,0 +1,39 @@
+from ._activations import (
+    unit_activations as unit_activations,
+)
+from ._commute_time import (
+    commute_time_graph as commute_time_graph,
+)
+from ._from_activations import (
+    CORRELATIONS as CORRELATIONS,
+    MAP_NORMS as MAP_NORMS,
+    POSITIONS as POSITIONS,
+    UnitActivations as UnitActivations,
+    check_activation_settings as check_activation_settings,
+    graph_from_activations as graph_from_activations,
+)
+from ._from_gradients import (
+    graph_from_gradients as graph_from_gradients,
+)
+from ._from_weights import (
+    graph_from_weights as graph_from_weights,
+    graph_of_weights as graph_of_weights,
+)
+from ._unit_graph import (
+    Edges as Edges,
+    Layer as Layer,
+    UnitGraph as UnitGraph,
+    layers_from_arrays as layers_from_arrays,
+    layers_to_arrays as layers_to_arrays,
+)
+from ._unit_normalisation import (
+    normalise_units as normalise_units,
+)
+from ._unit_sets import (
+    KernelUnits as KernelUnits,
+    Reader as Reader,
+    UnitSet as UnitSet,
+    kernel_units as kernel_units,
+    unit_sets as unit_sets,
+    weight_readers as weight_readers,
+)

@@ -1,0 +1,45 @@
+from ._double import (
+    double_lesion_test as double_lesion_test,
+    n_double_lesions as n_double_lesions,
+    n_double_tasks as n_double_tasks,
+)
+from ._double_results import (
+    DoubleLesionTest as DoubleLesionTest,
+)
+from ._engine import (
+    LesionEngine as LesionEngine,
+    lesionable_layers as lesionable_layers,
+)
+from ._lesion_settings import (
+    SILENCINGS as SILENCINGS,
+    check_lesion_test as check_lesion_test,
+    check_n_shuffles as check_n_shuffles,
+)
+from ._measures import (
+    Groups as Groups,
+    classes_of as classes_of,
+    targets_in_groups as targets_in_groups,
+)
+from ._single import (
+    lesion_test as lesion_test,
+)
+from ._single_results import (
+    LesionTest as LesionTest,
+    SubClusterResult as SubClusterResult,
+)
+from ._statistics import (
+    Measure as Measure,
+    class_mean as class_mean,
+    class_range as class_range,
+    coherence_measure as coherence_measure,
+    importance_measure as importance_measure,
+    ratio_effects as ratio_effects,
+    relative_effects as relative_effects,
+)
+from ._taxonomy import (
+    KINDS as KINDS,
+)
+from ._units import (
+    single_unit_lesions as single_unit_lesions,
+    single_unit_tasks as single_unit_tasks,
+)

@@ -1,0 +1,28 @@
+from ._builders import (
+    build_network as build_network,
+)
+from ._keras_files import (
+    network_bytes as network_bytes,
+    network_from_bytes as network_from_bytes,
+    network_of_run as network_of_run,
+    read_network as read_network,
+)
+from ._modular import (
+    modular_initialisation as modular_initialisation,
+)
+from ._network_settings import (
+    ACTIVATIONS as ACTIVATIONS,
+    NETWORK_KINDS as NETWORK_KINDS,
+    PRECISIONS as PRECISIONS,
+    check_modular_initialisation as check_modular_initialisation,
+    check_network as check_network,
+)
+from ._own_code import (
+    network_code as network_code,
+)
+from ._precision import (
+    in_float32 as in_float32,
+)
+from ._read_file import (
+    read_file as read_file,
+)

@@ -1,0 +1,39 @@
+from ._chain import (
+    WeightLayer as WeightLayer,
+    chain_of_layers as chain_of_layers,
+    find_weight_layers as find_weight_layers,
+)
+from ._channels import (
+    Contribution as Contribution,
+    Depthwise as Depthwise,
+    Flattened as Flattened,
+    InputValues as InputValues,
+    Merged as Merged,
+    Origin as Origin,
+    Part as Part,
+    Rearranged as Rearranged,
+    Weighted as Weighted,
+    trace_contributions as trace_contributions,
+    trace_parts as trace_parts,
+)
+from ._kernel_norms import (
+    KERNEL_NORMS as KERNEL_NORMS,
+    VALUES_AT_A_TIME as VALUES_AT_A_TIME,
+    check_kernel_norm as check_kernel_norm,
+    norms_of_kernel as norms_of_kernel,
+)
+from ._network_weights import (
+    NetworkWeights as NetworkWeights,
+)
+from ._reading import (
+    read_weights as read_weights,
+)
+from ._unit_tensors import (
+    around_nonlinearity as around_nonlinearity,
+    is_joint as is_joint,
+)
+from ._walk import (
+    Step as Step,
+    Walk as Walk,
+    walk_network as walk_network,
+)

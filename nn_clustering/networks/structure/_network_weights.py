@@ -1,0 +1,74 @@
+"""The weights of a network as arrays, and the graph of its units from them (methods C1 to C5)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.networks.structure._channels import (
+    Channels,
+    InputValues,
+    Merged,
+    Origin,
+    Weighted,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkWeights:
+    """The weights of a network, and how they join its units; arrays only, without Keras.
+
+    Attributes:
+        name: Name of the network.
+        channels: What the last axis of the network's tensors holds, each after what it reads.
+        outputs: Indices in ``channels`` of what the network puts out.
+        kernel_layers: Names of the layers of which ``kernels`` are.
+        kernels: Raw kernels of all dense and convolutional layers, in the order in which data
+            passes them: (inputs, units); (height, width, inputs a group, units), with a width of 1
+            in one dimension; of depthwise convolutions (height, width, channels, multiplier). A
+            separable convolution has a depthwise and a pointwise one.
+    """
+
+    name: str
+    channels: tuple[Channels, ...]
+    outputs: tuple[int, ...]
+    kernel_layers: tuple[str, ...]
+    kernels: tuple[NDArray[np.floating], ...] = field(repr=False)
+
+    def with_kernels(self, kernels: Sequence[NDArray[np.floating]]) -> "NetworkWeights":
+        """Return the network with other kernels.
+
+        Raises:
+            InvalidInputError: If they are not as many, or not of the same shapes.
+        """
+        shapes = [np.shape(kernel) for kernel in kernels]
+        expected = [kernel.shape for kernel in self.kernels]
+        if shapes != expected:
+            raise InvalidInputError(
+                f"{len(shapes)} kernels of shapes {shapes} for network {self.name!r}; expected "
+                f"{len(expected)} of shapes {expected}"
+            )
+        return replace(self, kernels=tuple(kernels))
+
+    @cached_property
+    def has_convolutions(self) -> bool:
+        """Whether any layer is a convolution."""
+        return any(kernel.ndim == 4 for kernel in self.kernels)
+
+    @cached_property
+    def weight_layers(self) -> dict[int, Weighted]:
+        """The dense and convolutional layers that make units, by their index in ``channels``."""
+        return {
+            index: channels
+            for index, channels in enumerate(self.channels)
+            if isinstance(channels, Weighted)
+        }
+
+    def name_of(self, origin: Origin) -> str:
+        """Return the name of the layer where a set of units arises."""
+        channels = self.channels[origin.channels]
+        assert isinstance(channels, InputValues | Weighted | Merged)
+        return channels.name

@@ -1,0 +1,66 @@
+from ._agreement import (
+    Agreement as Agreement,
+    CommonUnits as CommonUnits,
+    Contingency as Contingency,
+    MeanWeights as MeanWeights,
+    SharedGraph as SharedGraph,
+    cluster_profile as cluster_profile,
+    common_layers as common_layers,
+    common_shares as common_shares,
+    common_units as common_units,
+    mean_weights as mean_weights,
+    overlap_of_profiles as overlap_of_profiles,
+    profile_overlap as profile_overlap,
+    shared_graph as shared_graph,
+)
+from ._alignment import (
+    align_labels as align_labels,
+    matched_order as matched_order,
+)
+from ._cluster_numbers import (
+    ClusterNumbers as ClusterNumbers,
+    cluster_numbers as cluster_numbers,
+)
+from ._embedding import (
+    leading_eigenvectors as leading_eigenvectors,
+    spectral_embedding as spectral_embedding,
+)
+from ._local import (
+    LocalPartition as LocalPartition,
+    local_partition as local_partition,
+)
+from ._methods import (
+    PARTITION_METHODS as PARTITION_METHODS,
+    check_partition_settings as check_partition_settings,
+    make_partition as make_partition,
+)
+from ._modularity import (
+    modularity as modularity,
+)
+from ._ncut import (
+    in_out_ratio as in_out_ratio,
+    ncut as ncut,
+)
+from ._partition import (
+    Partition as Partition,
+    SubCluster as SubCluster,
+)
+from ._random_sub_clusters import (
+    DRAWS as DRAWS,
+    SizeFilter as SizeFilter,
+    check_draws as check_draws,
+    select_sub_clusters as select_sub_clusters,
+)
+from ._reading import (
+    read_partition as read_partition,
+)
+from ._spectral import (
+    SpectralClustering as SpectralClustering,
+    check_clustering as check_clustering,
+    spectral_clustering as spectral_clustering,
+    spectral_partition as spectral_partition,
+)
+from ._stability import (
+    Stability as Stability,
+    partition_stability as partition_stability,
+)

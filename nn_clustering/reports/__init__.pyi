@@ -1,0 +1,42 @@
+from ._agreement_figures import (
+    figure_of_contingency as figure_of_contingency,
+    figure_of_profiles as figure_of_profiles,
+)
+from ._cluster_number_figures import (
+    figure_of_cluster_numbers as figure_of_cluster_numbers,
+)
+from ._dependencies import (
+    figure_of_dependencies as figure_of_dependencies,
+)
+from ._double_lesions import (
+    figure_of_double_lesions as figure_of_double_lesions,
+)
+from ._figures import (
+    figure_of_clusters as figure_of_clusters,
+    figure_of_learning_curves as figure_of_learning_curves,
+    figure_of_null_distribution as figure_of_null_distribution,
+    figure_of_random_networks as figure_of_random_networks,
+)
+from ._lesion_figures import (
+    figure_of_class_changes as figure_of_class_changes,
+    figure_of_lesions as figure_of_lesions,
+)
+from ._lesion_nulls import (
+    figure_of_lesion_nulls as figure_of_lesion_nulls,
+)
+from ._lesion_sizes import (
+    figure_of_importance_by_size as figure_of_importance_by_size,
+)
+from ._lesion_table import (
+    LesionTable as LesionTable,
+    table_of_lesions as table_of_lesions,
+)
+from ._lesioned_networks import (
+    LesionedNetwork as LesionedNetwork,
+    lesioned_network as lesioned_network,
+)
+from .drawing._network import (
+    ISOLATED_COLOUR as ISOLATED_COLOUR,
+    cluster_colours as cluster_colours,
+    draw_network as draw_network,
+)

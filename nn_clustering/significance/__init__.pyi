@@ -1,0 +1,57 @@
+from ._agreement_test import (
+    AgreementTest as AgreementTest,
+    PermutationTest as PermutationTest,
+    agreement_test as agreement_test,
+    check_n_permutations as check_n_permutations,
+    profile_test as profile_test,
+)
+from ._bootstrap import (
+    MeanEstimate as MeanEstimate,
+    bootstrap_interval as bootstrap_interval,
+    estimate_mean as estimate_mean,
+)
+from ._combination import (
+    bates_combination as bates_combination,
+    chi_square_of_ranks as chi_square_of_ranks,
+    fisher_combination as fisher_combination,
+    fisher_statistic as fisher_statistic,
+    fisher_statistic_by_chance as fisher_statistic_by_chance,
+    stouffer_combination as stouffer_combination,
+)
+from ._joint import (
+    joint_p_value as joint_p_value,
+)
+from ._multiple_testing import (
+    FalseDiscoveryControl as FalseDiscoveryControl,
+    benjamini_hochberg as benjamini_hochberg,
+)
+from ._null_models import (
+    METHODS as METHODS,
+    FreshNetworks as FreshNetworks,
+    NullModel as NullModel,
+    ShuffledEdges as ShuffledEdges,
+    Transformed as Transformed,
+    check_null_model as check_null_model,
+    shuffled_edges as shuffled_edges,
+)
+from ._p_values import (
+    cohens_d as cohens_d,
+    p_value as p_value,
+    sequential_p_value as sequential_p_value,
+)
+from ._shuffle_test import (
+    Clustering as Clustering,
+    ShuffleTest as ShuffleTest,
+    check_shuffle_test as check_shuffle_test,
+    shuffle_test as shuffle_test,
+    shuffled_ncuts as shuffled_ncuts,
+    worker_pool as worker_pool,
+)
+from ._shuffled_kernels import (
+    ShuffledKernels as ShuffledKernels,
+    shuffled_kernels as shuffled_kernels,
+)
+from ._shuffles import (
+    SHUFFLES as SHUFFLES,
+    shuffle as shuffle,
+)

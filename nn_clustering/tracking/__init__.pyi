@@ -1,0 +1,36 @@
+from .command_line.filters import parse_condition as parse_condition
+from .errors import (
+    DamagedArtifactError as DamagedArtifactError,
+    InvalidInputError as InvalidInputError,
+    NnClusteringError as NnClusteringError,
+    RunNotFoundError as RunNotFoundError,
+    ServerUnavailableError as ServerUnavailableError,
+    TrackingError as TrackingError,
+)
+from .omniboard.columns import preset_columns as preset_columns
+from .omniboard.page import (
+    omniboard_address as omniboard_address,
+    start_omniboard as start_omniboard,
+    stop_omniboard as stop_omniboard,
+)
+from .server.connection import (
+    Server as Server,
+    connect as connect,
+    find_server as find_server,
+    project_root as project_root,
+    resolve_server as resolve_server,
+    stop_embedded as stop_embedded,
+)
+from .stages.experiment import StageExperiment as StageExperiment
+from .stages.stage_run import Input as Input, ReusedRun as ReusedRun, StageRun as StageRun
+from .store.lineage import Lineage as Lineage
+from .store.run import Run as Run, StoredFile as StoredFile
+from .store.run_store import RunStore as RunStore
+from .store.runs import Runs as Runs
+from .writing.capture import complete_capture as complete_capture
+from .writing.observer import (
+    TrackingObserver as TrackingObserver,
+    make_observer as make_observer,
+    track as track,
+)
+from .writing.sync import SyncReport as SyncReport, sync_journals as sync_journals

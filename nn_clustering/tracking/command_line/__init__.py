@@ -1,0 +1,1 @@
+"""The commands that a person types, like list and show: their parser, and what they print."""

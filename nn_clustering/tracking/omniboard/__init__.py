@@ -1,0 +1,1 @@
+"""Omniboard, the runs' web page: its process and its columns."""

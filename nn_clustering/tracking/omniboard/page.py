@@ -1,0 +1,207 @@
+"""Omniboard, the web page of the runs: install, start on loopback, stop, preset its columns.
+
+Omniboard asks for no password and lets whoever reaches it delete runs. Here it only ever listens on
+127.0.0.1, answers only what reads (see `devops/omniboard/guard.js`), and logs in to MongoDB as a
+user that only reads, where there is one. It takes the URL, which holds a password, from the
+environment: arguments are there for every user of the machine to read. A supervisor keeps it alive:
+see `devops/omniboard/supervise.js`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nn_clustering.tracking.server import processes
+from nn_clustering.tracking.server.connection import Server, project_root, url_with_database
+
+PORT = 9000
+START_SECONDS = 30.0
+STOP_SECONDS = 5.0
+WITHOUT = "the runs are stored all the same, without the web page"
+
+
+def start_omniboard(
+    server: Server,
+    root: Path | None = None,
+    *,
+    layout: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = print,
+) -> str | None:
+    """Start Omniboard on the server's runs unless it runs already and answers.
+
+    From then on it is kept alive at its address, until `stop_omniboard`.
+
+    Installs it first where that was not done yet (a minute, 530 MB, needs npm and the network).
+
+    Args:
+        server: Whose runs to show.
+        root: Folder that holds `.mongo/`; default `project_root()`.
+        layout: Columns of a browser's first visit, as `first_visit` reads them from a file.
+        say: Gets the messages on progress and on what is missing, one line each.
+
+    Returns:
+        Its address, or None where it cannot run here (`say` was told why).
+    """
+    node = shutil.which("node")
+    if node is None or shutil.which("npm") is None:
+        say(f"Omniboard needs Node.js: install node and npm; {WITHOUT}")
+        return None
+    folder = _state_folder(root)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with processes.locked(folder / "omniboard.lock"):
+        address = _answering_address(folder, _identity(server))
+        if address is not None:
+            return address
+        _stop(folder)  # shows another database, or has lost its own and cannot find back
+        if not _install(say):
+            return None
+        return _launch(node, server, folder, layout, say)
+
+
+def stop_omniboard(root: Path | None = None) -> bool:
+    """Stop Omniboard; False if it was not running."""
+    folder = _state_folder(root)
+    if not folder.is_dir():
+        return False
+    with processes.locked(folder / "omniboard.lock"):
+        return _stop(folder)
+
+
+def omniboard_address(root: Path | None = None) -> str | None:
+    """Its address while it answers, else None."""
+    return _answering_address(_state_folder(root), None)
+
+
+def package_folder() -> Path:
+    """The folder that pins Omniboard and into which it is installed."""
+    return Path(__file__).resolve().parents[3] / "devops" / "omniboard"
+
+
+def _state_folder(root: Path | None) -> Path:
+    return Path(root or project_root()).resolve() / ".mongo"
+
+
+def _identity(server: Server) -> str:
+    user = " (reader)" if server.reader_url else ""
+    return f"{server.address}/{server.database}{user}"
+
+
+def _supervisor() -> Path:
+    return package_folder() / "supervise.js"
+
+
+def _answering_address(folder: Path, identity: str | None) -> str | None:
+    """Address of our Omniboard if it answers (and shows the database of that identity)."""
+    state = processes.read_state(folder / "omniboard.json")
+    if not processes.is_running(state.get("pid"), str(_supervisor())):
+        return None
+    if identity is not None and state.get("server") != identity:
+        return None
+    address = f"http://{processes.LOOPBACK}:{state.get('port')}"
+    return address if _answers(address) else None
+
+
+def _answers(address: str) -> bool:
+    """Whether it serves, and reaches its database: it can lose that for good and still serve."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{address}/sacred/api/v1/Runs/count", timeout=5) as reply:
+            return "count" in json.load(reply)
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _install(say: Callable[[str], None]) -> bool:
+    """Install the pinned packages unless they are there; False where that fails."""
+    folder = package_folder()
+    if not (folder / "package-lock.json").exists():
+        say(f"Omniboard is not installed: {folder} is missing (use a checkout); {WITHOUT}")
+        return False
+    with processes.locked(folder / "package.json"):
+        if _is_installed(folder):
+            return True
+        say("installing Omniboard into devops/omniboard: about a minute, 530 MB")
+        try:
+            ended = subprocess.run(
+                ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+            )
+        except OSError as problem:
+            say(f"Omniboard cannot be installed ({problem.strerror}); {WITHOUT}")
+            return False
+        if ended.returncode != 0:
+            lines = [line for line in ended.stderr.splitlines() if line.strip()]
+            reason = lines[0] if lines else f"npm ended with status {ended.returncode}"
+            say(f"Omniboard cannot be installed ({reason}); {WITHOUT}")
+            return False
+    return True
+
+
+def _is_installed(folder: Path) -> bool:
+    """Whether npm came to the end: it writes its own list of what it installed last."""
+    installed = processes.read_state(folder / "node_modules" / ".package-lock.json")
+    wanted = processes.read_state(folder / "package-lock.json")
+    name = "node_modules/omniboard"
+    return bool(installed) and _version(installed, name) == _version(wanted, name)
+
+
+def _version(lock: Mapping[str, Any], name: str) -> Any:
+    return lock.get("packages", {}).get(name, {}).get("version")
+
+
+def _launch(
+    node: str,
+    server: Server,
+    folder: Path,
+    layout: Mapping[str, Any] | None,
+    say: Callable[[str], None],
+) -> str | None:
+    port = processes.pick_port(PORT)
+    address = f"http://{processes.LOOPBACK}:{port}"
+    log = folder / "omniboard.log"
+    pid = processes.start_detached(
+        [node, str(_supervisor())], log, _environment(server, port, layout)
+    )
+    state = {"port": port, "pid": pid, "server": _identity(server)}
+    processes.write_state(folder / "omniboard.json", state)
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and processes.is_alive(pid):
+        if _answers(address):
+            return address
+        time.sleep(0.2)
+    _stop(folder)
+    say(f"Omniboard does not answer at {address}; see {log}; {WITHOUT}")
+    return None
+
+
+def _environment(server: Server, port: int, layout: Mapping[str, Any] | None) -> dict[str, str]:
+    # Of the variables that are meant for others, some would change the page, some hold passwords.
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OMNIBOARD_", "MONGO_", "NODE_"))
+    }
+    kept["OMNIBOARD_LAYOUT"] = json.dumps(layout) if layout else ""
+    return {**kept, "PORT": str(port), "MONGO_URI": url_with_database(server, reader=True)}
+
+
+def _stop(folder: Path) -> bool:
+    pid = processes.read_state(folder / "omniboard.json").get("pid")
+    (folder / "omniboard.json").unlink(missing_ok=True)
+    # Any script of the folder: former versions started Omniboard itself, without a supervisor.
+    if pid is None or not processes.is_running(pid, str(package_folder())):
+        return False
+    return processes.terminate(pid, STOP_SECONDS)

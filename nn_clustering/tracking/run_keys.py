@@ -1,0 +1,16 @@
+"""The keys of a config that say how to run rather than what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# A stage that runs as a part of another has those of the whole.
+OWN_KEYS = ("reuse", "tags")
+# Of a stage that can be run several times by one command, which has the first of them.
+REPEAT_KEYS = ("n_repeats", "n_workers")
+
+
+def own_keys(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys of a stage's config that say how to run rather than what."""
+    return (*OWN_KEYS, *REPEAT_KEYS) if REPEAT_KEYS[0] in config else OWN_KEYS

@@ -1,0 +1,1 @@
+"""The MongoDB server that holds the runs, embedded or named, and a connection to it."""

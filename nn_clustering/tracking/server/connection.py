@@ -1,0 +1,261 @@
+"""Which MongoDB server holds the runs, and a connection to it.
+
+`MONGO_URL` and `MONGO_DB` name a server, `MONGO_READER_URL` a user on it that only reads, for
+Omniboard. `MONGO_URL_FILE` and `MONGO_READER_URL_FILE` name files that hold the URLs instead, as
+Docker keeps secrets. Without them the project's own embedded server is used: see `embedded.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nn_clustering.tracking.errors import InvalidInputError, ServerUnavailableError
+from nn_clustering.tracking.server import embedded
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+    from nn_clustering.tracking.server.credentials import Credentials
+
+DEFAULT_DATABASE = "nn_clustering"
+URL_FORM = "mongodb://[user:password@]host[:port][/database][?options]"
+WAYS_OUT = (
+    "check MONGO_URL (or MONGO_URL_FILE), or unset it to use the embedded server "
+    "(`make up` starts it)"
+)
+# An unreachable server shall refuse a run in less than five seconds, imports included.
+CONNECT_SECONDS = 3.0
+# A server that hangs in the middle of a run counts as out of reach after this.
+SOCKET_MS = 30_000
+
+
+@dataclass(frozen=True)
+class Server:
+    """A MongoDB server and the database on it that holds the runs.
+
+    Attributes:
+        url: The full MongoDB URL, password included: kept out of `repr` and of every message.
+        database: Name of the database.
+        embedded: Whether it is the project's own server.
+        reader_url: The URL for a user that only reads, as secret as `url`; empty where none is
+            known.
+    """
+
+    url: str = field(repr=False)
+    database: str
+    embedded: bool
+    reader_url: str = field(default="", repr=False)
+
+    @property
+    def address(self) -> str:
+        """Host and port of each member, comma separated; never user or password."""
+        return _split_url(self.url)[2]
+
+
+def resolve_server(environ: Mapping[str, str] = os.environ, root: Path | None = None) -> Server:
+    """The server that the environment names, else the embedded one, started if need be.
+
+    Args:
+        environ: Where to look for MONGO_URL, MONGO_READER_URL (each also with _FILE), MONGO_DB,
+            NN_CLUSTERING_HOME and PATH.
+        root: Folder that holds (or shall hold) `.mongo/`; default `project_root(environ)`.
+
+    Raises:
+        InvalidInputError: MONGO_DB is no name for a database; a URL is given twice, or its file
+            cannot be read.
+        ServerUnavailableError: MONGO_URL is malformed, or the embedded server cannot start.
+    """
+    database = _database_name(environ)
+    url = _given_url(environ, "MONGO_URL")
+    if url:
+        reader_url = _given_url(environ, "MONGO_READER_URL")
+        return Server(url=url, database=database, embedded=False, reader_url=reader_url)
+    return _embedded_server(embedded.start(root or project_root(environ), environ), database)
+
+
+def find_server(environ: Mapping[str, str] = os.environ, root: Path | None = None) -> Server | None:
+    """Like `resolve_server`, but starts nothing: None where no embedded server runs."""
+    if _given_url(environ, "MONGO_URL"):
+        return resolve_server(environ, root)
+    found = embedded.running(root or project_root(environ))
+    return None if found is None else _embedded_server(found, _database_name(environ))
+
+
+def project_root(environ: Mapping[str, str] = os.environ) -> Path:
+    """NN_CLUSTERING_HOME where it is set, else the folder that holds the package."""
+    home = environ.get("NN_CLUSTERING_HOME", "").strip()
+    return Path(home).resolve() if home else Path(__file__).resolve().parents[3]
+
+
+def stop_embedded(root: Path | None = None) -> bool:
+    """Shut the embedded server down and wait until it is gone; False if none was running.
+
+    Raises:
+        ServerUnavailableError: It does not end.
+    """
+    return embedded.stop(root or project_root())
+
+
+def connect(server: Server) -> Database:
+    """Connect, with journalled writes, and make sure that the database answers.
+
+    Returns:
+        The database that holds the runs. Close it with `.client.close()`.
+
+    Raises:
+        ServerUnavailableError: Nothing answers, or the server refuses us; within five seconds,
+            naming the address and never the password.
+    """
+    import pymongo
+    import pymongo.errors
+
+    client: pymongo.MongoClient | None = None
+    try:
+        client = pymongo.MongoClient(
+            server.url,
+            journal=True,
+            serverSelectionTimeoutMS=round(1000 * CONNECT_SECONDS),
+            connectTimeoutMS=round(1000 * CONNECT_SECONDS),
+            socketTimeoutMS=SOCKET_MS,
+            appname="nn_clustering",
+        )
+        database = client[server.database]
+        with pymongo.timeout(CONNECT_SECONDS):
+            client.admin.command("ping")
+            # A server that wants a password answers a ping without one: read something as well.
+            database["runs"].find_one({}, {"_id": 1})
+        return database
+    except (pymongo.errors.PyMongoError, ValueError, OSError) as problem:
+        reason = _reason(problem)
+    # Raised outside the handler: the driver's message may hold the password, and would travel
+    # along as this error's context.
+    if client is not None:
+        client.close()
+    ways_out = WAYS_OUT if not server.embedded else "start it with `make up`"
+    raise ServerUnavailableError(f"no usable MongoDB at {server.address}: {reason}; {ways_out}")
+
+
+def url_with_database(server: Server, *, reader: bool = False) -> str:
+    """The server's URL with its database as path, logging in as the URL did before.
+
+    With `reader`, the URL for the user that only reads, where one is known.
+
+    The path of a MongoDB URL is also where the user is looked up unless `authSource` says
+    otherwise, so what the path meant goes there.
+    """
+    scheme, user, hosts, path, options = _split_url((reader and server.reader_url) or server.url)
+    if user and "authsource=" not in options.lower():
+        options = "&".join(part for part in (options, f"authSource={path or 'admin'}") if part)
+    login = f"{user}@" if user else ""
+    return f"{scheme}{login}{hosts}/{server.database}" + (f"?{options}" if options else "")
+
+
+def _embedded_server(credentials: Credentials, database: str) -> Server:
+    return Server(
+        url=credentials.url, database=database, embedded=True, reader_url=credentials.reader_url
+    )
+
+
+def _given_url(environ: Mapping[str, str], name: str) -> str:
+    """The URL in the variable of that name, or in the file that `<name>_FILE` names, else ''."""
+    url = environ.get(name, "").strip()
+    file = environ.get(f"{name}_FILE", "").strip()
+    if url and file:
+        raise InvalidInputError(
+            f"{name} and {name}_FILE are both set; expected one of them: unset the other"
+        )
+    if file:
+        url = _read_secret(f"{name}_FILE", Path(file))
+    if url:
+        _require_well_formed(url, f"{name}_FILE" if file else name)
+    return url
+
+
+def _read_secret(name: str, path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+        problem = "" if text else "it is empty"
+    except OSError as error:
+        problem = error.strerror or "it cannot be read"
+    except ValueError:  # its bytes would be in the message
+        problem = "it holds no text"
+    if problem:
+        raise InvalidInputError(
+            f"{name}={str(path)!r} gives no URL ({problem}); expected a file that holds "
+            f"{URL_FORM}: name one, or unset {name}"
+        )
+    return text
+
+
+def _database_name(environ: Mapping[str, str]) -> str:
+    name = environ.get("MONGO_DB", "").strip() or DEFAULT_DATABASE
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,63}", name) is None:
+        raise InvalidInputError(
+            f"MONGO_DB={name!r} is no name for a database: expected up to 63 letters, digits, "
+            f"'_' or '-'; unset it to use {DEFAULT_DATABASE!r}"
+        )
+    return name
+
+
+def _split_url(url: str) -> tuple[str, str, str, str, str]:
+    """Scheme with '//', user and password, hosts, path, options of a MongoDB URL."""
+    scheme, separator, rest = url.partition("://")
+    rest, _, options = rest.partition("?")
+    # The last '@' ends the password, even where it was not percent-encoded as it should be.
+    user, _, tail = rest.rpartition("@")
+    hosts, _, path = tail.partition("/")
+    return scheme + separator, user, hosts, path, options
+
+
+def _require_well_formed(url: str, name: str) -> None:
+    from pymongo.errors import PyMongoError
+    from pymongo.uri_parser import parse_uri
+
+    scheme, _, hosts, _, _ = _split_url(url)
+    well_formed = scheme in ("mongodb://", "mongodb+srv://") and bool(hosts) and url.isprintable()
+    # To parse a +srv URL is to ask the name service; that is left to `connect`.
+    if well_formed and scheme == "mongodb://":
+        try:
+            parse_uri(url, warn=False)
+        except (PyMongoError, ValueError):
+            well_formed = False
+    if not well_formed:
+        raise ServerUnavailableError(
+            f"{name} holds no address of a MongoDB server: expected {URL_FORM}, with "
+            f"': / ? # [ ] @ %' in user or password percent-encoded; {WAYS_OUT}"
+        )
+
+
+def _reason(problem: Exception) -> str:
+    """Why the driver failed, in a few words of our own (its message may quote the URL)."""
+    from pymongo.errors import ConfigurationError, OperationFailure
+
+    text = str(problem)
+    if isinstance(problem, OperationFailure):
+        if problem.code == 13:
+            return "the server refuses access (user and password missing, or without the right)"
+        if problem.code == 18 or "authentication failed" in text.lower():
+            return "the server does not accept the user or the password"
+        return f"the server refuses (code {problem.code})"
+    for pattern, meaning in (
+        (r"connection refused", "connection refused"),
+        (
+            r"name or service not known|name resolution|nodename|no address|does not exist",
+            "no such host",
+        ),
+        (r"ssl|tls|certificate", "no secure connection (TLS)"),
+        (r"no replica set members|not primary|no primary", "no primary in the replica set"),
+        (r"timed out|timeout", "no answer in time"),
+        (r"connection closed|reset by peer", "the connection was closed"),
+        (r"dnspython", "a mongodb+srv address needs `pip install 'pymongo[srv]'`"),
+    ):
+        if re.search(pattern, text, re.IGNORECASE):
+            return meaning
+    if isinstance(problem, ConfigurationError):
+        return "the options in MONGO_URL do not go together"
+    return f"it does not answer ({type(problem).__name__})"

@@ -1,0 +1,1 @@
+"""Sacred experiments as stages: configs, inputs, identity and reuse, repeats, resumption."""

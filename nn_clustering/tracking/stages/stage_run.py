@@ -1,0 +1,254 @@
+"""What a stage works with while it runs, and what stands for a run that need not be repeated."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sacred.run import Run as SacredRun
+
+from nn_clustering.tracking.errors import NnClusteringError
+from nn_clustering.tracking.stages.resumption import adopt_config
+from nn_clustering.tracking.store.run_store import Run, RunStore
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pymongo.database import Database
+    from tqdm import tqdm
+
+    from nn_clustering.tracking.stages.experiment import StageExperiment
+
+
+@dataclass(frozen=True)
+class Input:
+    """Something that a stage reads.
+
+    Attributes:
+        value: What the stage works with.
+        digest: Tells whether it is the same as another run's: a digest, or a run's id.
+    """
+
+    value: Any = field(repr=False)
+    digest: str | int
+
+    @classmethod
+    def of_bytes(cls, content: bytes, value: Any = None) -> Input:
+        """An input with the SHA-256 of its content; ``value`` is the content by default."""
+        return cls(content if value is None else value, hashlib.sha256(content).hexdigest())
+
+
+@dataclass(frozen=True)
+class ReusedRun:
+    """A stored run in the place of a new one; to callers it looks like Sacred's finished run."""
+
+    stored: Run
+
+    @property
+    def _id(self) -> int:
+        return self.stored.id
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The run's configuration."""
+        return self.stored.config
+
+    @property
+    def result(self) -> Any:
+        """What the run returned."""
+        return self.stored.result
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What the run noted besides."""
+        return self.stored.info
+
+    @property
+    def status(self) -> str:
+        """COMPLETED: other runs are not used again."""
+        return self.stored.status
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """What a stage's functions work with: its config, the stored runs, places to log to.
+
+    Attributes:
+        experiment: The stage's experiment.
+        sacred_run: Sacred's side of the run.
+        inputs: What the stage's ``inputs`` function has read, by name.
+        reused: The stored run whose result is shown in place of a new one's, if any.
+    """
+
+    experiment: StageExperiment
+    sacred_run: SacredRun
+    inputs: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    reused: Run | None = None
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The configuration, nested as in the YAML files."""
+        return self.sacred_run.config
+
+    @property
+    def named_configs(self) -> tuple[str, ...]:
+        """The named configs, and paths of config files, that the run was started with."""
+        return tuple(self.sacred_run.meta_info["named_configs"])
+
+    @property
+    def seed(self) -> int:
+        """The seed that fixes the run."""
+        return int(self.config["seed"])
+
+    @property
+    def id(self) -> int | None:
+        """The run's id, or that of the run that is used instead; None where it is not tracked."""
+        return self.sacred_run._id if self.reused is None else self.reused.id
+
+    @property
+    def database(self) -> Database | None:
+        """The database that the run is tracked in, if it is."""
+        return self.experiment.database
+
+    @property
+    def store(self) -> RunStore:
+        """The stored runs, for a run that is not tracked too."""
+        return self.experiment.open_store()
+
+    def read_run(self, key: str, experiment: str) -> Run:
+        """Return the completed run that a config key names, and record that this run rests on it.
+
+        The config keeps the id in place of ``latest``.
+
+        Args:
+            key: Name of the config key, whose value is a run's id or ``latest``.
+            experiment: The experiment that it must be a run of.
+
+        Raises:
+            RunNotFoundError: If there is no such run, or it failed, or is of another experiment.
+        """
+        try:
+            found = self.store.run(self.config[key], experiment=experiment)
+        except NnClusteringError as error:
+            raise type(error)(f"{key}={self.config[key]}: {error}") from None
+        self.sacred_run.config[key] = found.id
+        self.sacred_run.info.setdefault("lineage", {})[key] = found.id
+        return found
+
+    def unfinished_run(self, key: str, experiment: str) -> Run:
+        """Return the unfinished run that a config key names, and record that this one rests on it.
+
+        What its process left undelivered on this machine is delivered first. If the code has
+        changed since, that is said.
+
+        Args:
+            key: Name of the config key, whose value is a run's id.
+            experiment: The experiment that it must be a run of.
+
+        Raises:
+            RunNotFoundError: If there is no such run, or its process still runs, or it is
+                COMPLETED, or is of another experiment.
+            TrackingError: If what its process left cannot be delivered.
+        """
+        try:
+            found = self.store.unfinished_run(self.config[key], experiment=experiment)
+        except NnClusteringError as error:
+            raise type(error)(f"{key}={self.config[key]}: {error}") from None
+        self.sacred_run.info.setdefault("lineage", {})[key] = found.id
+        if found.info.get("code") != self.sacred_run.info.get("code"):
+            print(
+                f"the code, or a package, is not what it was in run {found.id}: what comes now may "
+                "differ from what that run would have given"
+            )
+        return found
+
+    def adopt_config(self, stored: Run, keep: Collection[str] = ()) -> None:
+        """Take the config of a run that this one goes on with, from :meth:`unfinished_run`.
+
+        Keys that the stored run does not have, being newer, stay as they are.
+
+        Args:
+            stored: The run.
+            keep: Keys, or groups of keys, that stay as they are. So do in any case the key that
+                names the run and those that say how to run rather than what (``reuse``, ``tags``,
+                ``n_repeats``, ``n_workers``).
+
+        Raises:
+            InvalidInputError: If the user has set a key to another value than the stored run's.
+        """
+        lineage = self.sacred_run.info.get("lineage", {})
+        key = next(key for key, run_id in lineage.items() if run_id == stored.id)
+        given = self.experiment.given_keys(self.sacred_run)
+        defaults = self.experiment.defaults
+        adopt_config(self.sacred_run.config, defaults, given, stored, key, keep)
+
+    def typed_keys(self) -> list[str]:
+        """Return the dotted keys that the command line sets one by one; none for a part's run."""
+        given = self.experiment.given_keys(self.sacred_run)
+        return [key for key, typed in given.items() if typed.startswith(f"{key}=")]
+
+    def suggest(self, *commands: str) -> None:
+        """Print what to type next, unless the run is a part of another or is not tracked."""
+        if self.experiment.is_program and self.id is not None:
+            for index, command in enumerate(commands):
+                print(f"{'next:' if index == 0 else '     '} {command}")
+
+    def log(self, name: str, value: float, step: int) -> None:
+        """Log one point of a metric."""
+        self.sacred_run.log_scalar(name, value, step)
+
+    def add_artifact(self, name: str, content: bytes) -> None:
+        """Store a file with the run."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, name)
+            path.write_bytes(content)
+            self.sacred_run.add_artifact(str(path), name)
+
+    def add_figure(self, name: str, figure: Figure) -> None:
+        """Store a matplotlib figure with the run; the name ends with ``.png`` or ``.svg``.
+
+        An SVG file's text stays text, and the same figure gives the same bytes.
+        """
+        from matplotlib import rc_context
+
+        # Neither random names of parts nor the time in the file.
+        reproducible = {"svg.fonttype": "none", "svg.hashsalt": name}
+        metadata = {"Date": None} if name.endswith(".svg") else None
+        with tempfile.TemporaryDirectory() as folder, rc_context(reproducible):
+            path = Path(folder, name)
+            figure.savefig(path, dpi=200, metadata=metadata)
+            self.sacred_run.add_artifact(str(path), name)
+
+    @contextlib.contextmanager
+    def uncaptured(self) -> Iterator[None]:
+        """Within the block, new processes get the program's own output, not the captured one.
+
+        Processes that outlive a stage would hold its captured output open, and Sacred would wait
+        for them.
+        """
+        if self.experiment.uncaptured_output is None:
+            yield
+            return
+        captured = os.dup(1), os.dup(2)
+        try:
+            for original, descriptor in zip(self.experiment.uncaptured_output, (1, 2), strict=True):
+                os.dup2(original, descriptor)
+            yield
+        finally:
+            for original, descriptor in zip(captured, (1, 2), strict=True):
+                os.dup2(original, descriptor)
+                os.close(original)
+
+    @contextlib.contextmanager
+    def progress(self, total: int, what: str) -> Iterator[tqdm]:
+        """Show a progress bar for ``total`` steps, on a terminal only."""
+        from tqdm import tqdm
+
+        terminal = self.experiment.terminal
+        with tqdm(total=total, desc=what, file=terminal, disable=terminal is None) as bar:
+            yield bar

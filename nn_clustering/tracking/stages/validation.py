@@ -1,0 +1,171 @@
+"""A user's mistakes on the command line of an experiment: found before anything runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sacred.utils import SacredError, iterate_flattened
+
+from nn_clustering.tracking.errors import InvalidInputError, did_you_mean
+
+_TYPE_NAMES = {
+    int: "an integer",
+    float: "a number",
+    bool: "True or False",
+    str: "a word",
+    list: "a list",
+}
+
+
+class Error(SacredError):
+    """A user's mistake, as Sacred prints it: one line without a traceback."""
+
+    # Python leaves out the module of a class of __main__ when it prints an exception.
+    __module__ = "__main__"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, print_traceback=False, filter_traceback="never")
+
+
+def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Sacred's command line options, the log level in Sacred's spelling.
+
+    Raises:
+        InvalidInputError: If one of them would fail with a traceback or lose a run.
+    """
+    given = dict(options)
+    if given.get("--mongo_db"):
+        raise InvalidInputError(
+            f"-m {given['--mongo_db']}: runs go to the server that MONGO_URL names, else to "
+            "the embedded one; leave out -m"
+        )
+    if given.get("--id"):
+        raise InvalidInputError(f"-i {given['--id']}: the database numbers the runs; leave out -i")
+    if given.get("--queue") or given.get("--priority"):
+        raise InvalidInputError(
+            "-q and -P are for queued runs, which nothing would ever start; leave them out to "
+            "start the run now"
+        )
+    beat_interval = given.get("--beat-interval")
+    if beat_interval is not None and not _is_positive(beat_interval):
+        raise InvalidInputError(
+            f"-b {beat_interval}: expected seconds above 0; without heartbeats neither metrics "
+            "nor output would be stored"
+        )
+    capture = given.get("--capture")
+    if capture not in (None, "no", "sys", "fd"):
+        raise InvalidInputError(f"-C {capture}: expected no, sys or fd (the default)")
+    if given.get("--loglevel") is not None:
+        given["--loglevel"] = _log_level(given["--loglevel"])
+    return given
+
+
+def _is_positive(number: str) -> bool:
+    try:
+        return 0 < float(number) < math.inf
+    except ValueError:
+        return False
+
+
+def _log_level(level: str) -> str:
+    names = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+    if level.isdecimal() or level.upper() in names:
+        return level.upper()
+    raise InvalidInputError(f"-l {level}: expected {', '.join(names)} or a number from 0 to 50")
+
+
+def checked_tags(value: Any) -> list[str]:
+    """Return tags as a list; a single word is a list of one.
+
+    Raises:
+        InvalidInputError: If the value is neither.
+    """
+    if isinstance(value, str) and value and not set(value) & set("[]()\"', \t\n"):
+        return [value]
+    if isinstance(value, list | tuple) and all(
+        isinstance(tag, str) and tag.strip() for tag in value
+    ):
+        return list(dict.fromkeys(value))
+    raise InvalidInputError(
+        f"tags={value!r}: expected a word, tags=first, or a list of words in quotes, "
+        "tags=\"['first','second']\""
+    )
+
+
+def check_updates(updates: Mapping[str, Any], defaults: Mapping[str, Any], stage: str) -> None:
+    """Check keys and values that the command line sets against the defaults.
+
+    Raises:
+        InvalidInputError: If a key is unknown or a group of keys, or a value cannot be.
+    """
+    known = dict(iterate_flattened(dict(defaults)))
+    groups = {
+        key[:position] for key in known for position, letter in enumerate(key) if letter == "."
+    }
+    documented = f"configs/{stage}/default.yaml"
+    for key, value in iterate_flattened(dict(updates)):
+        if key in groups:
+            raise InvalidInputError(
+                f"{key}={value!r}: {key} is a group of keys; set one of them, "
+                f"{', '.join(name for name in known if name.startswith(f'{key}.'))}"
+            )
+        if key not in known:
+            raise InvalidInputError(
+                f"{key}={value!r}: {stage} has no such key{did_you_mean(key, known)}; expected one "
+                f"of those that {documented} documents"
+            )
+    check_types(updates, defaults, documented)
+    seed = updates.get("seed", 0)
+    if not 0 <= seed < 2**32:
+        raise InvalidInputError(f"seed={seed}; expected an integer from 0 to 4294967295")
+
+
+def check_types(config: Mapping[str, Any], defaults: Mapping[str, Any], documented: str) -> None:
+    """Check that values have the type of the defaults; a default of None takes anything.
+
+    Raises:
+        InvalidInputError: If one has another type, naming key, value and where it is documented.
+    """
+    expected_by_key = dict(iterate_flattened(dict(defaults)))
+    for key, value in iterate_flattened(dict(config)):
+        expected = type(expected_by_key.get(key))
+        if key not in expected_by_key or expected is type(None) or type(value) is expected:
+            continue
+        if expected is float and type(value) is int:
+            continue
+        if expected is list and isinstance(value, list | tuple):
+            continue
+        raise InvalidInputError(
+            f"{key}={value!r}: expected {_TYPE_NAMES.get(expected, expected.__name__)} "
+            f"({documented} documents every key)"
+        )
+
+
+def check_exclusive(given: Mapping[str, Mapping[str, Any]], exclusive_keys: Sequence[str]) -> None:
+    """Check that no two named configs give one of these keys two values.
+
+    Args:
+        given: What each named config, or config file, of the command line sets, by dotted key.
+        exclusive_keys: Dotted keys.
+
+    Raises:
+        InvalidInputError: Two do, of which the later one would silently undo the first.
+    """
+    for key in exclusive_keys:
+        values = {name: config[key] for name, config in given.items() if key in config}
+        if any(value != next(iter(values.values())) for value in values.values()):
+            *others, last = values
+            raise InvalidInputError(
+                f"{', '.join(others)} and {last} {'all' if others[1:] else 'both'} set {key} "
+                f"({', '.join(map(str, values.values()))}); name one of them"
+            )
+
+
+def unknown_named_config(name: str, stage: str, known: Collection[str]) -> str:
+    """The message for a named config that is not there."""
+    return (
+        f"{name!r} is no named config of {stage}{did_you_mean(name, known)}; there are: "
+        f"{', '.join(sorted(known)) or 'none'}; a single key is set as key=value"
+    )

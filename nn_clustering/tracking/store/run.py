@@ -1,0 +1,262 @@
+"""One stored run, and how its document is read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from nn_clustering.tracking.errors import DamagedArtifactError, RunNotFoundError
+from nn_clustering.tracking.names import safe_file_names
+from nn_clustering.tracking.store.metrics import last_values, metric_names, read_curves
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from pymongo.database import Database
+
+    from nn_clustering.tracking.store.artifact_cache import ArtifactCache
+
+# Captured output and sources can be large, and no reader of many runs needs them.
+FIELDS = {
+    "experiment.name": 1,
+    "status": 1,
+    "config": 1,
+    "result": 1,
+    "info": 1,
+    "start_time": 1,
+    "stop_time": 1,
+    "heartbeat": 1,
+    "tracking.last_seen": 1,
+    "host.hostname": 1,
+    "meta.comment": 1,
+    "omniboard": 1,
+    "artifacts": 1,
+}
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """What is known of an artifact without reading it.
+
+    Attributes:
+        name: Its name in the run.
+        size: Bytes; None where the file itself is lost.
+        sha256: Hex digest of the content, None where none was stored with it.
+        content_type: MIME type.
+        added: When it was added to the run (UTC), None where that was not noted.
+    """
+
+    name: str
+    size: int | None
+    sha256: str | None
+    content_type: str | None
+    added: datetime | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One stored run, as it was when it was read. All times are in UTC.
+
+    Attributes:
+        id: The run's number.
+        experiment: Name of the experiment that made it.
+        status: RUNNING, COMPLETED, FAILED, INTERRUPTED or DIED (its process went away silently).
+        config: The whole configuration.
+        result: What the run returned.
+        info: What the run noted besides.
+        start_time: When it started.
+        stop_time: When it ended; None while it runs.
+        last_seen: Its last sign of life; None where there is none.
+        host: Name of the machine that it ran on.
+        tags: Words that the config or a user gave it.
+        notes: What users noted about it.
+        artifacts: Names of the stored files, in the order in which they were added.
+    """
+
+    id: int
+    experiment: str
+    status: str
+    config: Mapping[str, Any]
+    result: Any
+    info: Mapping[str, Any]
+    start_time: datetime | None
+    stop_time: datetime | None
+    last_seen: datetime | None
+    host: str
+    tags: tuple[str, ...]
+    notes: str
+    artifacts: tuple[str, ...]
+    _entries: Mapping[str, Mapping[str, Any]] = field(repr=False, compare=False)
+    _database: Database = field(repr=False, compare=False)
+    _cache: ArtifactCache = field(repr=False, compare=False)
+
+    __hash__ = None  # type: ignore[assignment]  # it holds mappings
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from the start to the end, or to the last sign of life while it runs."""
+        end = self.stop_time or self.last_seen
+        return None if self.start_time is None or end is None else _seconds(self.start_time, end)
+
+    @property
+    def lineage(self) -> dict[str, int]:
+        """Ids of the runs that this one read, by config key."""
+        noted = self.info.get("lineage")
+        read = noted if isinstance(noted, Mapping) else {}
+        return {key: run_id for key, run_id in read.items() if isinstance(run_id, int)}
+
+    def artifact(self, name: str) -> bytes:
+        """The content of a stored file, checked against the SHA-256 that was stored with it.
+
+        What was read once comes from this machine's disk afterwards, checked in the same way.
+
+        Raises:
+            RunNotFoundError: The run has no artifact of this name.
+            DamagedArtifactError: The content is not what was stored.
+        """
+        import gridfs
+
+        if name not in self._entries:
+            raise RunNotFoundError(
+                f"run {self.id} ({self.experiment!r}) has no artifact {name!r}; expected one of: "
+                f"{', '.join(self.artifacts) or 'none stored'}; is the run {self.status}?"
+            )
+        try:
+            stored = gridfs.GridFS(self._database).get(self._entries[name]["file_id"])
+            digest = (stored.metadata or {}).get("sha256")
+            content: bytes | None = self._cache.read(digest) if digest else None
+            if content is not None:
+                return content
+            content = stored.read()
+        except (gridfs.errors.NoFile, gridfs.errors.CorruptGridFile):
+            raise self._damaged(name, "parts of it are missing") from None
+        if digest is not None:
+            if hashlib.sha256(content).hexdigest() != digest:
+                raise self._damaged(name, "its SHA-256 differs from the one stored with it")
+            self._cache.write(digest, content)
+        return content
+
+    def artifact_info(self) -> tuple[StoredFile, ...]:
+        """Name, size and digest of each artifact."""
+        ids = [entry["file_id"] for entry in self._entries.values()]
+        found = self._database["fs.files"].find({"_id": {"$in": ids}})
+        files = {document["_id"]: document for document in found}
+        return tuple(
+            _stored_file(name, entry, files.get(entry["file_id"], {}))
+            for name, entry in self._entries.items()
+        )
+
+    def file_names(self) -> dict[str, str]:
+        """A name for a file of each artifact, by the artifact's name, to write it to a folder.
+
+        All differ, and none leads out of the folder, whatever the artifacts are called.
+        """
+        return safe_file_names(self.artifacts)
+
+    def metric(self, name: str) -> DataFrame:
+        """A metric, in the order in which it was logged.
+
+        Returns:
+            Columns run, metric, step, value, timestamp (UTC); a row for each point.
+
+        Raises:
+            RunNotFoundError: The run has no metric of this name.
+        """
+        table = read_curves(self._database, [self.id], name)
+        if table.empty:
+            names = metric_names(self._database, [self.id])
+            raise RunNotFoundError(
+                f"run {self.id} ({self.experiment!r}) has no metric {name!r}; expected one of: "
+                f"{', '.join(names) or 'none logged'}"
+            )
+        return table
+
+    def last_values(self) -> dict[str, Any]:
+        """The last value of each metric, by name."""
+        return dict(sorted(last_values(self._database, [self.id]).get(self.id, {}).items()))
+
+    def output(self) -> str:
+        """What the run printed, or the most of it where that is very long."""
+        return str(self._field("captured_out") or "")
+
+    def failure(self) -> str:
+        """The last line of the traceback that ended the run; empty where none did."""
+        lines = "".join(map(str, self._field("fail_trace") or ())).split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def _field(self, name: str) -> Any:
+        document = self._database["runs"].find_one({"_id": self.id}, {name: 1})
+        return (document or {}).get(name)
+
+    def _damaged(self, name: str, how: str) -> DamagedArtifactError:
+        return DamagedArtifactError(
+            f"artifact {name!r} of run {self.id} is damaged: {how}; repeat the run with "
+            f"reuse=False (experiments/{self.experiment}.py) and use the new one"
+        )
+
+
+def read_run(document: Mapping[str, Any], database: Database, cache: ArtifactCache) -> Run:
+    """The run that a document of the collection `runs` describes (`FIELDS` of it)."""
+    # Added twice under one name, the later file counts.
+    entries = {
+        entry.get("original_name") or entry["name"]: entry
+        for entry in document.get("artifacts") or ()
+    }
+    return Run(
+        id=document["_id"],
+        experiment=(document.get("experiment") or {}).get("name", ""),
+        status=document.get("status", ""),
+        config=document.get("config") or {},
+        result=document.get("result"),
+        info=document.get("info") or {},
+        start_time=_utc(document.get("start_time")),
+        stop_time=_utc(document.get("stop_time")),
+        last_seen=_utc(
+            (document.get("tracking") or {}).get("last_seen") or document.get("heartbeat")
+        ),
+        host=(document.get("host") or {}).get("hostname", ""),
+        tags=read_tags(document),
+        notes=read_notes(document),
+        artifacts=tuple(entries),
+        _entries=entries,
+        _database=database,
+        _cache=cache,
+    )
+
+
+def read_tags(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tags of the config and those that were given later, each once."""
+    given = (document.get("config") or {}).get("tags") or ()
+    later = (document.get("omniboard") or {}).get("tags") or ()
+    # A text is several tags to Omniboard.
+    given = given.split(",") if isinstance(given, str) else given
+    given = given if isinstance(given, (list, tuple)) else ()
+    return tuple(dict.fromkeys(str(tag).strip() for tag in (*given, *later) if str(tag).strip()))
+
+
+def read_notes(document: Mapping[str, Any]) -> str:
+    """The comment that the run was started with, and what was noted later."""
+    comment = (document.get("meta") or {}).get("comment") or ""
+    noted = (document.get("omniboard") or {}).get("notes") or ""
+    # The first note repeats the comment, because Omniboard shows the comment only without notes.
+    return noted if comment in noted else f"{comment}\n{noted}".strip()
+
+
+def _stored_file(name: str, entry: Mapping[str, Any], stored: Mapping[str, Any]) -> StoredFile:
+    return StoredFile(
+        name=name,
+        size=stored.get("length"),
+        sha256=(stored.get("metadata") or {}).get("sha256"),
+        content_type=stored.get("contentType"),
+        added=_utc(entry.get("added")),
+    )
+
+
+def _utc(time: Any) -> datetime | None:
+    return time.replace(tzinfo=timezone.utc) if isinstance(time, datetime) else None
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    return max((end - start).total_seconds(), 0.0)

@@ -1,0 +1,1 @@
+"""The way of an event to MongoDB: observer, journal, courier, delivery, sync, capture."""

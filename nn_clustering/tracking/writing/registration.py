@@ -1,0 +1,90 @@
+"""Enter a new run in MongoDB."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pymongo.errors
+
+from nn_clustering.tracking.encoding import storable, to_plain, without_passwords
+from nn_clustering.tracking.errors import ServerUnavailableError
+from nn_clustering.tracking.gridfs import store_sources
+from nn_clustering.tracking.writing.delivery import FAILURES
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+
+def run_entry(
+    ex_info: Mapping[str, Any],
+    command: str,
+    host_info: Mapping[str, Any],
+    start_time: Any,
+    config: Mapping[str, Any],
+    meta_info: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The document of a run that starts, as Sacred's own observer makes it."""
+    return {
+        "experiment": to_plain(ex_info),
+        "format": "MongoObserver-0.7.0",
+        "command": command,
+        "host": to_plain(host_info),
+        "start_time": start_time,
+        "config": storable(config),
+        "meta": to_plain(meta_info),
+        "status": "RUNNING",
+        "resources": [],
+        "artifacts": [],
+        "captured_out": "",
+        "info": {},
+        "heartbeat": None,
+    }
+
+
+def insert_run(database: Database, entry: Mapping[str, Any], source_folder: Path) -> int:
+    """Store a run's sources and its document, under the next free number.
+
+    Raises:
+        ServerUnavailableError: They cannot be stored.
+    """
+    try:
+        sources = store_sources(database, entry["experiment"]["sources"], source_folder)
+        experiment = {**entry["experiment"], "sources": sources}
+        while True:
+            run_id = _next_id(database)
+            document = {"_id": run_id, **entry, "experiment": experiment}
+            try:
+                database["runs"].insert_one(document)
+            except pymongo.errors.DuplicateKeyError:
+                continue  # another run took the number
+            return run_id
+    except FAILURES as problem:
+        reason = without_passwords(str(problem))[:200]
+    raise ServerUnavailableError(
+        f"the run cannot be stored in database {database.name!r}: {reason}; check the server, "
+        "then start the run again"
+    )
+
+
+def location_of_run(database: Database, token: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the run is, for whoever finds its journal later; no user, no password."""
+    return {
+        "token": token,
+        "experiment": entry["experiment"].get("name"),
+        "database": database.name,
+        "address": ",".join(sorted(f"{host}:{port}" for host, port in database.client.nodes)),
+        "pid": os.getpid(),
+        "started": str(entry["start_time"]),
+    }
+
+
+def _next_id(database: Database) -> int:
+    """One more than any run has or, deleted since, had."""
+    newest = [
+        database[collection].find_one({"_id": {"$type": "number"}}, {"_id": 1}, sort=[("_id", -1)])
+        for collection in ("runs", "deleted_runs")
+    ]
+    return 1 + max((int(document["_id"]) for document in newest if document), default=0)

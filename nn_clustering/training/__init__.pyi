@@ -1,0 +1,25 @@
+from ._checkpoints import (
+    Checkpoint as Checkpoint,
+    EpochResult as EpochResult,
+    restore_variables as restore_variables,
+)
+from ._clusterability import (
+    clusterability_loss as clusterability_loss,
+)
+from ._epochs import (
+    evaluate as evaluate,
+    train as train,
+)
+from ._phases import (
+    Augmentation as Augmentation,
+    ClusterabilityGradient as ClusterabilityGradient,
+    Penalty as Penalty,
+    Phase as Phase,
+    PruningSchedule as PruningSchedule,
+    check_phase as check_phase,
+)
+from ._pruning import (
+    magnitude_mask as magnitude_mask,
+    prunable_kernels as prunable_kernels,
+    sparsity as sparsity,
+)

@@ -1,0 +1,96 @@
+"""Networks that are plain chains of layers, and what is refused because it is none."""
+
+import keras
+import pytest
+from keras import layers
+
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.networks.structure import chain_of_layers, find_weight_layers
+from tests.networks.sample_networks import (
+    SUBCLASSED_OR_UNBUILT,
+    branching,
+    conv,
+    residual,
+    sequential,
+    shared,
+    shared_later,
+    two_outputs,
+)
+
+
+def test_weight_layers():
+    network = sequential(
+        (4, 4, 1),
+        conv(2, "first"),
+        layers.ReLU(),
+        layers.MaxPooling2D(),
+        layers.Flatten(),
+        layers.Dropout(0.1),
+        layers.Dense(3, name="dense"),
+        layers.Activation("relu"),
+    )
+    found = [
+        (layer.name, layer.position, layer.last_unitwise, layer.is_convolution, layer.n_units)
+        for layer in find_weight_layers(network)
+    ]
+    assert found == [("first", 0, 2, True, 2), ("dense", 5, 6, False, 3)]
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (residual, "layer 'sum' of network 'net' does not read the layer before it alone"),
+        (branching, "layer 'right' of network 'net' does not read the layer before it alone"),
+        (shared, "'net' does not put out what its last layer 'again' does"),
+        (shared_later, "'net' does not put out what its last layer 'between' does"),
+        (two_outputs, "network 'net' has 1 inputs and 2 outputs; expected one of each"),
+        *SUBCLASSED_OR_UNBUILT,
+    ],
+)
+def test_what_is_no_chain_is_refused(build, message):
+    with pytest.raises(InvalidInputError, match=message):
+        chain_of_layers(build())
+
+
+def test_nested_network_refused():
+    inner = keras.Sequential([keras.Input((3,)), layers.Dense(3)], name="inner")
+    with pytest.raises(InvalidInputError, match="layer 'inner' of network 'net' is a network"):
+        chain_of_layers(sequential((3,), inner, layers.Dense(2)))
+
+
+@pytest.mark.parametrize(
+    ("input_shape", "layer", "kind"),
+    [
+        ((4, 4, 2), layers.DepthwiseConv2D(3, name="odd"), "DepthwiseConv2D"),
+        ((4, 4, 2), layers.SeparableConv2D(3, 3, name="odd"), "SeparableConv2D"),
+        ((4, 4, 2), layers.Conv2DTranspose(3, 3, name="odd"), "Conv2DTranspose"),
+        ((4, 2), layers.Conv1D(3, 3, name="odd"), "Conv1D"),
+        ((4, 2), layers.LSTM(3, name="odd"), "LSTM"),
+        ((4,), layers.LayerNormalization(name="odd"), "LayerNormalization"),
+        ((4,), layers.Reshape((2, 2), name="odd"), "Reshape"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_unsupported_layers_refused_by_name(input_shape, layer, kind):
+    with pytest.raises(InvalidInputError, match=f"layer 'odd' of network 'net' is a {kind},"):
+        find_weight_layers(sequential(input_shape, layer))
+
+
+def test_rescaling_between_units_refused():
+    network = sequential((4,), layers.Dense(3), layers.Rescaling(2.0, name="odd"), layers.Dense(2))
+    with pytest.raises(InvalidInputError, match="layer 'odd' of network 'net' is a Rescaling"):
+        find_weight_layers(network)
+
+
+def test_grouped_convolution_refused():
+    network = sequential((4, 4, 2), conv(2, "first"), conv(2, "grouped", groups=2))
+    with pytest.raises(InvalidInputError, match=r"layer 'grouped' .* is a grouped convolution"):
+        find_weight_layers(network)
+
+
+def test_batch_norm_of_another_axis_refused():
+    network = sequential(
+        (6, 5, 1), conv(2, "first"), conv(3, "second"), layers.BatchNormalization(1, name="norm")
+    )
+    with pytest.raises(InvalidInputError, match=r"'norm' normalises 6 values; .* layer 'second'"):
+        find_weight_layers(network)

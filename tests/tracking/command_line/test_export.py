@@ -1,0 +1,125 @@
+"""Exported runs can be read by anything, and export damages nothing that is there."""
+
+import csv
+import datetime
+import json
+import math
+
+import pytest
+from bson import ObjectId
+from hypothesis import given, strategies as st
+
+from nn_clustering.errors import InvalidInputError, TrackingError
+from nn_clustering.tracking import RunStore
+from nn_clustering.tracking.command_line.export import export_runs
+from nn_clustering.tracking.names import safe_file_names
+from tests.tracking.stored_files import store_file
+
+
+@pytest.fixture
+def store(database, tmp_path):
+    return RunStore(database, tmp_path / "home")
+
+
+@pytest.fixture
+def two_runs(database, add_run):
+    add_run(
+        1, config={"seed": 1}, result={"ncut": math.nan, "p_value": 0.5}, captured_out="äöü\n",
+        some_id=ObjectId("0" * 24), artifacts=[store_file(database, "a.csv", b"1,2\n")],
+    )  # fmt: skip
+    add_run(2, config={"seed": 2, "tags": ["a", "b"]}, result={"ncut": 3.5})
+    columns = {"steps": [0, 1], "values": [1.0, 2.0], "timestamps": [datetime.datetime(2024, 1, 1)]}
+    database["metrics"].insert_one({"run_id": 2, "name": "loss", **columns})
+
+
+def read_csv(path):
+    with path.open(newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_files_of_an_export(store, two_runs, tmp_path):
+    folder = tmp_path / "new" / "export"
+    assert export_runs(store, store.find(), folder) == folder
+    runs = {row["run"]: row for row in read_csv(folder / "runs.csv")}
+    assert set(runs) == {"1", "2"}
+    assert (runs["2"]["config.seed"], runs["2"]["tags"]) == ("2", "a, b")
+    assert (runs["2"]["result.ncut"], runs["1"]["result.ncut"]) == ("3.5", "")
+    first, second = read_csv(folder / "metrics.csv")
+    assert [first[key] for key in ("run", "metric", "step", "value")] == ["2", "loss", "0", "1.0"]
+    assert first["timestamp"].startswith("2024-01-01")
+    assert second["timestamp"] == ""
+    document = json.loads((folder / "run_1" / "run.json").read_text("utf-8"))
+    assert document["captured_out"] == "äöü\n"
+    assert document["result"] == {"ncut": None, "p_value": 0.5}
+    assert document["start_time"] == "2024-01-01T01:00:00+00:00"
+    assert document["some_id"] == "0" * 24
+    assert (folder / "run_1" / "artifacts" / "a.csv").read_bytes() == b"1,2\n"
+    written = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert written == {
+        "runs.csv", "metrics.csv", "run_1/run.json", "run_2/run.json", "run_1/artifacts/a.csv",
+    }  # fmt: skip
+
+
+def test_nothing_is_overwritten_unless_asked(store, two_runs, tmp_path):
+    there = tmp_path / "run_2" / "run.json"
+    there.parent.mkdir()
+    there.write_text("mine")
+    with pytest.raises(InvalidInputError, match=r"run_2/run\.json is there already.*--overwrite"):
+        export_runs(store, store.find(), tmp_path)
+    assert there.read_text() == "mine"
+    assert not (tmp_path / "runs.csv").exists()
+    export_runs(store, store.find(), tmp_path, overwrite=True)
+    assert json.loads(there.read_text())["_id"] == 2
+
+
+def test_artifacts_stay_within_their_folder(store, database, add_run, tmp_path):
+    names = [
+        "../../escaped",
+        "/absolute",
+        "a/b.png",
+        "a\\b.png",
+        "A_b.PNG",
+        "..",
+        ".hidden",
+        "a\0b",
+    ]
+    artifacts = [store_file(database, "x", name.encode()) for name in names]
+    entries = [{**entry, "name": name} for entry, name in zip(artifacts, names, strict=True)]
+    add_run(1, artifacts=entries)
+    export_runs(store, store.find(), tmp_path / "export")
+    folder = tmp_path / "export" / "run_1" / "artifacts"
+    assert sorted(path.read_bytes().decode() for path in folder.iterdir()) == sorted(names)
+    assert not (tmp_path / "escaped").exists()
+
+
+@given(st.lists(st.text(max_size=300), unique=True, max_size=8))
+def test_names_for_files(names):
+    chosen = safe_file_names(names)
+    assert list(chosen) == names
+    assert len({name.casefold() for name in chosen.values()}) == len(names)
+    for name in chosen.values():
+        assert 0 < len(name.encode()) <= 255
+        assert not name.startswith(".")
+        assert not set(name) & set('/\\:*?"<>|\0\n')
+
+
+@given(st.from_regex(r"[a-z0-9_]{1,20}\.[a-z0-9]{1,5}", fullmatch=True))
+def test_ordinary_names_stay(name):
+    assert safe_file_names([name]) == {name: name}
+
+
+def test_damaged_artifact_does_not_keep_the_others_back(store, database, two_runs, tmp_path):
+    add = store_file(database, "z.csv", b"3,4\n")
+    database["runs"].update_one({"_id": 1}, {"$push": {"artifacts": add}})
+    lost = database["runs"].find_one({"_id": 1})["artifacts"][0]["file_id"]
+    database["fs.chunks"].delete_many({"files_id": lost})
+    with pytest.raises(TrackingError, match=r"1 of 6 files could not be.*'a\.csv' of run 1"):
+        export_runs(store, store.find(), tmp_path)
+    assert (tmp_path / "run_1" / "artifacts" / "z.csv").read_bytes() == b"3,4\n"
+    assert not (tmp_path / "run_1" / "artifacts" / "a.csv").exists()
+
+
+def test_folder_that_cannot_be_written(store, two_runs, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidInputError, match=r"cannot be written \(Not a directory\)"):
+        export_runs(store, store.find(), tmp_path / "file" / "export")

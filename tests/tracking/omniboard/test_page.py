@@ -1,0 +1,632 @@
+"""Omniboard shows the runs and changes none: seen in a real browser, with a real server behind."""
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+
+import gridfs
+import pytest
+import yaml
+
+from nn_clustering.tracking import (
+    Server,
+    omniboard_address,
+    preset_columns,
+    resolve_server,
+    start_omniboard,
+    stop_omniboard,
+)
+from nn_clustering.tracking.omniboard.columns import first_visit
+from nn_clustering.tracking.server import processes
+from nn_clustering.tracking.server.connection import url_with_database
+from tests.programs import PROJECT, environment
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+# Wide, for the table draws only the columns that are in view.
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--virtual-time-budget=10000",
+    "--window-size=8000,1200",
+)
+COLUMNS = PROJECT / "configs" / "omniboard.yaml"
+PACKAGE = PROJECT / "devops" / "omniboard"
+API = "sacred/api/v1"
+
+
+def require(is_there, what):
+    if is_there:
+        return
+    if os.environ.get("NN_CLUSTERING_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"{what} is missing, and NN_CLUSTERING_REQUIRE_BROWSER=1")
+    pytest.skip(f"{what} is missing")
+
+
+@pytest.fixture(scope="module")
+def node():
+    require(shutil.which("node") and shutil.which("npm"), "Node.js with npm")
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """Returns the page at an address as text, after its scripts have run."""
+    require(BROWSER, "chromium")
+
+    def dump(address, *options):
+        profile = f"--user-data-dir={tmp_path / 'profile'}"
+        command = [BROWSER, *FLAGS, profile, *options, "--dump-dom", address]
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        return shown.stdout
+
+    return dump
+
+
+@pytest.fixture
+def server(server, embedded_server):
+    """The test's own database, with the user that only reads."""
+    return replace(server, reader_url=embedded_server.reader_url)
+
+
+@pytest.fixture
+def omniboard(node, home, server, database):
+    """Address of Omniboard on the test's database."""
+    messages = []
+    address = start_omniboard(server, home, say=messages.append)
+    assert address is not None, messages
+    yield address
+    stop_omniboard(home)
+
+
+def fetch(address, **options):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(address, **options)
+    with opener.open(request, timeout=20) as reply:
+        return json.load(reply)
+
+
+def ask(address, path, method="GET", headers=None):
+    """Status, headers and body of the answer, as they come; headers may be such as urllib makes."""
+    host = address.partition("://")[2]
+    connection = http.client.HTTPConnection(host, timeout=20)
+    try:
+        body = b'{"config": {"seed": 2}}' if method in ("POST", "PUT", "PATCH") else None
+        headers = {"Content-Type": "application/json", **(headers or {})}
+        connection.request(method, f"/{path}", body=body, headers=headers)
+        reply = connection.getresponse()
+        return reply.status, reply.headers, reply.read()
+    finally:
+        connection.close()
+
+
+def wait_for(condition, seconds=180):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def answers(address):
+    try:
+        return "count" in fetch(f"{address}/{API}/Runs/count")
+    except (OSError, ValueError):
+        return False
+
+
+def omniboard_pid(home):
+    return processes.read_state(home / ".mongo" / "omniboard.json")["pid"]
+
+
+def supervised_pid(supervisor):
+    """The process that the supervisor started, None where it has none just now."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+            except OSError:
+                continue
+            if int(parent) == supervisor:
+                return int(entry.name)
+    return None
+
+
+def test_runs_and_preset_columns_are_on_the_page(omniboard, browser, run_sample, database):
+    for action in ("succeed", "fail"):
+        run_sample(action)
+    preset_columns(database, COLUMNS)
+    page = browser(f"{omniboard}/sacred")
+    for text in ("sample", "Completed", "Failed", "succeed"):
+        assert text in page
+    columns = yaml.safe_load(COLUMNS.read_text())
+    for column in columns["metric_columns"] + columns["config_columns"]:
+        # The header capitalises each word between underscores.
+        assert column["name"].lower() in page.lower()
+    assert ">1.5<" in page  # result.ncut of the run that completed
+    assert database["runs"].find_one({"status": "COMPLETED"})["result"]["ncut"] == 1.5
+
+
+def test_first_visit_shows_the_listed_columns_with_their_values(
+    node, browser, home, server, database, run_sample
+):
+    run_sample("succeed")
+    preset_columns(database, COLUMNS)
+    layout = first_visit(COLUMNS)
+    address = start_omniboard(server, home, layout=layout)
+    try:
+        page = browser(address)
+    finally:
+        stop_omniboard(home)
+    assert ">1.5<" in page  # result.ncut
+    headers = [
+        page.lower().find(f">{name}<") for name in ("status", "tags", "notes", "n-cut", "z-score")
+    ]
+    assert -1 not in headers
+    assert headers == sorted(headers)
+    assert {"format", "heartbeat"} <= set(layout["hidden"])
+
+
+def test_metric_column_shows_the_last_value(omniboard, run_sample, database, tmp_path):
+    run_sample("succeed")
+    path = tmp_path / "columns.yaml"
+    path.write_text("metric_columns: [{name: acc, metric_name: test.accuracy, extrema: last}]")
+    preset_columns(database, path)
+    (run,) = fetch(f"{omniboard}/sacred/api/v1/Runs?select=_id,result,acc")
+    assert run["acc"] == 1.0
+
+
+def listening_addresses(port):
+    listening = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            _, local, _, state, *_ = line.split()
+            if state == "0A" and int(local.rpartition(":")[2], 16) == port:
+                listening.add(local.rpartition(":")[0])
+    return listening
+
+
+def test_it_listens_on_loopback_alone(omniboard):
+    assert listening_addresses(int(omniboard.rpartition(":")[2])) == {"0100007F"}
+
+
+def test_second_start_finds_the_first(omniboard, home, server):
+    pid = omniboard_pid(home)
+    assert start_omniboard(server, home) == omniboard == omniboard_address(home)
+    assert omniboard_pid(home) == pid
+
+
+def test_other_database_restarts_it(omniboard, home, server):
+    pid = omniboard_pid(home)
+    other = Server(server.url, "another", embedded=True)
+    address = start_omniboard(other, home)
+    assert omniboard_pid(home) != pid
+    assert not processes.is_alive(pid)
+    assert fetch(f"{address}/api/v1/databases")[0]["name"] == "another"
+
+
+def test_killed_supervisor_takes_omniboard_along(omniboard, home, server):
+    supervisor = omniboard_pid(home)
+    child = supervised_pid(supervisor)
+    os.kill(supervisor, signal.SIGKILL)
+    assert processes.wait_until_gone(supervisor, 10)
+    assert processes.wait_until_gone(child, 10)
+    assert omniboard_address(home) is None
+    assert start_omniboard(server, home) is not None
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_omniboard_that_ends_or_hangs_is_started_again(omniboard, home, number):
+    child = supervised_pid(omniboard_pid(home))
+    os.kill(child, number)
+    wait_for(lambda: not processes.is_alive(child))
+    wait_for(lambda: answers(omniboard))
+
+
+def test_file_that_is_not_there_does_not_end_it(omniboard, home):
+    child = supervised_pid(omniboard_pid(home))
+    with pytest.raises((OSError, http.client.HTTPException)):
+        ask(omniboard, f"{API}/files/download/{'0' * 24}/x")
+    wait_for(lambda: not processes.is_alive(child))
+    wait_for(lambda: answers(omniboard))
+
+
+def test_it_finds_back_after_an_outage_of_mongodb(node, own_home):
+    environ = environment(own_home)
+    server = resolve_server(environ)
+    address = start_omniboard(server, own_home)
+    try:
+        mongod = processes.read_state(own_home / ".mongo" / "server.json")["pid"]
+        os.kill(mongod, signal.SIGKILL)
+        time.sleep(40)  # after 30 s Omniboard by itself is lost for good
+        assert not answers(address)
+        assert resolve_server(environ) == server
+        wait_for(lambda: answers(address))
+        log = (own_home / ".mongo" / "omniboard.log").read_text()
+        assert len(log.splitlines()) < 120
+        assert server.reader_url.partition("@")[0] not in log
+    finally:
+        stop_omniboard(own_home)
+
+
+def test_outage_at_its_start_is_survived(node, own_home):
+    environ = environment(own_home)
+    server = resolve_server(environ)
+    port = processes.pick_port(None)
+    os.kill(processes.read_state(own_home / ".mongo" / "server.json")["pid"], signal.SIGKILL)
+    with supervised(PACKAGE, server, port, own_home / "log") as address:
+        time.sleep(5)
+        assert not answers(address)
+        assert resolve_server(environ) == server
+        wait_for(lambda: answers(address))
+
+
+def test_taken_port_is_avoided(node, home, server, database):
+    with socket.socket() as taken:
+        if processes.is_free(9000):
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", 9000))
+            taken.listen()
+        address = start_omniboard(server, home)
+        assert address is not None
+        assert not address.endswith(":9000")
+        stop_omniboard(home)
+
+
+def test_address_of_the_database_is_in_no_argument(omniboard, home, server):
+    supervisor = omniboard_pid(home)
+    for pid in (supervisor, supervised_pid(supervisor)):
+        arguments = " ".join(processes.command_line(pid))
+        assert "mongodb:" not in arguments
+        assert server.address not in arguments
+
+
+def test_stop_is_harmless_twice(omniboard, home):
+    pid = omniboard_pid(home)
+    assert stop_omniboard(home)
+    assert not processes.is_alive(pid)
+    assert not stop_omniboard(home)
+    assert not stop_omniboard(home / "nothing here")
+
+
+@contextlib.contextmanager
+def supervised(package, server, port, log, **more):
+    """Run the supervisor of a folder, as a container does; gives its address."""
+    environ = {"PATH": os.environ["PATH"], "PORT": str(port), **more}
+    environ["MONGO_URI"] = url_with_database(server, reader=True)
+    script = str(package / "supervise.js")
+    pid = processes.start_detached(["node", script], log, environ)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        assert processes.terminate(pid, 20)
+
+
+@pytest.fixture
+def unguarded_package(omniboard, tmp_path):
+    """Folder that starts Omniboard without the guard."""
+    package = tmp_path / "package"
+    package.mkdir()
+    for script in PACKAGE.glob("*.js"):
+        shutil.copy(script, package)
+    (package / "guard.js").write_text("")
+    (package / "node_modules").symlink_to(PACKAGE / "node_modules")
+    return package
+
+
+@pytest.fixture
+def unguarded(unguarded_package, server, tmp_path):
+    """Address of an Omniboard on the test's database without the guard."""
+    port = processes.pick_port(None)
+    with supervised(unguarded_package, server, port, tmp_path / "log") as address:
+        wait_for(lambda: answers(address))
+        yield address
+
+
+METHODS = ("DELETE", "PUT", "POST", "PATCH")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_that_writes_is_let_through(omniboard, database, add_run, method):
+    add_run(1, config={"seed": 1})
+    before = database["runs"].find_one()
+    for path in (f"{API}/Runs/1", f"{API}/Metrics/", f"{API}/Omniboard.Settings", "sacred"):
+        status, _, body = ask(omniboard, path, method, {"X-HTTP-Method-Override": "GET"})
+        assert status == 403
+        assert "read-only" in json.loads(body)["message"]
+    assert database["runs"].find_one() == before
+
+
+def test_methods_are_not_overridden(omniboard, database, add_run):
+    add_run(1)
+    ask(omniboard, f"{API}/Runs/1?_method=DELETE", headers={"X-HTTP-Method-Override": "DELETE"})
+    assert database["runs"].count_documents({}) == 1
+
+
+def test_user_of_omniboard_may_not_write_either(unguarded, database, add_run):
+    add_run(1, config={"seed": 1})
+    before = database["runs"].find_one()
+    for method, path in (
+        ("DELETE", f"{API}/Runs/1"),
+        ("PUT", f"{API}/Runs/1"),
+        ("POST", f"{API}/Omniboard.Settings"),
+    ):
+        assert ask(unguarded, path, method)[0] >= 400
+    assert database["runs"].find_one() == before
+    assert "omniboard.settings" not in database.list_collection_names()
+
+
+def test_a_user_who_may_write_could_without_the_guard(
+    unguarded_package, server, database, add_run, tmp_path
+):
+    add_run(1)
+    writer = replace(server, reader_url="")
+    port = processes.pick_port(None)
+    with supervised(unguarded_package, writer, port, tmp_path / "log") as address:
+        wait_for(lambda: answers(address))
+        assert ask(address, f"{API}/Runs/1", "DELETE")[0] == 204
+    assert database["runs"].count_documents({}) == 0
+
+
+def test_other_origins_may_not_read(omniboard, unguarded):
+    headers = {"Origin": "http://evil.example"}
+    assert ask(unguarded, f"{API}/Runs", headers=headers)[1]["Access-Control-Allow-Origin"] == "*"
+    for method in ("GET", "OPTIONS"):
+        _, reply, _ = ask(omniboard, f"{API}/Runs", method, headers)
+        assert not [name for name in reply if name.lower().startswith("access-control-")]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:9000", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:9000", 200),
+        ("LocalHost:1", 200),
+        ("evil.example", 403),
+        ("evil.example:9000", 403),
+        ("localhost.evil.example", 403),
+        ("127.0.0.1.evil.example:9000", 403),
+        ("", 403),
+    ],
+)
+def test_it_answers_under_names_of_this_machine_alone(omniboard, host, status):
+    assert ask(omniboard, f"{API}/Runs/count", headers={"Host": host})[0] == status
+
+
+def test_in_a_container_it_listens_outside_and_stays_guarded(omniboard, server, tmp_path):
+    port = processes.pick_port(None)
+    log = tmp_path / "log"
+    with supervised(PACKAGE, server, port, log, OMNIBOARD_LISTEN="0.0.0.0") as address:
+        wait_for(lambda: answers(address))
+        assert listening_addresses(port) == {"00000000"}
+        assert ask(address, f"{API}/Runs/1", "DELETE")[0] == 403
+        assert ask(address, f"{API}/Runs", headers={"Host": "evil.example"})[0] == 403
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_other_users_of_the_machine_are_refused(omniboard):
+    port = omniboard.rpartition(":")[2]
+    url = f"http://127.0.0.1:{port}/{API}/Runs/count"
+    script = f"fetch('{url}').then((reply) => console.log(reply.status))"
+    for user, status in ((0, "200"), (65534, "403")):
+        asked = subprocess.run(
+            ["node", "-e", script], user=user, cwd="/", capture_output=True, text=True, check=True
+        )
+        assert asked.stdout.strip() == status
+
+
+# Asks from one port at many addresses of this machine; prints the statuses.
+ASK_FROM_ADDRESSES = """
+const [to, localPort] = process.argv.slice(1).map(Number);
+for (let last = 2; last < 42; last += 1) {
+  const local = { localAddress: `127.0.0.${last}`, localPort };
+  const client = require('net').connect({ host: '127.0.0.1', port: to, ...local });
+  client.write('GET /sacred/api/v1/Runs/count HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n');
+  client.once('data', (reply) => console.log(String(reply).split(' ')[1]) || client.destroy());
+}
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_port_of_the_owner_at_another_address_is_refused(omniboard):
+    to = omniboard.rpartition(":")[2]
+    owners = http.client.HTTPConnection("127.0.0.1", int(to), timeout=20)
+    with contextlib.closing(owners):
+        owners.request("GET", f"/{API}/Runs/count")
+        reply = owners.getresponse()
+        assert (reply.status, json.loads(reply.read())) == (200, {"count": 0})
+        port = owners.sock.getsockname()[1]  # kept alive, so the owner's connection stays
+        asked = subprocess.run(
+            ["node", "-e", ASK_FROM_ADDRESSES, to, str(port)],
+            user=65534,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert asked.stdout.split() == ["403"] * 40
+
+
+def answer_to(address, request, connect_to=None):
+    """First line of the answer to these bytes, empty where the connection is just closed."""
+    host, _, port = address.partition("://")[2].partition(":")
+    with socket.create_connection((connect_to or host, int(port)), timeout=20) as client:
+        client.sendall(request)
+        with contextlib.suppress(ConnectionResetError), client.makefile("rb") as reply:
+            return reply.readline().decode().strip()
+    return ""
+
+
+def test_owner_is_let_in_by_any_spelling_of_the_address(omniboard):
+    if not Path("/proc/net/tcp6").exists():
+        pytest.skip("this system has no IPv6")
+    request = f"GET /{API}/Runs/count HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    for spelling in ("127.0.0.1", "::ffff:127.0.0.1"):
+        assert answer_to(omniboard, request, spelling) == "HTTP/1.1 200 OK"
+
+
+def test_clients_that_reset_their_connection_do_not_end_it(omniboard, home):
+    child = supervised_pid(omniboard_pid(home))
+    port = int(omniboard.rpartition(":")[2])
+    request = f"GET /{API}/Runs/count HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    for _ in range(300):
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.sendall(request)
+    assert answers(omniboard)
+    assert supervised_pid(omniboard_pid(home)) == child
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        ("GET http://evil.example/sacred/api/v1/Runs HTTP/1.1", 400),
+        ("GET http://[::/%zz HTTP/1.1", 400),
+        ("OPTIONS * HTTP/1.1", 400),
+        ("GET /%zz HTTP/1.1", 400),
+        ("GET /sacred/api/v1/Runs/% HTTP/1.1", 400),
+        ("GET /sacred/%c0%af HTTP/1.1", 400),
+        ("GET /sacred/api/v1/files/download/xyz/a.txt HTTP/1.1", 404),
+        ("GET /sacred/api/v1/files/preview/xyz HTTP/1.1", 404),
+        ("GET /sacred/api/v1/files/preview/%zz/%zz HTTP/1.1", 404),
+        ("GET /sacred/api/v1/FILES/Preview/xyz/a.txt HTTP/1.1", 404),
+        (f"GET /{'a' * 20000} HTTP/1.1", 431),
+        ("TRACE / HTTP/1.1", 403),
+        ("NONSENSE / HTTP/1.1", 400),
+        ("nonsense", 400),
+    ],
+)
+def test_malformed_requests_are_refused_and_do_not_end_it(omniboard, home, request_line, status):
+    child = supervised_pid(omniboard_pid(home))
+    request = f"{request_line}\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    assert answer_to(omniboard, request.encode()).split()[1] == str(status)
+    assert answers(omniboard)
+    assert supervised_pid(omniboard_pid(home)) == child
+
+
+def test_pages_of_others_get_no_answer(omniboard):
+    get = "GET /sacred/api/v1/Runs/count HTTP/1.1\r\nHost: localhost\r\nConnection: close"
+    for site, status in (("cross-site", "403"), ("same-origin", "200"), ("none", "200")):
+        request = f"{get}\r\nSec-Fetch-Site: {site}\r\n\r\n"
+        assert answer_to(omniboard, request.encode()).split()[1] == status
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("GET / HTTP/1.0", "403"),
+        ("GET / HTTP/1.1", "400"),
+        ("GET / HTTP/1.1\r\nHost: [::%zz", "403"),
+        ("GET / HTTP/1.1\r\nHost: \x01", "400"),
+        ("GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x", "400"),
+        (
+            "GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: Upgrade\r\nUpgrade: websocket",
+            "403",
+        ),
+        ("POST / HTTP/1.1\r\nHost: localhost\r\nExpect: nonsense", "417"),
+    ],
+)
+def test_malformed_headers_are_refused_and_do_not_end_it(omniboard, home, head, status):
+    child = supervised_pid(omniboard_pid(home))
+    assert answer_to(omniboard, f"{head}\r\n\r\n".encode()).split()[1] == status
+    assert answers(omniboard)
+    assert supervised_pid(omniboard_pid(home)) == child
+
+
+PAGE = b"""<html><title>plain</title><body>artifact<script>
+document.title = 'chan' + 'ged';
+document.body.append('r' + 'an');
+fetch('/sacred/api/v1/Runs/1', {method: 'DELETE'});
+</script></body></html>"""
+
+
+def add_artifact(database, run_id, name, content):
+    file_id = gridfs.GridFS(database).put(content, filename=name)
+    entry = {"name": name, "file_id": file_id}
+    database["runs"].update_one({"_id": run_id}, {"$push": {"artifacts": entry}})
+    return file_id
+
+
+@pytest.mark.parametrize("kind", ["preview", "PREVIEW"])
+@pytest.mark.parametrize("name", ["page.html", "page.xhtml", "x/page.html", "page.htm"])
+def test_scripts_of_an_artifact_do_not_run(omniboard, browser, database, add_run, kind, name):
+    add_run(1)
+    file_id = add_artifact(database, 1, "page.html", PAGE)
+    path = f"{API}/files/{kind}/{file_id}/{name}"
+    shown = browser(f"{omniboard}/{path}")
+    assert "artifact" in shown
+    assert "changed" not in shown
+    assert "ran<" not in shown
+    assert database["runs"].count_documents({}) == 1
+    _, headers, _ = ask(omniboard, path)
+    assert headers["Content-Security-Policy"] == "sandbox"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_scripts_of_an_artifact_would_run_without_the_guard(unguarded, browser, database, add_run):
+    add_run(1)
+    file_id = add_artifact(database, 1, "page.html", PAGE)
+    assert "changed" in browser(f"{unguarded}/{API}/files/preview/{file_id}/page.html")
+
+
+@pytest.mark.parametrize("name", ["a b.txt", "folder/a.txt", "%.txt", "\u4e2d.txt", "a;b=c.txt"])
+def test_artifacts_of_any_name_can_be_downloaded(omniboard, database, add_run, name):
+    add_run(1)
+    file_id = add_artifact(database, 1, name, b"content")
+    # As the page asks for it: the browser encodes what is no character of an address.
+    path = urllib.parse.quote(f"{API}/files/download/{file_id}/{name}", safe="/%;=")
+    status, headers, body = ask(omniboard, path)
+    assert (status, body) == (200, b"content")
+    assert headers["Content-Type"].startswith("text/plain")
+
+
+def test_first_visit_leaves_no_error_on_the_page(node, browser, home, server, database, add_run):
+    add_run(1, config={"tags": ["old"]}, meta={"comment": "said at the start"})
+    add_run(2, omniboard={"tags": ["new"], "notes": "noted later"}, status="DIED")
+    for preset in (False, True):  # without its settings the page tries to store some
+        if preset:
+            preset_columns(database, COLUMNS)
+        address = start_omniboard(server, home, layout=first_visit(COLUMNS))
+        try:
+            page = browser(f"{address}/sacred")
+        finally:
+            stop_omniboard(home)
+        for text in ("old", "said at the start", "new", "noted later", "DIED", "COMPLETED"):
+            assert f">{text}<" in page
+        assert "circle pull-left died" in page
+        for error in ("Toastify__toast--error", "alert-danger", "Error:"):
+            assert error not in page
+    names = {setting["name"] for setting in database["omniboard.settings"].find()}
+    assert names == {"timezone", "auto_refresh_interval", "initial_fetch_size", "row_height"}
+
+
+def test_without_node_it_says_so_and_goes_on(monkeypatch, tmp_path, server):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    messages = []
+    assert start_omniboard(server, tmp_path, say=messages.append) is None
+    (message,) = messages
+    assert "Node.js" in message
+    assert "\n" not in message
+
+
+def test_lock_file_pins_without_hosts():
+    lock = json.loads((PROJECT / "devops" / "omniboard" / "package-lock.json").read_text())
+    packages = [package for name, package in lock["packages"].items() if name]
+    assert lock["packages"]["node_modules/omniboard"]["version"] == "2.16.1"
+    assert all("integrity" in package or package.get("inBundle") for package in packages)
+    assert not any("resolved" in package for package in packages)

@@ -1,0 +1,119 @@
+"""The services of docker-compose.yml, as far as they can be tried without Docker."""
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+
+import pytest
+import yaml
+from pymongo.errors import OperationFailure
+
+from nn_clustering.tracking import Server, connect, resolve_server
+from nn_clustering.tracking.server import credentials
+from tests.programs import PROJECT, environment
+
+COMPOSE = PROJECT / "docker-compose.yml"
+PASSWORDS = {"MONGO_APP_PASSWORD": "a" * 48, "MONGO_READER_PASSWORD": "b" * 48}
+# Stands for the shell that runs the script in a container, and tells what it is asked for.
+SHELL = """
+global.db = {getSiblingDB: (name) => ({
+    createUser: ({user, ...more}) => console.log(JSON.stringify([name, user, more])),
+})};
+require(process.argv[1]);
+"""
+
+
+@pytest.fixture(scope="module")
+def services():
+    return yaml.safe_load(COMPOSE.read_text())["services"]
+
+
+def test_nothing_is_published_beyond_loopback(services):
+    for service in services.values():
+        assert service["ports"]
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+
+
+def test_missing_passwords_are_refused(services):
+    settings = services["mongo"]["environment"]
+    for name in ("ROOT", "APP", "READER"):
+        # Compose ends with the text after `:?` where the variable is not set or empty.
+        assert f"${{MONGO_{name}_PASSWORD:?no password" in str(settings.values())
+
+
+def test_the_line_that_makes_passwords_does(tmp_path):
+    (line,) = re.findall(r"^#   (\(umask .*> \.env\))$", COMPOSE.read_text(), re.MULTILINE)
+    for _ in range(2):
+        subprocess.run(["/bin/sh", "-c", line], cwd=tmp_path, check=True)
+    file = tmp_path / ".env"
+    names = ("ROOT", "APP", "READER")
+    lines = "\n".join(f"MONGO_{name}_PASSWORD=([0-9a-f]{{48}})" for name in names)
+    found = re.fullmatch(lines + "\n", file.read_text())
+    assert found
+    assert len(set(found.groups())) == 3
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert ".env" in (PROJECT / ".gitignore").read_text().splitlines()
+
+
+def run_users_script(**more):
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node.js is missing")
+    script = PROJECT / "devops" / "mongo" / "users.js"
+    return subprocess.run(
+        [node, "-e", SHELL, str(script)],
+        env={"PATH": os.environ["PATH"], **more},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_users_have_the_rights_that_they_need_and_no_more(own_home, services):
+    embedded = resolve_server(environment(own_home))
+    port = int(embedded.address.rpartition(":")[2])
+    key = (own_home / ".mongo" / "mongod.key").read_text().strip()
+    ended = run_users_script(MONGO_DB="shared", **PASSWORDS)
+    with credentials._system_client(port, key) as client:
+        for line in ended.stdout.splitlines():
+            database, user, more = json.loads(line)
+            # The names of the users are those of the embedded server, too.
+            client[database].command("updateUser", user, **more)
+    template = services["omniboard"]["environment"]["MONGO_URI"]
+    reader_url = (
+        template.replace("${MONGO_READER_PASSWORD}", PASSWORDS["MONGO_READER_PASSWORD"])
+        .replace("mongo:27017/${MONGO_DB:-nn_clustering}", f"{embedded.address}/shared")
+    )  # fmt: skip
+    writer_url = (
+        f"mongodb://nn_clustering:{PASSWORDS['MONGO_APP_PASSWORD']}@{embedded.address}/"
+        "?authSource=admin"
+    )
+    writer = connect(Server(writer_url, "shared", embedded=False))
+    writer["runs"].create_index("status")
+    writer["runs"].insert_one({"_id": 1})
+    with pytest.raises(OperationFailure):
+        writer.client["other"]["runs"].insert_one({"_id": 1})
+    reader = connect(Server(reader_url, "shared", embedded=False))
+    assert reader["runs"].find_one() == {"_id": 1}
+    with pytest.raises(OperationFailure):
+        reader["runs"].delete_one({"_id": 1})
+    writer.client.close()
+    reader.client.close()
+
+
+def test_users_without_passwords_are_not_made():
+    ended = run_users_script(MONGO_APP_PASSWORD="a")
+    assert ended.returncode != 0
+    assert "no password for nn_clustering_reader" in ended.stderr
+
+
+def test_image_holds_what_the_supervisor_loads():
+    package = PROJECT / "devops" / "omniboard"
+    ignored = (package / ".dockerignore").read_text().split("\n")
+    assert {"*", "!*.js", "!package.json", "!package-lock.json"} <= set(ignored)
+    loaded = re.findall(r"'(\w+\.js)'", (package / "supervise.js").read_text())
+    assert {"guard.js", "loopback.js"} <= set(loaded)
+    assert all((package / name).is_file() for name in loaded if name != "start.js")
