@@ -148,4 +148,4 @@ def needs_network(config: Mapping[str, Any]) -> bool:
 
 def is_fresh(config: Mapping[str, Any]) -> bool:
     """Whether a null model is of fresh networks."""
-    return config["method"] == "fresh_initialisation"
+    return bool(config["method"] == "fresh_initialisation")

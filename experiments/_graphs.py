@@ -139,7 +139,7 @@ def weight_graph(network: "keras.Model", settings: Mapping[str, Any]) -> UnitGra
 
 def is_transformed(settings: Mapping[str, Any]) -> bool:
     """Whether a section `graph` asks for a transformation (methods C9, C10)."""
-    return settings["normalise_units"] or settings["commute_time"]
+    return bool(settings["normalise_units"] or settings["commute_time"])
 
 
 def transformed(graph: UnitGraph, settings: Mapping[str, Any]) -> UnitGraph:
@@ -166,4 +166,7 @@ def choose_samples(
             f"activations.n_samples={n_samples}; expected at most {len(x)}, which is what the "
             f"data set {dataset.name} has in its {settings['split']} split, or None for all"
         )
-    return x[np.sort(generator(seed, "samples").choice(len(x), n_samples, replace=False))]
+    found: NDArray[np.float32] = x[
+        np.sort(generator(seed, "samples").choice(len(x), n_samples, replace=False))
+    ]
+    return found

@@ -2,6 +2,7 @@
 
 import io
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ class KeptScores:
         self._run, self._kind = run, kind
         self.n_tasks = n_tasks
         self._size = -(-n_tasks // _N_FILES)
-        self._waiting: dict[int, NDArray] = {}
+        self._waiting: dict[int, NDArray[Any]] = {}
         self._n_files = 0
         unfinished: Run | None = run.inputs.get("unfinished")
         self.known = {} if unfinished is None else _stored_scores(unfinished, kind)
@@ -40,7 +41,7 @@ class KeptScores:
             self._waiting = dict(self.known)
             self._store()
 
-    def add(self, task: int, scores: NDArray) -> None:
+    def add(self, task: int, scores: NDArray[Any]) -> None:
         """Keep the scores of one more task."""
         self._waiting[task] = scores
         if len(self._waiting) >= self._size:
@@ -68,7 +69,7 @@ class KeptScores:
         self._waiting = {}
 
 
-def _stored_scores(stored: Run, kind: str) -> dict[int, NDArray]:
+def _stored_scores(stored: Run, kind: str) -> dict[int, NDArray[Any]]:
     scores = {}
     for name in stored.artifacts:
         if name.startswith(f"{kind}_scores_"):

@@ -120,7 +120,8 @@ def _figures_folder(run: StageRun) -> Path:
             f"figures_folder={run.config['figures_folder']}: {folder} cannot be made "
             f"({error.strerror}); expected a folder that can be written to"
         ) from error
-    return folder
+    found: Path = folder
+    return found
 
 
 def copy_figures(store: RunStore, run_ids: Iterable[int], folder: Path) -> None:

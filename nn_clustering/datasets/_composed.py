@@ -136,7 +136,8 @@ def _partners(y: NDArray[np.int32], n_classes: int, draw: np.random.Generator) -
     sizes = np.bincount(y, minlength=n_classes)
     by_class = np.argsort(y, kind="stable")
     first_of_class = np.cumsum(sizes) - sizes
-    return by_class[first_of_class[y] + draw.integers(sizes.min(), size=len(y))]
+    found: Indices = by_class[first_of_class[y] + draw.integers(sizes.min(), size=len(y))]
+    return found
 
 
 def _shuffled_together(

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from nn_clustering.errors import InvalidInputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Arrays = dict[str, NDArray]
+    Arrays = dict[str, NDArray[Any]]
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 REPLACE = "replace it, or remove it to have it downloaded"

@@ -84,7 +84,7 @@ class Dataset:
         return sha.hexdigest()
 
 
-def _check_inputs(where: str, x: NDArray) -> None:
+def _check_inputs(where: str, x: NDArray[Any]) -> None:
     if x.ndim not in (2, 4) or x.size == 0:
         raise InvalidInputError(
             f"{where}: inputs of shape {x.shape}; expected images (samples, height, width, "
@@ -103,7 +103,7 @@ def _check_inputs(where: str, x: NDArray) -> None:
         )
 
 
-def _check_classes(where: str, y: NDArray, n_samples: int, n_classes: int) -> None:
+def _check_classes(where: str, y: NDArray[Any], n_samples: int, n_classes: int) -> None:
     if y.shape != (n_samples,):
         raise InvalidInputError(f"{where}: {n_samples} inputs but labels of shape {y.shape}")
     if y.dtype != np.int32:
@@ -114,7 +114,7 @@ def _check_classes(where: str, y: NDArray, n_samples: int, n_classes: int) -> No
         )
 
 
-def _check_targets(where: str, y: NDArray, n_samples: int, n_targets: int) -> None:
+def _check_targets(where: str, y: NDArray[Any], n_samples: int, n_targets: int) -> None:
     if y.shape != (n_samples, n_targets):
         raise InvalidInputError(
             f"{where}: {n_samples} inputs and {n_targets} names but targets of shape {y.shape}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nn_clustering.errors import InvalidInputError
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def read_tfds_folder(folder: Path) -> dict[str, NDArray]:
+def read_tfds_folder(folder: Path) -> dict[str, NDArray[Any]]:
     """Read images and labels of both splits, in the order of their files; nothing is downloaded.
 
     Args:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs._from_activations import MAP_NORMS, POSITIONS, UnitActivations
-from nn_clustering.graphs._from_weights import read_weights
 from nn_clustering.graphs._unit_graph import Layer
 from nn_clustering.graphs._unit_sets import UnitSet, unit_sets, weight_readers
 from nn_clustering.networks.structure import (
@@ -20,6 +19,7 @@ from nn_clustering.networks.structure import (
     Walk,
     Weighted,
     around_nonlinearity,
+    read_weights,
     walk_network,
 )
 
@@ -69,7 +69,7 @@ def unit_activations(
     tensors = [around_nonlinearity(walk, units.tensor)[position == "post"] for units in sets]
     values = [np.empty((len(x), units.n_units), np.float32) for units in sets]
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def run(batch: tf.Tensor) -> list[tf.Tensor]:
         found = walk.run({walk.inputs[0]: batch}, tensors)
         return [tf.cast(found[tensor], tf.float32) for tensor in tensors]
@@ -161,6 +161,7 @@ def _numbers(maps: NDArray[np.float32], map_norm: str) -> NDArray[np.float32]:
     if maps.ndim == 2:
         return maps
     if map_norm == "mean":
-        return maps.mean(axis=tuple(range(1, maps.ndim - 1)))
+        found: NDArray[np.float32] = maps.mean(axis=tuple(range(1, maps.ndim - 1)))
+        return found
     matrices = maps[:, :, None] if maps.ndim == 3 else maps
     return KERNEL_NORMS[map_norm](matrices.transpose(1, 2, 0, 3))

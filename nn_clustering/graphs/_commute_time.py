@@ -92,4 +92,5 @@ def _conductances(adjacency: NDArray[np.float64]) -> NDArray[np.float64]:
     resistances = np.add.outer(diagonal, diagonal)
     resistances -= 2 * inverse
     np.fill_diagonal(resistances, np.inf)
-    return np.divide(1, resistances, out=resistances)
+    found: NDArray[np.float64] = np.divide(1, resistances, out=resistances)
+    return found

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs._activations import batch_size_for, batches, check_samples
-from nn_clustering.graphs._from_weights import read_weights
 from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
 from nn_clustering.graphs._unit_sets import UnitSet, unit_sets, weight_readers
 from nn_clustering.networks.structure import (
@@ -23,6 +22,7 @@ from nn_clustering.networks.structure import (
     Weighted,
     around_nonlinearity,
     is_joint,
+    read_weights,
     walk_network,
 )
 
@@ -89,7 +89,7 @@ def graph_from_gradients(
         {leaf.tensor for target in targets for leaf in target.leaves}.union(targets[0].constants)
     )
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def run(batch: tf.Tensor) -> dict[int, tf.Tensor]:
         return walk.run({walk.inputs[0]: batch}, tensors)
 
@@ -117,7 +117,8 @@ def _compiled(target: "_Target", values: Mapping[int, tf.Tensor]) -> Callable[..
         number: tf.TensorSpec((None, *value.shape[1:]), value.dtype)
         for number, value in values.items()
     }
-    return tf.function(target.derivatives).get_concrete_function(specs)
+    found: Callable[..., Any] = tf.function(target.derivatives).get_concrete_function(specs)
+    return found
 
 
 @dataclass(frozen=True)
@@ -242,9 +243,10 @@ class _Target:
             ]
 
         # one unit at a time, which bounds the memory
-        return tf.map_fn(
+        found: list[tf.Tensor] = tf.map_fn(
             of_unit, tf.range(self.n_units), fn_output_signature=[tf.float32] * len(leaves)
         )
+        return found
 
     def _read(
         self,
@@ -271,7 +273,10 @@ class _Target:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(made)
             answer = self.walk.run(constants, [self.tensor])[self.tensor]
-        return tape.gradient(answer, made, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        found: list[tf.Tensor] = tape.gradient(
+            answer, made, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        return found
 
 
 def _targets(

@@ -4,6 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import networkx
 import numpy as np
@@ -21,7 +22,7 @@ class Layer:
     n_units: int
 
 
-def layers_to_arrays(layers: Sequence[Layer]) -> dict[str, NDArray]:
+def layers_to_arrays(layers: Sequence[Layer]) -> dict[str, NDArray[Any]]:
     """Return layers as the arrays that an ``.npz`` file holds of them."""
     return {
         "layer_names": np.array([layer.name for layer in layers]),
@@ -29,7 +30,7 @@ def layers_to_arrays(layers: Sequence[Layer]) -> dict[str, NDArray]:
     }
 
 
-def layers_from_arrays(arrays: Mapping[str, NDArray]) -> tuple[Layer, ...]:
+def layers_from_arrays(arrays: Mapping[str, NDArray[Any]]) -> tuple[Layer, ...]:
     """Return the layers of which :func:`layers_to_arrays` made arrays."""
     pairs = zip(arrays["layer_names"], arrays["layer_units"], strict=True)
     return tuple(Layer(str(name), int(n_units)) for name, n_units in pairs)
@@ -146,7 +147,8 @@ class UnitGraph:
     @property
     def isolated(self) -> NDArray[np.bool_]:
         """Whether a unit has no edge at all, shape (n_units,)."""
-        return self.degrees == 0
+        found: NDArray[np.bool_] = self.degrees == 0
+        return found
 
     def without_isolated(self, *, but_in_last_layer: bool = False) -> "UnitGraph":
         """Return the graph of the units that have an edge (methods C5); layers keep their place.
@@ -211,7 +213,7 @@ class UnitGraph:
 
     def to_npz(self) -> bytes:
         """Return the graph as the content of an ``.npz`` file, without pickle."""
-        arrays: dict[str, NDArray] = {
+        arrays: dict[str, NDArray[Any]] = {
             **layers_to_arrays(self.layers),
             "edge_layers": np.array([(block.source, block.target) for block in self.edges]),
         }

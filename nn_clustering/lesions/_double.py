@@ -120,7 +120,7 @@ def double_lesion_test(
 
 
 def _check_sub_clusters(
-    sub_clusters: Sequence[SubCluster], labels: Mapping[str, NDArray], engine: LesionEngine
+    sub_clusters: Sequence[SubCluster], labels: Mapping[str, NDArray[Any]], engine: LesionEngine
 ) -> None:
     seen = set()
     for sub in sub_clusters:

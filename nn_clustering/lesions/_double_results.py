@@ -67,7 +67,7 @@ class DoubleLesionTest:
     @property
     def n_shuffles(self) -> int:
         """Random lesions behind each pair."""
-        return self.random_joint_changes.shape[2]
+        return int(self.random_joint_changes.shape[2])
 
     @property
     def changes(self) -> NDArray[np.float64]:
@@ -179,7 +179,7 @@ class DoubleLesionTest:
         }
 
     def _row(
-        self, lesion: str, i: int, j: int, scores: NDArray, random_scores: NDArray
+        self, lesion: str, i: int, j: int, scores: NDArray[Any], random_scores: NDArray[Any]
     ) -> dict[str, Any]:
         first, other = self.sub_clusters[i], self.sub_clusters[j]
         return {
@@ -200,6 +200,6 @@ class DoubleLesionTest:
         return p_value(true, random, tail="left", count_ties=self.count_ties)
 
 
-def _important(scores: NDArray, p_values: NDArray, n_shuffles: int) -> NDArray[np.bool_]:
+def _important(scores: NDArray[Any], p_values: NDArray[Any], n_shuffles: int) -> NDArray[np.bool_]:
     """Return where scores are drastic and significant, as in the taxonomy of single lesions."""
     return (scores <= DRASTIC) & significant(p_values, n_shuffles)

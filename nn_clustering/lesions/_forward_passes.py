@@ -218,4 +218,7 @@ def _for_each_lesion(
     types: tuple[tf.DType, tf.DType],
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Score some lesions at a time: one fills the cores where another waits for memory."""
-    return tf.map_fn(score, lesions, fn_output_signature=types, parallel_iterations=LESIONS_AT_ONCE)
+    found: tuple[tf.Tensor, tf.Tensor] = tf.map_fn(
+        score, lesions, fn_output_signature=types, parallel_iterations=LESIONS_AT_ONCE
+    )
+    return found

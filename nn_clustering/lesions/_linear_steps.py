@@ -101,4 +101,5 @@ class LinearStep:
 def are_few(silent: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return under which lesions some places are silent, but less than half: shape (lesions,)."""
     n_silent = silent.sum(axis=1)
-    return (n_silent > 0) & (2 * n_silent < silent.shape[1])
+    found: NDArray[np.bool_] = (n_silent > 0) & (2 * n_silent < silent.shape[1])
+    return found

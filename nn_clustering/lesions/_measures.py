@@ -161,7 +161,8 @@ def overall_values(scores: ArrayLike, sizes: NDArray[np.int64]) -> NDArray[np.fl
 
     Arguments as :meth:`Groups.values`; shape (..., outputs) to (...).
     """
-    return np.asarray(scores).sum(axis=-1) / sizes.sum()
+    found: NDArray[np.float64] = np.asarray(scores).sum(axis=-1) / sizes.sum()
+    return found
 
 
 def classes_of(

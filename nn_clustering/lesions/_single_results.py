@@ -95,7 +95,7 @@ class LesionTest:
     @property
     def n_shuffles(self) -> int:
         """Random sub-clusters behind each sub-cluster."""
-        return self.random_changes.shape[1]
+        return int(self.random_changes.shape[1])
 
     @cached_property
     def unit(self) -> float:

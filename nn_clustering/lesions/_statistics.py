@@ -28,7 +28,8 @@ def class_mean(changes: ArrayLike, unit: float = 1.0) -> NDArray[np.float64]:
         unit: What 1 is to accuracies: the size of the errors.
     """
     means = np.asarray(changes, float).mean(axis=-1) / unit
-    return (means.round(12) + 0.0) * unit  # not -0.0
+    found: NDArray[np.float64] = (means.round(12) + 0.0) * unit  # not -0.0
+    return found
 
 
 def class_range(changes: ArrayLike, unit: float = 1.0) -> NDArray[np.float64]:
@@ -65,7 +66,10 @@ def relative_effects(true: ArrayLike, random_mean: ArrayLike) -> NDArray[np.floa
     true, random_mean = np.asarray(true, float), np.asarray(random_mean, float)
     total = true + random_mean
     defined = np.isfinite(total) & (np.abs(total) > 1e-12)
-    return np.divide(2 * true, total, where=defined, out=np.full(total.shape, np.nan))
+    found: NDArray[np.float64] = np.divide(
+        2 * true, total, where=defined, out=np.full(total.shape, np.nan)
+    )
+    return found
 
 
 def ratio_effects(true: ArrayLike, random_mean: ArrayLike) -> NDArray[np.float64]:
@@ -76,7 +80,10 @@ def ratio_effects(true: ArrayLike, random_mean: ArrayLike) -> NDArray[np.float64
     """
     true, random_mean = np.asarray(true, float), np.asarray(random_mean, float)
     defined = np.isfinite(true) & np.isfinite(random_mean) & (np.abs(true) > 1e-12)
-    return np.divide(random_mean, true, where=defined, out=np.full(true.shape, np.nan))
+    found: NDArray[np.float64] = np.divide(
+        random_mean, true, where=defined, out=np.full(true.shape, np.nan)
+    )
+    return found
 
 
 def finite_mean(values: ArrayLike) -> NDArray[np.float64]:
@@ -85,7 +92,10 @@ def finite_mean(values: ArrayLike) -> NDArray[np.float64]:
     finite = np.isfinite(values)
     n_finite = finite.sum(axis=-1)
     total = np.where(finite, values, 0.0).sum(axis=-1)
-    return np.divide(total, n_finite, where=n_finite > 0, out=np.full(total.shape, np.nan))
+    found: NDArray[np.float64] = np.divide(
+        total, n_finite, where=n_finite > 0, out=np.full(total.shape, np.nan)
+    )
+    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,7 +63,8 @@ def _imported(kind: str) -> Callable[..., Any]:
     function = getattr(module, function_name, None)
     if not callable(function):
         raise no_such_function(kind, getattr(module, "__file__", None) or name)
-    return function
+    found: Callable[..., Any] = function
+    return found
 
 
 def _accepted(

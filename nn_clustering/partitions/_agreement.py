@@ -176,7 +176,8 @@ def cluster_profile(partition: Partition, layers: Sequence[str]) -> NDArray[np.f
             for name in layers
         ]
     )
-    return counts / counts.sum(axis=1, keepdims=True)
+    found: NDArray[np.float64] = counts / counts.sum(axis=1, keepdims=True)
+    return found
 
 
 def overlap_of_profiles(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
@@ -187,7 +188,8 @@ def overlap_of_profiles(first: NDArray[np.float64], second: NDArray[np.float64])
 
 def common_shares(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean over layers of the smaller share of every pair of clusters."""
-    return np.minimum(first[:, :, None], second[:, None, :]).mean(axis=0)
+    found: NDArray[np.float64] = np.minimum(first[:, :, None], second[:, None, :]).mean(axis=0)
+    return found
 
 
 @dataclass(frozen=True, eq=False)

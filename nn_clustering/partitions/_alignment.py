@@ -1,5 +1,7 @@
 """Clusters of one partition named after those of another."""
 
+from typing import Any
+
 import numpy as np
 import scipy.optimize
 from numpy.typing import NDArray
@@ -36,7 +38,7 @@ def align_labels(labels: NDArray[np.integer], reference: NDArray[np.integer]) ->
     return np.where(labels >= 0, np.append(names, -1)[labels], -1).astype(np.int32)
 
 
-def matched_order(overlap: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def matched_order(overlap: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the order of rows and columns that brings matched ones onto the diagonal.
 
     Rows are matched to columns one to one so that the sum of their entries is largest; those that

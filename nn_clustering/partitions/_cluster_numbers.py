@@ -36,7 +36,8 @@ class ClusterNumbers:
     @property
     def ncuts_per_cluster(self) -> NDArray[np.float64]:
         """N-cut / k: the mean share of its volume by which a cluster is tied to the rest."""
-        return self.ncuts / np.array(self.ks)
+        found: NDArray[np.float64] = self.ncuts / np.array(self.ks)
+        return found
 
     @property
     def eigengaps(self) -> NDArray[np.float64]:

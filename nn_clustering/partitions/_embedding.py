@@ -52,9 +52,9 @@ _ZERO_SINGULAR_VALUE = 1e-6
 _EIGSH_PARAMETERS = inspect.signature(scipy.sparse.linalg.eigsh).parameters
 
 Precision = type[np.float32] | type[np.float64]
-Product = Callable[[NDArray], NDArray]
+Product = Callable[[NDArray[Any]], NDArray[Any]]
 # Eigenvalues, largest first, and one eigenvector a column.
-Eigenpairs = tuple[NDArray, NDArray]
+Eigenpairs = tuple[NDArray[Any], NDArray[Any]]
 
 
 def spectral_embedding(graph: UnitGraph, n_components: int) -> NDArray[np.float64]:
@@ -120,7 +120,7 @@ class _Halves:
 
     graph: UnitGraph
     small_units: NDArray[np.bool_]
-    blocks: tuple[tuple[slice, slice, NDArray], ...]
+    blocks: tuple[tuple[slice, slice, NDArray[Any]], ...]
 
     @classmethod
     def of(cls, graph: UnitGraph) -> "_Halves | None":
@@ -146,16 +146,16 @@ class _Halves:
         """The number of units on the smaller side."""
         return int(self.small_units.sum())
 
-    def scales(self, precision: Precision) -> tuple[NDArray, NDArray]:
+    def scales(self, precision: Precision) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return 1 / sqrt(degree) of the units of the larger and of the smaller side."""
         scale = (1 / np.sqrt(self.graph.degrees)).astype(precision)
         return scale[~self.small_units], scale[self.small_units]
 
-    def gram(self, precision: Precision) -> NDArray:
+    def gram(self, precision: Precision) -> NDArray[Any]:
         """Return B' B: the sum of what passes through each layer of the larger side."""
         large_scale, small_scale = self.scales(precision)
         # by start and stop, since a layer without units starts where the next one does
-        in_layers: dict[tuple[int, int], list[tuple[slice, NDArray]]] = {}
+        in_layers: dict[tuple[int, int], list[tuple[slice, NDArray[Any]]]] = {}
         for large, small, weights in self.blocks:
             # in one step, for a copy in between would take longer than the product
             factors = large_scale[large, None]
@@ -180,7 +180,7 @@ class _Halves:
         large_scale, small_scale = self.scales(precision)
         blocks = [(a, b, weights.astype(precision, copy=False)) for a, b, weights in self.blocks]
 
-        def times(vector: NDArray) -> NDArray:
+        def times(vector: NDArray[Any]) -> NDArray[Any]:
             scaled = small_scale * vector
             there = np.zeros_like(large_scale)
             for large, small, weights in blocks:
@@ -189,11 +189,12 @@ class _Halves:
             back = np.zeros_like(small_scale)
             for large, small, weights in blocks:
                 back[small] += weights.T @ there[large]
-            return small_scale * back
+            found: NDArray[Any] = small_scale * back
+            return found
 
         return times
 
-    def whole(self, small_vectors: NDArray) -> NDArray[np.float64]:
+    def whole(self, small_vectors: NDArray[Any]) -> NDArray[np.float64]:
         """Return eigenvectors of the whole graph, given their part on the smaller side."""
         large_scale, small_scale = self.scales(np.float64)
         scaled = small_scale[:, None] * small_vectors
@@ -256,7 +257,7 @@ def _adjacency_product(graph: UnitGraph, precision: Precision) -> Product:
         for block in graph.edges
     ]
 
-    def times(vector: NDArray) -> NDArray:
+    def times(vector: NDArray[Any]) -> NDArray[Any]:
         scaled = scale * vector
         product = np.zeros_like(scale)
         for source, target, weights, is_within_layer in blocks:
@@ -269,7 +270,7 @@ def _adjacency_product(graph: UnitGraph, precision: Precision) -> Product:
 
 
 def _fits_single_precision(graph: UnitGraph) -> bool:
-    return (
+    return bool(
         graph.degrees.max() < _SINGLE_PRECISION_DEGREE
         and graph.degrees.min() > 1 / _SINGLE_PRECISION_DEGREE
     )
@@ -329,7 +330,7 @@ def _deflated_eigenpairs(
     return np.append(ones, found[0]), np.hstack([known, found[1]])
 
 
-def _iterated_eigenpairs(product: Product, known: NDArray, n: int) -> Eigenpairs | None:
+def _iterated_eigenpairs(product: Product, known: NDArray[Any], n: int) -> Eigenpairs | None:
     """Return the eigenpairs that follow the known ones, or None if they do not converge."""
     found = _iterated_once(product, known, n)
     # One starting vector finds one eigenvector of each eigenvalue. Components that are alike, and
@@ -344,7 +345,7 @@ def _iterated_eigenpairs(product: Product, known: NDArray, n: int) -> Eigenpairs
     return found
 
 
-def _iterated_once(product: Product, known: NDArray, n: int) -> Eigenpairs | None:
+def _iterated_once(product: Product, known: NDArray[Any], n: int) -> Eigenpairs | None:
     size, precision = len(known), known.dtype.type
     # A fixed start, and a fixed generator for further ones, make every digit repeatable.
     start = np.random.default_rng(0).uniform(-1, 1, size).astype(precision)

@@ -165,7 +165,8 @@ def _squared_distances(points: Points, chosen: NDArray[np.int64]) -> NDArray[np.
     products += points.squares
     products += points.squares[chosen.ravel(), None]
     products[np.arange(len(products)), chosen.ravel()] = 0
-    return np.maximum(products, 0, out=products).reshape(*chosen.shape, -1)
+    found: NDArray[np.float32] = np.maximum(products, 0, out=products).reshape(*chosen.shape, -1)
+    return found
 
 
 def _drawn(weights: NDArray[np.float32], uniform: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -177,4 +178,5 @@ def _drawn(weights: NDArray[np.float32], uniform: NDArray[np.float64]) -> NDArra
     begins = np.concatenate([[0], totals[:-1]])[:, None]
     found = np.searchsorted(ends, begins + uniform * (totals[:, None] - begins), side="right")
     first = n_points * np.arange(n_starts)[:, None]
-    return np.clip(found - first, 0, n_points - 1)
+    result: NDArray[np.int64] = np.clip(found - first, 0, n_points - 1)
+    return result

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import networkx
 import numpy as np
@@ -152,7 +153,7 @@ def _counts(
 
 
 def _clustered(
-    graph: UnitGraph, n_clusters: int, seed: int, options: dict
+    graph: UnitGraph, n_clusters: int, seed: int, options: dict[str, Any]
 ) -> tuple[NDArray[np.int32], float, int]:
     """Return the labels of all units, the n-cut and the number of clusters."""
     n_connected = int((~graph.isolated).sum())

@@ -1,5 +1,7 @@
 """Normalised cut of a partition (methods C7)."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,10 +60,13 @@ def ncuts(graph: UnitGraph, labels: NDArray[np.integer]) -> NDArray[np.float64]:
         within += (1 if block.is_within_layer else 2) * _sums(source, into_own, n_all)
     # rounding can leave a cluster that nothing cuts a little less than 0
     cut = np.maximum(volume - within, 0)
-    return (cut / (volume + 1e-8)).reshape(n_partitions, n_clusters).sum(axis=1)
+    found: NDArray[np.float64] = (
+        (cut / (volume + 1e-8)).reshape(n_partitions, n_clusters).sum(axis=1)
+    )
+    return found
 
 
-def _sums(places: NDArray[np.int64], values: NDArray, n_places: int) -> NDArray[np.float64]:
+def _sums(places: NDArray[np.int64], values: NDArray[Any], n_places: int) -> NDArray[np.float64]:
     """Sum values by place, leaving out those at the place after the last."""
     values = np.broadcast_to(values, places.shape)
     sums = np.bincount(places.ravel(), values.ravel(), minlength=n_places + 1)

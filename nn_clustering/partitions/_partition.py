@@ -70,7 +70,10 @@ class Partition:
 
     def cluster_sizes(self) -> list[int]:
         """Return the number of units of every cluster, over all layers."""
-        return np.bincount(self.labels[self.labels >= 0], minlength=self.n_clusters).tolist()
+        found: list[int] = np.bincount(
+            self.labels[self.labels >= 0], minlength=self.n_clusters
+        ).tolist()
+        return found
 
     def sub_clusters(self, layer_names: tuple[str, ...] | None = None) -> list[SubCluster]:
         """Return the sub-clusters, layer by layer and label by label; empty ones are left out.

@@ -111,7 +111,10 @@ def random_units(
     candidates = np.flatnonzero(labels >= 0)
     if draws == "joint":
         random = generator(seed, "lesion", sub_cluster.layer, shuffle)
-        return candidates[random.permutation(labels[candidates]) == sub_cluster.label]
+        found: NDArray[np.int64] = candidates[
+            random.permutation(labels[candidates]) == sub_cluster.label
+        ]
+        return found
     random = generator(seed, "lesion", sub_cluster.layer, sub_cluster.label, shuffle)
     return random.choice(candidates, len(sub_cluster.units), replace=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -93,7 +93,9 @@ def _cell_size(n_cells: int) -> float:
     return _CELL if n_cells <= _MOST_WITH_NUMBERS else _CELL * _MOST_WITH_NUMBERS / n_cells
 
 
-def _heat_map(axes: Axes, shares: NDArray, numbers: NDArray, cell: float, highest: float) -> None:
+def _heat_map(
+    axes: Axes, shares: NDArray[Any], numbers: NDArray[Any], cell: float, highest: float
+) -> None:
     """Draw shares as shades, and numbers above 0 into cells that have the room."""
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=highest, aspect="auto", interpolation="nearest")
     if cell < _CELL:
@@ -104,7 +106,9 @@ def _heat_map(axes: Axes, shares: NDArray, numbers: NDArray, cell: float, highes
             axes.text(column, row, str(number), ha="center", va="center", fontsize=7, color=colour)
 
 
-def _label_ticks(axes: Axes, columns: Sequence | NDArray, rows: Sequence | NDArray) -> None:
+def _label_ticks(
+    axes: Axes, columns: Sequence[Any] | NDArray[Any], rows: Sequence[Any] | NDArray[Any]
+) -> None:
     every = 1 + max(len(columns), len(rows)) // _MOST_WITH_NUMBERS
     axes.set_xticks(range(0, len(columns), every), columns[::every], fontsize=7)
     axes.set_yticks(range(0, len(rows), every), rows[::every], fontsize=7)

@@ -211,7 +211,10 @@ def spread(
     steps = distance * np.arange(count)
     highest = max(high - distance * (count - 1), low)
     free = np.asarray(places, float) - steps
-    return np.asarray(isotonic_regression(free, y_min=low, y_max=highest)) + steps
+    found: NDArray[np.float64] = (
+        np.asarray(isotonic_regression(free, y_min=low, y_max=highest)) + steps
+    )
+    return found
 
 
 def name_sub_clusters(axis: Axis, sub_clusters: Sequence[SubCluster], inches: float) -> bool:

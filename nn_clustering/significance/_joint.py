@@ -76,7 +76,8 @@ def joint_p_value(observed: ArrayLike, null: ArrayLike, *, tail: str) -> float |
 def _normal_scores(states: NDArray[np.float64], tail: str) -> NDArray[np.float64]:
     """Return the normal scores of the ranks within each row; the most extreme is the largest."""
     ranks = scipy.stats.rankdata(states if tail == "right" else -states, axis=1)
-    return scipy.stats.norm.ppf((ranks - 0.5) / states.shape[1])
+    found: NDArray[np.float64] = scipy.stats.norm.ppf((ranks - 0.5) / states.shape[1])
+    return found
 
 
 def _tied_share(scores: NDArray[np.float64]) -> float:

@@ -92,8 +92,8 @@ def _movable(units: KernelUnits, has_edges: NDArray[np.bool_]) -> NDArray[np.boo
 
 
 def _shuffled(
-    kernel: NDArray, movable: NDArray[np.bool_], method: str, random: np.random.Generator
-) -> NDArray:
+    kernel: NDArray[Any], movable: NDArray[np.bool_], method: str, random: np.random.Generator
+) -> NDArray[Any]:
     shuffled = np.array(kernel)
     shuffled[..., movable] = ENTRY_SHUFFLES[method](kernel[..., movable], random)
     return shuffled

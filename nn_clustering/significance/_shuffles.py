@@ -1,6 +1,7 @@
 """Shuffles of a unit graph's weights (methods D1, D2, E3)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from nn_clustering.graphs import Edges, UnitGraph
 from nn_clustering.significance._rewiring import can_be_rewired, rewired
 
 # Takes an array of weights, of any shape, and returns it shuffled.
-Shuffle = Callable[[NDArray, np.random.Generator], NDArray]
+Shuffle = Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]
 
 # Standard deviation of the Gaussians in the kernel density of the studies.
 _BANDWIDTH = 0.01
@@ -110,7 +111,7 @@ def _missing_pair(graph: UnitGraph) -> tuple[str, str] | None:
     return None
 
 
-def _shuffled(block: Edges, method: str, random: np.random.Generator) -> NDArray:
+def _shuffled(block: Edges, method: str, random: np.random.Generator) -> NDArray[Any]:
     if method == "rewiring":
         return rewired(np.asarray(block.weights), random)
     shuffled = ENTRY_SHUFFLES[method](_entries(block), random)
@@ -132,7 +133,7 @@ def _shuffled_together(graph: UnitGraph, random: np.random.Generator) -> UnitGra
     return graph.with_weights(matrices)
 
 
-def _entries(block: Edges) -> NDArray:
+def _entries(block: Edges) -> NDArray[Any]:
     """Return the weight of every pair of units once, in one row."""
     weights = np.asarray(block.weights)  # in a worker process it is a file in memory
     if not block.is_within_layer:
@@ -141,7 +142,7 @@ def _entries(block: Edges) -> NDArray:
     return np.concatenate([np.empty(0, weights.dtype), *rows])
 
 
-def _as_matrix(entries: NDArray, block: Edges) -> NDArray:
+def _as_matrix(entries: NDArray[Any], block: Edges) -> NDArray[Any]:
     """Return the matrix of a block from its entries, as :func:`_entries` orders them.
 
     Without index arrays, which for a layer of 30,000 units would be larger than its weights.
@@ -162,7 +163,7 @@ def _as_matrix(entries: NDArray, block: Edges) -> NDArray:
     return weights
 
 
-def _permute_all(weights: NDArray, random: np.random.Generator) -> NDArray:
+def _permute_all(weights: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
     entries = weights.ravel()
     nonzero = entries[entries != 0]
     if nonzero.size > entries.size // 2:
@@ -173,11 +174,11 @@ def _permute_all(weights: NDArray, random: np.random.Generator) -> NDArray:
     return shuffled.reshape(weights.shape)
 
 
-def _permute_nonzero(weights: NDArray, random: np.random.Generator) -> NDArray:
+def _permute_nonzero(weights: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
     return _with_nonzero(weights, random.permutation(weights[weights != 0]))
 
 
-def _draw_nonzero(weights: NDArray, random: np.random.Generator) -> NDArray:
+def _draw_nonzero(weights: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
     values = weights[weights != 0]
     if values.size:
         values = values[random.integers(values.size, size=values.size)]
@@ -185,7 +186,7 @@ def _draw_nonzero(weights: NDArray, random: np.random.Generator) -> NDArray:
     return _with_nonzero(weights, values)
 
 
-def _with_nonzero(weights: NDArray, values: NDArray) -> NDArray:
+def _with_nonzero(weights: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
     """Return an array with other values at the places of its non-zero entries, in their order."""
     if values.size == weights.size:
         return values.reshape(weights.shape)
@@ -194,7 +195,7 @@ def _with_nonzero(weights: NDArray, values: NDArray) -> NDArray:
     return changed
 
 
-def _permute_all_and_draw(weights: NDArray, random: np.random.Generator) -> NDArray:
+def _permute_all_and_draw(weights: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
     return _draw_nonzero(_permute_all(weights, random), random)
 
 

@@ -61,7 +61,7 @@ class Checkpoint:
     phase: str
     epoch: int
     results: tuple[EpochResult, ...]
-    arrays: Mapping[str, NDArray]
+    arrays: Mapping[str, NDArray[Any]]
 
     def __post_init__(self) -> None:
         if len(self.results) != self.epoch:
@@ -110,7 +110,7 @@ def restore_variables(network: "keras.Model", checkpoint: Checkpoint) -> None:
     restore_part(NETWORK, network.variables, checkpoint)
 
 
-def arrays_of_part(part: str, variables: Sequence[Any]) -> dict[str, NDArray]:
+def arrays_of_part(part: str, variables: Sequence[Any]) -> dict[str, NDArray[Any]]:
     """Return the values of variables by part and number."""
     return {
         f"{part}_{index:04d}": _storable(np.asarray(variable))
@@ -140,6 +140,6 @@ def restore_part(part: str, variables: Sequence[Any], checkpoint: Checkpoint) ->
         variable.assign(array)
 
 
-def _storable(array: NDArray) -> NDArray:
+def _storable(array: NDArray[Any]) -> NDArray[Any]:
     # numpy's files know no bfloat16; float32 holds all its values.
     return array if array.dtype.isbuiltin == 1 else array.astype(np.float32)

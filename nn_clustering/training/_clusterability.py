@@ -88,7 +88,7 @@ class ClusterabilityTerm:
         one of the subgradients. With weights that are NaN or infinite the term is NaN.
         """
 
-        @tf.custom_gradient
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
         def term(*kernels: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], list[tf.Tensor]]]:
             value, *gradients = tf.numpy_function(
                 self._value_and_gradients,
@@ -337,7 +337,8 @@ def _max_column_sum_gradient(
 ) -> NDArray[np.float64]:
     sums = np.abs(kernel).sum(axis=0)
     is_largest = np.arange(len(sums))[:, None, None] == sums.argmax(axis=0)
-    return np.sign(kernel) * is_largest * by_norm
+    found: NDArray[np.float64] = np.sign(kernel) * is_largest * by_norm
+    return found
 
 
 # Each takes kernels of shape (height, width, in, out) and the gradient by their norms, of shape

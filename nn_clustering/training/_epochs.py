@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -87,7 +88,7 @@ def train(
 
 
 def evaluate(
-    network: keras.Model, x: NDArray[np.float32], y: NDArray
+    network: keras.Model, x: NDArray[np.float32], y: NDArray[Any]
 ) -> tuple[float, float | None]:
     """Return the mean loss and the accuracy of a network.
 
@@ -136,7 +137,7 @@ def _check(
         )
 
 
-def _outputs_of_first(network: keras.Model, dataset: Dataset) -> NDArray:
+def _outputs_of_first(network: keras.Model, dataset: Dataset) -> NDArray[Any]:
     try:
         outputs = network(dataset.x_train[:8], training=False)
         return np.asarray(tf.cast(outputs, tf.float32))
@@ -153,7 +154,7 @@ def _sample_order(n_samples: int, phase: Phase, epoch: int, seed: int) -> NDArra
 
 
 def _batches(
-    x: NDArray[np.float32], y: NDArray, batch_size: int = 1000
+    x: NDArray[np.float32], y: NDArray[Any], batch_size: int = 1000
 ) -> list[tuple[tf.Tensor, tf.Tensor]]:
     starts = range(0, len(y), batch_size)
     return [

@@ -111,4 +111,4 @@ def sparsity(network: keras.Model) -> float:
     """Return the share of exact zeros among all prunable weights."""
     kernels = [kernel.numpy() for kernel in prunable_kernels(network)]
     n_zeros = sum(int(np.count_nonzero(kernel == 0)) for kernel in kernels)
-    return n_zeros / max(sum(kernel.size for kernel in kernels), 1)
+    return float(n_zeros / max(sum(kernel.size for kernel in kernels), 1))

@@ -1,6 +1,7 @@
 """What changes while a network trains: its variables, the optimiser's, and the pruning masks."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -65,7 +66,7 @@ class TrainingState:
         """Return whether no weight is infinite or NaN."""
         return all(np.isfinite(np.asarray(weight)).all() for weight in self.network.weights)
 
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all values."""
         parts = {
             NETWORK: self.network.variables,

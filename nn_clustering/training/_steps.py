@@ -22,7 +22,7 @@ def compile_epoch(state: TrainingState, phase: Phase, task: str) -> Callable[...
     step = _step_function(state, phase, task)
     batch_size = phase.batch_size
 
-    @tf.function(jit_compile=_compiles_with_xla(state.network, phase))
+    @tf.function(jit_compile=_compiles_with_xla(state.network, phase))  # type: ignore[untyped-decorator]
     def run_batches(
         x: tf.Tensor, y: tf.Tensor, batches: tf.Tensor, first_step: tf.Tensor, seed: tf.Tensor
     ) -> tf.Tensor:
@@ -55,12 +55,13 @@ def compile_evaluation(network: keras.Model, task: str) -> Callable[..., tuple[t
     """Return a function from inputs and targets to their loss and number of right answers."""
 
     # XLA would take longer to compile this than it saves.
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def run_evaluation(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, ...]:
         outputs = network(x, training=False)
         return tf.reduce_sum(_losses(task, y, outputs)), _n_correct(task, y, outputs)
 
-    return run_evaluation
+    found: Callable[..., tuple[tf.Tensor, ...]] = run_evaluation
+    return found
 
 
 def _step_function(state: TrainingState, phase: Phase, task: str) -> Callable[..., tf.Tensor]:

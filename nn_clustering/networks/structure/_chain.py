@@ -164,7 +164,8 @@ def _kernel(layer: keras.Layer, network: keras.Model) -> NDArray[np.float64]:
         raise InvalidInputError(
             f"layer {layer.name!r} of network {network.name!r} holds NaN or infinite weights"
         )
-    return kernel
+    found: NDArray[np.float64] = kernel
+    return found
 
 
 def _batch_norm_scale(
@@ -177,4 +178,5 @@ def _batch_norm_scale(
             f"{normalised.n_units} units of layer {normalised.name!r}: check its axis"
         )
     gamma = keras.ops.convert_to_numpy(layer.gamma) if layer.scale else 1.0
-    return gamma / np.sqrt(variance + layer.epsilon)
+    found: NDArray[np.float64] = gamma / np.sqrt(variance + layer.epsilon)
+    return found

@@ -136,7 +136,7 @@ class Part:
     @property
     def is_flattened(self) -> bool:
         """Whether a channel has several positions on the last axis."""
-        return self.rows.shape[0] * self.rows.shape[1] > 1
+        return bool(self.rows.shape[0] * self.rows.shape[1] > 1)
 
     def scaled(self, factors: NDArray[np.float64]) -> "Part":
         """Return the part with the values on the last axis multiplied by ``factors``."""

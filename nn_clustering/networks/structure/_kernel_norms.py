@@ -1,6 +1,7 @@
 """Norms that make one edge weight of the 2-D kernel between two filters (methods C2, quirk 1)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from nn_clustering.errors import InvalidInputError
 
 # Each takes kernels of shape (height, width, in, out) and returns (in, out).
-KERNEL_NORMS: dict[str, Callable[[NDArray], NDArray]] = {
+KERNEL_NORMS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "l1": lambda kernels: np.abs(kernels).sum(axis=(0, 1)),
     "frobenius": lambda kernels: np.sqrt((kernels**2).sum(axis=(0, 1))),
     "spectral": lambda kernels: np.linalg.norm(kernels.transpose(2, 3, 0, 1), ord=2, axis=(2, 3)),

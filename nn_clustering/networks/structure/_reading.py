@@ -405,7 +405,10 @@ def _two_dimensional(kernel: NDArray[np.floating]) -> NDArray[np.floating]:
 def _to_numpy(variable: Any) -> NDArray[np.floating]:
     """Return a variable in single precision, or in double if that is what it has."""
     array = keras.ops.convert_to_numpy(variable)
-    return array if array.dtype == np.float64 else array.astype(np.float32, copy=False)
+    found: NDArray[np.floating] = (
+        array if array.dtype == np.float64 else array.astype(np.float32, copy=False)
+    )
+    return found
 
 
 def _all(rule: _Rule, kinds: Iterable[str]) -> dict[Any, _Rule]:

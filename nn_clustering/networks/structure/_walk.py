@@ -69,7 +69,8 @@ class Step:
             lambda leaf: read(leaf.number) if isinstance(leaf, TensorId) else leaf,
             (self.args, self.kwargs),
         )
-        return keras.tree.flatten(self.operation(*args, **kwargs))
+        found: list[Any] = keras.tree.flatten(self.operation(*args, **kwargs))
+        return found
 
 
 @dataclass(frozen=True, eq=False)

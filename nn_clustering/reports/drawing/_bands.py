@@ -51,7 +51,8 @@ def weights_between_clusters(
     """Return the total weight between each two sub-clusters, shape (n_clusters, n_clusters)."""
     by_source = _membership(source_labels, n_clusters, weights.dtype) @ weights
     by_both = _membership(target_labels, n_clusters, np.float64) @ by_source.T.astype(np.float64)
-    return by_both.T
+    found: NDArray[np.float64] = by_both.T
+    return found
 
 
 def _membership(

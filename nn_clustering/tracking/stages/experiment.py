@@ -75,7 +75,7 @@ if TYPE_CHECKING:
 __all__ = ["Input", "ReusedRun", "StageExperiment", "StageRun"]
 
 
-class _NamedConfig(ConfigDict):
+class _NamedConfig(ConfigDict):  # type: ignore[misc]  # Sacred has no types
     """A named config that is the same in every run of a process.
 
     Sacred fills the other named configs of a run into the groups of its own copy of this one, where
@@ -86,7 +86,7 @@ class _NamedConfig(ConfigDict):
         return ConfigDict(self._conf)(fixed, preset, fallback)
 
 
-class StageExperiment(Experiment):
+class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
     """A Sacred experiment that stores its runs in MongoDB when it runs as a program.
 
     No ``__init__``: Sacred looks at who calls its own to find the program's file.
@@ -310,7 +310,8 @@ class StageExperiment(Experiment):
                 raise InvalidInputError(self._unknown_named_config(name))
             config.update(iterate_flattened(self._configs.named[name]))
         check_exclusive({name: self._set_by(name) for name in named}, self._exclusive_keys)
-        return convert_to_nested_dict(config)
+        found: dict[str, Any] = convert_to_nested_dict(config)
+        return found
 
     def open_store(self) -> RunStore:
         """The stored runs, to be read until the run ends."""
@@ -429,7 +430,7 @@ class StageExperiment(Experiment):
         n_workers = run.config.get("n_workers")
         if n_workers is None:
             n_workers = 1 if self._choose_workers is None else self._choose_workers(self._stage_run)
-        return max(1, min(n_workers, run.config["n_repeats"]))
+        return int(max(1, min(n_workers, run.config["n_repeats"])))
 
     def _prepare(self, run: SacredRun) -> ReusedRun | None:
         """Read the stage's inputs; returns the completed run to use, else has the run tracked."""

@@ -93,7 +93,8 @@ class StageRun:
     @property
     def config(self) -> Mapping[str, Any]:
         """The configuration, nested as in the YAML files."""
-        return self.sacred_run.config
+        found: Mapping[str, Any] = self.sacred_run.config
+        return found
 
     @property
     def named_configs(self) -> tuple[str, ...]:
@@ -245,7 +246,7 @@ class StageRun:
                 os.close(original)
 
     @contextlib.contextmanager
-    def progress(self, total: int, what: str) -> Iterator[tqdm]:
+    def progress(self, total: int, what: str) -> Iterator[tqdm[Any]]:
         """Show a progress bar for ``total`` steps, on a terminal only."""
         from tqdm import tqdm
 

@@ -19,7 +19,7 @@ _TYPE_NAMES = {
 }
 
 
-class Error(SacredError):
+class Error(SacredError):  # type: ignore[misc]  # Sacred has no types
     """A user's mistake, as Sacred prints it: one line without a traceback."""
 
     # Python leaves out the module of a class of __main__ when it prints an exception.

@@ -19,7 +19,7 @@ from sacred import SETTINGS, stdout_capturing
 from sacred.stdout_capturing import CapturedStdout
 
 
-class CompleteCapturedStdout(CapturedStdout):
+class CompleteCapturedStdout(CapturedStdout):  # type: ignore[misc]  # Sacred has no types
     """Sacred's captured output, which stays open until its end was read."""
 
     def __init__(self, buffer: Any) -> None:

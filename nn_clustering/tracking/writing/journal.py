@@ -93,7 +93,8 @@ def read_header(folder: Path) -> dict[str, Any]:
 def read_document(folder: Path) -> dict[str, Any]:
     """The latest state of the run's document, empty where none was written."""
     try:
-        return bson.decode((folder / "document.bson").read_bytes())
+        found: dict[str, Any] = bson.decode((folder / "document.bson").read_bytes())
+        return found
     except (OSError, bson.errors.InvalidBSON):
         return {}
 

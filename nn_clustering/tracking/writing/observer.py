@@ -112,7 +112,7 @@ def track(experiment: Experiment, database: Database) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-class TrackingObserver(RunObserver):
+class TrackingObserver(RunObserver):  # type: ignore[misc]  # Sacred has no types
     """Stores runs, one at a time; see `track`.
 
     Attributes:
@@ -461,7 +461,7 @@ class TrackingObserver(RunObserver):
         return is_written
 
 
-class _JournaledMetrics(MetricsLogger):
+class _JournaledMetrics(MetricsLogger):  # type: ignore[misc]  # Sacred has no types
     """Sacred's metrics, each point of which goes to the journal when it is logged."""
 
     def __init__(self, observer: TrackingObserver) -> None:
