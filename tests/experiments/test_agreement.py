@@ -9,9 +9,9 @@ import pytest
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from experiments import agreement
+from nn_clustering.errors import NnClusteringError
 from nn_clustering.graphs import UnitGraph
 from nn_clustering.partitions import Partition, mean_weights, profile_overlap
-from nn_clustering.tracking.stages.validation import Error
 from tests.experiments.conftest import DATABASE
 
 HIDDEN = ["dense_1", "dense_2"]
@@ -173,7 +173,7 @@ def test_mistakes_are_refused(compared, runs, of_activations, updates, expected)
     first, second = runs["cluster"].id, of_activations.id
     if updates.get("other_run") == "cluster_run":
         updates = {"other_run": first}
-    with pytest.raises(Error) as refusal:
+    with pytest.raises(NnClusteringError) as refusal:
         compared(first, updates.pop("other_run", second), **updates)
     assert expected in str(refusal.value)
     assert "\n" not in str(refusal.value)
@@ -191,5 +191,5 @@ def test_networks_of_other_architectures_are_refused(
     )
     assert finished.returncode == 0, finished.stderr
     other = store.run("latest", experiment="cluster")
-    with pytest.raises(Error, match="share no layer of the same name and number of units"):
+    with pytest.raises(NnClusteringError, match="share no layer of the same name and number of"):
         compared(runs["cluster"].id, other.id)

@@ -6,9 +6,9 @@ import pandas
 import pytest
 
 from experiments import choose_k
+from nn_clustering.errors import NnClusteringError
 from nn_clustering.graphs import UnitGraph
 from nn_clustering.partitions import cluster_numbers
-from nn_clustering.tracking.stages.validation import Error
 from tests.experiments.conftest import DATABASE
 
 
@@ -53,7 +53,7 @@ def test_every_number_of_clusters(run_experiment, store, runs):
 def test_mistakes_are_refused(runs, home, monkeypatch, updates, expected):
     monkeypatch.setenv("NN_CLUSTERING_HOME", str(home))
     monkeypatch.setenv("MONGO_DB", DATABASE)
-    with pytest.raises(Error) as refusal:
+    with pytest.raises(NnClusteringError) as refusal:
         choose_k.experiment.run(config_updates={"cluster_run": runs["cluster"].id, **updates})
     assert expected in str(refusal.value)
     assert "\n" not in str(refusal.value)

@@ -5,11 +5,10 @@ import pytest
 
 from experiments import cluster
 from experiments._graphs import check_graph_settings_act
-from nn_clustering.errors import InvalidInputError
+from nn_clustering.errors import InvalidInputError, NnClusteringError
 from nn_clustering.graphs import graph_from_weights
 from nn_clustering.networks import build_network
 from nn_clustering.partitions import Partition, make_partition, ncut, spectral_partition
-from nn_clustering.tracking.stages.validation import Error
 
 N_CLUSTERS = 3
 
@@ -119,7 +118,7 @@ def test_partition_of_another_network_refused(result_of, tmp_path):
     other = Partition(graph.layers, np.zeros(graph.n_units, np.int32), 1)
     path = tmp_path / "other.npz"
     path.write_bytes(other.to_npz())
-    with pytest.raises(Error, match=r"other\.npz"):
+    with pytest.raises(NnClusteringError, match=r"other\.npz"):
         result_of(partition={"method": "file", "file": str(path)})
 
 
@@ -150,7 +149,7 @@ def test_partition_of_another_network_refused(result_of, tmp_path):
     ],
 )
 def test_mistakes_are_refused(result_of, updates, message):
-    with pytest.raises(Error, match=message):
+    with pytest.raises(NnClusteringError, match=message):
         result_of(**updates)
 
 

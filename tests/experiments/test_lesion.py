@@ -13,8 +13,8 @@ import pytest
 from sacred.arg_parser import get_config_updates
 
 from experiments import lesion
+from nn_clustering.errors import NnClusteringError
 from nn_clustering.partitions import Partition
-from nn_clustering.tracking.stages.validation import Error
 from tests.experiments.conftest import DATABASE
 from tests.programs import PROJECT, environment
 
@@ -194,7 +194,7 @@ def test_pairs_need_an_accuracy(in_process, runs):
 
 
 def assert_refused(in_process, arguments, expected):
-    with pytest.raises(Error) as refusal:
+    with pytest.raises(NnClusteringError) as refusal:
         in_process(*arguments)
     message = str(refusal.value)
     assert "\n" not in message

@@ -10,11 +10,11 @@ import pytest
 from sacred.arg_parser import get_config_updates
 
 from experiments import cluster, lesion, lesion_table, train
+from nn_clustering.errors import NnClusteringError
 from nn_clustering.graphs import Layer
 from nn_clustering.lesions._statistics import coherence_measure, importance_measure
 from nn_clustering.partitions import Partition
 from nn_clustering.tracking import RunStore, Server, connect
-from nn_clustering.tracking.stages.validation import Error
 from tests.programs import PROJECT, environment, run_python
 from tests.tracking.stored_files import store_file
 
@@ -206,7 +206,7 @@ def test_conditions_of_a_query(in_process, study):
     ],
 )
 def test_refused(in_process, study, arguments, expected):
-    with pytest.raises(Error) as refused:
+    with pytest.raises(NnClusteringError) as refused:
         in_process(*(_filled(argument, study) for argument in arguments))
     message = str(refused.value)
     assert "\n" not in message
@@ -226,7 +226,7 @@ def test_one_network_lesioned_twice_is_refused(in_process, study):
     document["_id"], document["config"]["seed"] = 900, 99
     study.database["runs"].insert_one(document)
     try:
-        with pytest.raises(Error, match=f"runs {first} and 900 lesion one network"):
+        with pytest.raises(NnClusteringError, match=f"runs {first} and 900 lesion one network"):
             in_process(f"lesion_runs=[{first},900]")
     finally:
         study.database["runs"].delete_one({"_id": 900})
@@ -244,7 +244,7 @@ def test_runs_of_older_code_are_refused(in_process, study, damage, message):
     study.database["runs"].insert_one({**document, "_id": 901})
     study.database["runs"].update_one({"_id": 901}, damage)
     try:
-        with pytest.raises(Error, match=message):
+        with pytest.raises(NnClusteringError, match=message):
             in_process("lesion_runs=[901]")
     finally:
         study.database["runs"].delete_one({"_id": 901})

@@ -5,7 +5,7 @@ import pytest
 from sacred.arg_parser import get_config_updates
 
 from experiments import train
-from nn_clustering.tracking.stages.validation import Error
+from nn_clustering.errors import NnClusteringError
 
 
 def assert_refused(finished, *expected):
@@ -115,7 +115,7 @@ def test_mistake_is_refused_in_one_line(run_experiment, store, experiment, argum
 def test_condition_of_a_training_is_refused(arguments, expected):
     """As the command line hands it over, but without a process for each."""
     updates, named = get_config_updates(arguments)
-    with pytest.raises(Error) as refusal:
+    with pytest.raises(NnClusteringError) as refusal:
         train.experiment.run(config_updates=updates, named_configs=named)
     message = str(refusal.value)
     assert "\n" not in message

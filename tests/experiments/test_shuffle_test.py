@@ -11,11 +11,11 @@ import pytest
 from sacred.arg_parser import get_config_updates
 
 from experiments import shuffle_test
+from nn_clustering.errors import NnClusteringError
 from nn_clustering.graphs import UnitGraph, normalise_units
 from nn_clustering.partitions import make_partition, ncut
 from nn_clustering.seeds import generator, integer_seed
 from nn_clustering.significance import cohens_d, shuffle
-from nn_clustering.tracking.stages.validation import Error
 from tests.experiments.conftest import DATABASE
 from tests.programs import PROJECT, environment
 
@@ -230,7 +230,7 @@ def test_settings_are_refused(in_process, arguments, expected):
 
 
 def assert_refused(in_process, arguments, expected):
-    with pytest.raises(Error) as refusal:
+    with pytest.raises(NnClusteringError) as refusal:
         in_process(*arguments)
     message = str(refusal.value)
     assert "\n" not in message

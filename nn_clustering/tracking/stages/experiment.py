@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, overload
 
 from sacred import Experiment
 from sacred.config import ConfigDict
@@ -150,6 +150,17 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
                 # Git's state is read once, with the program's own file: asking takes long.
                 self.sources.add(Source.create(str(path), save_git_info=False))
 
+    @overload
+    def stage(self, function: Main) -> Main: ...
+    @overload
+    def stage(
+        self,
+        *,
+        check: Callable[[StageRun], object] | None = None,
+        inputs: ReadInputs | None = None,
+        summary: Summary | None = None,
+        workers: Callable[[StageRun], int] | None = None,
+    ) -> Callable[[Main], Main]: ...
     def stage(
         self,
         function: Main | None = None,
@@ -230,37 +241,36 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
     ) -> SacredRun | ReusedRun:
         """Run a command, or find the completed run that did the same.
 
-        A mistake of the user becomes an error that prints as one line.
+        Raises:
+            NnClusteringError: The user's mistake. A program ends with its message in one line.
         """
         try:
-            if self._configs_mistake is not None:
-                raise self._configs_mistake
-            run = self._create_run(command_name, *args, **kwargs)
-            if command_name in (None, self.default_command):
-                self._stage_run = StageRun(self, run)
-                if self._check is not None:
-                    self._check(self._stage_run)
-                if run.config.get("n_repeats", 1) > 1:
-                    self._repeat(run)
-                    return run
-                reused = self._prepare(run)
-                if reused is not None:
-                    return reused
-            run()
-            return run
+            return self._run(command_name, *args, **kwargs)
         except NnClusteringError as error:
-            raise Error(" ".join(str(error).split())) from error
-        except NamedConfigNotFoundError as error:
-            # Sacred's exception names the config in its text only.
-            raise Error(self._unknown_named_config(str(error).split('"')[1])) from None
-        except KeyError as error:
-            if "for named config" not in str(error):
+            if not self.is_program:
                 raise
-            raise Error(self._unknown_named_config(str(error).split('"')[-2])) from None
+            raise Error(" ".join(str(error).split())) from error
         finally:
             if self._store is not None and self.database is None:
                 self._store.close()
             self._store = None
+
+    def _run(self, command_name: str | None, *args: Any, **kwargs: Any) -> SacredRun | ReusedRun:
+        if self._configs_mistake is not None:
+            raise self._configs_mistake
+        run = self._create_run(command_name, *args, **kwargs)
+        if command_name in (None, self.default_command):
+            self._stage_run = StageRun(self, run)
+            if self._check is not None:
+                self._check(self._stage_run)
+            if run.config.get("n_repeats", 1) > 1:
+                self._repeat(run)
+                return run
+            reused = self._prepare(run)
+            if reused is not None:
+                return reused
+        run()
+        return run
 
     def run_as_part(
         self, whole: StageExperiment, updates: Mapping[str, Any], named: Sequence[str] = ()
@@ -347,6 +357,13 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
             )
         except ConfigAddedError as error:  # an unknown key in a named config
             raise InvalidInputError(str(error)) from None
+        except NamedConfigNotFoundError as error:
+            # Sacred's exception names the config in its text only.
+            raise InvalidInputError(self._unknown_named_config(str(error).split('"')[1])) from None
+        except KeyError as error:
+            if "for named config" not in str(error):
+                raise
+            raise InvalidInputError(self._unknown_named_config(str(error).split('"')[-2])) from None
         except RuntimeError as error:
             if not options.get("--enforce_clean"):
                 raise
