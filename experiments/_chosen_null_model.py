@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,19 +26,35 @@ from nn_clustering.tracking.stages.experiment import Input, StageRun
 from nn_clustering.tracking.store.run_store import Run
 
 
-def build_null_model(run: StageRun) -> NullModel:
+@dataclass(frozen=True)
+class NullModelInputs:
+    """What a null model is made of: the graph's own edges, or the network.
+
+    Attributes:
+        cluster_run: The clustering that it is a null model of.
+        network: The clustered network; None where it is not needed.
+        null_model: That of the graph's edges; None where the network is needed.
+    """
+
+    cluster_run: Input[Run]
+    network: Input[NetworkFile] | None
+    null_model: Input[NullModel] | None
+
+
+def build_null_model(run: StageRun[NullModelInputs]) -> NullModel:
     """Return what draws the graphs: transformed as the network's own graph was."""
-    settings = run.inputs["cluster_run"].config["graph"]
+    given = run.inputs
+    settings = given.cluster_run.value.config["graph"]
     if is_fresh(run.config):
         return _fresh_networks(run)
-    null = run.inputs["null_model"] if "null_model" in run.inputs else _of_kernels(run)
+    null = _of_kernels(run) if given.null_model is None else given.null_model.value
     if not is_transformed(settings):
         return null
     switches = {key: settings[key] for key in ("normalise_units", "commute_time")}
     return Transformed(null, partial(transformed, settings=switches))
 
 
-def shuffled_graph(clustered: Run, config: Mapping[str, Any]) -> Input:
+def shuffled_graph(clustered: Run, config: Mapping[str, Any]) -> Input[NullModel]:
     """Read the graph of a clustering run, as the null model that shuffles it."""
     transformed_too = is_transformed(clustered.config["graph"])
     content = clustered.artifact("untransformed_graph.npz" if transformed_too else "graph.npz")
@@ -49,13 +66,13 @@ def shuffled_graph(clustered: Run, config: Mapping[str, Any]) -> Input:
     return Input.of_bytes(content, null)
 
 
-def _of_kernels(run: StageRun) -> NullModel:
+def _of_kernels(run: StageRun[NullModelInputs]) -> NullModel:
     import_keras()
     from nn_clustering.networks import network_from_bytes
     from nn_clustering.networks.structure import read_weights
 
-    file: NetworkFile = run.inputs["network"]
-    settings = run.inputs["cluster_run"].config["graph"]
+    file = _network(run)
+    settings = run.inputs.cluster_run.value.config["graph"]
     return shuffled_kernels(
         read_weights(network_from_bytes(file.content, file.source)),
         run.config["method"],
@@ -64,14 +81,14 @@ def _of_kernels(run: StageRun) -> NullModel:
     )
 
 
-def _fresh_networks(run: StageRun) -> FreshNetworks:
+def _fresh_networks(run: StageRun[NullModelInputs]) -> FreshNetworks:
     """Return the null model of networks that are initialised as the training run's was."""
     import_keras()
     from nn_clustering.networks import build_network, modular_initialisation, network_from_bytes
 
-    file: NetworkFile = run.inputs["network"]
+    file = _network(run)
     assert file.training is not None  # checked with the inputs
-    settings = run.inputs["cluster_run"].config["graph"]
+    settings = run.inputs.cluster_run.value.config["graph"]
     config = file.training.config
     trained = network_from_bytes(file.content, file.source)
     task = dataset_task(config["dataset"]["name"])
@@ -89,6 +106,11 @@ def _fresh_networks(run: StageRun) -> FreshNetworks:
         return weight_graph(network, settings)
 
     return FreshNetworks(build)
+
+
+def _network(run: StageRun[NullModelInputs]) -> NetworkFile:
+    assert run.inputs.network is not None  # as `needs_network` says
+    return run.inputs.network.value
 
 
 def check_clustering_fits(clustered: Run, config: Mapping[str, Any]) -> None:

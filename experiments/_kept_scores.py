@@ -2,16 +2,24 @@
 
 import io
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_clustering.tracking.stages.experiment import StageRun
+from nn_clustering.tracking.stages.experiment import Input, StageRun
 from nn_clustering.tracking.store.run_store import Run
 
 # Files of one test: few enough to be looked through, enough to lose little.
 _N_FILES = 16
+
+
+class MayGoOn(Protocol):
+    """Inputs of a test that may go on with one cut short."""
+
+    @property
+    def unfinished(self) -> Input[Run] | None:
+        """The run to go on with."""
 
 
 class KeptScores:
@@ -22,7 +30,7 @@ class KeptScores:
         n_tasks: Number of tasks in all, known ones included.
     """
 
-    def __init__(self, run: StageRun, kind: str, n_tasks: int) -> None:
+    def __init__(self, run: StageRun[MayGoOn], kind: str, n_tasks: int) -> None:
         """Begin with the scores of the run that this one goes on with, if there is one.
 
         Args:
@@ -35,8 +43,8 @@ class KeptScores:
         self._size = -(-n_tasks // _N_FILES)
         self._waiting: dict[int, NDArray[Any]] = {}
         self._n_files = 0
-        unfinished: Run | None = run.inputs.get("unfinished")
-        self.known = {} if unfinished is None else _stored_scores(unfinished, kind)
+        unfinished = run.inputs.unfinished
+        self.known = {} if unfinished is None else _stored_scores(unfinished.value, kind)
         if self.known:
             self._waiting = dict(self.known)
             self._store()

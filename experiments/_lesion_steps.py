@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments._kept_scores import KeptScores
+from experiments._kept_scores import KeptScores, MayGoOn
 from nn_clustering.datasets import Dataset, monomial_membership, polynomial_names
 from nn_clustering.lesions import (
     Groups,
@@ -40,7 +40,7 @@ def groups_of(dataset: Dataset, engine: "LesionEngine", tail: str | None) -> Gro
 
 
 def single_lesions(
-    run: StageRun,
+    run: StageRun[MayGoOn],
     engine: "LesionEngine",
     partition: Partition,
     layers: Sequence[str],
@@ -84,7 +84,7 @@ def single_lesions(
 
 
 def double_lesions(
-    run: StageRun, engine: "LesionEngine", partition: Partition, test: LesionTest
+    run: StageRun[MayGoOn], engine: "LesionEngine", partition: Partition, test: LesionTest
 ) -> dict[str, Any]:
     """Lesion pairs of sub-clusters, keep table and figures, and return what was found."""
     from nn_clustering.reports import figure_of_dependencies, figure_of_double_lesions
@@ -126,7 +126,7 @@ def double_lesions(
 
 
 def single_units(
-    run: StageRun, engine: "LesionEngine", layers: Sequence[str], groups: Groups
+    run: StageRun[MayGoOn], engine: "LesionEngine", layers: Sequence[str], groups: Groups
 ) -> "pandas.DataFrame":
     """Lesion every single unit of the layers."""
     n_units = sum(engine.layers[layer] for layer in layers)
@@ -154,11 +154,14 @@ def add_table(run: StageRun, name: str, table: "pandas.DataFrame") -> None:
     run.add_artifact(f"{name}.parquet", content.getvalue())
 
 
-def _bar(run: StageRun, engine: "LesionEngine", n_lesions: int, kept: KeptScores, what: str) -> Any:
+def _bar(
+    run: StageRun[MayGoOn], engine: "LesionEngine", n_lesions: int, kept: KeptScores, what: str
+) -> Any:
     """Return a progress bar, after what another run has done is told (not into the bar)."""
-    if "unfinished" in run.inputs:
+    unfinished = run.inputs.unfinished
+    if unfinished is not None:
         print(
-            f"going on with run {run.inputs['unfinished'].id} after {len(kept.known)} of "
+            f"going on with run {unfinished.value.id} after {len(kept.known)} of "
             f"{kept.n_tasks} {what}"
         )
     return run.progress(n_lesions * engine.n_images, "lesioned images")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas
 from numpy.typing import NDArray
 
-from experiments import PROJECT
+from experiments import PROJECT, configure
 from experiments._keras import import_keras
 from experiments._networks import NetworkFile, clustered_network
 from nn_clustering.errors import InvalidInputError
@@ -39,8 +39,8 @@ from nn_clustering.tracking.store.run_store import Run
 # The config keys that name the two runs.
 RUNS = ("cluster_run", "other_run")
 
-experiment = StageExperiment("agreement", base_dir=PROJECT)
-experiment.configure(PROJECT)
+experiment = StageExperiment("agreement", base_dir=PROJECT, save_git_info=False)
+configure(experiment)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,16 @@ class Clustering:
         return settings["source"] == "activations" and not settings["commute_time"]
 
 
-def inputs(run: StageRun) -> dict[str, Input]:
+@dataclass(frozen=True)
+class Inputs:
+    """The two clusterings, and the layers whose units are compared one by one."""
+
+    cluster_run: Input[Clustering]
+    other_run: Input[Clustering]
+    layers: Input[tuple[str, ...]]
+
+
+def inputs(run: StageRun) -> Inputs:
     """Check the numbers and read the two graphs and their partitions."""
     check_n_permutations(run.config["n_permutations"])
     read = {}
@@ -67,7 +76,7 @@ def inputs(run: StageRun) -> dict[str, Input]:
         contents = [clustered.artifact(name) for name in ("graph.npz", "partition.npz")]
         graph, partition = UnitGraph.from_npz(contents[0]), Partition.from_npz(contents[1])
         read[key] = Input.of_bytes(b"".join(contents), Clustering(clustered, graph, partition))
-    first, second = (read[key].value for key in RUNS)
+    first, second = (one.value for one in read.values())
     if first.run.id == second.run.id:
         raise InvalidInputError(
             f"cluster_run={first.run.id} other_run={second.run.id}: one run, which agrees with "
@@ -77,7 +86,7 @@ def inputs(run: StageRun) -> dict[str, Input]:
     layers = _layers_to_compare(run, first, second)
     if layers:
         common_units(first.partition, second.partition, layers)
-    return {**read, "layers": Input(layers, ",".join(layers))}
+    return Inputs(**read, layers=Input(layers, ",".join(layers)))
 
 
 def summary(run: StageRun, result: Mapping[str, Any]) -> None:
@@ -109,10 +118,10 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
 
 
 @experiment.stage(inputs=inputs, summary=summary)
-def agreement(run: StageRun) -> dict[str, Any]:
+def agreement(run: StageRun[Inputs]) -> dict[str, Any]:
     """Compare two partitions; the result holds agreement and nulls, transfer n-cuts, mean r^2."""
-    first, second = (run.inputs[key] for key in RUNS)
-    layers = run.inputs["layers"]
+    first, second = run.inputs.cluster_run.value, run.inputs.other_run.value
+    layers = run.inputs.layers.value
     names = (f"run {first.run.id}", f"run {second.run.id}")
     result: dict[str, Any] = {
         "layers": list(layers),

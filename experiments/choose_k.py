@@ -4,9 +4,10 @@ python experiments/choose_k.py with cluster_run=latest k_max=30
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from experiments import PROJECT
+from experiments import PROJECT, configure
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import UnitGraph
 from nn_clustering.partitions import cluster_numbers
@@ -15,11 +16,19 @@ from nn_clustering.tracking import StageExperiment
 from nn_clustering.tracking.stages.experiment import Input, StageRun
 from nn_clustering.tracking.store.run_store import Run
 
-experiment = StageExperiment("choose_k", base_dir=PROJECT)
-experiment.configure(PROJECT)
+experiment = StageExperiment("choose_k", base_dir=PROJECT, save_git_info=False)
+configure(experiment)
 
 
-def inputs(run: StageRun) -> dict[str, Input]:
+@dataclass(frozen=True)
+class Inputs:
+    """The clustering whose graph is clustered with other numbers of clusters."""
+
+    cluster_run: Input[Run]
+    graph: Input[UnitGraph]
+
+
+def inputs(run: StageRun) -> Inputs:
     """Check the numbers and read the clustered graph."""
     k_min, k_max = run.config["k_min"], run.config["k_max"]
     if not 2 <= k_min <= k_max:
@@ -33,10 +42,7 @@ def inputs(run: StageRun) -> dict[str, Input]:
             f"k_max={k_max}; expected at most {n_connected}, the number of units that have edges "
             f"in the graph of run {clustered.id}"
         )
-    return {
-        "cluster_run": Input(clustered, clustered.id),
-        "graph": Input.of_bytes(content, graph),
-    }
+    return Inputs(Input(clustered, clustered.id), Input.of_bytes(content, graph))
 
 
 def summary(run: StageRun, result: Mapping[str, Any]) -> None:
@@ -52,10 +58,9 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
 
 
 @experiment.stage(inputs=inputs, summary=summary)
-def choose_k(run: StageRun) -> dict[str, Any]:
+def choose_k(run: StageRun[Inputs]) -> dict[str, Any]:
     """Cluster with every k; the result holds the k of the largest eigengap and its n-cut."""
-    clustered: Run = run.inputs["cluster_run"]
-    graph: UnitGraph = run.inputs["graph"]
+    clustered, graph = run.inputs.cluster_run.value, run.inputs.graph.value
     ks = range(run.config["k_min"], run.config["k_max"] + 1)
     with run.progress(len(ks), "numbers of clusters") as bar:
 

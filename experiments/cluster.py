@@ -7,9 +7,12 @@ python experiments/cluster.py with model=my_network.keras leiden
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from experiments import PROJECT
+from numpy.typing import NDArray
+
+from experiments import PROJECT, configure
 from experiments._graphs import (
     build_graph,
     check_graph_settings,
@@ -36,8 +39,8 @@ from nn_clustering.tracking.stages.experiment import Input, StageRun
 if TYPE_CHECKING:
     import keras
 
-experiment = StageExperiment("cluster", base_dir=PROJECT)
-experiment.configure(PROJECT, exclusive_keys=("graph.source", "partition.method"))
+experiment = StageExperiment("cluster", base_dir=PROJECT, save_git_info=False)
+configure(experiment, exclusive_keys=("graph.source", "partition.method"))
 
 
 def check_settings(config: Mapping[str, Any], typed: Iterable[str]) -> None:
@@ -48,19 +51,28 @@ def check_settings(config: Mapping[str, Any], typed: Iterable[str]) -> None:
     check_partition_config(config)
 
 
-def inputs(run: StageRun) -> dict[str, Input]:
+@dataclass(frozen=True)
+class Inputs:
+    """What a clustering rests on; samples and the file of a partition where they are asked for."""
+
+    network: Input[NetworkFile]
+    samples: Input[NDArray[Any]] | None
+    partition: Input[bytes] | None
+
+
+def inputs(run: StageRun) -> Inputs:
     """Check the settings; read the network, and samples and partition if they are asked for."""
     config = run.config
     check_settings(config, run.typed_keys())
     network = chosen_network(run)
-    read = {"network": Input.of_bytes(network.content, network)}
+    samples = partition = None
     if config["graph"]["source"] != "weights":
         dataset = network.dataset(config["dataset"]["name"])
-        samples = choose_samples(dataset, config["activations"], run.seed)
-        read["samples"] = Input(samples, dataset.digest())
+        chosen = choose_samples(dataset, config["activations"], run.seed)
+        samples = Input(chosen, dataset.digest())
     if config["partition"]["method"] == "file":
-        read["partition"] = Input.of_bytes(partition_file(config["partition"]["file"]))
-    return read
+        partition = Input.of_bytes(partition_file(config["partition"]["file"]))
+    return Inputs(Input.of_bytes(network.content, network), samples, partition)
 
 
 def summary(run: StageRun, result: Mapping[str, Any]) -> None:
@@ -94,10 +106,10 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
 
 
 @experiment.stage(inputs=inputs, summary=summary)
-def cluster(run: StageRun) -> dict[str, Any]:
+def cluster(run: StageRun[Inputs]) -> dict[str, Any]:
     """Cluster a network's units; the result holds n-cut, modularity, stability, sizes."""
     config = run.config
-    file: NetworkFile = run.inputs["network"]
+    file = run.inputs.network.value
     import_keras()
     from nn_clustering.networks import network_from_bytes
     from nn_clustering.reports import draw_network, figure_of_clusters
@@ -135,10 +147,10 @@ def cluster(run: StageRun) -> dict[str, Any]:
     }
 
 
-def _graph(run: StageRun, network: "keras.Model") -> UnitGraph:
-    samples = run.inputs.get("samples")
-    if samples is None:
+def _graph(run: StageRun[Inputs], network: "keras.Model") -> UnitGraph:
+    if run.inputs.samples is None:
         return build_graph(network, run.config)
+    samples = run.inputs.samples.value
     with run.progress(len(samples), "samples") as bar:
         return build_graph(network, run.config, samples, on_progress=bar.update)
 
@@ -161,11 +173,13 @@ def _in_words(value: float, partition: Partition, config: Mapping[str, Any]) -> 
     return f"n-cut {value:.3f} of {partition.n_clusters} clusters"
 
 
-def _partition(run: StageRun, graph: UnitGraph) -> tuple[Partition, dict[str, float] | None]:
-    if "partition" not in run.inputs:
+def _partition(
+    run: StageRun[Inputs], graph: UnitGraph
+) -> tuple[Partition, dict[str, float] | None]:
+    if run.inputs.partition is None:
         return clustered_graph(graph, run.config, run.seed)
     name = run.config["partition"]["file"]
-    return read_partition(run.inputs["partition"], name, graph), None
+    return read_partition(run.inputs.partition.value, name, graph), None
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ python experiments/lesion.py with resume=14
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from experiments import PROJECT
+from experiments import PROJECT, configure
 from experiments._keras import import_keras
 from experiments._lesion_steps import (
     add_table,
@@ -28,8 +29,8 @@ from nn_clustering.tracking import StageExperiment
 from nn_clustering.tracking.stages.experiment import Input, StageRun
 from nn_clustering.tracking.store.run_store import Run
 
-experiment = StageExperiment("lesion", base_dir=PROJECT)
-experiment.configure(PROJECT)
+experiment = StageExperiment("lesion", base_dir=PROJECT, save_git_info=False)
+configure(experiment)
 
 
 def check_settings(config: Mapping[str, Any]) -> None:
@@ -68,7 +69,18 @@ def check_task(config: Mapping[str, Any], dataset: str) -> None:
         )
 
 
-def inputs(run: StageRun) -> dict[str, Input]:
+@dataclass(frozen=True)
+class Inputs:
+    """What lesions rest on."""
+
+    cluster_run: Input[Run]
+    partition: Input[Partition]
+    network: Input[NetworkFile]
+    dataset: Input[Dataset]
+    unfinished: Input[Run] | None
+
+
+def inputs(run: StageRun) -> Inputs:
     """Read partition, network and data set, and the test to go on with."""
     unfinished = _unfinished(run)
     check_settings(run.config)
@@ -77,15 +89,13 @@ def inputs(run: StageRun) -> dict[str, Input]:
     dataset = network.dataset(run.config["dataset"]["name"])
     check_task(run.config, dataset.name)
     partition = clustered.artifact("partition.npz")
-    read = {
-        "cluster_run": Input(clustered, clustered.id),
-        "partition": Input.of_bytes(partition, Partition.from_npz(partition)),
-        "network": Input.of_bytes(network.content, network),
-        "dataset": Input(dataset, dataset.digest()),
-    }
-    if unfinished is not None:
-        read["unfinished"] = Input(unfinished, unfinished.id)
-    return read
+    return Inputs(
+        cluster_run=Input(clustered, clustered.id),
+        partition=Input.of_bytes(partition, Partition.from_npz(partition)),
+        network=Input.of_bytes(network.content, network),
+        dataset=Input(dataset, dataset.digest()),
+        unfinished=None if unfinished is None else Input(unfinished, unfinished.id),
+    )
 
 
 def summary(run: StageRun, result: Mapping[str, Any]) -> None:
@@ -149,7 +159,7 @@ def in_words(measure: Mapping[str, Any]) -> str:
 
 
 @experiment.stage(check=lambda run: check_settings(run.config), inputs=inputs, summary=summary)
-def lesion(run: StageRun) -> dict[str, Any]:
+def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
     """Lesion sub-clusters; the result holds importance and coherence over all of them."""
     import_keras()
     from nn_clustering.lesions import LesionEngine, lesionable_layers
@@ -162,10 +172,8 @@ def lesion(run: StageRun) -> dict[str, Any]:
     )
 
     config = run.config
-    clustered: Run = run.inputs["cluster_run"]
-    partition: Partition = run.inputs["partition"]
-    dataset: Dataset = run.inputs["dataset"]
-    file: NetworkFile = run.inputs["network"]
+    clustered, partition = run.inputs.cluster_run.value, run.inputs.partition.value
+    dataset, file = run.inputs.dataset.value, run.inputs.network.value
     engine = LesionEngine(
         network_from_bytes(file.content, file.source),
         dataset.x_test,

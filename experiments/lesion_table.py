@@ -5,20 +5,28 @@ python experiments/lesion_table.py with "query.tags=['study']" query.since=2d
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from experiments import PROJECT
+from experiments import PROJECT, configure
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.reports import LesionTable, lesioned_network, table_of_lesions
 from nn_clustering.tracking import StageExperiment, parse_condition
 from nn_clustering.tracking.stages.experiment import Input, StageRun
 from nn_clustering.tracking.store.run_store import Run
 
-experiment = StageExperiment("lesion_table", base_dir=PROJECT)
-experiment.configure(PROJECT)
+experiment = StageExperiment("lesion_table", base_dir=PROJECT, save_git_info=False)
+configure(experiment)
 
 
-def inputs(run: StageRun) -> dict[str, Input]:
+@dataclass(frozen=True)
+class Inputs:
+    """The table, whose digest names the lesion runs."""
+
+    table: Input[LesionTable]
+
+
+def inputs(run: StageRun) -> Inputs:
     """Find the lesion runs, and read what they have stored; the table is made at once."""
     found = _lesion_runs(run)
     lineage = {f"lesion_run_{place}": one.id for place, one in enumerate(found)}
@@ -30,12 +38,12 @@ def inputs(run: StageRun) -> dict[str, Input]:
         seed=run.seed,
         n_resamples=run.config["n_resamples"],
     )
-    return {"table": Input(table, " ".join(str(one.id) for one in found))}
+    return Inputs(Input(table, " ".join(str(one.id) for one in found)))
 
 
-def summary(run: StageRun, result: Mapping[str, Any]) -> None:
+def summary(run: StageRun[Inputs], result: Mapping[str, Any]) -> None:
     """Print the table."""
-    table: LesionTable = run.inputs["table"]
+    table = run.inputs.table.value
     print(f"\n{table.text()}")
     found = f"critical p {table.critical_p:.3g}" if table.critical_p else "none is"
     print(
@@ -45,9 +53,9 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
 
 
 @experiment.stage(inputs=inputs, summary=summary)
-def lesion_table(run: StageRun) -> dict[str, Any]:
+def lesion_table(run: StageRun[Inputs]) -> dict[str, Any]:
     """Make the table; the result holds its rows, and the critical p-value over all of them."""
-    table: LesionTable = run.inputs["table"]
+    table = run.inputs.table.value
     run.add_artifact("lesion_table.csv", table.rows.to_csv(index=False).encode())
     run.add_artifact("lesion_table.parquet", table.rows.to_parquet(index=False))
     run.add_artifact("lesion_table.md", f"{table.text()}\n".encode())

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from experiments import PROJECT, cluster, lesion, shuffle_test, train
+from experiments import PROJECT, cluster, configure, lesion, shuffle_test, train
 from experiments._phase_settings import check_conditions, check_settings_act, phase_names
 from nn_clustering.datasets import require_dataset
 from nn_clustering.errors import InvalidInputError
@@ -31,10 +31,8 @@ EXPERIMENTS = {
     "lesion": lesion.experiment,
 }
 
-experiment = StageExperiment("pipeline", base_dir=PROJECT)
-experiment.configure(
-    PROJECT, parts=STAGES, exclusive_keys=("train.network.kind", "train.dataset.name")
-)
+experiment = StageExperiment("pipeline", base_dir=PROJECT, save_git_info=False)
+configure(experiment, parts=STAGES, exclusive_keys=("train.network.kind", "train.dataset.name"))
 
 
 @experiment.stage
@@ -70,7 +68,7 @@ def run_stage(run: StageRun, stage: str, **links: int) -> Any:
     """Run one stage with its part of the config, and record that this run rests on it."""
     config = copy.deepcopy(dict(run.config[stage]))
     updates = {**config, "seed": run.seed, **links}
-    done = EXPERIMENTS[stage].run_as_part(run.experiment, updates, run.named_configs)
+    done = run.run_part(EXPERIMENTS[stage], updates, run.named_configs)
     run.sacred_run.info.setdefault("lineage", {})[f"{stage}_run"] = done._id
     return done
 

@@ -7,11 +7,12 @@ python experiments/random_init.py with vgg modular_init published
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from experiments import PROJECT
+from experiments import PROJECT, configure
 from experiments._graphs import check_graph_settings, weight_graph
 from experiments._keras import import_keras
 from experiments._phase_settings import without_switch
@@ -23,11 +24,18 @@ from nn_clustering.seeds import integer_seed
 from nn_clustering.tracking import StageExperiment
 from nn_clustering.tracking.stages.experiment import Input, StageRun
 
-experiment = StageExperiment("random_init", base_dir=PROJECT)
-experiment.configure(PROJECT, exclusive_keys=("network.kind",))
+experiment = StageExperiment("random_init", base_dir=PROJECT, save_git_info=False)
+configure(experiment, exclusive_keys=("network.kind",))
 
 
-def inputs(run: StageRun) -> dict[str, Input]:
+@dataclass(frozen=True)
+class Inputs:
+    """The code of a network of one's own."""
+
+    network_code: Input[bytes] | None
+
+
+def inputs(run: StageRun) -> Inputs:
     """Check the numbers; read the code of a network of one's own."""
     config = run.config
     if config["n_networks"] < 2:
@@ -41,7 +49,7 @@ def inputs(run: StageRun) -> dict[str, Input]:
     check_graph_settings(config["graph"])
     check_clustering(config["n_clusters"], **config["kmeans"])
     code = network_code(config["network"]["kind"])
-    return {} if code is None else {"network_code": Input.of_bytes(code)}
+    return Inputs(None if code is None else Input.of_bytes(code))
 
 
 def summary(run: StageRun, result: Mapping[str, Any]) -> None:
@@ -54,12 +62,12 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
 
 
 @experiment.stage(inputs=inputs, summary=summary)
-def random_init(run: StageRun) -> dict[str, float]:
+def random_init(run: StageRun[Inputs]) -> dict[str, float]:
     """Cluster fresh networks; the result holds n-cut's mean, std, standard error, extremes."""
     import_keras()
     n_networks = run.config["n_networks"]
-    if "network_code" in run.inputs:
-        run.add_artifact("network_code.py", run.inputs["network_code"])
+    if run.inputs.network_code is not None:
+        run.add_artifact("network_code.py", run.inputs.network_code.value)
     seeds = [integer_seed(run.seed, "network", index) for index in range(n_networks)]
     ncuts: list[float] = []
     with run.progress(n_networks, "networks") as bar:

@@ -8,13 +8,16 @@ python experiments/shuffle_test.py with resume=14
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from joblib import delayed
+from numpy.typing import NDArray
 
-from experiments import PROJECT
+from experiments import PROJECT, configure
 from experiments._chosen_null_model import (
+    NullModelInputs,
     build_null_model,
     check_clustering_fits,
     check_network_fits,
@@ -39,8 +42,8 @@ from nn_clustering.tracking.store.run_store import Run
 
 METRIC = "shuffled_ncut"
 
-experiment = StageExperiment("shuffle_test", base_dir=PROJECT)
-experiment.configure(PROJECT, exclusive_keys=("method",))
+experiment = StageExperiment("shuffle_test", base_dir=PROJECT, save_git_info=False)
+configure(experiment, exclusive_keys=("method",))
 
 
 def check_settings(config: Mapping[str, Any]) -> None:
@@ -54,28 +57,38 @@ def check_settings(config: Mapping[str, Any]) -> None:
     )
 
 
-def inputs(run: StageRun) -> dict[str, Input]:
+@dataclass(frozen=True)
+class Inputs(NullModelInputs):
+    """What a test rests on; ``against`` are the n-cuts of another one."""
+
+    against: Input[NDArray[np.float64]] | None
+    unfinished: Input[Run] | None
+
+
+def inputs(run: StageRun) -> Inputs:
     """Read the clustered graph, the network where it is needed, and shuffles that there are."""
     unfinished = _unfinished(run)
     config = run.config
     check_settings(config)
     clustered = run.read_run("cluster_run", "cluster")
     check_clustering_fits(clustered, config)
-    read = {"cluster_run": Input(clustered, clustered.id)}
+    network = null_model = None
     if needs_network(config):
-        network = clustered_network(run, clustered)
-        check_network_fits(network, config)
-        read["network"] = Input.of_bytes(network.content, network)
+        file = clustered_network(run, clustered)
+        check_network_fits(file, config)
+        network = Input.of_bytes(file.content, file)
     else:
-        read["null_model"] = shuffled_graph(clustered, config)
-    if config["against_run"] is not None:
-        read["against"] = _other_null(run, clustered)
-    if unfinished is not None:
-        read["unfinished"] = Input(unfinished, unfinished.id)
-    return read
+        null_model = shuffled_graph(clustered, config)
+    return Inputs(
+        cluster_run=Input(clustered, clustered.id),
+        network=network,
+        null_model=null_model,
+        against=None if config["against_run"] is None else _other_null(run, clustered),
+        unfinished=None if unfinished is None else Input(unfinished, unfinished.id),
+    )
 
 
-def summary(run: StageRun, result: Mapping[str, Any]) -> None:
+def summary(run: StageRun[Inputs], result: Mapping[str, Any]) -> None:
     """Print the network's n-cut beside those of its shuffles."""
     what = "fresh networks" if is_fresh(run.config) else "shuffles"
     print(
@@ -91,7 +104,7 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     )
     if "cohens_d" in result:
         print(f"Cohen's d {result['cohens_d']:.2f} of these {what} and run {_against(run)}'s")
-    clustered: Run = run.inputs["cluster_run"]
+    clustered = run.inputs.cluster_run.value
     if clustered.config["partition"]["method"] in ("leiden", "louvain"):
         print("each has its own number of clusters, and more clusters have a larger n-cut")
     if is_fresh(run.config) and clustered.info.get("phase") == "pruned":
@@ -99,10 +112,10 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
 
 
 @experiment.stage(check=lambda run: check_settings(run.config), inputs=inputs, summary=summary)
-def shuffle_test(run: StageRun) -> dict[str, Any]:
+def shuffle_test(run: StageRun[Inputs]) -> dict[str, Any]:
     """Cluster shuffled networks; the result holds n-cut, null mean and std, z-score, p-value."""
     config = run.config
-    clustered: Run = run.inputs["cluster_run"]
+    clustered = run.inputs.cluster_run.value
     n_workers = _n_workers(config)
     known = _known_shuffles(run)
     null = build_null_model(run)
@@ -126,7 +139,7 @@ def shuffle_test(run: StageRun) -> dict[str, Any]:
             known=known,
             on_shuffle=log,
         )
-    against = run.inputs.get("against")
+    against = None if run.inputs.against is None else run.inputs.against.value
     title = f"run {clustered.id}: n-cut and its null distribution ({config['method']})"
     run.add_figure(
         "null_distribution.png",
@@ -152,7 +165,7 @@ def _figures(test: ShuffleTest) -> dict[str, Any]:
     }
 
 
-def _other_null(run: StageRun, clustered: Run) -> Input:
+def _other_null(run: StageRun, clustered: Run) -> Input[NDArray[np.float64]]:
     """Return the n-cuts of another test of the same clustering."""
     other = run.read_run("against_run", "shuffle_test")
     if other.config["cluster_run"] != clustered.id:
@@ -172,10 +185,10 @@ def _unfinished(run: StageRun) -> Run | None:
     return stored
 
 
-def _known_shuffles(run: StageRun) -> dict[int, float]:
-    unfinished: Run | None = run.inputs.get("unfinished")
-    if unfinished is None:
+def _known_shuffles(run: StageRun[Inputs]) -> dict[int, float]:
+    if run.inputs.unfinished is None:
         return {}
+    unfinished = run.inputs.unfinished.value
     known = _stored_shuffles(unfinished)
     print(
         f"going on with run {unfinished.id} after {len(known)} of {run.config['n_shuffles']} "

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas
 
-from experiments import PROJECT, cluster, shuffle_test, train
+from experiments import PROJECT, cluster, configure, shuffle_test, train
 from experiments._phase_settings import check_conditions, phase_names, training_phases
 from nn_clustering.datasets import require_dataset
 from nn_clustering.errors import InvalidInputError
@@ -21,8 +21,8 @@ from nn_clustering.tracking.stages.experiment import StageRun
 
 MEASURES = ("accuracy", "ncut", "shuffled_mean")
 
-experiment = StageExperiment("study", base_dir=PROJECT)
-experiment.configure(PROJECT)
+experiment = StageExperiment("study", base_dir=PROJECT, save_git_info=False)
+configure(experiment)
 
 
 @experiment.stage
@@ -78,7 +78,7 @@ def _check(condition: Any) -> None:
 
 
 def _one_network(run: StageRun, condition: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:
-    trained = train.experiment.run_as_part(run.experiment, {"seed": seed}, condition["train"])
+    trained = run.run_part(train.experiment, {"seed": seed}, condition["train"])
     rows = []
     for phase in condition["phases"]:
         updates = {
@@ -87,13 +87,13 @@ def _one_network(run: StageRun, condition: Mapping[str, Any], seed: int) -> list
             "phase": phase,
             "n_clusters": condition["n_clusters"],
         }
-        clustered = cluster.experiment.run_as_part(run.experiment, updates, ["published"])
+        clustered = run.run_part(cluster.experiment, updates, ["published"])
         updates = {
             "seed": seed,
             "cluster_run": clustered._id,
             "n_shuffles": condition["n_shuffles"],
         }
-        shuffled = shuffle_test.experiment.run_as_part(run.experiment, updates, ["published"])
+        shuffled = run.run_part(shuffle_test.experiment, updates, ["published"])
         rows.append(
             {
                 "condition": condition["name"],

@@ -7,9 +7,10 @@ python experiments/train.py with resume=12
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from experiments import PROJECT
+from experiments import PROJECT, configure
 from experiments._keras import device_name, import_keras
 from experiments._phase_settings import (
     check_conditions,
@@ -23,7 +24,7 @@ from experiments._phase_settings import (
 from nn_clustering.datasets import load_dataset
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.networks import check_modular_initialisation, check_network, network_code
-from nn_clustering.tracking import StageExperiment
+from nn_clustering.tracking import StageExperiment, digests_of
 from nn_clustering.tracking.stages.experiment import Input, StageRun
 from nn_clustering.tracking.store.run_store import Run
 
@@ -43,8 +44,8 @@ METRICS = {
     "test.accuracy": "test_accuracy",
 }
 
-experiment = StageExperiment("train", base_dir=PROJECT)
-experiment.configure(PROJECT, exclusive_keys=("network.kind", "dataset.name"))
+experiment = StageExperiment("train", base_dir=PROJECT, save_git_info=False)
+configure(experiment, exclusive_keys=("network.kind", "dataset.name"))
 
 
 def check(run: StageRun) -> None:
@@ -62,7 +63,16 @@ def check(run: StageRun) -> None:
         )
 
 
-def inputs(run: StageRun) -> dict[str, Input]:
+@dataclass(frozen=True)
+class Inputs:
+    """What a training rests on; ``network_code`` is that of a network of one's own."""
+
+    dataset: "Input[Dataset]"
+    network_code: Input[bytes] | None
+    unfinished: Input[Run] | None
+
+
+def inputs(run: StageRun) -> Inputs:
     """Read the data set, and the training to go on with; check that all fits together."""
     from nn_clustering.training import check_phase
 
@@ -77,13 +87,14 @@ def inputs(run: StageRun) -> dict[str, Input]:
         task=dataset.task,
         **config["network"],
     )
-    read = {"dataset": Input(dataset, dataset.digest())}
     code = network_code(config["network"]["kind"])
-    if code is not None:
-        read["network_code"] = Input.of_bytes(code)
+    read = Inputs(
+        dataset=Input(dataset, dataset.digest()),
+        network_code=None if code is None else Input.of_bytes(code),
+        unfinished=None if unfinished is None else Input(unfinished, unfinished.id),
+    )
     if unfinished is not None:
-        _check_same_inputs(unfinished, {key: value.digest for key, value in read.items()})
-        read["unfinished"] = Input(unfinished, unfinished.id)
+        _check_same_inputs(unfinished, digests_of(read))
     return read
 
 
@@ -106,7 +117,7 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
 
 
 @experiment.stage(check=check, inputs=inputs, summary=summary, workers=workers)
-def train(run: StageRun) -> dict[str, Any]:
+def train(run: StageRun[Inputs]) -> dict[str, Any]:
     """Train a network; the result holds test accuracy, loss and sparsity of each phase."""
     import_keras()
     from nn_clustering.networks import build_network, modular_initialisation
@@ -114,9 +125,9 @@ def train(run: StageRun) -> dict[str, Any]:
 
     run.sacred_run.info["device"] = device_name()
     config = run.config
-    dataset: Dataset = run.inputs["dataset"]
-    if "network_code" in run.inputs:
-        run.add_artifact("network_code.py", run.inputs["network_code"])
+    dataset = run.inputs.dataset.value
+    if run.inputs.network_code is not None:
+        run.add_artifact("network_code.py", run.inputs.network_code.value)
     network = build_network(
         input_shape=dataset.input_shape,
         n_outputs=dataset.n_outputs,
@@ -238,13 +249,13 @@ def _check_same_inputs(unfinished: Run, digests: Mapping[str, Any]) -> None:
             )
 
 
-def _last_checkpoints(run: StageRun) -> "dict[str, Checkpoint]":
+def _last_checkpoints(run: StageRun[Inputs]) -> "dict[str, Checkpoint]":
     """Read the last checkpoint of each phase of the unfinished run; this run gets all of them."""
     from nn_clustering.training import Checkpoint
 
-    unfinished: Run | None = run.inputs.get("unfinished")
-    if unfinished is None:
+    if run.inputs.unfinished is None:
         return {}
+    unfinished = run.inputs.unfinished.value
     last = {}
     for phase, epochs in stored_checkpoints(unfinished.artifacts).items():
         for epoch in epochs:

@@ -22,7 +22,9 @@ from .server.connection import (
     stop_embedded as stop_embedded,
 )
 from .stages.experiment import StageExperiment as StageExperiment
-from .stages.stage_run import Input as Input, ReusedRun as ReusedRun, StageRun as StageRun
+from .stages.inputs import Input as Input, digests_of as digests_of
+from .stages.reuse import ReusedRun as ReusedRun
+from .stages.stage_run import StageRun as StageRun
 from .store.lineage import Lineage as Lineage
 from .store.run import Run as Run, StoredFile as StoredFile
 from .store.run_store import RunStore as RunStore

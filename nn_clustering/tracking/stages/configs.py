@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from sacred.utils import convert_to_nested_dict, iterate_flattened
 
 from nn_clustering.tracking.errors import InvalidInputError
 from nn_clustering.tracking.run_keys import own_keys
+from nn_clustering.tracking.stages.validation import check_known, check_types
+
+DEFAULT = "default"
+# The parser in C, where PyYAML has it, is ten times as fast.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -21,11 +28,13 @@ class ConfigFile:
         artifact: Name under which runs store it.
         content: The file as it was read.
         config: What it sets, nested.
+        path: Where it is.
     """
 
     artifact: str
     content: bytes = field(repr=False)
     config: dict[str, Any]
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -42,35 +51,44 @@ class StageConfigs:
     named: dict[str, dict[str, Any]] = field(default_factory=dict)
     files: dict[str, tuple[ConfigFile, ...]] = field(default_factory=dict)
 
+    @property
+    def documentation(self) -> str:
+        """The file in which a reader finds every key, as seen from the current folder."""
+        return seen_from_here(self.files[DEFAULT][0].path) if DEFAULT in self.files else ""
+
 
 def read_stage_configs(
-    folder: Path, stage: str, parts: Mapping[str, Sequence[str]]
+    folders: Sequence[Path], stage: str, parts: Mapping[str, Sequence[str]]
 ) -> StageConfigs:
     """Read the configs of a stage and of the stages that are parts of it.
 
     Args:
-        folder: Holds a folder of YAML files for each stage.
+        folders: Each holds a folder of YAML files for each stage, at any depth. Those of later
+            ones come on top of the first's: a named config replaces the one of its name, and
+            their ``default.yaml``, if there is one, changes defaults of the first's. Later folders
+            need not exist.
         stage: Name of the stage.
         parts: The parts' names, each with the keys that the stage sets by itself; all other keys
             of the part are keys of the stage under the part's name.
 
     Raises:
-        InvalidInputError: If a file cannot be read as a config, or there is no ``default.yaml``.
+        InvalidInputError: If a file cannot be read as a config, there is no ``default.yaml`` in
+            the first folder, or one in a later folder sets a key that this lacks.
     """
-    files = _read_folder(folder / stage, stage)
-    defaults = dict(files["default"].config)
-    named = {name: dict(file.config) for name, file in files.items() if name != "default"}
-    used = {name: [file] for name, file in files.items()}
+    own = _read_layers(folders, stage)
+    defaults = dict(own.defaults)
+    named = dict(own.named)
+    used = {name: list(files) for name, files in own.files.items()}
     for part, set_by_stage in parts.items():
-        for name, file in _read_folder(folder / part, part).items():
-            used.setdefault(name, []).append(file)
-            if name == "default":
-                left_out = (*set_by_stage, *own_keys(file.config))
-                defaults[part] = {
-                    key: value for key, value in file.config.items() if key not in left_out
-                }
-            else:
-                named.setdefault(name, {})[part] = file.config
+        of_part = _read_layers(folders, part)
+        left_out = (*set_by_stage, *own_keys(of_part.defaults))
+        defaults[part] = {
+            key: value for key, value in of_part.defaults.items() if key not in left_out
+        }
+        for name, config in of_part.named.items():
+            named[name] = {**named.get(name, {}), part: config}
+        for name, files in of_part.files.items():
+            used.setdefault(name, []).extend(files)
     return StageConfigs(defaults, named, {name: tuple(of_name) for name, of_name in used.items()})
 
 
@@ -88,26 +106,70 @@ def read_given_file(path: Path) -> ConfigFile:
     return _read(path, f"config.{path.name}")
 
 
-def _read_folder(folder: Path, stage: str) -> dict[str, ConfigFile]:
+def seen_from_here(path: Path) -> str:
+    """A path as a user would type it: relative, where it lies in the current folder."""
+    try:
+        return str(Path(path).resolve().relative_to(Path.cwd().resolve()))
+    except (ValueError, OSError):
+        return os.fspath(path)
+
+
+def _read_layers(folders: Sequence[Path], stage: str) -> StageConfigs:
+    first, *later = folders
+    files = _read_folder(first / stage, stage)
+    if DEFAULT not in files:
+        raise InvalidInputError(
+            f"{first / stage}/default.yaml is not there; expected a file with every key of {stage}"
+        )
+    defaults = [files.pop(DEFAULT)]
+    for number, folder in enumerate(later, start=1):
+        on_top = _read_folder(folder / stage, stage, number)
+        if DEFAULT in on_top:
+            defaults.append(on_top.pop(DEFAULT))
+        files.update(on_top)
+    named = {name: file.config for name, file in files.items()}
+    used = {DEFAULT: tuple(defaults), **{name: (file,) for name, file in files.items()}}
+    return StageConfigs(_merged(defaults, stage), named, used)
+
+
+def _merged(defaults: Sequence[ConfigFile], stage: str) -> dict[str, Any]:
+    """The defaults of the first file with the changes that the others make."""
+    first, *later = defaults
+    merged = dict(first.config)
+    documentation = seen_from_here(first.path)
+    for file in later:
+        try:
+            check_known(file.config, first.config, stage, documentation)
+            check_types(file.config, first.config, documentation)
+        except InvalidInputError as mistake:
+            raise InvalidInputError(f"{seen_from_here(file.path)}: {mistake}") from None
+        flat = {**dict(iterate_flattened(merged)), **dict(iterate_flattened(file.config))}
+        merged = convert_to_nested_dict(flat)
+    return merged
+
+
+def _read_folder(folder: Path, stage: str, number: int = 0) -> dict[str, ConfigFile]:
+    """The files of a folder by name; those of a default on top have a number in their artifact."""
     files: dict[str, ConfigFile] = {}
-    for path in sorted(folder.rglob("*.yaml")):
+    for path in _yaml_files(folder):
         if path.stem in files:
             raise InvalidInputError(
                 f"{path}: another folder of {folder} has a {path.name} too; expected one file for "
                 "each named config: rename one of them"
             )
-        files[path.stem] = _read(path, f"config.{stage}.{path.name}")
-    if "default" not in files:
-        raise InvalidInputError(
-            f"{folder}/default.yaml is not there; expected a file with every key of {stage}"
-        )
+        layer = f"{number}." if number and path.stem == DEFAULT else ""
+        files[path.stem] = _read(path, f"config.{stage}.{layer}{path.name}")
     return files
+
+
+def _yaml_files(folder: Path) -> Iterator[Path]:
+    yield from sorted(folder.rglob("*.yaml")) if folder.is_dir() else []
 
 
 def _read(path: Path, artifact: str) -> ConfigFile:
     try:
         content = path.read_bytes()
-        config = yaml.safe_load(content) or {}
+        config = yaml.load(content, Loader=_LOADER) or {}
     except (OSError, yaml.YAMLError) as error:  # JSON is YAML
         reason = " ".join(str(error).split())[:200]
         raise InvalidInputError(
@@ -117,4 +179,4 @@ def _read(path: Path, artifact: str) -> ConfigFile:
         raise InvalidInputError(
             f"{path} holds a {type(config).__name__}; expected KEY: VALUE lines"
         )
-    return ConfigFile(artifact, content, config)
+    return ConfigFile(artifact, content, config, path)

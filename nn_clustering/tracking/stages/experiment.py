@@ -6,71 +6,47 @@ A stage that would repeat a completed run exactly uses that one instead of runni
 from __future__ import annotations
 
 import copy
-import io
 import logging
-import os
-import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from sacred import Experiment
 from sacred.config import ConfigDict
-from sacred.dependencies import Source
-from sacred.run import Run as SacredRun
-from sacred.utils import (
-    ConfigAddedError,
-    NamedConfigNotFoundError,
-    convert_to_nested_dict,
-    ensure_wellformed_argv,
-    iterate_flattened,
-)
 
-from nn_clustering.tracking.errors import InvalidInputError, NnClusteringError, TrackingError
+from nn_clustering.tracking.errors import NnClusteringError
 from nn_clustering.tracking.run_keys import OWN_KEYS
-from nn_clustering.tracking.server.connection import connect, resolve_server
-from nn_clustering.tracking.stages.configs import (
-    ConfigFile,
-    StageConfigs,
-    read_given_file,
-    read_stage_configs,
+from nn_clustering.tracking.sources import add_own_code, add_sources, python_files
+from nn_clustering.tracking.stages.context import (
+    FinishedRun,
+    LentStore,
+    StageContext,
+    Surroundings,
 )
-from nn_clustering.tracking.stages.identity import (
-    code_digest,
-    completed_run,
-    required_packages,
-    run_identity,
-)
-from nn_clustering.tracking.stages.repeats import (
-    RUN_ID_VARIABLE,
-    Repeat,
-    check_repeats,
-    repeats_table,
-    run_repeats,
-)
-from nn_clustering.tracking.stages.stage_run import Input, ReusedRun, StageRun
-from nn_clustering.tracking.stages.validation import (
-    Error,
-    check_exclusive,
-    check_types,
-    check_updates,
-    checked_options,
-    checked_tags,
-    unknown_named_config,
-)
-from nn_clustering.tracking.store.run_store import Run, RunStore
-from nn_clustering.tracking.writing.capture import complete_capture
-from nn_clustering.tracking.writing.observer import make_observer
+from nn_clustering.tracking.stages.definition import StageCode, StageDefinition, StageFunctions
+from nn_clustering.tracking.stages.git import checkout_state
+from nn_clustering.tracking.stages.identity import code_digest, required_packages, run_identity
+from nn_clustering.tracking.stages.inputs import Input, digests_of
+from nn_clustering.tracking.stages.program import leave_run_id, running_as_program
+from nn_clustering.tracking.stages.repeated_command import repeat_command
+from nn_clustering.tracking.stages.reuse import ReusedRun, find_reusable
+from nn_clustering.tracking.stages.settings import StageSettings
+from nn_clustering.tracking.stages.stage_run import StageRun
+from nn_clustering.tracking.stages.validation import Error, checked_options
 
 if TYPE_CHECKING:
-    from pymongo.database import Database
+    from sacred.run import Run as SacredRun
 
-    Main = Callable[[StageRun], Mapping[str, Any]]
-    ReadInputs = Callable[[StageRun], Mapping[str, Input]]
-    Summary = Callable[[StageRun, Mapping[str, Any]], None]
+    from nn_clustering.tracking.stages.definition import (
+        Check,
+        Decorator,
+        Inputs,
+        Result,
+        Summary,
+        Workers,
+    )
 
 __all__ = ["Input", "ReusedRun", "StageExperiment", "StageRun"]
 
@@ -92,43 +68,42 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
     No ``__init__``: Sacred looks at who calls its own to find the program's file.
     """
 
-    database: Database | None = None
-    terminal: TextIO | None = None
-    # Standard output and error as they were before Sacred began to capture them.
-    uncaptured_output: tuple[int, int] | None = None
-    is_program = False  # whether it was started from the command line
-    _configs = StageConfigs()  # replaced by configure, never changed
-    _configs_mistake: InvalidInputError | None = None
-    _exclusive_keys: Sequence[str] = ()
-    _check: Callable[[StageRun], object] | None = None
-    _read_inputs: ReadInputs | None = None
-    _summarise: Summary | None = None
-    _choose_workers: Callable[[StageRun], int] | None = None
-    _command: Sequence[str] = ()  # that the program was started with, after the interpreter
-    # Of the run that is on.
-    _stage_run: StageRun
-    _files_used: Mapping[str, ConfigFile]
-    _store: RunStore | None = None
+    _definition = StageDefinition()
+    _surroundings = Surroundings()
+    _stage_run: StageRun[Any]  # of the run that is on
 
     def configure(
         self,
-        project: Path,
+        configs: Path | Sequence[Path],
         *,
+        sources: Sequence[Path] = (),
+        packages: Sequence[str] = (),
+        repository: Path | None = None,
         parts: Mapping[str, Sequence[str]] | None = None,
         exclusive_keys: Sequence[str] = (),
     ) -> None:
-        """Take the configs and the sources of a project's folder.
+        """Take configs from YAML files, and say what counts as the experiment's code.
 
-        ``configs/NAME/default.yaml`` holds every key; each other YAML file beside it is a named
-        config. All Python files of the project's packages are stored with a run, whatever has
-        been imported so far.
+        ``NAME/default.yaml`` in the folder of configs holds every key; each other YAML file beside
+        it, or in a folder there, is a named config.
 
         A stage whose ``default.yaml`` has the key ``n_repeats`` can be run with several seeds by
         one command, each a run of its own in a process of its own; ``n_workers`` of them run side
         by side, which the stage decides where it is None.
 
         Args:
-            project: The folder.
+            configs: The folder of configs; or several, of which the later ones come on top: a
+                named config of theirs replaces the one of its name, their ``NAME/default.yaml``
+                changes defaults. Those need not exist.
+            sources: Python files, and folders whose Python files, are the experiment's code, which
+                is stored with each run: all of them, whatever has been imported so far. By
+                default they are the program's file and what it imports out of the experiment's
+                base folder, in turn.
+            packages: Names of distributions whose requirements, with versions, count as what the
+                experiment depends on.
+            repository: A folder of a git checkout, whose state is noted with each run. It is read
+                once a run: make the experiment with ``save_git_info=False``, or Sacred reads it
+                for each source file.
             parts: Other experiments that this one runs, with the keys that it sets itself. The
                 other keys of each are this experiment's own under the part's name, and so are
                 the named configs: ``fast`` makes all parts fast that have a config of that name.
@@ -136,39 +111,42 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
             exclusive_keys: Dotted keys, like ``network.kind``, that only one of the named configs
                 of a command may set, unless they set the same value.
         """
-        self._exclusive_keys = tuple(exclusive_keys)
-        try:
-            self._configs = read_stage_configs(project / "configs", self.path, parts or {})
-        except InvalidInputError as mistake:
-            # A file that somebody edits just now: told when the experiment runs, in one line.
-            self._configs_mistake = mistake
-        self.add_config(copy.deepcopy(self._configs.defaults))
-        for name, config in sorted(self._configs.named.items()):
+        folders = [configs] if isinstance(configs, Path) else list(configs)
+        settings = StageSettings.read(self.path, folders, parts or {}, exclusive_keys)
+        code = StageCode(bool(sources), tuple(packages), repository)
+        self._definition = replace(self._definition, settings=settings, code=code)
+        self.add_config(copy.deepcopy(dict(settings.defaults)))
+        for name, config in sorted(settings.configs.named.items()):
             self.named_configs[name] = _NamedConfig(config)
-        for package in ("nn_clustering", "experiments"):
-            for path in sorted((project / package).rglob("*.py")):
-                # Git's state is read once, with the program's own file: asking takes long.
-                self.sources.add(Source.create(str(path), save_git_info=False))
+        add_sources(self, python_files(sources))
 
     @overload
-    def stage(self, function: Main) -> Main: ...
+    def stage(self, function: Callable[[StageRun], Result]) -> Callable[[StageRun], Result]: ...
     @overload
     def stage(
         self,
         *,
-        check: Callable[[StageRun], object] | None = None,
-        inputs: ReadInputs | None = None,
-        summary: Summary | None = None,
-        workers: Callable[[StageRun], int] | None = None,
-    ) -> Callable[[Main], Main]: ...
+        inputs: Callable[[StageRun], Inputs],
+        check: Check | None = None,
+        summary: Summary[Inputs] | None = None,
+        workers: Workers | None = None,
+    ) -> Decorator[Inputs]: ...
+    @overload
     def stage(
         self,
-        function: Main | None = None,
         *,
-        check: Callable[[StageRun], object] | None = None,
-        inputs: ReadInputs | None = None,
-        summary: Summary | None = None,
-        workers: Callable[[StageRun], int] | None = None,
+        check: Check | None = None,
+        summary: Summary[object] | None = None,
+        workers: Workers | None = None,
+    ) -> Decorator[object]: ...
+    def stage(
+        self,
+        function: Callable[[StageRun], Any] | None = None,
+        *,
+        check: Check | None = None,
+        inputs: Callable[[StageRun], Any] | None = None,
+        summary: Summary[Any] | None = None,
+        workers: Workers | None = None,
     ) -> Any:
         """Make a function of a :class:`StageRun` the experiment's main command (a decorator).
 
@@ -177,136 +155,88 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
             check: Checks what the config alone tells, first of all and in no time: where one
                 command makes several runs, once before any of them.
             inputs: Checks the config and reads what the work is done on, before the run starts.
-                Its result becomes :attr:`StageRun.inputs`. With it, a run whose config, inputs
-                and code are those of a completed run is not repeated; without, every run runs.
+                It returns a frozen dataclass whose fields are each an :class:`Input`, or None, or
+                a mapping of inputs by name; that is :attr:`StageRun.inputs`. With it, a run whose
+                config, inputs and code are those of a completed run is not repeated; without,
+                every run runs.
             summary: Prints what a user wants to see of a result, a new or a stored one.
             workers: Decides how many of several runs go side by side where ``n_workers`` is None;
                 one by default.
         """
 
-        def decorate(work: Main) -> Main:
+        def decorate(work: Callable[[StageRun[Any]], Mapping[str, Any]]) -> Any:
             def main(_run: SacredRun) -> Mapping[str, Any]:
                 stage_run = self._stage_run
-                for name, file in self._files_used.items():
-                    stage_run.add_artifact(name, file.content)
+                for file in stage_run.context.config_files:
+                    stage_run.add_artifact(file.artifact, file.content)
                 result = work(stage_run)
                 if summary is not None:
                     summary(stage_run, result)
                 return result
 
-            self._check, self._read_inputs, self._summarise = check, inputs, summary
-            self._choose_workers = workers
+            functions = StageFunctions(check, inputs, summary, workers)
+            self._definition = replace(self._definition, functions=functions)
             main.__name__, main.__doc__ = work.__name__, work.__doc__
             self.main(main)
             return work
 
         return decorate if function is None else decorate(function)
 
-    def run_commandline(self, argv: Sequence[str] | None = None) -> SacredRun | ReusedRun | None:
+    def run_commandline(self, argv: Sequence[str] | None = None) -> FinishedRun | None:
         """Run as a program: track the run, keep all output, end well on SIGTERM and Ctrl-C."""
-        self.is_program = True
-        self._command = sys.orig_argv[1:] if argv is None else ensure_wellformed_argv(argv)
-        # Taken away, so that no process of the stage's own thinks that it is meant.
-        run_id_file = os.environ.pop(RUN_ID_VARIABLE, None)
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            # In order with Sacred's lines on standard error, in a file too.
-            sys.stdout.reconfigure(line_buffering=True)
-        self.uncaptured_output = os.dup(1), os.dup(2)
-        # Without it scikit-learn looks for physical cores, and joblib prints half a traceback where
-        # a container hides them.
-        os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
-        # While output is captured, standard error is no terminal: progress bars need the real one.
-        if sys.stderr.isatty():
-            self.terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w")
-        # With -l DEBUG it would print every command that stores the run, and that output as well.
-        logging.getLogger("pymongo").setLevel(logging.INFO)
-        signal.signal(signal.SIGTERM, _interrupt)
-        run = None
-        try:
-            with complete_capture():
+        with running_as_program(argv) as surroundings:
+            run: FinishedRun | None = None
+            self._surroundings = surroundings
+            try:
                 run = super().run_commandline(argv)
-            return run
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            sys.exit(130)
-        finally:
-            run_id = getattr(run or self.current_run, "_id", None)
-            if run_id_file is not None and run_id is not None:
-                Path(run_id_file).write_text(str(run_id))
-            if self.database is not None:
-                self.database.client.close()
+                return run
+            finally:
+                leave_run_id(self._surroundings, getattr(run or self.current_run, "_id", None))
+                if self._surroundings.database is not None:
+                    self._surroundings.database.client.close()
+                self._surroundings = Surroundings()
 
-    def run(
-        self, command_name: str | None = None, *args: Any, **kwargs: Any
-    ) -> SacredRun | ReusedRun:
+    def run(self, command_name: str | None = None, *args: Any, **kwargs: Any) -> FinishedRun:
         """Run a command, or find the completed run that did the same.
 
         Raises:
             NnClusteringError: The user's mistake. A program ends with its message in one line.
         """
         try:
-            return self._run(command_name, *args, **kwargs)
+            run = self._create_run(command_name, *args, **kwargs)
+            if command_name in (None, self.default_command):
+                return self._run_stage(run)
+            run()
         except NnClusteringError as error:
-            if not self.is_program:
+            if not self._surroundings.is_program:
                 raise
             raise Error(" ".join(str(error).split())) from error
-        finally:
-            if self._store is not None and self.database is None:
-                self._store.close()
-            self._store = None
-
-    def _run(self, command_name: str | None, *args: Any, **kwargs: Any) -> SacredRun | ReusedRun:
-        if self._configs_mistake is not None:
-            raise self._configs_mistake
-        run = self._create_run(command_name, *args, **kwargs)
-        if command_name in (None, self.default_command):
-            self._stage_run = StageRun(self, run)
-            if self._check is not None:
-                self._check(self._stage_run)
-            if run.config.get("n_repeats", 1) > 1:
-                self._repeat(run)
-                return run
-            reused = self._prepare(run)
-            if reused is not None:
-                return reused
-        run()
-        return run
+        finished: FinishedRun = run
+        return finished
 
     def run_as_part(
-        self, whole: StageExperiment, updates: Mapping[str, Any], named: Sequence[str] = ()
-    ) -> SacredRun | ReusedRun:
-        """Run as a part of another experiment's run, tracked where that is.
-
-        Args:
-            whole: The other experiment; the part gets its tags, its comment and its ``reuse``.
-            updates: Config keys to set.
-            named: Named configs; those that the part does not have are left out.
-        """
-        self.database, self.terminal = whole.database, whole.terminal
-        self.uncaptured_output = whole.uncaptured_output
-        config, meta_info = whole.current_run.config, whole.current_run.meta_info
+        self, whole: StageRun, updates: Mapping[str, Any], named: Sequence[str] = ()
+    ) -> FinishedRun:
+        """Run as a part of another experiment's run: see :meth:`StageRun.run_part`."""
+        before = self._surroundings
+        self._surroundings = replace(whole.context.surroundings, is_program=False)
+        defaults, meta_info = self._definition.settings.defaults, whole.sacred_run.meta_info
         own = {
-            key: config[key] for key in OWN_KEYS if key in config and key in self._configs.defaults
+            key: whole.config[key] for key in OWN_KEYS if key in whole.config and key in defaults
         }
-        return self.run(
-            config_updates={**own, **updates},
-            named_configs=[name for name in named if name in self.named_configs],
-            meta_info={key: meta_info[key] for key in ("comment",) if key in meta_info},
-        )
+        try:
+            return self.run(
+                config_updates={**own, **updates},
+                named_configs=[name for name in named if name in self.named_configs],
+                meta_info={key: meta_info[key] for key in ("comment",) if key in meta_info},
+            )
+        finally:
+            self._surroundings = before
 
     @property
     def defaults(self) -> Mapping[str, Any]:
         """Every config key with its default, nested."""
-        return self._configs.defaults
-
-    def given_keys(self, run: SacredRun) -> dict[str, str]:
-        """What the user typed to set config keys of a run, by dotted key; empty for a part's."""
-        if not self.is_program:
-            return {}
-        meta_info = run.meta_info
-        given = {key: name for name in meta_info["named_configs"] for key in self._set_by(name)}
-        updates = iterate_flattened(meta_info.get("config_updates") or {})
-        return {**given, **{key: f"{key}={value}" for key, value in updates}}
+        return self._definition.settings.defaults
 
     def full_config(self, named: Sequence[str]) -> dict[str, Any]:
         """Return the config, nested, of a run with these named configs.
@@ -314,25 +244,17 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         Raises:
             InvalidInputError: If there is no such named config, or two of them undo each other.
         """
-        config = dict(iterate_flattened(self._configs.defaults))
-        for name in named:
-            if name not in self._configs.named:
-                raise InvalidInputError(self._unknown_named_config(name))
-            config.update(iterate_flattened(self._configs.named[name]))
-        check_exclusive({name: self._set_by(name) for name in named}, self._exclusive_keys)
-        found: dict[str, Any] = convert_to_nested_dict(config)
-        return found
-
-    def open_store(self) -> RunStore:
-        """The stored runs, to be read until the run ends."""
-        if self._store is None:
-            self._store = RunStore.open() if self.database is None else RunStore(self.database)
-        return self._store
+        return self._definition.settings.full_config(named)
 
     def get_experiment_info(self) -> dict[str, Any]:
-        """Sacred's facts on the program, with the versions of all that the library rests on."""
-        self.dependencies.update(required_packages())
+        """Sacred's facts on the program, with all of its code and what that rests on."""
+        code = self._definition.code
+        if not code.is_listed:
+            add_own_code(self)
+        self.dependencies.update(required_packages(code.packages))
         info: dict[str, Any] = super().get_experiment_info()
+        if code.repository is not None:
+            info["repositories"] = checkout_state(code.repository)
         return info
 
     def _create_run(
@@ -344,184 +266,91 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         meta_info: Any = None,
         options: Mapping[str, Any] | None = None,
     ) -> SacredRun:
-        updates, options = dict(config_updates or {}), checked_options(options or {})
-        if "tags" in updates and "tags" in self._configs.defaults:
-            updates["tags"] = checked_tags(updates["tags"])
-        check_updates(updates, self._configs.defaults, self.path)
-        given = {name: self._set_by(name) for name in named_configs}
-        check_exclusive(given, self._exclusive_keys)
-        self._files_used = self._files_of(named_configs)
-        try:
+        settings, options = self._definition.settings, checked_options(options or {})
+        updates = settings.checked_updates(config_updates or {}, named_configs)
+        with settings.mistakes_told(self.named_configs, bool(options.get("--enforce_clean"))):
             run = super()._create_run(
                 command_name, updates, named_configs, info, meta_info, options
             )
-        except ConfigAddedError as error:  # an unknown key in a named config
-            raise InvalidInputError(str(error)) from None
-        except NamedConfigNotFoundError as error:
-            # Sacred's exception names the config in its text only.
-            raise InvalidInputError(self._unknown_named_config(str(error).split('"')[1])) from None
-        except KeyError as error:
-            if "for named config" not in str(error):
-                raise
-            raise InvalidInputError(self._unknown_named_config(str(error).split('"')[-2])) from None
-        except RuntimeError as error:
-            if not options.get("--enforce_clean"):
-                raise
-            raise InvalidInputError(
-                "-e: the project is no git checkout, or has uncommitted changes (git status "
-                "shows them); commit them, or leave out -e"
-            ) from error
-        if "tags" in self._configs.defaults:
-            run.config["tags"] = checked_tags(run.config["tags"])
-        check_types(run.config, self._configs.defaults, f"configs/{self.path}/default.yaml")
-        check_repeats(run.config)
+        settings.check_config(run.config)
         return run
 
-    def _set_by(self, name: str) -> dict[str, Any]:
-        """What a named config, or a config file, sets, by dotted key."""
-        if Path(name).is_file():  # Sacred prefers it to a named config
-            return dict(iterate_flattened(read_given_file(Path(name)).config))
-        return dict(iterate_flattened(self._configs.named.get(name, {})))
-
-    def _files_of(self, named_configs: Sequence[str]) -> dict[str, ConfigFile]:
-        """The files that set the config, by the name of their artifact."""
-        files = list(self._configs.files.get("default", ()))
-        for name in named_configs:
-            if Path(name).is_file():
-                files.append(read_given_file(Path(name)))
-            else:
-                files += self._configs.files.get(name, ())
-        return {file.artifact: file for file in files}
-
-    def _repeat(self, run: SacredRun) -> None:
-        """Run the command once for each seed, and print what came out.
-
-        Raises:
-            InvalidInputError: This is no program.
-            TrackingError: Some of the runs failed.
-        """
-        n_repeats, first = run.config["n_repeats"], run.config["seed"]
-        if not self.is_program:
-            raise InvalidInputError(
-                f"n_repeats={n_repeats}: {self.path} runs as a part of another program, once; "
-                "expected n_repeats=1, and a run for each seed"
-            )
-        if not run.unobserved:
-            # Refused, or started, once for all.
-            connect(resolve_server()).client.close()
-        with self._stage_run.progress(n_repeats, "runs") as bar:
-
-            def show(ended: Repeat) -> None:
-                bar.clear()
-                print(ended)
-                bar.update()
-                bar.refresh()
-
-            seeds = range(first, first + n_repeats)
-            commands = {seed: self._command_for(seed, run) for seed in seeds}
-            repeats = run_repeats(commands, self._n_workers(run), show)
-        if not run.unobserved:
-            self.database = connect(resolve_server())
-            store = self.open_store()
-            done = {repeat.seed: repeat.run_id for repeat in repeats if repeat.is_completed}
-            runs = {seed: store.run(run_id) for seed, run_id in done.items() if run_id is not None}
-            if runs:
-                print("\n".join(["", *repeats_table(runs)]))
-        failed = [repeat.seed for repeat in repeats if not repeat.is_completed]
-        if failed:
-            raise TrackingError(
-                f"{len(failed)} of {n_repeats} runs failed, with seed "
-                f"{', '.join(map(str, failed))}: see why above, then start the command again"
-            )
-
-    def _command_for(self, seed: int, run: SacredRun) -> list[str]:
-        """The program's own command for one of several runs."""
-        updates = {"seed": seed, "n_repeats": 1}
-        if "n_workers" in run.config:
-            updates["n_workers"] = self.defaults["n_workers"]
-        given = [] if run.meta_info["options"].get("with") else ["with"]
-        settings = [f"{key}={value!r}" for key, value in updates.items()]
-        return [sys.executable, *self._command, *given, *settings]
-
-    def _n_workers(self, run: SacredRun) -> int:
-        n_workers = run.config.get("n_workers")
-        if n_workers is None:
-            n_workers = 1 if self._choose_workers is None else self._choose_workers(self._stage_run)
-        return int(max(1, min(n_workers, run.config["n_repeats"])))
-
-    def _prepare(self, run: SacredRun) -> ReusedRun | None:
-        """Read the stage's inputs; returns the completed run to use, else has the run tracked."""
+    def _run_stage(self, run: SacredRun) -> FinishedRun:
+        functions = self._definition.functions
+        with LentStore(self._surroundings.database) as store:
+            stage_run = self._stage_run_of(run, store)
+            if functions.check is not None:
+                functions.check(stage_run)
+            if run.config.get("n_repeats", 1) > 1:
+                repeat_command(stage_run, self.path, _n_workers(stage_run, functions))
+                never_started: FinishedRun = run
+                return never_started
         run.run_logger.addFilter(_is_no_result)
-        if self.is_program and not run.unobserved:
-            self.database = connect(resolve_server())
-        identity = None
-        if self._read_inputs is not None:
-            run.info["code"] = code_digest(run.experiment_info)
-            inputs = self._read_inputs(self._stage_run)
-            values = {name: entry.value for name, entry in inputs.items()}
-            self._stage_run = replace(self._stage_run, inputs=values)
-            digests = {name: entry.digest for name, entry in inputs.items()}
-            run.info["inputs"] = digests
-            runs_read = run.info.get("lineage", {})
-            identity = run_identity(run.experiment_info, run.config, [digests, runs_read])
-        if self.database is None:
-            return None
-        reused = self._reused_run(run, identity)
-        if reused is None:
-            observer = make_observer(self.database)
-            observer.identity = identity
-            observer.tells_of_earlier_runs = self.is_program  # not each part again
-            run.observers = [*run.observers, observer]
-            run.pre_run_hooks = [*run.pre_run_hooks, partial(observer.attach, run)]
-        return reused
+        if self._surroundings.is_program and not run.unobserved:
+            self._connect()
+        with LentStore(self._surroundings.database) as store:
+            stage_run, identity = self._with_inputs(self._stage_run_of(run, store))
+            if self._surroundings.database is not None:
+                stored = find_reusable(store.open(), run, identity)
+                if stored is not None:
+                    if functions.summary is not None:
+                        functions.summary(replace(stage_run, reused=stored), stored.result)
+                    return ReusedRun(stored)
+                self._observe(run, identity)
+            self._stage_run = stage_run
+            run()
+        finished: FinishedRun = run
+        return finished
 
-    def _reused_run(self, run: SacredRun, identity: str | None) -> ReusedRun | None:
-        # Observers that the user added want to see a run.
-        if identity is None or run.observers or not run.config.get("reuse", True):
-            return None
-        store = self.open_store()
-        run_id = completed_run(store.database, identity)
-        if run_id is None:
-            return None
-        stored = store.run(run_id)
-        print(
-            f"using {stored.experiment} run {stored.id}: same config, inputs and code "
-            "(reuse=False runs it again)"
+    def _stage_run_of(self, run: SacredRun, store: LentStore) -> StageRun:
+        settings = self._definition.settings
+        context = StageContext(
+            surroundings=self._surroundings,
+            store=store,
+            defaults=settings.defaults,
+            given=settings.given_keys(run) if self._surroundings.is_program else {},
+            config_files=settings.files_of(run.meta_info["named_configs"]),
         )
-        if self._mark(stored, run):
-            stored = store.run(run_id)
-        if self._summarise is not None:
-            self._summarise(replace(self._stage_run, reused=stored), stored.result)
-        return ReusedRun(stored)
+        return StageRun(context, run, None)
 
-    def _mark(self, stored: Run, run: SacredRun) -> bool:
-        """Give a stored run the tags and the comment of the run in whose place it is used.
+    def _with_inputs(self, stage_run: StageRun) -> tuple[StageRun[Any], str | None]:
+        """Read the stage's inputs; returns the run with them, and its identity if it has one."""
+        read = self._definition.functions.inputs
+        if read is None:
+            return stage_run, None
+        run = stage_run.sacred_run
+        run.info["code"] = code_digest(run.experiment_info)
+        inputs = read(stage_run)
+        digests = run.info["inputs"] = digests_of(inputs)
+        runs_read = run.info.get("lineage", {})
+        identity = run_identity(run.experiment_info, run.config, [digests, runs_read])
+        return replace(stage_run, inputs=inputs), identity
 
-        Returns:
-            Whether it lacked any of them.
-        """
-        store, added = self.open_store(), []
-        tags = run.config["tags"] if "tags" in self._configs.defaults else []
-        new_tags = [tag for tag in tags if tag.strip() not in stored.tags]
-        if new_tags:
-            store.tag(stored.id, *new_tags)
-            added.append(f"tags {', '.join(new_tags)}")
-        comment = (run.meta_info.get("comment") or "").strip()
-        if comment and f"\n{comment}\n" not in f"\n{stored.notes}\n":
-            store.note(stored.id, comment)
-            added.append(f"note {comment!r}")
-        if added:
-            print(f"added to {stored.experiment} run {stored.id}: {', '.join(added)}")
-        return bool(added)
+    def _connect(self) -> None:
+        from nn_clustering.tracking.server.connection import connect, resolve_server
 
-    def _unknown_named_config(self, name: str) -> str:
-        return unknown_named_config(name, self.path, self.named_configs)
+        self._surroundings = replace(self._surroundings, database=connect(resolve_server()))
+
+    def _observe(self, run: SacredRun, identity: str | None) -> None:
+        """Have a run tracked."""
+        from nn_clustering.tracking.writing.observer import make_observer
+
+        assert self._surroundings.database is not None
+        observer = make_observer(self._surroundings.database)
+        observer.identity = identity
+        # Not each part again.
+        observer.tells_of_earlier_runs = self._surroundings.is_program
+        run.observers = [*run.observers, observer]
+        run.pre_run_hooks = [*run.pre_run_hooks, partial(observer.attach, run)]
+
+
+def _n_workers(run: StageRun, functions: StageFunctions) -> int:
+    n_workers = run.config.get("n_workers")
+    if n_workers is None:
+        n_workers = 1 if functions.workers is None else functions.workers(run)
+    return max(1, int(n_workers))
 
 
 def _is_no_result(record: logging.LogRecord) -> bool:
     """Keep Sacred's line with the whole result off the terminal: it is stored, and summed up."""
     return not record.getMessage().startswith("Result: ")
-
-
-def _interrupt(signal_number: int, frame: object) -> None:
-    raise KeyboardInterrupt

@@ -6,16 +6,15 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sacred.dependencies import PackageDependency
 
-from nn_clustering.tracking.encoding import LARGE_FIELDS, to_plain
-from nn_clustering.tracking.gridfs import is_whole
+from nn_clustering.tracking.errors import InvalidInputError
 from nn_clustering.tracking.run_keys import own_keys
+from nn_clustering.tracking.sources import versions_of
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -59,31 +58,49 @@ def completed_run(database: Database, identity: str) -> int | None:
     return next((run["_id"] for run in found if _is_reusable(database, run)), None)
 
 
-def required_packages() -> Iterator[PackageDependency]:
-    """What this library rests on, with the installed versions.
+def required_packages(distributions: Iterable[str]) -> Iterator[PackageDependency]:
+    """What installed distributions rest on, with the installed versions.
 
     Sacred itself sees only what the program's own file has imported so far.
+
+    Args:
+        distributions: Their names. Extras that they offer do not count.
+
+    Raises:
+        InvalidInputError: There is no such distribution.
     """
-    requirements = metadata.requires(__name__.split(".", maxsplit=1)[0]) or []
-    for requirement in requirements:
-        name, _, marker = requirement.partition(";")
-        if "extra" not in marker:
-            name = re.split(r"[^\w.-]", name, maxsplit=1)[0]
-            try:
-                yield PackageDependency(name, metadata.version(name))
-            except metadata.PackageNotFoundError:
-                # Another package may hold the module, as tensorflow-cpu does that of tensorflow.
-                found = PackageDependency.create(ModuleType(name))
-                if found.version is not None:
-                    yield found
+    for distribution in distributions:
+        try:
+            requirements = metadata.requires(distribution) or []
+        except metadata.PackageNotFoundError:
+            raise InvalidInputError(
+                f"packages: no distribution {distribution} is installed, whose requirements would "
+                "count as the experiment's; install it, or name another"
+            ) from None
+        for requirement in requirements:
+            name, _, marker = requirement.partition(";")
+            if "extra" not in marker:
+                yield from _installed(re.split(r"[^\w.-]", name, maxsplit=1)[0])
+
+
+def _installed(name: str) -> Iterator[PackageDependency]:
+    try:
+        yield PackageDependency(name, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        yield from versions_of([name])
 
 
 def _digest(content: Mapping[str, Any]) -> str:
+    from nn_clustering.tracking.encoding import to_plain
+
     canonical = json.dumps(to_plain(content), sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _is_reusable(database: Database, run: Mapping[str, Any]) -> bool:
+    from nn_clustering.tracking.encoding import LARGE_FIELDS
+    from nn_clustering.tracking.gridfs import is_whole
+
     artifacts = run.get("artifacts") or ()
     if any(entry["name"] == LARGE_FIELDS["result"] for entry in artifacts):
         return False  # the result was too large for the document, which holds a note instead

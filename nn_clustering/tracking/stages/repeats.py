@@ -17,13 +17,11 @@ from typing import TYPE_CHECKING, Any
 from nn_clustering.tracking.errors import InvalidInputError
 from nn_clustering.tracking.printing import fitted_lines, format_value, terminal_width
 from nn_clustering.tracking.run_keys import REPEAT_KEYS
+from nn_clustering.tracking.stages.program import INTERRUPTED, RUN_ID_VARIABLE
 
 if TYPE_CHECKING:
     from nn_clustering.tracking.store.run import Run
 
-# Names the file into which a process writes the id of its run.
-RUN_ID_VARIABLE = "NN_CLUSTERING_RUN_ID_FILE"
-INTERRUPTED = 130  # exit status of a process that Ctrl-C or SIGTERM has ended
 POLL_SECONDS = 0.05
 MOST_COLUMNS = 6
 

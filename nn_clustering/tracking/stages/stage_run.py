@@ -1,93 +1,61 @@
-"""What a stage works with while it runs, and what stands for a run that need not be repeated."""
+"""What a stage works with while it runs."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from sacred.run import Run as SacredRun
+from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 from nn_clustering.tracking.errors import NnClusteringError
+from nn_clustering.tracking.stages.context import FinishedRun, StageContext
 from nn_clustering.tracking.stages.resumption import adopt_config
-from nn_clustering.tracking.store.run_store import Run, RunStore
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pymongo.database import Database
+    from sacred.run import Run as SacredRun
     from tqdm import tqdm
+    from typing_extensions import TypeVar
 
-    from nn_clustering.tracking.stages.experiment import StageExperiment
+    from nn_clustering.tracking.store.run import Run
+    from nn_clustering.tracking.store.run_store import RunStore
 
+    Inputs_co = TypeVar("Inputs_co", covariant=True, default=object)
+else:
+    from typing import TypeVar
 
-@dataclass(frozen=True)
-class Input:
-    """Something that a stage reads.
-
-    Attributes:
-        value: What the stage works with.
-        digest: Tells whether it is the same as another run's: a digest, or a run's id.
-    """
-
-    value: Any = field(repr=False)
-    digest: str | int
-
-    @classmethod
-    def of_bytes(cls, content: bytes, value: Any = None) -> Input:
-        """An input with the SHA-256 of its content; ``value`` is the content by default."""
-        return cls(content if value is None else value, hashlib.sha256(content).hexdigest())
+    Inputs_co = TypeVar("Inputs_co", covariant=True)
 
 
-@dataclass(frozen=True)
-class ReusedRun:
-    """A stored run in the place of a new one; to callers it looks like Sacred's finished run."""
+class Part(Protocol):
+    """An experiment that can run as a part of another's run."""
 
-    stored: Run
-
-    @property
-    def _id(self) -> int:
-        return self.stored.id
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """The run's configuration."""
-        return self.stored.config
-
-    @property
-    def result(self) -> Any:
-        """What the run returned."""
-        return self.stored.result
-
-    @property
-    def info(self) -> Mapping[str, Any]:
-        """What the run noted besides."""
-        return self.stored.info
-
-    @property
-    def status(self) -> str:
-        """COMPLETED: other runs are not used again."""
-        return self.stored.status
+    def run_as_part(
+        self, whole: StageRun, updates: Mapping[str, Any], named: Sequence[str] = ()
+    ) -> FinishedRun:
+        """Run it, tracked where the whole is."""
 
 
 @dataclass(frozen=True)
-class StageRun:
+class StageRun(Generic[Inputs_co]):
     """What a stage's functions work with: its config, the stored runs, places to log to.
 
+    ``StageRun[Inputs]`` has inputs of that type; of a plain ``StageRun`` they are not looked at.
+
     Attributes:
-        experiment: The stage's experiment.
+        context: What the stage's experiment lends the run.
         sacred_run: Sacred's side of the run.
-        inputs: What the stage's ``inputs`` function has read, by name.
+        inputs: What the stage's ``inputs`` function has returned.
         reused: The stored run whose result is shown in place of a new one's, if any.
     """
 
-    experiment: StageExperiment
+    context: StageContext
     sacred_run: SacredRun
-    inputs: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    inputs: Inputs_co = field(repr=False)
     reused: Run | None = None
 
     @property
@@ -114,12 +82,12 @@ class StageRun:
     @property
     def database(self) -> Database | None:
         """The database that the run is tracked in, if it is."""
-        return self.experiment.database
+        return self.context.surroundings.database
 
     @property
     def store(self) -> RunStore:
         """The stored runs, for a run that is not tracked too."""
-        return self.experiment.open_store()
+        return self.context.store.open()
 
     def read_run(self, key: str, experiment: str) -> Run:
         """Return the completed run that a config key names, and record that this run rests on it.
@@ -184,20 +152,35 @@ class StageRun:
         """
         lineage = self.sacred_run.info.get("lineage", {})
         key = next(key for key, run_id in lineage.items() if run_id == stored.id)
-        given = self.experiment.given_keys(self.sacred_run)
-        defaults = self.experiment.defaults
-        adopt_config(self.sacred_run.config, defaults, given, stored, key, keep)
+        context = self.context
+        adopt_config(self.sacred_run.config, context.defaults, context.given, stored, key, keep)
 
     def typed_keys(self) -> list[str]:
         """Return the dotted keys that the command line sets one by one; none for a part's run."""
-        given = self.experiment.given_keys(self.sacred_run)
-        return [key for key, typed in given.items() if typed.startswith(f"{key}=")]
+        return [key for key, typed in self.context.given.items() if typed.startswith(f"{key}=")]
 
     def suggest(self, *commands: str) -> None:
         """Print what to type next, unless the run is a part of another or is not tracked."""
-        if self.experiment.is_program and self.id is not None:
+        if self.context.surroundings.is_program and self.id is not None:
             for index, command in enumerate(commands):
                 print(f"{'next:' if index == 0 else '     '} {command}")
+
+    def run_part(
+        self, experiment: Part, updates: Mapping[str, Any], named: Sequence[str] = ()
+    ) -> FinishedRun:
+        """Run another experiment as a part of this run, or find the completed run that did it.
+
+        The part is tracked where this run is, and has its tags, its comment and its ``reuse``.
+
+        Args:
+            experiment: The other experiment.
+            updates: Config keys to set.
+            named: Named configs; those that the part does not have are left out.
+
+        Raises:
+            NnClusteringError: The part refuses.
+        """
+        return experiment.run_as_part(self, updates, named)
 
     def log(self, name: str, value: float, step: int) -> None:
         """Log one point of a metric."""
@@ -232,12 +215,13 @@ class StageRun:
         Processes that outlive a stage would hold its captured output open, and Sacred would wait
         for them.
         """
-        if self.experiment.uncaptured_output is None:
+        originals = self.context.surroundings.uncaptured_output
+        if originals is None:
             yield
             return
         captured = os.dup(1), os.dup(2)
         try:
-            for original, descriptor in zip(self.experiment.uncaptured_output, (1, 2), strict=True):
+            for original, descriptor in zip(originals, (1, 2), strict=True):
                 os.dup2(original, descriptor)
             yield
         finally:
@@ -250,6 +234,6 @@ class StageRun:
         """Show a progress bar for ``total`` steps, on a terminal only."""
         from tqdm import tqdm
 
-        terminal = self.experiment.terminal
+        terminal = self.context.surroundings.terminal
         with tqdm(total=total, desc=what, file=terminal, disable=terminal is None) as bar:
             yield bar

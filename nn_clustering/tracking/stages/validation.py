@@ -94,18 +94,40 @@ def checked_tags(value: Any) -> list[str]:
     )
 
 
-def check_updates(updates: Mapping[str, Any], defaults: Mapping[str, Any], stage: str) -> None:
+def check_updates(
+    updates: Mapping[str, Any], defaults: Mapping[str, Any], stage: str, documentation: str
+) -> None:
     """Check keys and values that the command line sets against the defaults.
+
+    Args:
+        updates: What it sets, nested.
+        defaults: Every key with its default, nested.
+        stage: Name of the stage.
+        documentation: The file in which a reader finds every key.
 
     Raises:
         InvalidInputError: If a key is unknown or a group of keys, or a value cannot be.
+    """
+    check_known(updates, defaults, stage, documentation)
+    check_types(updates, defaults, documentation)
+    seed = updates.get("seed", 0)
+    if not 0 <= seed < 2**32:
+        raise InvalidInputError(f"seed={seed}; expected an integer from 0 to 4294967295")
+
+
+def check_known(
+    config: Mapping[str, Any], defaults: Mapping[str, Any], stage: str, documentation: str
+) -> None:
+    """Check that there are all keys that a config sets; for the arguments see `check_updates`.
+
+    Raises:
+        InvalidInputError: If a key is unknown or a group of keys.
     """
     known = dict(iterate_flattened(dict(defaults)))
     groups = {
         key[:position] for key in known for position, letter in enumerate(key) if letter == "."
     }
-    documented = f"configs/{stage}/default.yaml"
-    for key, value in iterate_flattened(dict(updates)):
+    for key, value in iterate_flattened(dict(config)):
         if key in groups:
             raise InvalidInputError(
                 f"{key}={value!r}: {key} is a group of keys; set one of them, "
@@ -114,15 +136,11 @@ def check_updates(updates: Mapping[str, Any], defaults: Mapping[str, Any], stage
         if key not in known:
             raise InvalidInputError(
                 f"{key}={value!r}: {stage} has no such key{did_you_mean(key, known)}; expected one "
-                f"of those that {documented} documents"
+                f"of those that {documentation} documents"
             )
-    check_types(updates, defaults, documented)
-    seed = updates.get("seed", 0)
-    if not 0 <= seed < 2**32:
-        raise InvalidInputError(f"seed={seed}; expected an integer from 0 to 4294967295")
 
 
-def check_types(config: Mapping[str, Any], defaults: Mapping[str, Any], documented: str) -> None:
+def check_types(config: Mapping[str, Any], defaults: Mapping[str, Any], documentation: str) -> None:
     """Check that values have the type of the defaults; a default of None takes anything.
 
     Raises:
@@ -139,7 +157,7 @@ def check_types(config: Mapping[str, Any], defaults: Mapping[str, Any], document
             continue
         raise InvalidInputError(
             f"{key}={value!r}: expected {_TYPE_NAMES.get(expected, expected.__name__)} "
-            f"({documented} documents every key)"
+            f"({documentation} documents every key)"
         )
 
 

@@ -34,6 +34,7 @@ from nn_clustering.tracking.encoding import measurement, to_plain
 from nn_clustering.tracking.errors import ServerUnavailableError, TrackingError
 from nn_clustering.tracking.gridfs import digest_file
 from nn_clustering.tracking.indexes import ensure_indexes
+from nn_clustering.tracking.sources import add_own_code
 from nn_clustering.tracking.writing.courier import Courier
 from nn_clustering.tracking.writing.delivery import (
     FAILURES,
@@ -88,7 +89,7 @@ def make_observer(database: Database, *, journal_folder: Path | None = None) -> 
 
 
 def track(experiment: Experiment, database: Database) -> None:
-    """Store the runs of a Sacred experiment in the database.
+    """Store the runs of a Sacred experiment in the database, with all of its own code.
 
     From now on SIGTERM ends this process as Ctrl-C does, unless it has a handler already, so that
     a run that is stopped can say so.
@@ -101,6 +102,7 @@ def track(experiment: Experiment, database: Database) -> None:
         ServerUnavailableError: The server does not let us write.
     """
     observer = make_observer(database)
+    add_own_code(experiment)
     experiment.observers.append(observer)
 
     def attach(_run: SacredRun) -> None:

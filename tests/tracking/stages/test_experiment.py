@@ -349,7 +349,7 @@ def test_named_configs_leave_no_trace_in_each_other(project):
     (configs / "square.yaml").write_text("scale: {power: 2}")
     (configs / "shifted.yaml").write_text("scale: {shift: 0.5}")
     experiment = StageExperiment("measure", base_dir=project, save_git_info=False)
-    experiment.configure(project)
+    experiment.configure(project / "configs")
     for named in (["double", "square", "shifted"], ["halve", "shifted"], ["shifted"], ["square"]):
         run = experiment.run("print_config", named_configs=named)
         scale = {

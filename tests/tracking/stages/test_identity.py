@@ -2,6 +2,7 @@
 
 import pytest
 
+from nn_clustering.tracking import InvalidInputError
 from nn_clustering.tracking.stages.identity import completed_run, required_packages, run_identity
 from tests.tracking.stored_files import store_file
 
@@ -49,11 +50,16 @@ def test_everything_else_does(info, config, inputs):
 
 
 def test_packages_that_fix_the_numbers_are_recorded():
-    versions = {package.name: package.version for package in required_packages()}
+    versions = {package.name: package.version for package in required_packages(["nn_clustering"])}
     assert {"keras", "numpy", "scipy", "scikit-learn"} <= set(versions)
     assert {"tensorflow", "tensorflow-cpu"} & set(versions)
     assert "pytest" not in versions
     assert all(versions.values())
+
+
+def test_packages_of_a_distribution_that_is_not_installed_are_refused():
+    with pytest.raises(InvalidInputError, match="no distribution nowhere_at_all is installed"):
+        list(required_packages(["nowhere_at_all"]))
 
 
 def test_newest_completed_run_is_found(add_run, database):

@@ -10,8 +10,8 @@ from PIL import Image
 from sacred import Experiment
 from sacred.observers import RunObserver
 
-from nn_clustering.tracking import StageExperiment
-from nn_clustering.tracking.stages.experiment import StageRun
+from nn_clustering.tracking import StageRun
+from nn_clustering.tracking.stages.context import StageContext
 
 
 class Keeper(RunObserver):
@@ -35,7 +35,7 @@ def stored(tmp_path):
 
         @sacred.main
         def draw(_run):
-            run = StageRun(StageExperiment("draw", base_dir=tmp_path), _run)
+            run = StageRun(StageContext(), _run, None)
             for name in names:
                 run.add_figure(name, figure)
 

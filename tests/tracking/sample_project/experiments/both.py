@@ -11,7 +11,8 @@ from nn_clustering.tracking import StageExperiment
 PROJECT = Path(__file__).resolve().parents[1]
 experiment = StageExperiment("both", base_dir=PROJECT, save_git_info=False)
 experiment.configure(
-    PROJECT,
+    PROJECT / "configs",
+    sources=[PROJECT / "experiments"],
     parts={"measure": ("seed",), "total": ("seed", "measure_run")},
     exclusive_keys=("measure.scale.factor",),
 )
@@ -21,9 +22,9 @@ experiment.configure(
 def both(run):
     """Run both stages."""
     updates = {**copy.deepcopy(dict(run.config["measure"])), "seed": run.seed}
-    measured = measure.experiment.run_as_part(run.experiment, updates, run.named_configs)
+    measured = run.run_part(measure.experiment, updates, run.named_configs)
     updates = {"seed": run.seed, "measure_run": measured._id}
-    added = total.experiment.run_as_part(run.experiment, updates, run.named_configs)
+    added = run.run_part(total.experiment, updates, run.named_configs)
     assert {measured.status, added.status} == {"COMPLETED"}
     assert measured.config["seed"] == run.seed
     assert added.info["lineage"] == {"measure_run": measured._id}

@@ -9,7 +9,7 @@ from nn_clustering.tracking.stages.experiment import Input
 
 PROJECT = Path(__file__).resolve().parents[1]
 experiment = StageExperiment("count", base_dir=PROJECT, save_git_info=False)
-experiment.configure(PROJECT)
+experiment.configure(PROJECT / "configs", sources=[PROJECT / "experiments"])
 
 
 def inputs(run):
@@ -25,7 +25,7 @@ def count(run):
     """Count from 0, or from the last number of another run."""
     number, first = 0.0, 0
     if "start" in run.inputs:
-        stored = run.inputs["start"]
+        stored = run.inputs["start"].value
         names = [name for name in stored.artifacts if name.startswith("number_")]
         number = float(stored.artifact(names[-1])) if names else 0.0
         first = len(names)

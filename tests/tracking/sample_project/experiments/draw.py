@@ -11,7 +11,7 @@ from nn_clustering.tracking import StageExperiment
 PROJECT = Path(__file__).resolve().parents[1]
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 experiment = StageExperiment("draw", base_dir=PROJECT, save_git_info=False)
-experiment.configure(PROJECT)
+experiment.configure(PROJECT / "configs", sources=[PROJECT / "experiments"])
 
 
 def check(run):

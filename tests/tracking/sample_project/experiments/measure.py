@@ -8,7 +8,9 @@ from nn_clustering.tracking.stages.experiment import Input
 
 PROJECT = Path(__file__).resolve().parents[1]
 experiment = StageExperiment("measure", base_dir=PROJECT, save_git_info=False)
-experiment.configure(PROJECT, exclusive_keys=("scale.factor",))
+experiment.configure(
+    PROJECT / "configs", sources=[PROJECT / "experiments"], exclusive_keys=("scale.factor",)
+)
 
 
 def inputs(run):
@@ -27,7 +29,7 @@ def summary(run, result):
 @experiment.stage(inputs=inputs, summary=summary)
 def measure(run):
     """Scale the numbers."""
-    numbers = run.inputs["numbers"]
+    numbers = run.inputs["numbers"].value
     if numbers == [13.0]:
         raise RuntimeError("an unlucky number")
     print("measuring")

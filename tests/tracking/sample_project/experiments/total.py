@@ -9,7 +9,7 @@ from nn_clustering.tracking.stages.experiment import Input
 
 PROJECT = Path(__file__).resolve().parents[1]
 experiment = StageExperiment("total", base_dir=PROJECT, save_git_info=False)
-experiment.configure(PROJECT)
+experiment.configure(PROJECT / "configs", sources=[PROJECT / "experiments"])
 
 
 def inputs(run):
@@ -27,7 +27,7 @@ def total(run):
     if "SAMPLE_STARTED" in os.environ:
         Path(os.environ["SAMPLE_STARTED"]).touch()
         time.sleep(60)
-    return {"total": sum(run.inputs["numbers"])}
+    return {"total": sum(run.inputs["numbers"].value)}
 
 
 if __name__ == "__main__":

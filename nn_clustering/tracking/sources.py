@@ -1,0 +1,224 @@
+"""The Python files that are a program's own: what it imports out of its folder, and they in turn.
+
+Sacred by itself sees only what the program's file has imported when the experiment is made.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from sacred.dependencies import PackageDependency, Source
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
+    from sacred import Experiment, Ingredient
+
+# Folders of packages that are installed, wherever an environment lies.
+_INSTALLED = ("site-packages", "dist-packages")
+
+
+def add_own_code(experiment: Experiment) -> None:
+    """Have an experiment count and store all of its own code, ingredients' too.
+
+    That is, for its file and those that this imports out of its base folder, in turn and wherever
+    in a file the import stands; and the versions of the packages that they import.
+
+    Args:
+        experiment: Any Sacred experiment. One without a file, as in a notebook, has no such code.
+    """
+    for ingredient, _ in experiment.traverse_ingredients():
+        if ingredient.mainfile is not None:
+            code = own_code(Path(ingredient.mainfile.filename), Path(ingredient.base_dir))
+            add_sources(ingredient, code.files)
+            ingredient.dependencies.update(versions_of(code.packages))
+
+
+def add_sources(ingredient: Ingredient, paths: Iterable[Path]) -> None:
+    """Have an experiment, or an ingredient of one, count and store files as its code.
+
+    Files that it knows already keep the digest that they had at first.
+    """
+    known = {source.filename for source in ingredient.sources}
+    for path in sorted({path.resolve() for path in paths}):
+        if str(path) not in known:
+            # Git's state is not that of each file: asking takes long.
+            ingredient.sources.add(Source.create(str(path), save_git_info=False))
+
+
+def python_files(places: Iterable[Path]) -> Iterator[Path]:
+    """The Python files of folders, at any depth, and files that are named themselves."""
+    for place in places:
+        yield from [place] if place.is_file() else sorted(place.rglob("*.py"))
+
+
+def versions_of(packages: Iterable[str]) -> Iterator[PackageDependency]:
+    """Those of packages of these names, of modules or of distributions, that are installed."""
+    for name in sorted(packages):
+        # Another distribution may hold the module, as tensorflow-cpu does that of tensorflow.
+        found = PackageDependency.create(ModuleType(name))
+        found.fill_missing_version()
+        if found.version is not None:
+            yield found
+
+
+@dataclass(frozen=True)
+class OwnCode:
+    """The code of a program.
+
+    Attributes:
+        files: Its own files, the program's among them.
+        packages: Names of the top-level modules from elsewhere that they import.
+    """
+
+    files: frozenset[Path]
+    packages: frozenset[str]
+
+
+def own_code(program: Path, folder: Path) -> OwnCode:
+    """Follow a program's imports, without importing anything.
+
+    Args:
+        program: Its file.
+        folder: What lies in it, and is not installed, is the program's own.
+    """
+    walk = _Walk(folder.resolve())
+    waiting = [program.resolve(), program.resolve().with_name("__init__.py")]
+    files: set[Path] = set()
+    packages: set[str] = set()
+    while waiting:
+        path = waiting.pop()
+        if path in files or not path.is_file():
+            continue
+        files.add(path)
+        for imported in _imports_of(path):
+            if imported.folder is None and imported.parts[0] in sys.stdlib_module_names:
+                continue
+            found = set(walk.files_of(imported))
+            waiting += found
+            if not found and imported.folder is None:
+                packages.add(imported.parts[0])
+    return OwnCode(frozenset(files), frozenset(packages))
+
+
+@dataclass(frozen=True)
+class _Import:
+    """A module that may be imported; what stands last may also be a name in it.
+
+    Attributes:
+        parts: Of its dotted name.
+        folder: Where the name starts, for a relative import.
+    """
+
+    parts: tuple[str, ...]
+    folder: Path | None = None
+
+
+def _imports_of(path: Path) -> Iterator[_Import]:
+    if path.suffix != ".py":
+        return  # compiled
+    # A package that hands out names when they are asked for lists them in its stub.
+    for file in (path, path.with_suffix(".pyi")):
+        with contextlib.suppress(OSError, SyntaxError, ValueError):
+            tree = ast.parse(file.read_bytes())
+            for node in ast.walk(tree):
+                yield from _named(node, path.parent)
+
+
+def _named(node: ast.AST, folder: Path) -> Iterator[_Import]:
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield _Import(tuple(alias.name.split(".")))
+    elif isinstance(node, ast.ImportFrom):
+        start = [folder, *folder.parents][node.level - 1] if node.level else None
+        module = tuple(node.module.split(".")) if node.module else ()
+        for alias in node.names:
+            yield _Import((*module, alias.name), start)
+
+
+class _Walk:
+    """Finds modules as Python would, and tells which of them lie in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._specs: dict[str, ModuleSpec | None] = {}
+
+    def files_of(self, imported: _Import) -> Iterator[Path]:
+        """The program's own among the files that an import runs, packages' `__init__` too."""
+        if imported.folder is not None:
+            found = _below(imported.folder, imported.parts)
+        else:
+            found = self._along(imported.parts)
+        for path in found:
+            if self._is_own(path):
+                yield path
+
+    def _along(self, parts: tuple[str, ...]) -> Iterator[Path]:
+        places: list[str] | None = None
+        for end in range(1, len(parts) + 1):
+            spec = self._spec(".".join(parts[:end]), places)
+            if spec is None:
+                return
+            if spec.has_location and spec.origin is not None:
+                yield Path(spec.origin).resolve()
+            if spec.submodule_search_locations is None:
+                return
+            places = list(spec.submodule_search_locations)
+            if end == 1 and not self._may_hold_own(spec):
+                return
+
+    def _may_hold_own(self, spec: ModuleSpec) -> bool:
+        """Whether to look into a package: a large library's own modules are not looked for."""
+        return any(
+            self._is_own(Path(place).resolve() / "__init__.py")
+            for place in spec.submodule_search_locations or ()
+        )
+
+    def _spec(self, name: str, places: list[str] | None) -> ModuleSpec | None:
+        if name not in self._specs:
+            self._specs[name] = _find(name, places)
+        return self._specs[name]
+
+    @cached_property
+    def _standard_library(self) -> Path:
+        return Path(sysconfig.get_path("stdlib")).resolve()
+
+    def _is_own(self, path: Path) -> bool:
+        if not path.is_relative_to(self._folder):
+            return False
+        parts = path.relative_to(self._folder).parts
+        return not any(name in parts for name in _INSTALLED) and not (
+            self._standard_library.is_relative_to(self._folder)
+            and path.is_relative_to(self._standard_library)
+        )
+
+
+def _find(name: str, places: list[str] | None) -> ModuleSpec | None:
+    loaded = getattr(sys.modules.get(name), "__spec__", None)
+    if loaded is not None:
+        found: ModuleSpec = loaded
+        return found
+    for finder in sys.meta_path:
+        with contextlib.suppress(ImportError, AttributeError, ValueError):
+            spec = finder.find_spec(name, places)
+            if spec is not None:
+                return spec
+    return None
+
+
+def _below(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
+    """The files that a relative import may run, whether they are there or not."""
+    yield folder / "__init__.py"
+    for end in range(1, len(parts) + 1):
+        place = folder.joinpath(*parts[:end])
+        yield place.with_name(f"{place.name}.py")
+        yield place / "__init__.py"

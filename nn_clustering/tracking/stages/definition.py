@@ -1,0 +1,61 @@
+"""What a stage is: its settings, its code, and the functions that do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from nn_clustering.tracking.stages.settings import StageSettings
+from nn_clustering.tracking.stages.stage_run import StageRun
+
+if TYPE_CHECKING:
+    Inputs = TypeVar("Inputs")
+    Result = TypeVar("Result", bound=Mapping[str, Any])
+
+    class Decorator(Protocol[Inputs]):
+        """Takes the function of a stage that reads such inputs, and returns it as it is."""
+
+        def __call__(
+            self, work: Callable[[StageRun[Inputs]], Result], /
+        ) -> Callable[[StageRun[Inputs]], Result]:
+            """Take the function."""
+
+    Check = Callable[[StageRun], object]
+    Workers = Callable[[StageRun], int]
+    Summary = Callable[[StageRun[Inputs], Mapping[str, Any]], object]
+
+
+@dataclass(frozen=True)
+class StageCode:
+    """What of the code counts for whether a run would repeat another.
+
+    Attributes:
+        is_listed: Whether the experiment's sources are listed; else its imports are followed.
+        packages: Distributions whose requirements count.
+        repository: A folder of the git checkout whose state is noted, if there is one.
+    """
+
+    is_listed: bool = False
+    packages: tuple[str, ...] = ()
+    repository: Path | None = None
+
+
+@dataclass(frozen=True)
+class StageFunctions:
+    """The functions of a stage; see `StageExperiment.stage`."""
+
+    check: Check | None = None
+    inputs: Callable[[StageRun], Any] | None = None
+    summary: Summary[Any] | None = None
+    workers: Workers | None = None
+
+
+@dataclass(frozen=True)
+class StageDefinition:
+    """A stage, as its experiment was configured."""
+
+    settings: StageSettings = field(default_factory=StageSettings)
+    code: StageCode = StageCode()
+    functions: StageFunctions = StageFunctions()

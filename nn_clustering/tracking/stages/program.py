@@ -1,0 +1,72 @@
+"""A stage as a program: its output, its terminal, its signals, and who waits for its run's id."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sacred.utils import ensure_wellformed_argv
+
+from nn_clustering.tracking.stages.context import Surroundings
+from nn_clustering.tracking.writing.capture import complete_capture
+
+# Names the file into which a process writes the id of its run.
+RUN_ID_VARIABLE = "NN_CLUSTERING_RUN_ID_FILE"
+INTERRUPTED = 130  # exit status of a process that Ctrl-C or SIGTERM has ended
+
+
+@contextlib.contextmanager
+def running_as_program(argv: Sequence[str] | None = None) -> Iterator[Surroundings]:
+    """Within the block, this process is a stage's program; it ends well on SIGTERM and Ctrl-C.
+
+    Args:
+        argv: The command; that of the process by default.
+
+    Yields:
+        What the run stands in.
+
+    Raises:
+        SystemExit: The program was interrupted.
+    """
+    command = sys.orig_argv[1:] if argv is None else ensure_wellformed_argv(argv)
+    # Taken away, so that no process of the stage's own thinks that it is meant.
+    run_id_file = os.environ.pop(RUN_ID_VARIABLE, None)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # In order with Sacred's lines on standard error, in a file too.
+        sys.stdout.reconfigure(line_buffering=True)
+    # Without it scikit-learn looks for physical cores, and joblib prints half a traceback where
+    # a container hides them.
+    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
+    # With -l DEBUG it would print every command that stores the run, and that output as well.
+    logging.getLogger("pymongo").setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, _interrupt)
+    surroundings = Surroundings(
+        is_program=True,
+        command=tuple(map(str, command)),
+        run_id_file=None if run_id_file is None else Path(run_id_file),
+        # While output is captured, standard error is no terminal: progress bars need the real one.
+        terminal=os.fdopen(os.dup(sys.stderr.fileno()), "w") if sys.stderr.isatty() else None,
+        uncaptured_output=(os.dup(1), os.dup(2)),
+    )
+    try:
+        with complete_capture():
+            yield surroundings
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+def leave_run_id(surroundings: Surroundings, run_id: int | None) -> None:
+    """Tell whoever started the program which run it has made, or used."""
+    if surroundings.run_id_file is not None and run_id is not None:
+        surroundings.run_id_file.write_text(str(run_id))
+
+
+def _interrupt(signal_number: int, frame: object) -> None:
+    raise KeyboardInterrupt
