@@ -21,21 +21,10 @@ from nn_clustering.networks.structure import (
     Walk,
     Weighted,
     around_nonlinearity,
-    is_joint,
+    is_plain,
+    kind_of,
     read_weights,
     walk_network,
-)
-
-# They make every channel's value of those of several.
-_JOINT_NORMALISATIONS = tuple(
-    getattr(keras.layers, kind)
-    for kind in (
-        "LayerNormalization",
-        "GroupNormalization",
-        "RMSNormalization",
-        "UnitNormalization",
-    )
-    if hasattr(keras.layers, kind)
 )
 
 
@@ -144,22 +133,18 @@ class _ReadingLayer:
         left out.
         """
         layer = self.step.operation
-        if type(layer) is keras.layers.Dense:
+        if not is_plain(layer):
+            return self.all_channels(value)[..., channel]
+        if not kind_of(layer).convolves:
             return tf.tensordot(value, layer.kernel[:, channel], 1)
-        if (
-            type(layer) in (keras.layers.Conv1D, keras.layers.Conv2D)
-            and layer.groups == 1
-            and layer.padding != "causal"
-        ):
-            return keras.ops.conv(
-                value,
-                layer.kernel[..., channel, None],
-                strides=layer.strides,
-                padding=layer.padding,
-                data_format=layer.data_format,
-                dilation_rate=layer.dilation_rate,
-            )[..., 0]
-        return self.all_channels(value)[..., channel]
+        return keras.ops.conv(
+            value,
+            layer.kernel[..., channel, None],
+            strides=layer.strides,
+            padding=layer.padding,
+            data_format=layer.data_format,
+            dilation_rate=layer.dilation_rate,
+        )[..., 0]
 
     def all_channels(self, value: tf.Tensor) -> tf.Tensor:
         """Return what the layer makes of the value that it reads."""
@@ -335,7 +320,7 @@ def _keeps_apart(walk: Walk, tensor: int, n_units: int, made: frozenset[int]) ->
     """Return whether, of all that weight layers make, channel v leads into unit v alone."""
     steps, met = _back_to(walk, tensor, made)
     return all(walk.shapes[number][-1] == n_units for number in met) and not any(
-        is_joint(step) or isinstance(step.operation, _JOINT_NORMALISATIONS) for step in steps
+        kind_of(step.operation).joins_units for step in steps
     )
 
 

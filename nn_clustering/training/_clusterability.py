@@ -20,6 +20,7 @@ from nn_clustering.networks.structure import (
     WeightLayer,
     chain_of_layers,
     find_weight_layers,
+    is_homogeneous,
 )
 from nn_clustering.threads import one_thread
 from nn_clustering.training._phases import ClusterabilityGradient
@@ -29,24 +30,6 @@ _ZERO_SINGULAR_VALUE = 1e-6
 
 # The square of a unit's norm below which it counts as dead: float32 has few digits there.
 _ZERO_SQUARED_NORM = 1e-30
-
-_HOMOGENEOUS_ACTIVATIONS = (
-    keras.activations.relu,
-    keras.activations.leaky_relu,
-    keras.activations.linear,
-)
-# Layers without weights of which f(c x) = c f(x) for every unit's own c > 0.
-_HOMOGENEOUS_LAYERS = (
-    keras.layers.Dropout,
-    keras.layers.SpatialDropout2D,
-    keras.layers.MaxPooling2D,
-    keras.layers.AveragePooling2D,
-    keras.layers.GlobalMaxPooling2D,
-    keras.layers.GlobalAveragePooling2D,
-    keras.layers.ZeroPadding2D,
-    keras.layers.Flatten,
-    keras.layers.LeakyReLU,
-)
 
 
 class ClusterabilityTerm:
@@ -179,7 +162,7 @@ def _check_homogeneous(network: keras.Model, weight_layers: Sequence[WeightLayer
     chain = chain_of_layers(network)
     first, last = weight_layers[0].position, weight_layers[-1].position
     for layer in chain[first:last]:
-        if not _is_homogeneous(layer):
+        if not is_homogeneous(layer):
             activation = getattr(getattr(layer, "activation", None), "__name__", "")
             raise InvalidInputError(
                 f"layer {layer.name!r} of network {network.name!r} is a {type(layer).__name__}"
@@ -187,15 +170,6 @@ def _check_homogeneous(network: keras.Model, weight_layers: Sequence[WeightLayer
                 "gradient cannot scale units through without changing the function; expected "
                 "hidden layers with relu, and no batch norm or noise between them"
             )
-
-
-def _is_homogeneous(layer: keras.Layer) -> bool:
-    """Return whether scaling a unit's weights and bias scales what the layer makes of it."""
-    if isinstance(layer, keras.layers.Dense | keras.layers.Conv2D | keras.layers.Activation):
-        return layer.activation in _HOMOGENEOUS_ACTIVATIONS
-    if isinstance(layer, keras.layers.ReLU):
-        return layer.max_value is None and not layer.threshold
-    return isinstance(layer, _HOMOGENEOUS_LAYERS)
 
 
 def _read(variable: keras.Variable) -> tf.Tensor:

@@ -22,6 +22,13 @@ from ._kernel_norms import (
     check_kernel_norm as check_kernel_norm,
     norms_of_kernel as norms_of_kernel,
 )
+from ._layer_kinds import (
+    LayerKind as LayerKind,
+    is_homogeneous as is_homogeneous,
+    is_plain as is_plain,
+    kernels_of as kernels_of,
+    kind_of as kind_of,
+)
 from ._network_weights import (
     NetworkWeights as NetworkWeights,
 )
@@ -30,10 +37,11 @@ from ._reading import (
 )
 from ._unit_tensors import (
     around_nonlinearity as around_nonlinearity,
-    is_joint as is_joint,
 )
 from ._walk import (
     Step as Step,
     Walk as Walk,
+)
+from ._walker import (
     walk_network as walk_network,
 )
