@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.networks.structure import Step, Walk, is_plain, kind_of
+from nn_clustering.networks.structure import Step, Walk, is_plain, layer_kind
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ReadingLayer:
         layer = self.step.operation
         if not is_plain(layer):
             return self.all_channels(value)[..., channel]
-        if not kind_of(layer).convolves:
+        if not layer_kind(layer).convolves:
             return tf.tensordot(value, layer.kernel[:, channel], 1)
         return keras.ops.conv(
             value,

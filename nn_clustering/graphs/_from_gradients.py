@@ -21,7 +21,7 @@ from nn_clustering.networks.structure import (
     Walk,
     Weighted,
     around_nonlinearity,
-    kind_of,
+    layer_kind,
     read_weights,
     walk_network,
 )
@@ -165,7 +165,7 @@ def _keeps_apart(walk: Walk, tensor: int, n_units: int, made: frozenset[int]) ->
     """Return whether, of all that weight layers make, channel v leads into unit v alone."""
     steps, met = _back_to(walk, tensor, made)
     return all(walk.shapes[number][-1] == n_units for number in met) and not any(
-        kind_of(step.operation).joins_units for step in steps
+        layer_kind(step.operation).joins_units for step in steps
     )
 
 

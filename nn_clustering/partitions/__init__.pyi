@@ -45,14 +45,13 @@ from ._partition import (
     Partition as Partition,
     SubCluster as SubCluster,
 )
+from ._partition_files import (
+    read_partition as read_partition,
+)
 from ._random_sub_clusters import (
-    DRAWS as DRAWS,
     SizeFilter as SizeFilter,
     check_draws as check_draws,
     select_sub_clusters as select_sub_clusters,
-)
-from ._reading import (
-    read_partition as read_partition,
 )
 from ._spectral import (
     SpectralClustering as SpectralClustering,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.partitions import Partition, SubCluster
+from nn_clustering.partitions._partition import Partition, SubCluster
 from nn_clustering.seeds import generator
 
 # How random sub-clusters are drawn: the labels of a layer are permuted, so that those of one draw

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from nn_clustering.networks.structure import kernels_of, kind_of
+from nn_clustering.networks.structure import kernels_of, layer_kind
 
 
 def prunable_kernels(network: keras.Model) -> list[keras.Variable]:
@@ -21,7 +21,7 @@ def prunable_kernels(network: keras.Model) -> list[keras.Variable]:
 def has_convolutions(network: keras.Model) -> bool:
     """Return whether a layer of the network convolves."""
     layers = network._flatten_layers(include_self=False)
-    return any(kind_of(layer).convolves for layer in layers)
+    return any(layer_kind(layer).convolves for layer in layers)
 
 
 def magnitude_mask(kernel: tf.Tensor, sparsity: tf.Tensor | float) -> tf.Tensor:

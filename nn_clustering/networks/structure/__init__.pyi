@@ -27,13 +27,10 @@ from ._layer_kinds import (
     is_homogeneous as is_homogeneous,
     is_plain as is_plain,
     kernels_of as kernels_of,
-    kind_of as kind_of,
+    layer_kind as layer_kind,
 )
 from ._network_weights import (
     NetworkWeights as NetworkWeights,
-)
-from ._reading import (
-    read_weights as read_weights,
 )
 from ._unit_tensors import (
     around_nonlinearity as around_nonlinearity,
@@ -44,4 +41,7 @@ from ._walk import (
 )
 from ._walker import (
     walk_network as walk_network,
+)
+from ._weights_reader import (
+    read_weights as read_weights,
 )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.networks.structure._layer_kinds import is_keras_own, kind_of
+from nn_clustering.networks.structure._layer_kinds import is_keras_own, layer_kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ def find_weight_layers(network: keras.Model) -> list[WeightLayer]:
     found: list[WeightLayer] = []
     unitwise = True  # whether the units of the last weight layer are still apart
     for position, layer in enumerate(chain):
-        match kind_of(layer).place_in_chain:
+        match layer_kind(layer).place_in_chain:
             case "weights" if is_keras_own(layer):
                 kernel = _kernel(layer, network)
                 found.append(
@@ -139,7 +139,7 @@ def _extended(layer: WeightLayer, position: int, scale: NDArray[np.float64]) -> 
 
 
 def _kernel(layer: keras.Layer, network: keras.Model) -> NDArray[np.float64]:
-    if kind_of(layer).convolves and layer.groups != 1:
+    if layer_kind(layer).convolves and layer.groups != 1:
         raise InvalidInputError(
             f"layer {layer.name!r} of network {network.name!r} is a grouped convolution, which "
             "has no place in a plain chain of layers; expected convolutions without groups "

@@ -118,7 +118,7 @@ LAYER_KINDS: Mapping[str, LayerKind] = {
     "Concatenate": LayerKind(concatenation),
     "Flatten": LayerKind(reshape, is_homogeneous=True, place_in_chain="flatten"),
     "Reshape": LayerKind(reshape),
-    # of an ``Activation``, and of a ReLU with bounds, see kind_of and is_homogeneous
+    # of an ``Activation``, and of a ReLU with bounds, see layer_kind and is_homogeneous
     "Activation": _NONLINEARITY,
     **_each(replace(_NONLINEARITY, is_homogeneous=True), "ReLU", "LeakyReLU"),
     "ELU": _NONLINEARITY,
@@ -172,7 +172,7 @@ ACTIVATION_KINDS: Mapping[str, LayerKind] = {
 }
 
 
-def kind_of(operation: Any) -> LayerKind:
+def layer_kind(operation: Any) -> LayerKind:
     """Return what is known of a layer, an operation of ``keras.ops`` or an activation function.
 
     An ``Activation`` layer is of the kind of its function. Nothing is known of a layer that is
@@ -223,9 +223,9 @@ def is_plain(layer: Any) -> bool:
     derived class: so what it makes of a channel, or a channel of what it makes, can be computed
     from the kernel alone.
     """
-    if kind_of(layer).rule not in (dense, convolution) or not is_keras_own(layer):
+    if layer_kind(layer).rule not in (dense, convolution) or not is_keras_own(layer):
         return False
-    return not kind_of(layer).convolves or (layer.groups == 1 and layer.padding != "causal")
+    return not layer_kind(layer).convolves or (layer.groups == 1 and layer.padding != "causal")
 
 
 def is_keras_own(layer: Any) -> bool:
@@ -235,7 +235,7 @@ def is_keras_own(layer: Any) -> bool:
 
 def is_homogeneous(layer: Any) -> bool:
     """Return whether scaling a unit's weights and bias scales what the layer makes of it."""
-    kind = kind_of(layer)
+    kind = layer_kind(layer)
     if kind.kernels:
         return activation_kind(layer.activation).is_homogeneous
     # of a ReLU
@@ -245,4 +245,4 @@ def is_homogeneous(layer: Any) -> bool:
 
 def kernels_of(layer: Any) -> list[Any]:
     """Return the variables of a layer that are kernels."""
-    return [getattr(layer, name) for name in kind_of(layer).kernels]
+    return [getattr(layer, name) for name in layer_kind(layer).kernels]

@@ -1,6 +1,6 @@
 """Where in a network the values of its units stand, before and after their nonlinearity."""
 
-from nn_clustering.networks.structure._layer_kinds import kind_of
+from nn_clustering.networks.structure._layer_kinds import layer_kind
 from nn_clustering.networks.structure._walk import Walk
 
 
@@ -21,7 +21,7 @@ def around_nonlinearity(walk: Walk, tensor: int) -> tuple[int, int]:
     """
     reached = {tensor}
     for step in walk.steps:
-        kind = kind_of(step.operation)
+        kind = layer_kind(step.operation)
         if len(step.inputs) != 1 or step.inputs[0] not in reached:
             continue
         if kind.is_nonlinearity:

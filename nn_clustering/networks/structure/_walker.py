@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.networks.structure._layer_kinds import computes_as_in_keras, kind_of
+from nn_clustering.networks.structure._layer_kinds import computes_as_in_keras, layer_kind
 from nn_clustering.networks.structure._walk import Step, TensorId, Walk
 
 
@@ -153,7 +153,7 @@ def _tensors(structure: Any) -> list[TensorId]:
 def _has_activation(operation: Any) -> bool:
     """Return whether an operation applies an activation of its own, last."""
     return (
-        bool(kind_of(operation).kernels)
+        bool(layer_kind(operation).kernels)
         and computes_as_in_keras(operation)
         and operation.activation not in (None, keras.activations.linear)
     )

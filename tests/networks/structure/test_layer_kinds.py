@@ -7,7 +7,7 @@ import keras
 import pytest
 from keras import layers
 
-from nn_clustering.networks.structure import is_homogeneous, is_plain, kernels_of, kind_of
+from nn_clustering.networks.structure import is_homogeneous, is_plain, kernels_of, layer_kind
 from nn_clustering.networks.structure._layer_kinds import (
     ACTIVATION_KINDS,
     LAYER_KINDS,
@@ -47,9 +47,9 @@ class OwnLayer(layers.Layer):
 
 
 def test_derived_class_is_of_the_kind_of_its_base():
-    assert kind_of(Derived(2)) is kind_of(layers.Dense(2)) is LAYER_KINDS["Dense"]
-    assert kind_of(layers.GRU(2)).refusal == kind_of(layers.RNN(layers.GRUCell(2))).refusal
-    assert kind_of(OwnLayer()) == kind_of(layers.Masking()) != kind_of(layers.Dense(2))
+    assert layer_kind(Derived(2)) is layer_kind(layers.Dense(2)) is LAYER_KINDS["Dense"]
+    assert layer_kind(layers.GRU(2)).refusal == layer_kind(layers.RNN(layers.GRUCell(2))).refusal
+    assert layer_kind(OwnLayer()) == layer_kind(layers.Masking()) != layer_kind(layers.Dense(2))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_derived_class_is_of_the_kind_of_its_base():
     ],
 )
 def test_nonlinearities(operation, is_nonlinearity, joins_units):
-    kind = kind_of(operation)
+    kind = layer_kind(operation)
     assert (kind.is_nonlinearity, kind.joins_units) == (is_nonlinearity, joins_units)
 
 
@@ -126,7 +126,7 @@ def test_kernels():
 
 def test_table_can_be_read_without_keras():
     code = (
-        "import sys; from nn_clustering.networks.structure import LayerKind, kind_of; "
+        "import sys; from nn_clustering.networks.structure import LayerKind, layer_kind; "
         "print('keras' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -6,7 +6,11 @@ import keras
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.networks.structure._channels import InputValues
-from nn_clustering.networks.structure._layer_kinds import LayerKind, computes_as_in_keras, kind_of
+from nn_clustering.networks.structure._layer_kinds import (
+    LayerKind,
+    computes_as_in_keras,
+    layer_kind,
+)
 from nn_clustering.networks.structure._network_weights import NetworkWeights
 from nn_clustering.networks.structure._walk import Step, Walk
 from nn_clustering.networks.structure._walker import walk_network
@@ -72,7 +76,7 @@ def _readable_kind(builder: WeightsBuilder, step: Step) -> LayerKind:
         raise builder.refusal(
             step, "with the channels on the first axis; expected data_format='channels_last'"
         )
-    kind = kind_of(operation)
+    kind = layer_kind(operation)
     is_function = not isinstance(operation, keras.Operation)  # a layer's own activation
     if kind.rule is None or not (is_function or computes_as_in_keras(operation)):
         raise builder.refusal(step, _reason(operation, kind))
