@@ -49,9 +49,9 @@ from ._partition_files import (
     read_partition as read_partition,
 )
 from ._random_sub_clusters import (
-    SizeFilter as SizeFilter,
     check_draws as check_draws,
-    select_sub_clusters as select_sub_clusters,
+    possible_draws as possible_draws,
+    random_units as random_units,
 )
 from ._spectral import (
     SpectralClustering as SpectralClustering,
@@ -62,4 +62,8 @@ from ._spectral import (
 from ._stability import (
     Stability as Stability,
     partition_stability as partition_stability,
+)
+from ._sub_cluster_selection import (
+    SizeFilter as SizeFilter,
+    select_sub_clusters as select_sub_clusters,
 )

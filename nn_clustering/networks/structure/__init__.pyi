@@ -4,17 +4,13 @@ from ._chain import (
     find_weight_layers as find_weight_layers,
 )
 from ._channels import (
-    Contribution as Contribution,
     Depthwise as Depthwise,
     Flattened as Flattened,
     InputValues as InputValues,
     Merged as Merged,
     Origin as Origin,
-    Part as Part,
     Rearranged as Rearranged,
     Weighted as Weighted,
-    trace_contributions as trace_contributions,
-    trace_parts as trace_parts,
 )
 from ._kernel_norms import (
     KERNEL_NORMS as KERNEL_NORMS,
@@ -31,6 +27,12 @@ from ._layer_kinds import (
 )
 from ._network_weights import (
     NetworkWeights as NetworkWeights,
+)
+from ._tracing import (
+    Contribution as Contribution,
+    Part as Part,
+    trace_contributions as trace_contributions,
+    trace_parts as trace_parts,
 )
 from ._unit_tensors import (
     around_nonlinearity as around_nonlinearity,
