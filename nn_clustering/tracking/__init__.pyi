@@ -28,9 +28,6 @@ from .store.run import Run as Run, StoredFile as StoredFile
 from .store.run_store import RunStore as RunStore
 from .store.runs import Runs as Runs
 from .writing.capture import complete_capture as complete_capture
-from .writing.observer import (
-    TrackingObserver as TrackingObserver,
-    make_observer as make_observer,
-    track as track,
-)
+from .writing.observer import TrackingObserver as TrackingObserver
 from .writing.sync import SyncReport as SyncReport, sync_journals as sync_journals
+from .writing.track import make_observer as make_observer, track as track

@@ -63,7 +63,7 @@ from nn_clustering.tracking.stages.validation import (
 )
 from nn_clustering.tracking.store.run_store import Run, RunStore
 from nn_clustering.tracking.writing.capture import complete_capture
-from nn_clustering.tracking.writing.observer import make_observer
+from nn_clustering.tracking.writing.track import make_observer
 
 if TYPE_CHECKING:
     from pymongo.database import Database
