@@ -1,4 +1,3 @@
-from .command_line.filters import parse_condition as parse_condition
 from .errors import (
     DamagedArtifactError as DamagedArtifactError,
     InvalidInputError as InvalidInputError,
@@ -23,6 +22,7 @@ from .server.connection import (
 )
 from .stages.experiment import StageExperiment as StageExperiment
 from .stages.stage_run import Input as Input, ReusedRun as ReusedRun, StageRun as StageRun
+from .store.conditions import parse_condition as parse_condition
 from .store.lineage import Lineage as Lineage
 from .store.run import Run as Run, StoredFile as StoredFile
 from .store.run_store import RunStore as RunStore

@@ -129,7 +129,7 @@ def _install(say: Callable[[str], None]) -> bool:
     with processes.locked(folder / "package.json"):
         if _is_installed(folder):
             return True
-        say("installing Omniboard into devops/omniboard: about a minute, 530 MB")
+        say(f"installing Omniboard into {folder}: about a minute, 530 MB")
         try:
             ended = subprocess.run(
                 ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],

@@ -1,11 +1,16 @@
 """`python -m nn_clustering.tracking`, as a user types it."""
 
 import shutil
+import subprocess
+import sys
+
+import pytest
 
 from nn_clustering.tracking import omniboard_address
-from tests.programs import environment, run_python
+from tests.programs import PROJECT, environment, run_python
 
 COMMAND = ["-m", "nn_clustering.tracking"]
+COLUMNS = "config_columns: [{{name: {}, config_path: result.ncut}}]"
 
 
 def test_up_status_down(own_home):
@@ -53,3 +58,112 @@ def test_package_imports_neither_tensorflow_nor_sacred(tmp_path):
     )
     ended = run_python(["-c", script], environment(tmp_path))
     assert ended.returncode == 0, ended.stderr
+
+
+def test_usage_shows_how_it_was_started(tmp_path):
+    script = tmp_path / "nn-clustering"
+    script.write_text(
+        f"#!{sys.executable}\nfrom nn_clustering.tracking.command_line.main import run\nrun()\n"
+    )
+    script.chmod(0o755)
+    environ = environment(tmp_path)
+    as_script = subprocess.run(
+        [script, "show"], env=environ, capture_output=True, text=True, check=False
+    )
+    assert as_script.returncode == 2
+    assert as_script.stderr.startswith("usage: nn-clustering show ")
+    as_module = run_python([*COMMAND, "show"], environ)
+    assert as_module.stderr.startswith("usage: python -m nn_clustering.tracking show ")
+
+
+def test_help_imports_no_driver_and_no_tables(tmp_path):
+    script = (
+        "import sys; from nn_clustering.tracking.command_line.main import build_parser; "
+        "build_parser('nn-clustering').format_help(); "
+        "print({'pymongo', 'bson', 'pandas', 'numpy', 'sacred', 'yaml', 'shtab'} & {*sys.modules})"
+    )
+    ended = run_python(["-c", script], environment(tmp_path))
+    assert ended.stdout == "set()\n", ended.stderr
+
+
+@pytest.fixture
+def without_node(tmp_path):
+    """The folder of a PATH with a mongod and no Node.js, so that no page is started."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    if mongod := shutil.which("mongod"):
+        (folder / "mongod").symlink_to(mongod)
+    return folder
+
+
+@pytest.fixture
+def up(database, server, without_node, tmp_path):
+    """Types `up` in a project of no columns; returns the finished process."""
+
+    def up(*arguments):
+        environ = environment(
+            tmp_path, MONGO_URL=server.url, MONGO_DB=database.name, PATH=str(without_node)
+        )
+        return run_python([*COMMAND, "up", *arguments], environ, cwd=tmp_path)
+
+    return up
+
+
+def columns_of(database):
+    return [column["name"] for column in database["omniboard.custom.columns"].find()]
+
+
+def test_up_takes_columns_from_a_file(up, database, tmp_path):
+    (tmp_path / "mine.yaml").write_text(COLUMNS.format("own"))
+    ended = up("--columns", "mine.yaml")
+    assert ended.returncode == 0, ended.stderr
+    assert columns_of(database) == ["own"]
+
+
+def test_up_finds_the_columns_of_the_project(up, database, tmp_path):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "omniboard.yaml").write_text(COLUMNS.format("the project's"))
+    assert up().returncode == 0
+    assert columns_of(database) == ["the project's"]
+
+
+def test_up_refuses_a_file_that_is_not_there(up, database):
+    ended = up("--columns", "nowhere.yaml")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("nowhere.yaml cannot be read")
+    assert ended.stderr.count("\n") == 1
+    assert columns_of(database) == []
+
+
+def test_installed_package_serves_a_foreign_project(server, database, without_node, tmp_path):
+    """No checkout, no configs: `up` and `status` work from a folder of the project."""
+    site = tmp_path / "site-packages"
+    shutil.copytree(
+        PROJECT / "nn_clustering",
+        site / "nn_clustering",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    inside = tmp_path / "foreign project" / "scripts"
+    inside.mkdir(parents=True)
+    (inside.parent / ".mongo").mkdir()
+    environ = environment(tmp_path, MONGO_URL=server.url, MONGO_DB=database.name)
+    environ.update(PATH=str(without_node), PYTHONPATH=str(site))
+    del environ["NN_CLUSTERING_HOME"]
+
+    ended = run_python([*COMMAND, "up"], environ, cwd=inside)
+    assert ended.returncode == 0, ended.stderr
+    script = "import nn_clustering.tracking as t; print(t.__file__); print(t.project_root())"
+    told = run_python(["-c", script], environ, cwd=inside).stdout.splitlines()
+    assert told == [str(site / "nn_clustering/tracking/__init__.py"), str(inside.parent)]
+    elsewhere = run_python(["-c", script], environ, cwd=site).stdout.splitlines()
+    assert elsewhere[1] == str(site)
+
+    metadata = site / "theirs-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[nn_clustering.omniboard]\ncolumns = theirs\n")
+    (site / "theirs" / "configs").mkdir(parents=True)
+    (site / "theirs" / "configs" / "omniboard.yaml").write_text(COLUMNS.format("packaged"))
+    ended = run_python([*COMMAND, "up"], environ, cwd=inside)
+    assert ended.returncode == 0, ended.stderr
+    assert columns_of(database) == ["packaged"]
