@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
@@ -206,6 +205,6 @@ def _check(path: Path, kind: str, column: Any) -> None:
 
 def _column_id(name: str) -> Any:
     """A fixed id for each preset, by which it is told from a user's column of the same name."""
-    from bson import ObjectId
+    from nn_clustering.tracking.gridfs import digest_id
 
-    return ObjectId(hashlib.sha256(f"preset column {name}".encode()).hexdigest()[:24])
+    return digest_id(f"preset column {name}".encode())

@@ -1,4 +1,4 @@
-"""Files and folders on the disk: locks, whole writes, and what outlives a loss of power."""
+"""Files and folders on the disk: locks, whole writes, and what they take."""
 
 from __future__ import annotations
 
@@ -13,31 +13,6 @@ def write_all(handle: int, content: bytes) -> None:
     """Write all of the content, in as many writes as it takes."""
     while content:
         content = content[os.write(handle, content) :]
-
-
-def replace_at_once(path: Path, content: bytes) -> None:
-    """Replace a file in one step, so that a whole one is left by a loss of power too.
-
-    Raises:
-        OSError: It cannot be written; what was there is there still.
-    """
-    draft = path.with_name(f"{path.name}.new")
-    with draft.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    draft.replace(path)
-    sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Bring a file, or a folder's list of files, to the disk."""
-    with contextlib.suppress(OSError):  # not every file system can sync a folder
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def try_lock(path: Path, *, create: bool = False) -> int | None:

@@ -28,8 +28,9 @@ from typing import Any
 
 import bson
 
+from nn_clustering.tracking.atomic_files import sync, write_at_once
 from nn_clustering.tracking.errors import TrackingError
-from nn_clustering.tracking.writing.disk import folder_bytes, replace_at_once, sync, try_lock
+from nn_clustering.tracking.writing.disk import folder_bytes, try_lock
 from nn_clustering.tracking.writing.journal_reading import read_document, read_header
 from nn_clustering.tracking.writing.journal_room import (
     DEFAULT_BOUND,
@@ -115,7 +116,8 @@ class Journal:
             JournalFullError: It cannot be written.
         """
         try:
-            replace_at_once(self.folder / "header.json", json.dumps(dict(header)).encode())
+            content = json.dumps(dict(header)).encode()
+            write_at_once(self.folder / "header.json", content, is_synced=True)
         except OSError as problem:
             raise no_room(self.folder, problem) from None
 
@@ -188,7 +190,7 @@ class Journal:
         with self._lock:
             self.document = dict(document)
             try:
-                replace_at_once(self.folder / "document.bson", content)
+                write_at_once(self.folder / "document.bson", content, is_synced=True)
             except OSError as problem:
                 raise no_room(self.folder, problem) from None
 

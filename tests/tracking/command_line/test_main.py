@@ -135,35 +135,87 @@ def test_up_refuses_a_file_that_is_not_there(up, database):
     assert columns_of(database) == []
 
 
-def test_installed_package_serves_a_foreign_project(server, database, without_node, tmp_path):
-    """No checkout, no configs: `up` and `status` work from a folder of the project."""
+@pytest.fixture
+def installed(server, database, without_node, tmp_path):
+    """A copy of the package as pip installs it; runs Python with it in a folder."""
     site = tmp_path / "site-packages"
     shutil.copytree(
         PROJECT / "nn_clustering",
         site / "nn_clustering",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
-    inside = tmp_path / "foreign project" / "scripts"
-    inside.mkdir(parents=True)
-    (inside.parent / ".mongo").mkdir()
     environ = environment(tmp_path, MONGO_URL=server.url, MONGO_DB=database.name)
     environ.update(PATH=str(without_node), PYTHONPATH=str(site))
     del environ["NN_CLUSTERING_HOME"]
 
-    ended = run_python([*COMMAND, "up"], environ, cwd=inside)
-    assert ended.returncode == 0, ended.stderr
-    script = "import nn_clustering.tracking as t; print(t.__file__); print(t.project_root())"
-    told = run_python(["-c", script], environ, cwd=inside).stdout.splitlines()
-    assert told == [str(site / "nn_clustering/tracking/__init__.py"), str(inside.parent)]
-    elsewhere = run_python(["-c", script], environ, cwd=site).stdout.splitlines()
-    assert elsewhere[1] == str(site)
+    def installed(*arguments, cwd):
+        ended = run_python(arguments, environ, cwd=cwd)
+        assert ended.returncode == 0, ended.stderr
+        return ended
 
-    metadata = site / "theirs-1.0.dist-info"
+    installed.site = site
+    return installed
+
+
+@pytest.fixture
+def foreign_project(tmp_path):
+    """A project that has runs, and no configs."""
+    folder = tmp_path / "foreign project"
+    (folder / "scripts").mkdir(parents=True)
+    (folder / ".mongo").mkdir()
+    return folder
+
+
+def test_installed_package_finds_the_project_from_the_current_folder(installed, foreign_project):
+    script = "import nn_clustering.tracking as t; print(t.__file__); print(t.project_root())"
+    told = installed("-c", script, cwd=foreign_project / "scripts").stdout.splitlines()
+    package = installed.site / "nn_clustering" / "tracking" / "__init__.py"
+    assert told == [str(package), str(foreign_project)]
+    assert installed("-c", script, cwd="/").stdout.splitlines()[1] == "/"
+
+
+def test_installed_package_serves_a_foreign_project(installed, foreign_project):
+    ended = installed(*COMMAND, "up", cwd=foreign_project)
+    assert "MongoDB:" in ended.stdout
+
+
+def test_columns_come_from_a_package_that_names_itself_for_it(installed, foreign_project, database):
+    metadata = installed.site / "theirs-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[nn_clustering.omniboard]\ncolumns = theirs\n")
-    (site / "theirs" / "configs").mkdir(parents=True)
-    (site / "theirs" / "configs" / "omniboard.yaml").write_text(COLUMNS.format("packaged"))
-    ended = run_python([*COMMAND, "up"], environ, cwd=inside)
-    assert ended.returncode == 0, ended.stderr
+    (installed.site / "theirs" / "configs").mkdir(parents=True)
+    columns = installed.site / "theirs" / "configs" / "omniboard.yaml"
+    columns.write_text(COLUMNS.format("packaged"))
+    installed(*COMMAND, "up", cwd=foreign_project)
     assert columns_of(database) == ["packaged"]
+
+
+NPM = """#!/bin/sh
+cp package-lock.json asked.json
+echo 'npm was asked' >&2
+exit 1
+"""
+
+
+def test_omniboard_of_an_installed_package_is_installed_in_the_project(
+    installed, foreign_project, without_node
+):
+    ended = installed(*COMMAND, "up", cwd=foreign_project)
+    assert "needs Node.js" in ended.stderr
+    for name, script in (("node", "#!/bin/sh\n"), ("npm", NPM)):
+        (without_node / name).write_text(script)
+        (without_node / name).chmod(0o755)
+    for tool in ("cp", "sh"):
+        (without_node / tool).symlink_to(shutil.which(tool))
+    ended = installed(*COMMAND, "up", cwd=foreign_project)
+    assert "is not part of this installation" in ended.stderr
+
+    brought = installed.site / "nn_clustering" / "tracking" / "omniboard" / "package"
+    brought.mkdir()
+    (brought / "package-lock.json").write_text("{}")
+    (brought / "package.json").write_text("{}")
+    ended = installed(*COMMAND, "up", cwd=foreign_project)
+    assert "Omniboard cannot be installed (npm was asked)" in ended.stderr
+    assert (foreign_project / ".mongo" / "omniboard" / "asked.json").exists()
+    assert not (brought / "asked.json").exists()
