@@ -1,4 +1,3 @@
-from .command_line.filters import parse_condition as parse_condition
 from .errors import (
     DamagedArtifactError as DamagedArtifactError,
     InvalidInputError as InvalidInputError,
@@ -25,14 +24,12 @@ from .stages.experiment import StageExperiment as StageExperiment
 from .stages.inputs import Input as Input, digests_of as digests_of
 from .stages.reuse import ReusedRun as ReusedRun
 from .stages.stage_run import StageRun as StageRun
+from .store.conditions import parse_condition as parse_condition
 from .store.lineage import Lineage as Lineage
 from .store.run import Run as Run, StoredFile as StoredFile
 from .store.run_store import RunStore as RunStore
 from .store.runs import Runs as Runs
 from .writing.capture import complete_capture as complete_capture
-from .writing.observer import (
-    TrackingObserver as TrackingObserver,
-    make_observer as make_observer,
-    track as track,
-)
+from .writing.observer import TrackingObserver as TrackingObserver
 from .writing.sync import SyncReport as SyncReport, sync_journals as sync_journals
+from .writing.track import make_observer as make_observer, track as track

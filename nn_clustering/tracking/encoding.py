@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping
 from os import PathLike, fspath
 from typing import Any
 
-import bson
-
 # A document holds 16 MB, the config included; captured output beyond the limit goes to an
 # artifact, and so does any larger info or result.
 LARGEST_FIELD = 2 * 2**20
@@ -97,6 +95,8 @@ def _inner(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
 
 def shortened(value: Any, artifact: str) -> Any:
     """The value itself, or a short stand-in where it is too large for a run's document."""
+    import bson
+
     note = f"[too large for the run's document; the whole is the artifact {artifact}]"
     if isinstance(value, str):
         keep = LARGEST_FIELD // 8

@@ -32,6 +32,11 @@ PAGES = (".html", ".htm", ".xhtml", ".xht", ".shtml")
 DUPLICATE_KEY = 11000
 
 
+def digest_id(content: bytes) -> bson.ObjectId:
+    """The id, always the same, of what this content describes."""
+    return bson.ObjectId(hashlib.sha256(content).hexdigest()[:24])
+
+
 def digest_file(path: Path, algorithm: str = "sha256") -> str:
     """Hex digest of a file's content, read in pieces."""
     digest = hashlib.new(algorithm, usedforsecurity=False)
@@ -83,7 +88,7 @@ def add_artifact(
         entry["original_name"] = name
     runs = database["runs"]
     for salt in range(100):
-        file_id = _digest_id(facts, content_type, salt)
+        file_id = _id_of(facts, content_type, salt)
         if _is_being_removed(database, file_id):
             continue
         put_file(
@@ -211,7 +216,7 @@ def store_source(database: Database, path: Path, name: Path | None = None) -> tu
         The stored file's id, and its MD5, by which Sacred tells versions.
     """
     md5, sha256 = digest_file(path, "md5"), digest_file(path)
-    file_id = _digest_id(str(name or path), md5)
+    file_id = _id_of(str(name or path), md5)
     put_file(database, path, file_id, sha256, filename=str(name or path), md5=md5)
     return file_id, md5
 
@@ -229,7 +234,7 @@ def store_sources(
     Returns:
         For each source its name and the id of its file, as Sacred's documents list them.
     """
-    ids = {name: _digest_id(str(folder / name), md5) for name, md5 in sources}
+    ids = {name: _id_of(str(folder / name), md5) for name, md5 in sources}
     stored = database["fs.files"].find({"_id": {"$in": list(ids.values())}}, {"_id": 1})
     there = {document["_id"] for document in stored}
     missing = [name for name in ids if ids[name] not in there]
@@ -240,7 +245,7 @@ def store_sources(
         content = path.read_bytes()
         # Edited since Sacred looked: what is stored is named by what it holds.
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        ids[name] = _digest_id(str(path), md5)
+        ids[name] = _id_of(str(path), md5)
         for documents in _chunk_documents(io.BytesIO(content), ids[name]):
             chunks += map(_replacement, documents)
         entries.append(_entry(ids[name], len(content), {"filename": str(path), "md5": md5}))
@@ -280,6 +285,5 @@ def _is_being_removed(database: Database, file_id: Any) -> bool:
     return database["fs.files"].find_one(marked, {"_id": 1}) is not None
 
 
-def _digest_id(*parts: Any) -> bson.ObjectId:
-    content = bson.encode({"parts": list(parts)})
-    return bson.ObjectId(hashlib.sha256(content).hexdigest()[:24])
+def _id_of(*parts: Any) -> bson.ObjectId:
+    return digest_id(bson.encode({"parts": list(parts)}))

@@ -78,6 +78,11 @@ def format_size(n_bytes: int | None) -> str:
     return f"{size:.1f} GB"
 
 
+def count_of_runs(number: int) -> str:
+    """A number of runs, in words."""
+    return "1 run" if number == 1 else f"{number} runs"
+
+
 def printable(text: str) -> str:
     """The text without line breaks and without what would steer a terminal."""
     return "".join(

@@ -1,20 +1,14 @@
-"""Filters on the command line: which runs `list` and `export` are about."""
+"""The options that say which runs a command is about."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nn_clustering.tracking.errors import InvalidInputError, RunNotFoundError, did_you_mean
-from nn_clustering.tracking.names import listed
-from nn_clustering.tracking.store.query import OPERATORS
-from nn_clustering.tracking.store.run import Run
-from nn_clustering.tracking.store.runs import Runs
-from nn_clustering.tracking.store.tables import config_leaves, leaves
+from nn_clustering.tracking.errors import RunNotFoundError, did_you_mean
+from nn_clustering.tracking.store.conditions import parse_condition
 
 if TYPE_CHECKING:
     from nn_clustering.tracking.store.run_store import RunStore
@@ -60,38 +54,9 @@ def read_filters(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def parse_condition(option: str, text: str) -> tuple[str, tuple[str, Any]]:
-    """Key, operator and value of a text like `ncut<9`.
-
-    Raises:
-        InvalidInputError: It is none.
-    """
-    parts = re.fullmatch(r"\s*([^<>=!\s]+)\s*(==|=|!=|<=|>=|<|>)\s*(.*?)\s*", text, re.DOTALL)
-    if parts is None or not parts[3]:
-        raise InvalidInputError(
-            f"{option} {text}: expected a key, one of = {' '.join(OPERATORS)} and a value, like "
-            'dataset.name=mnist (an empty text is "", no value is null)'
-        )
-    operator = "==" if parts[2] == "=" else parts[2]
-    return parts[1], (operator, parse_value(parts[3]))
-
-
-def parse_value(text: str) -> Any:
-    """The number, text, true, false, null or list that JSON or YAML reads in a text."""
-    import yaml
-
-    try:
-        return json.loads(text)  # unlike YAML, it takes 1e-3 for a number
-    except ValueError:
-        pass
-    if text in ("True", "False", "None"):  # as Sacred's command line has them
-        return {"True": True, "False": False, "None": None}[text]
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        return text
-    # What a config cannot hold, a date or a mapping, was meant as a text.
-    return value if isinstance(value, (bool, int, float, str, list, type(None))) else text
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Give a command the argument that names its run."""
+    parser.add_argument("run", metavar="ID", help="number of the run, or 'latest'")
 
 
 def number_runs(store: RunStore, texts: Sequence[str]) -> list[int]:
@@ -112,74 +77,6 @@ def number_runs(store: RunStore, texts: Sequence[str]) -> list[int]:
                 "'latest'"
             )
     return list(dict.fromkeys(ids))
-
-
-def sorted_runs(runs: Runs, key: str, *, is_reversed: bool) -> list[Run]:
-    """The runs by what they are, their config or their result; those without a value come last.
-
-    Args:
-        runs: The runs.
-        key: Name of a column of their table; `result.` or `config.` can be left out.
-        is_reversed: Whether the largest value comes first.
-
-    Raises:
-        InvalidInputError: No run has such a value.
-    """
-    rows = [_sortable(run) for run in runs]
-    known = list(dict.fromkeys(name for row in rows for name in row))
-    column = column_of("--sort", key, known, known)
-    keys = [_sort_key(row.get(column)) for row in rows]
-    order = sorted(
-        (index for index, value in enumerate(keys) if value is not None),
-        key=lambda index: keys[index] or (0, 0),
-        reverse=is_reversed,
-    )
-    order += [index for index, value in enumerate(keys) if value is None]
-    return [runs[index] for index in order]
-
-
-def column_of(option: str, name: str, known: Sequence[str], shown: Sequence[str]) -> str:
-    """The column that a user means, who may leave out `result.` or `config.`.
-
-    Args:
-        option: The option that names it.
-        name: What the user wrote.
-        known: Names of all columns.
-        shown: What a message names them.
-
-    Raises:
-        InvalidInputError: There is no such column.
-    """
-    found = [column for column in (name, f"result.{name}", f"config.{name}") if column in known]
-    if found:
-        return found[0]
-    ends = [column.partition(".")[2] for column in known if "." in column]
-    raise InvalidInputError(
-        f"{option} {name}: none of these runs has it{did_you_mean(name, [*shown, *ends])}; "
-        f"expected one of {listed(shown)}"
-    )
-
-
-def _sortable(run: Run) -> dict[str, Any]:
-    start = run.start_time.timestamp() if run.start_time else None
-    return {
-        "run": run.id,
-        "experiment": run.experiment,
-        "status": run.status,
-        "start_time": start,
-        "duration": run.duration,
-        **leaves(run.result, "result"),
-        **config_leaves(run),
-    }
-
-
-def _sort_key(value: Any) -> tuple[int, Any] | None:
-    """Numbers before texts, texts before all else; None for what has no place."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, (bool, int, float)):
-        return 0, value
-    return (1, value) if isinstance(value, str) else (2, str(value))
 
 
 def _conditions(option: str, texts: Sequence[str]) -> dict[str, Any]:

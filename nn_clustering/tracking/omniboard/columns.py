@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from nn_clustering.tracking.errors import InvalidInputError
+from nn_clustering.tracking.server.connection import checkout_folder
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -21,6 +24,7 @@ COLLECTIONS = {
     "metric_columns": ("omniboard.metric.columns", {"name", "metric_name", "extrema"}),
     "config_columns": ("omniboard.custom.columns", {"name", "config_path"}),
 }
+ENTRY_POINTS = "nn_clustering.omniboard"
 EXTREMA = ("min", "max", "avg", "last")
 # Columns that Omniboard makes itself, each with the field of the run's document that it shows.
 OWN_COLUMNS = {
@@ -40,7 +44,30 @@ OWN_COLUMNS = {
 }
 
 
-def preset_columns(database: Database, path: Path) -> int:
+def columns_file(root: Path) -> Path | None:
+    """The file of preset columns that a project has, None where it has none.
+
+    It is `configs/omniboard.yaml`: in the project's folder, else beside this package in a checkout,
+    else in the packages that installed distributions name for it, by an entry point of the group
+    `nn_clustering.omniboard`.
+
+    Args:
+        root: The project's folder.
+    """
+    checkout = checkout_folder()
+    folders = [root, *([checkout] if checkout else ()), *_packages_with_columns()]
+    paths = [folder / "configs" / "omniboard.yaml" for folder in folders]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _packages_with_columns() -> Iterator[Path]:
+    for entry in entry_points(group=ENTRY_POINTS):
+        with contextlib.suppress(ImportError):  # its distribution is half removed
+            found = find_spec(entry.module)
+            yield from map(Path, (found and found.submodule_search_locations) or ())
+
+
+def preset_columns(database: Database, path: Path | None = None) -> int:
     """Give Omniboard the columns of a YAML file; leaves all columns that users made alone.
 
     And its settings, where it has none: the time zone of this machine and its own defaults.
@@ -51,7 +78,7 @@ def preset_columns(database: Database, path: Path) -> int:
     Args:
         database: The database whose runs Omniboard shows.
         path: File with the keys `metric_columns` (name, metric_name, extrema) and
-            `config_columns` (name, config_path).
+            `config_columns` (name, config_path); None for no columns but Omniboard's own.
 
     Returns:
         The number of preset columns that the table has.
@@ -59,7 +86,7 @@ def preset_columns(database: Database, path: Path) -> int:
     Raises:
         InvalidInputError: The file cannot be read or does not hold columns.
     """
-    columns = read_columns(path)
+    columns = {} if path is None else read_columns(path)
     _preset_settings(database)
     taken = {
         document.get("name"): document["_id"]
@@ -178,6 +205,6 @@ def _check(path: Path, kind: str, column: Any) -> None:
 
 def _column_id(name: str) -> Any:
     """A fixed id for each preset, by which it is told from a user's column of the same name."""
-    from bson import ObjectId
+    from nn_clustering.tracking.gridfs import digest_id
 
-    return ObjectId(hashlib.sha256(f"preset column {name}".encode()).hexdigest()[:24])
+    return digest_id(f"preset column {name}".encode())

@@ -1,10 +1,10 @@
 """Omniboard, the web page of the runs: install, start on loopback, stop, preset its columns.
 
 Omniboard asks for no password and lets whoever reaches it delete runs. Here it only ever listens on
-127.0.0.1, answers only what reads (see `devops/omniboard/guard.js`), and logs in to MongoDB as a
-user that only reads, where there is one. It takes the URL, which holds a password, from the
+127.0.0.1, answers only what reads (see `guard.js` in `devops/omniboard`), and logs in to MongoDB as
+a user that only reads, where there is one. It takes the URL, which holds a password, from the
 environment: arguments are there for every user of the machine to read. A supervisor keeps it alive:
-see `devops/omniboard/supervise.js`.
+see `supervise.js` there.
 """
 
 from __future__ import annotations
@@ -21,11 +21,18 @@ from pathlib import Path
 from typing import Any
 
 from nn_clustering.tracking.server import processes
-from nn_clustering.tracking.server.connection import Server, project_root, url_with_database
+from nn_clustering.tracking.server.connection import (
+    Server,
+    checkout_folder,
+    project_root,
+    url_with_database,
+)
 
 PORT = 9000
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
+# What pins Omniboard, in an installed package; a checkout has it in `devops/omniboard`.
+BROUGHT = Path(__file__).with_name("package")
 WITHOUT = "the runs are stored all the same, without the web page"
 
 
@@ -62,7 +69,7 @@ def start_omniboard(
         if address is not None:
             return address
         _stop(folder)  # shows another database, or has lost its own and cannot find back
-        if not _install(say):
+        if not _install(_package_folder(folder), say):
             return None
         return _launch(node, server, folder, layout, say)
 
@@ -81,13 +88,18 @@ def omniboard_address(root: Path | None = None) -> str | None:
     return _answering_address(_state_folder(root), None)
 
 
-def package_folder() -> Path:
-    """The folder that pins Omniboard and into which it is installed."""
-    return Path(__file__).resolve().parents[3] / "devops" / "omniboard"
-
-
 def _state_folder(root: Path | None) -> Path:
     return Path(root or project_root()).resolve() / ".mongo"
+
+
+def _package_folder(folder: Path) -> Path:
+    """The folder that pins Omniboard and into which it is installed.
+
+    That of the checkout; of an installed package, where nobody may be allowed to write, one in the
+    home's own folder with what the package brings.
+    """
+    checkout = checkout_folder()
+    return checkout / "devops" / "omniboard" if checkout else folder / "omniboard"
 
 
 def _identity(server: Server) -> str:
@@ -95,14 +107,14 @@ def _identity(server: Server) -> str:
     return f"{server.address}/{server.database}{user}"
 
 
-def _supervisor() -> Path:
-    return package_folder() / "supervise.js"
+def _supervisor(folder: Path) -> Path:
+    return _package_folder(folder) / "supervise.js"
 
 
 def _answering_address(folder: Path, identity: str | None) -> str | None:
     """Address of our Omniboard if it answers (and shows the database of that identity)."""
     state = processes.read_state(folder / "omniboard.json")
-    if not processes.is_running(state.get("pid"), str(_supervisor())):
+    if not processes.is_running(state.get("pid"), str(_supervisor(folder))):
         return None
     if identity is not None and state.get("server") != identity:
         return None
@@ -120,16 +132,17 @@ def _answers(address: str) -> bool:
         return False
 
 
-def _install(say: Callable[[str], None]) -> bool:
+def _install(folder: Path, say: Callable[[str], None]) -> bool:
     """Install the pinned packages unless they are there; False where that fails."""
-    folder = package_folder()
+    if BROUGHT.is_dir():  # each time: a newer one may pin others
+        shutil.copytree(BROUGHT, folder, dirs_exist_ok=True)
     if not (folder / "package-lock.json").exists():
-        say(f"Omniboard is not installed: {folder} is missing (use a checkout); {WITHOUT}")
+        say(f"Omniboard is not part of this installation ({folder} is missing); {WITHOUT}")
         return False
     with processes.locked(folder / "package.json"):
         if _is_installed(folder):
             return True
-        say("installing Omniboard into devops/omniboard: about a minute, 530 MB")
+        say(f"installing Omniboard into {folder}: about a minute, 530 MB")
         try:
             ended = subprocess.run(
                 ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
@@ -173,7 +186,7 @@ def _launch(
     address = f"http://{processes.LOOPBACK}:{port}"
     log = folder / "omniboard.log"
     pid = processes.start_detached(
-        [node, str(_supervisor())], log, _environment(server, port, layout)
+        [node, str(_supervisor(folder))], log, _environment(server, port, layout)
     )
     state = {"port": port, "pid": pid, "server": _identity(server)}
     processes.write_state(folder / "omniboard.json", state)
@@ -202,6 +215,6 @@ def _stop(folder: Path) -> bool:
     pid = processes.read_state(folder / "omniboard.json").get("pid")
     (folder / "omniboard.json").unlink(missing_ok=True)
     # Any script of the folder: former versions started Omniboard itself, without a supervisor.
-    if pid is None or not processes.is_running(pid, str(package_folder())):
+    if pid is None or not processes.is_running(pid, str(_package_folder(folder))):
         return False
     return processes.terminate(pid, STOP_SECONDS)

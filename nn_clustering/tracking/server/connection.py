@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 DEFAULT_DATABASE = "nn_clustering"
 URL_FORM = "mongodb://[user:password@]host[:port][/database][?options]"
+UP_COMMAND = "python -m nn_clustering.tracking up"
 WAYS_OUT = (
     "check MONGO_URL (or MONGO_URL_FILE), or unset it to use the embedded server "
-    "(`make up` starts it)"
+    f"(`{UP_COMMAND}` starts it)"
 )
 # An unreachable server shall refuse a run in less than five seconds, imports included.
 CONNECT_SECONDS = 3.0
@@ -87,9 +88,27 @@ def find_server(environ: Mapping[str, str] = os.environ, root: Path | None = Non
 
 
 def project_root(environ: Mapping[str, str] = os.environ) -> Path:
-    """NN_CLUSTERING_HOME where it is set, else the folder that holds the package."""
+    """The project's folder, which holds `.mongo/` and may be written to.
+
+    NN_CLUSTERING_HOME where it is set, else the checkout that this package is in; of an installed
+    one, the nearest folder from the current one upwards that holds `.mongo/`, else the current one.
+    """
     home = environ.get("NN_CLUSTERING_HOME", "").strip()
-    return Path(home).resolve() if home else Path(__file__).resolve().parents[3]
+    if home:
+        return Path(home).resolve()
+    here = Path.cwd()
+    found = (folder for folder in (here, *here.parents) if (folder / ".mongo").is_dir())
+    return checkout_folder() or next(found, here)
+
+
+def checkout_folder(module: str = __file__) -> Path | None:
+    """The folder of the checkout that this package is in, None where it was installed.
+
+    Args:
+        module: The file of this module.
+    """
+    folder = Path(module).resolve().parents[3]
+    return folder if (folder / "pyproject.toml").is_file() else None
 
 
 def stop_embedded(root: Path | None = None) -> bool:
@@ -136,7 +155,7 @@ def connect(server: Server) -> Database:
     # along as this error's context.
     if client is not None:
         client.close()
-    ways_out = WAYS_OUT if not server.embedded else "start it with `make up`"
+    ways_out = WAYS_OUT if not server.embedded else f"start it with `{UP_COMMAND}`"
     raise ServerUnavailableError(f"no usable MongoDB at {server.address}: {reason}; {ways_out}")
 
 

@@ -229,7 +229,8 @@ def _admit(folder: Path) -> Credentials | None:
             raise _LockedOutError from None
         raise ServerUnavailableError(
             f"the embedded MongoDB makes no users (code {problem.code}); see "
-            f"{folder / 'mongod.log'}, stop it with `make down`, then try again"
+            f"{folder / 'mongod.log'}, stop it with "
+            "`python -m nn_clustering.tracking down`, then try again"
         ) from None
     except pymongo.errors.PyMongoError:
         return None

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from nn_clustering.tracking.atomic_files import write_at_once
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -139,10 +141,4 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
 
 def write_private(path: Path, text: str) -> None:
     """Replace the file in one step by one that only its owner can read."""
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    draft.replace(path)
+    write_at_once(path, text.encode(), mode=0o600, is_synced=True)

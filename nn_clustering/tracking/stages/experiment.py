@@ -333,7 +333,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
 
     def _observe(self, run: SacredRun, identity: str | None) -> None:
         """Have a run tracked."""
-        from nn_clustering.tracking.writing.observer import make_observer
+        from nn_clustering.tracking.writing.track import make_observer
 
         assert self._surroundings.database is not None
         observer = make_observer(self._surroundings.database)

@@ -6,20 +6,42 @@ import fcntl
 import os
 import re
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pymongo.errors
 
-from nn_clustering.tracking.writing.journal import is_finished
+from nn_clustering.tracking.writing.journal_reading import is_finished
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
 # A living run gives a sign every ten seconds or so.
 SILENCE_SECONDS = 120
+LOOK_SECONDS = 10.0  # between looks of one store
 MAY_NOT_WRITE = 13  # MongoDB's code "Unauthorized"
+
+
+class Watch:
+    """Sees which runs of a database died, now and then.
+
+    Attributes:
+        journal_root: The folder of this machine's journals.
+    """
+
+    def __init__(self, database: Database, journal_root: Path) -> None:
+        """Watch a database; see `mark_died`."""
+        self.journal_root = journal_root
+        self._database = database
+        self._looked = float("-inf")
+
+    def look(self, *, at_once: bool = False) -> None:
+        """See which runs died, unless that was done a moment ago."""
+        if at_once or time.monotonic() - self._looked > LOOK_SECONDS:
+            mark_died(self._database, self.journal_root)
+            self._looked = time.monotonic()
 
 
 def mark_died(database: Database, journal_root: Path | None = None) -> list[int]:

@@ -192,8 +192,8 @@ class Run:
 
     def _damaged(self, name: str, how: str) -> DamagedArtifactError:
         return DamagedArtifactError(
-            f"artifact {name!r} of run {self.id} is damaged: {how}; repeat the run with "
-            f"reuse=False (experiments/{self.experiment}.py) and use the new one"
+            f"artifact {name!r} of run {self.id} is damaged: {how}; repeat experiment "
+            f"{self.experiment!r} (a stage with reuse=False) and use the new run"
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, overload
 
 from nn_clustering.tracking.errors import RunNotFoundError
+from nn_clustering.tracking.names import listed
 from nn_clustering.tracking.store.metrics import metric_names, read_curves
 from nn_clustering.tracking.store.run import Run
 
@@ -93,5 +94,4 @@ class Runs(Sequence[Run]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        shown = ", ".join(str(run.id) for run in self._runs[:10])
-        return f"Runs([{shown}{', ...' if len(self) > 10 else ''}])"
+        return f"Runs([{listed(self.ids)}])"

@@ -13,6 +13,7 @@ from nn_clustering.tracking.run_keys import own_keys
 from nn_clustering.tracking.store.metrics import last_values, metric_names
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from pymongo.database import Database
 
     from nn_clustering.tracking.store.run import Run
@@ -89,6 +90,23 @@ def differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
     rows = [{**config_leaves(run), **leaves(run.result, "result")} for run in runs]
     values = {key: [row.get(key, ABSENT) for row in rows] for key in _differing_keys(rows)}
     return dict(sorted(values.items(), key=lambda entry: ABSENT in entry[1]))
+
+
+def table_of_differences(runs: Sequence[Run]) -> DataFrame:
+    """The `differences` of runs as `RunStore.compare` returns them, a column for each run.
+
+    Raises:
+        InvalidInputError: There are fewer than two runs.
+    """
+    import pandas as pd
+
+    rows = differences(runs)
+    return pd.DataFrame(
+        [[None if value is ABSENT else value for value in row] for row in rows.values()],
+        index=pd.Index(list(rows), name="key"),
+        columns=pd.Index([run.id for run in runs], name="run"),
+        dtype=object,
+    )
 
 
 def _differing_keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -26,6 +26,7 @@ from nn_clustering.tracking.gridfs import (
     DUPLICATE_KEY,
     add_artifact,
     digest_file,
+    digest_id,
     is_intact,
     store_source,
 )
@@ -313,8 +314,7 @@ def now() -> datetime:
 
 def metric_id(token: str, name: str, part: int = 0) -> bson.ObjectId:
     """Id of the document that holds points of a metric: known before it is stored."""
-    content = bson.encode({"token": token, "name": name, "part": part})
-    return bson.ObjectId(hashlib.sha256(content).hexdigest()[:24])
+    return digest_id(bson.encode({"token": token, "name": name, "part": part}))
 
 
 def metric_entries(token: str, counts: Mapping[str, int]) -> list[dict[str, str]]:

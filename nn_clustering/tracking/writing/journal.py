@@ -15,88 +15,32 @@ to the disk, at the latest about a second later (`Journal.sync`).
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import struct
 import threading
-import time
 import weakref
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import bson
-import bson.errors
 
-from nn_clustering.tracking.errors import InvalidInputError, TrackingError
+from nn_clustering.tracking.atomic_files import sync, write_at_once
+from nn_clustering.tracking.errors import TrackingError
+from nn_clustering.tracking.writing.disk import folder_bytes, try_lock
+from nn_clustering.tracking.writing.journal_reading import read_document, read_header
+from nn_clustering.tracking.writing.journal_room import (
+    DEFAULT_BOUND,
+    Room,
+    journal_bound,
+    no_room,
+)
+from nn_clustering.tracking.writing.segments import Segments, frame_of, read_events
 
-DEFAULT_BOUND = 10 * 2**30
-BOUND_VARIABLE = "NN_CLUSTERING_JOURNAL_MB"
-# A segment is deleted as a whole once it is delivered, so they are kept short.
-SEGMENT_BYTES = 4 * 2**20
 COPY_BYTES = 4 * 2**20
-MEASURE_SECONDS = 5.0  # between looks at how much the other journals take
-_CHECKSUM = struct.Struct("<I")
-_LENGTH = struct.Struct("<i")
-
-
-class JournalFullError(TrackingError):
-    """There is no room to write: the bound is reached, or the disk is full."""
-
-
-def journal_bound(environ: Mapping[str, str] = os.environ) -> int:
-    """The bytes that all journals of this machine's home may take together.
-
-    Raises:
-        InvalidInputError: NN_CLUSTERING_JOURNAL_MB is no positive number.
-    """
-    text = environ.get(BOUND_VARIABLE, "").strip()
-    if not text:
-        return DEFAULT_BOUND
-    try:
-        megabytes = float(text)
-    except ValueError:
-        megabytes = 0.0
-    if not 0 < megabytes < 1e9:
-        raise InvalidInputError(
-            f"{BOUND_VARIABLE}={text}: expected the megabytes that journals may take, above 0; "
-            f"unset it for {DEFAULT_BOUND // 2**20}"
-        )
-    return round(megabytes * 2**20)
-
-
-def journal_folders(root: Path) -> list[Path]:
-    """The journals under `root`, oldest first."""
-    folders = [path.parent for path in root.glob("*/lock")]
-    return sorted(folders, key=lambda folder: (read_header(folder).get("started", ""), folder.name))
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether the run of this journal has ended in order and only waits to be delivered."""
-    return bool(read_document(folder).get("finished"))
-
-
-def read_header(folder: Path) -> dict[str, Any]:
-    """Facts about the run of this journal, empty where they cannot be read."""
-    try:
-        content: dict[str, Any] = json.loads((folder / "header.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content
-
-
-def read_document(folder: Path) -> dict[str, Any]:
-    """The latest state of the run's document, empty where none was written."""
-    try:
-        found: dict[str, Any] = bson.decode((folder / "document.bson").read_bytes())
-        return found
-    except (OSError, bson.errors.InvalidBSON):
-        return {}
 
 
 class Journal:
@@ -109,15 +53,11 @@ class Journal:
         """Use `create` or `open`."""
         self.folder = folder
         self.document = read_document(folder)
-        self._bound = bound
         self._lock_file = lock
         self._lock = threading.Lock()
-        self._handle: int | None = None
-        self._size = 0
-        self._number = max((number for number, _ in self._events()), default=0)
+        self._segments = Segments(folder)
+        self._room = Room(folder, bound)
         self._unsynced: set[Path] = set()
-        self._own_bytes = _folder_bytes([folder])
-        self._others_bytes, self._measured = 0, float("-inf")
         # A forked child would hold the lock after our end.
         os.register_at_fork(after_in_child=partial(_let_go, weakref.ref(self)))
 
@@ -140,7 +80,7 @@ class Journal:
             root.mkdir(mode=0o700, exist_ok=True)
             folder.mkdir(mode=0o700)
             (folder / "files").mkdir()
-            lock = _try_lock(folder, create=True)
+            lock = try_lock(folder / "lock", create=True)
             assert lock is not None
             return cls(folder, bound, lock)
         except OSError as problem:
@@ -159,7 +99,7 @@ class Journal:
             TrackingError: It cannot be opened or locked.
         """
         try:
-            lock = _try_lock(folder)
+            lock = try_lock(folder / "lock")  # None too where its run has just removed it
         except OSError as problem:
             raise TrackingError(f"{folder} cannot be locked ({problem.strerror})") from None
         return None if lock is None else cls(folder, DEFAULT_BOUND, lock)
@@ -176,9 +116,10 @@ class Journal:
             JournalFullError: It cannot be written.
         """
         try:
-            self._replace("header.json", json.dumps(dict(header)).encode())
+            content = json.dumps(dict(header)).encode()
+            write_at_once(self.folder / "header.json", content, is_synced=True)
         except OSError as problem:
-            raise _no_room(self.folder, problem) from None
+            raise no_room(self.folder, problem) from None
 
     def append(
         self, record: Mapping[str, Any], on_written: Callable[[], object] = lambda: None
@@ -193,35 +134,15 @@ class Journal:
             BSONError, OverflowError: The record holds what BSON cannot.
             JournalFullError: There is no room.
         """
-        content = bson.encode(record)
-        frame = _CHECKSUM.pack(zlib.crc32(content)) + content
+        frame = frame_of(record)
         with self._lock:
-            self._require_room(len(frame))
-            start = self._size
-            try:
-                if self._handle is None:
-                    self._number += 1
-                    path = self.folder / f"{self._number}.events"
-                    self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-                    self._segment, self._size = path, 0
-                start = self._size
-                _write_all(self._handle, frame)
-                on_written()
-                self._size += len(frame)
-            except OSError as problem:
-                self._close_segment()  # half a frame may only ever stand at the end of a segment
-                raise _no_room(self.folder, problem) from None
-            except BaseException:  # Ctrl-C, before or after the writing
-                if self._handle is not None:
-                    if os.fstat(self._handle).st_size == start + len(frame):
-                        on_written()
-                    self._close_segment()
-                raise
-            self._own_bytes += len(frame)
-            self._unsynced.add(self._segment)
+            self._room.require(len(frame))
+            segment = self._segments.append(frame, on_written)
+            self._room.own_bytes += len(frame)
+            self._unsynced.add(segment)
             # An artifact ends its segment, so that its copy is soon deleted.
-            if self._size > SEGMENT_BYTES or "file" in record:
-                self._close_segment()
+            if self._segments.is_long or "file" in record:
+                self._segments.close()
 
     def copy_in(self, path: Path) -> tuple[str, str]:
         """Copy a file's content; returns the copy's name and its SHA-256.
@@ -233,7 +154,7 @@ class Journal:
         digest, size = hashlib.sha256(), 0
         with path.open("rb") as source:
             with self._lock:
-                self._require_room(os.fstat(source.fileno()).st_size)
+                self._room.require(os.fstat(source.fileno()).st_size)
             draft = self.folder / "files" / f"{os.urandom(8).hex()}.new"
             try:
                 with draft.open("wb") as target:
@@ -248,9 +169,9 @@ class Journal:
                 raise problem.reason from None
             except OSError as problem:
                 draft.unlink(missing_ok=True)
-                raise _no_room(self.folder, problem) from None
+                raise no_room(self.folder, problem) from None
         with self._lock:
-            self._own_bytes += size
+            self._room.own_bytes += size
             self._unsynced.add(copy)
         return copy.name, digest.hexdigest()
 
@@ -269,9 +190,9 @@ class Journal:
         with self._lock:
             self.document = dict(document)
             try:
-                self._replace("document.bson", content)
+                write_at_once(self.folder / "document.bson", content, is_synced=True)
             except OSError as problem:
-                raise _no_room(self.folder, problem) from None
+                raise no_room(self.folder, problem) from None
 
     def sync(self) -> None:
         """Bring to the disk what was written since the last time, so that it outlives the power."""
@@ -280,28 +201,19 @@ class Journal:
         if paths:
             # Copies first: an event on the disk shall find its file there.
             for path in sorted(paths, key=lambda path: path.suffix == ".events"):
-                _sync(path)
-            _sync(self.folder / "files")
-            _sync(self.folder)
+                sync(path)
+            sync(self.folder / "files")
+            sync(self.folder)
 
     def segments(self) -> list[Path]:
         """What is to be delivered, in order; nothing is added to it any more."""
         with self._lock:
-            self._close_segment()
-            return [path for _, path in sorted(self._events())]
+            self._segments.close()
+            return self._segments.paths()
 
     def records(self, segment: Path) -> Iterator[dict[str, Any]]:
         """The events of a segment, up to where the process or the machine died in the middle."""
-        content = segment.read_bytes()
-        position = 0
-        while position + 8 <= len(content):
-            (checksum,) = _CHECKSUM.unpack_from(content, position)
-            (length,) = _LENGTH.unpack_from(content, position + 4)
-            frame = content[position + 4 : position + 4 + length]
-            if length < 5 or len(frame) < length or zlib.crc32(frame) != checksum:
-                return
-            yield bson.decode(frame)
-            position += 4 + length
+        return read_events(segment)
 
     def drop(self, segment: Path) -> None:
         """Remove a segment that was delivered, and the copies that belong to it."""
@@ -310,25 +222,25 @@ class Journal:
             with contextlib.suppress(FileNotFoundError), self._lock:
                 n_bytes = path.stat().st_size
                 path.unlink()
-                self._own_bytes -= n_bytes
+                self._room.own_bytes -= n_bytes
                 self._unsynced.discard(path)
 
     @property
     def is_empty(self) -> bool:
         """Whether no event waits to be delivered."""
         with self._lock:
-            return not any(True for _ in self._events())
+            return not self._segments.paths()
 
     @property
     def used(self) -> float:
         """Share of the bound that all journals of the folder take."""
         with self._lock:
-            return self._measure() / self._bound
+            return self._room.used
 
     @property
     def size(self) -> int:
         """The bytes that it takes."""
-        return _folder_bytes([self.folder])
+        return folder_bytes([self.folder])
 
     def discard(self) -> None:
         """Delete the journal: all of it is delivered."""
@@ -342,43 +254,10 @@ class Journal:
     def close(self) -> None:
         """Let go of the lock; what is in the journal stays."""
         with self._lock:
-            self._close_segment()
+            self._segments.close()
             if self._lock_file >= 0:
                 os.close(self._lock_file)
                 self._lock_file = -1
-
-    def _events(self) -> Iterator[tuple[int, Path]]:
-        for path in self.folder.glob("*.events"):
-            yield int(path.stem), path
-
-    def _close_segment(self) -> None:
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            os.close(handle)
-
-    def _require_room(self, n_bytes: int) -> None:
-        if self._measure() + n_bytes > self._bound:
-            raise JournalFullError(
-                f"the journals in {self.folder.parent} have reached their bound of "
-                f"{self._bound / 2**20:,.0f} MB ({BOUND_VARIABLE})"
-            )
-
-    def _measure(self) -> int:
-        moment = time.monotonic()
-        if moment - self._measured > MEASURE_SECONDS:
-            others = [path for path in self.folder.parent.iterdir() if path != self.folder]
-            self._others_bytes, self._measured = _folder_bytes(others), moment
-        return self._own_bytes + self._others_bytes
-
-    def _replace(self, name: str, content: bytes) -> None:
-        """Replace a file in one step, so that a whole one is left by a loss of power too."""
-        draft = self.folder / f"{name}.new"
-        with draft.open("wb") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
-        draft.replace(self.folder / name)
-        _sync(self.folder)
 
 
 class _UnreadableError(Exception):
@@ -398,57 +277,8 @@ def _read(source: Any, path: Path) -> bytes:
         raise _UnreadableError(problem) from None
 
 
-def _no_room(folder: Path, problem: OSError) -> JournalFullError:
-    return JournalFullError(
-        f"the journal {folder} cannot be written ({problem.strerror}); free some space, or set "
-        "NN_CLUSTERING_HOME to a folder that has some"
-    )
-
-
-def _write_all(handle: int, content: bytes) -> None:
-    while content:
-        content = content[os.write(handle, content) :]
-
-
-def _try_lock(folder: Path, *, create: bool = False) -> int | None:
-    try:
-        descriptor = os.open(folder / "lock", os.O_RDWR | (os.O_CREAT if create else 0), 0o600)
-    except FileNotFoundError:
-        if create:
-            raise
-        return None  # its run has just ended and removed it
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _sync(path: Path) -> None:
-    with contextlib.suppress(OSError):  # not every file system can sync a folder
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def _let_go(reference: weakref.ref[Journal]) -> None:
     journal = reference()
     if journal is not None and journal._lock_file >= 0:
         os.close(journal._lock_file)
         journal._lock_file = -1
-
-
-def _folder_bytes(folders: Iterable[Path]) -> int:
-    total = 0
-    for folder in folders:
-        for parent, _, names in os.walk(folder):
-            for name in names:
-                with contextlib.suppress(OSError):  # delivered meanwhile
-                    total += os.lstat(os.path.join(parent, name)).st_size
-    return total

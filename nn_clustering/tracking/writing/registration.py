@@ -13,6 +13,7 @@ from nn_clustering.tracking.encoding import storable, to_plain, without_password
 from nn_clustering.tracking.errors import ServerUnavailableError
 from nn_clustering.tracking.gridfs import store_sources
 from nn_clustering.tracking.writing.delivery import FAILURES
+from nn_clustering.tracking.writing.journal import Journal
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -42,6 +43,41 @@ def run_entry(
         "info": {},
         "heartbeat": None,
     }
+
+
+def register_run(
+    database: Database,
+    journal_root: Path,
+    token: str,
+    entry: Mapping[str, Any],
+    source_folder: Path,
+) -> tuple[int, Journal]:
+    """Make the journal of a run that starts, and store its document.
+
+    Args:
+        database: Where the run is to be.
+        journal_root: Folder of the journals.
+        token: What tells the run from all others.
+        entry: From `run_entry`.
+        source_folder: Folder that the run's sources are relative to.
+
+    Returns:
+        The run's number, and its journal.
+
+    Raises:
+        TrackingError: There is no room for a journal.
+        ServerUnavailableError: The document cannot be stored.
+    """
+    journal = Journal.create(journal_root, token)
+    try:
+        header = location_of_run(database, token, entry)
+        journal.write_header(header)
+        run_id = insert_run(database, entry, source_folder)
+        journal.write_header({**header, "run_id": run_id})
+    except BaseException:
+        journal.discard()
+        raise
+    return run_id, journal
 
 
 def insert_run(database: Database, entry: Mapping[str, Any], source_folder: Path) -> int:

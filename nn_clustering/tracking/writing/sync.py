@@ -25,7 +25,8 @@ from nn_clustering.tracking.writing.delivery import (
     now,
     short_reason,
 )
-from nn_clustering.tracking.writing.journal import Journal, journal_folders, read_header
+from nn_clustering.tracking.writing.journal import Journal
+from nn_clustering.tracking.writing.journal_reading import journal_folders, read_header
 
 if TYPE_CHECKING:
     from pymongo import MongoClient

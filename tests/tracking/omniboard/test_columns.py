@@ -6,7 +6,11 @@ import pytest
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.tracking import preset_columns
-from nn_clustering.tracking.omniboard.columns import first_visit, read_columns
+from nn_clustering.tracking.omniboard.columns import (
+    columns_file as find_columns_file,
+    first_visit,
+    read_columns,
+)
 from tests.programs import PROJECT
 
 COLUMNS = """
@@ -133,3 +137,17 @@ def test_first_visit_of_an_unknown_column_is_refused(columns_file):
     columns_file.write_text(COLUMNS + "first_visit: [ncut]")
     with pytest.raises(InvalidInputError, match="'ncut'; expected columns among"):
         first_visit(columns_file)
+
+
+def test_columns_are_found_in_the_project_before_the_checkout(tmp_path):
+    assert find_columns_file(tmp_path) == PROJECT / "configs" / "omniboard.yaml"
+    (tmp_path / "configs").mkdir()
+    own = tmp_path / "configs" / "omniboard.yaml"
+    own.touch()
+    assert find_columns_file(tmp_path) == own
+
+
+def test_without_a_file_omniboard_gets_its_settings_alone(database):
+    assert preset_columns(database) == 0
+    assert columns_of(database) == []
+    assert settings_of(database)["row_height"] == 70

@@ -6,11 +6,11 @@ import traceback
 import pytest
 
 from nn_clustering.errors import InvalidInputError, ServerUnavailableError
-from nn_clustering.tracking import Server, connect, find_server, resolve_server
+from nn_clustering.tracking import Server, connect, find_server, project_root, resolve_server
 from nn_clustering.tracking.server import processes
 from nn_clustering.tracking.server.connection import url_with_database
 from nn_clustering.tracking.server.embedded import find_mongod
-from tests.programs import environment, run_python
+from tests.programs import PROJECT, environment, run_python
 
 PASSWORD = "Tr0ub4dor"
 
@@ -240,3 +240,10 @@ def test_url_of_the_reader_is_used_where_there_is_one():
     assert url_with_database(server, reader=True) == url_with_database(server)
     server = Server("mongodb://u:p@h", "runs", embedded=False, reader_url="mongodb://r:q@h/users")
     assert url_with_database(server, reader=True) == "mongodb://r:q@h/runs?authSource=users"
+
+
+def test_root_is_the_named_folder_else_the_checkout(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".mongo").mkdir()
+    assert project_root({"NN_CLUSTERING_HOME": str(tmp_path / "home")}) == tmp_path / "home"
+    assert project_root({}) == PROJECT

@@ -50,8 +50,8 @@ def test_run_holds_what_was_stored(store, add_run):
 
 def test_empty_store_names_the_next_step(store):
     message = refusal(store, "latest", experiment="train")
-    assert "experiments/train.py first" in message
-    assert "experiments/train.py first" in refusal(store, 3, experiment="train")
+    assert "run experiment 'train' first" in message
+    assert "run experiment 'train' first" in refusal(store, 3, experiment="train")
 
 
 def test_missing_run_names_the_newest_ids(store, add_run):
@@ -147,7 +147,7 @@ def test_damaged_artifact_is_noticed(store, add_run, database, damage):
         database["fs.chunks"].delete_many({})
     else:
         database["fs.files"].delete_many({})
-    expected = r"'network\.keras' of run 1 is damaged.*reuse=False \(experiments/train\.py\)"
+    expected = r"'network\.keras' of run 1 is damaged.*experiment 'train' .*reuse=False"
     with pytest.raises(DamagedArtifactError, match=expected):
         store.run(1).artifact("network.keras")
 

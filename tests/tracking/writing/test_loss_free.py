@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from nn_clustering.errors import ServerUnavailableError
 from nn_clustering.tracking import TrackingObserver, sync_journals
 from nn_clustering.tracking.writing import courier
-from nn_clustering.tracking.writing.journal import journal_folders
+from nn_clustering.tracking.writing.journal_reading import journal_folders
 from tests.tracking.faulty_line import FaultyLine
 
 NAMES = st.sampled_from(["loss", "test.accuracy", "ä $.b"])

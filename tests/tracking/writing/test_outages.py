@@ -18,12 +18,8 @@ import pytest
 from nn_clustering.tracking import connect, resolve_server, stop_embedded, sync_journals
 from nn_clustering.tracking.server import processes
 from nn_clustering.tracking.writing.delivery import POINTS_A_DOCUMENT
-from nn_clustering.tracking.writing.journal import (
-    Journal,
-    is_finished,
-    journal_folders,
-    read_header,
-)
+from nn_clustering.tracking.writing.journal import Journal
+from nn_clustering.tracking.writing.journal_reading import is_finished, journal_folders, read_header
 from tests.programs import PROJECT, environment, run_python
 from tests.tracking.conftest import PROGRAM
 from tests.tracking.sample_experiment import ODD
