@@ -434,7 +434,7 @@ def test_help_of_each_command(command, tmp_path):
 def test_list_and_show_load_no_heavy_library(study, database, home):
     heavy = "{'tensorflow', 'keras', 'sacred', 'pandas', 'numpy'}"
     script = (
-        "import sys; from nn_clustering.tracking.__main__ import main; "
+        "import sys; from nn_clustering.tracking.command_line.main import main; "
         "assert main(['list']) == main(['show', '1']) == 0; "
         f"loaded = {heavy} & set(sys.modules); assert not loaded, loaded"
     )
