@@ -1,6 +1,4 @@
-"""The weights of a network as arrays: a naive second way to their graph, and their use."""
-
-import pickle
+"""The sets of units of a network, beside a naive second way to its graph, and their use."""
 
 import keras
 import numpy as np
@@ -8,10 +6,16 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from keras import layers
 
-from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import graph_of_weights, kernel_units, unit_sets, weight_readers
 from nn_clustering.networks.structure import read_weights, walk_network
-from tests.networks.sample_networks import dense, named, pointwise, sequential, set_kernel
+from tests.networks.sample_networks import (
+    dense,
+    named,
+    pointwise,
+    sequential,
+    set_kernel,
+    two_branches,
+)
 
 # What the next tensor of a random network is made by, and of which of the tensors before it.
 KINDS = ["conv", "conv", "add", "average", "concatenate", "norm", "depthwise", "half"]
@@ -115,56 +119,6 @@ def test_beside_what_a_linear_network_computes(steps, seed):
     assert found.keys() == expected.keys()
     for pair, block in expected.items():
         assert found[pair] == pytest.approx(block, rel=1e-4)
-
-
-def two_branches():
-    """A convolution read by a grouped one and by a dense layer behind a flatten."""
-    inputs = keras.Input((1, 2, 2), name="image")
-    first = pointwise(2, "first", use_bias=False)(inputs)
-    grouped = pointwise(2, "grouped", groups=2)(layers.DepthwiseConv2D(1, name="depthwise")(first))
-    total = layers.Add(name="sum")([first, grouped])
-    outputs = layers.Dense(3, name="dense")(layers.Flatten(name="flat")(total))
-    return keras.Model(inputs, outputs, name="net")
-
-
-def test_kernels_in_order():
-    weights = read_weights(two_branches())
-    assert weights.kernel_layers == ("first", "depthwise", "grouped", "dense")
-    shapes = [(1, 1, 2, 2), (1, 1, 2, 1), (1, 1, 1, 2), (4, 3)]
-    assert [kernel.shape for kernel in weights.kernels] == shapes
-    assert all(kernel.dtype == np.float32 for kernel in weights.kernels)
-
-
-def test_other_kernels():
-    """As if the network had them; its own stay."""
-    weights, other = read_weights(two_branches()), two_branches()
-    exchanged = weights.with_kernels(read_weights(other).kernels)
-    for found, expected in zip(
-        graph_of_weights(exchanged, dense_layers=True).edges,
-        graph_of_weights(read_weights(other), dense_layers=True).edges,
-        strict=True,
-    ):
-        assert np.array_equal(found.weights, expected.weights)
-    assert weights.kernels is not exchanged.kernels
-
-
-def test_kernels_that_do_not_fit_refused():
-    weights = read_weights(sequential((2,), layers.Dense(3)))
-    with pytest.raises(
-        InvalidInputError, match=r"1 kernels of shapes \[\(3, 2\)\] .* expected 1 of"
-    ):
-        weights.with_kernels([np.ones((3, 2))])
-    with pytest.raises(InvalidInputError, match="0 kernels of shapes"):
-        weights.with_kernels([])
-
-
-def test_to_another_process_and_back():
-    weights = read_weights(two_branches())
-    copy = pickle.loads(pickle.dumps(weights))  # noqa: S301
-    for found, expected in zip(
-        graph_of_weights(copy).edges, graph_of_weights(weights).edges, strict=True
-    ):
-        assert np.array_equal(found.weights, expected.weights)
 
 
 def test_unit_sets_and_readers():

@@ -85,6 +85,16 @@ def two_outputs():
     return keras.Model(inputs, [left(inputs), right(inputs)], name="net")
 
 
+def two_branches():
+    """A convolution read by a grouped one and by a dense layer behind a flatten."""
+    inputs = keras.Input((1, 2, 2), name="image")
+    first = pointwise(2, "first", use_bias=False)(inputs)
+    grouped = pointwise(2, "grouped", groups=2)(layers.DepthwiseConv2D(1, name="depthwise")(first))
+    total = layers.Add(name="sum")([first, grouped])
+    outputs = layers.Dense(3, name="dense")(layers.Flatten(name="flat")(total))
+    return keras.Model(inputs, outputs, name="net")
+
+
 class Subclassed(keras.Model):
     """A network that computes by code of its own."""
 

@@ -1,8 +1,5 @@
 """The table of what is known of kinds of layers, and that Keras has what it lists."""
 
-import subprocess
-import sys
-
 import keras
 import pytest
 from keras import layers
@@ -122,12 +119,3 @@ def test_kernels():
     separable = built(layers.SeparableConv2D(2, 1), 4, 4, 3)
     assert kernels_of(separable) == [separable.depthwise_kernel, separable.pointwise_kernel]
     assert kernels_of(built(layers.BatchNormalization(), 3)) == []
-
-
-def test_table_can_be_read_without_keras():
-    code = (
-        "import sys; from nn_clustering.networks.structure import LayerKind, layer_kind; "
-        "print('keras' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
