@@ -101,13 +101,11 @@ def own_code(program: Path, folder: Path) -> OwnCode:
             continue
         files.add(path)
         for imported in _imports_of(path):
-            if imported.folder is None and imported.parts[0] in sys.stdlib_module_names:
-                continue
             found = set(walk.files_of(imported))
             waiting += found
             if not found and imported.folder is None:
                 packages.add(imported.parts[0])
-    return OwnCode(frozenset(files), frozenset(packages))
+    return OwnCode(frozenset(files), frozenset(packages - sys.stdlib_module_names))
 
 
 @dataclass(frozen=True)

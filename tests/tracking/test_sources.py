@@ -86,6 +86,13 @@ def test_what_lies_elsewhere_or_is_installed_is_no_code_of_its_own(folder, monke
     assert found.packages == {"numpy", "glued_in", "borrowed"}
 
 
+def test_module_that_hides_one_of_python_is_its_own(folder):
+    program = write(folder, program="import json, sched, trace", sched="")
+    found = own_code(program, folder)
+    assert names(found, folder) == {"program.py", "sched.py"}
+    assert found.packages == frozenset()
+
+
 def test_file_that_is_no_python_counts_but_leads_nowhere(folder):
     program = write(folder, program="import broken_tool", broken_tool="import json as\n")
     assert names(own_code(program, folder), folder) == {"program.py", "broken_tool.py"}

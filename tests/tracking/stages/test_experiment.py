@@ -1,12 +1,13 @@
 """Stages of a small project, as programs: what is run again, what is used again, what is said."""
 
+import os
 import signal
 
 import pytest
 
 from nn_clustering.tracking import InvalidInputError, StageExperiment, TrackingError
 from nn_clustering.tracking.stages.validation import checked_tags
-from tests.programs import environment
+from tests.programs import environment, run_python
 from tests.tracking.stage_programs import assert_refused, started, wait_for
 
 USING = "using measure run 1: same config, inputs and code (reuse=False runs it again)"
@@ -427,3 +428,11 @@ def test_config_in_sacreds_own_ways_is_sacreds_to_check(project):
     assert experiment.run(config_updates={"grams": 5}).result == {"grams": 5}
     with pytest.raises(InvalidInputError, match="pounds"):
         experiment.run(config_updates={"pounds": 1})
+
+
+def test_what_only_a_tracked_run_needs_is_not_imported_before():
+    code = (
+        "import sys; from nn_clustering.tracking import Input, StageExperiment, StageRun; "
+        "print({'pymongo', 'bson', 'git', 'tqdm', 'matplotlib', 'networkx'} & set(sys.modules))"
+    )
+    assert run_python(["-c", code], dict(os.environ)).stdout.strip() == "set()"
