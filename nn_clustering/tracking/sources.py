@@ -97,7 +97,7 @@ def own_code(program: Path, folder: Path) -> OwnCode:
     packages: set[str] = set()
     while waiting:
         path = waiting.pop()
-        if path in files or not path.is_file():
+        if path in files or not path.is_file():  # `__init__` beside the program
             continue
         files.add(path)
         for imported in _imports_of(path):
@@ -153,39 +153,27 @@ class _Walk:
         self._specs: dict[str, ModuleSpec | None] = {}
 
     def files_of(self, imported: _Import) -> Iterator[Path]:
-        """The program's own among the files that an import runs, packages' `__init__` too."""
+        """The program's own among the files that an import may run, packages' `__init__` too."""
         if imported.folder is not None:
             found = _below(imported.folder, imported.parts)
         else:
-            found = self._along(imported.parts)
+            found = self._from_the_top(*imported.parts)
         for path in found:
             if self._is_own(path):
                 yield path
 
-    def _along(self, parts: tuple[str, ...]) -> Iterator[Path]:
-        places: list[str] | None = None
-        for end in range(1, len(parts) + 1):
-            spec = self._spec(".".join(parts[:end]), places)
-            if spec is None:
-                return
-            if spec.has_location and spec.origin is not None:
-                yield Path(spec.origin).resolve()
-            if spec.submodule_search_locations is None:
-                return
-            places = list(spec.submodule_search_locations)
-            if end == 1 and not self._may_hold_own(spec):
-                return
+    def _from_the_top(self, package: str, *modules: str) -> Iterator[Path]:
+        spec = self._spec(package)
+        if spec is None:
+            return
+        if spec.has_location and spec.origin is not None:
+            yield Path(spec.origin).resolve()
+        for place in spec.submodule_search_locations or ():
+            yield from _below(Path(place).resolve(), modules)
 
-    def _may_hold_own(self, spec: ModuleSpec) -> bool:
-        """Whether to look into a package: a large library's own modules are not looked for."""
-        return any(
-            self._is_own(Path(place).resolve() / "__init__.py")
-            for place in spec.submodule_search_locations or ()
-        )
-
-    def _spec(self, name: str, places: list[str] | None) -> ModuleSpec | None:
+    def _spec(self, name: str) -> ModuleSpec | None:
         if name not in self._specs:
-            self._specs[name] = _find(name, places)
+            self._specs[name] = _find(name)
         return self._specs[name]
 
     @cached_property
@@ -193,7 +181,7 @@ class _Walk:
         return Path(sysconfig.get_path("stdlib")).resolve()
 
     def _is_own(self, path: Path) -> bool:
-        if not path.is_relative_to(self._folder):
+        if not path.is_file() or not path.is_relative_to(self._folder):
             return False
         parts = path.relative_to(self._folder).parts
         return not any(name in parts for name in _INSTALLED) and not (
@@ -202,21 +190,22 @@ class _Walk:
         )
 
 
-def _find(name: str, places: list[str] | None) -> ModuleSpec | None:
+def _find(name: str) -> ModuleSpec | None:
+    """The specification of a top-level module, which is not imported."""
     loaded = getattr(sys.modules.get(name), "__spec__", None)
     if loaded is not None:
         found: ModuleSpec = loaded
         return found
     for finder in sys.meta_path:
         with contextlib.suppress(ImportError, AttributeError, ValueError):
-            spec = finder.find_spec(name, places)
+            spec = finder.find_spec(name, None)
             if spec is not None:
                 return spec
     return None
 
 
 def _below(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
-    """The files that a relative import may run, whether they are there or not."""
+    """The files that an import from a package's folder may run, whether they are there or not."""
     yield folder / "__init__.py"
     for end in range(1, len(parts) + 1):
         place = folder.joinpath(*parts[:end])

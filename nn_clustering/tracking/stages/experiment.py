@@ -6,10 +6,8 @@ A stage that would repeat a completed run exactly uses that one instead of runni
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -19,19 +17,14 @@ from sacred.config import ConfigDict
 from nn_clustering.tracking.errors import NnClusteringError
 from nn_clustering.tracking.run_keys import OWN_KEYS
 from nn_clustering.tracking.sources import add_own_code, add_sources, python_files
-from nn_clustering.tracking.stages.context import (
-    FinishedRun,
-    LentStore,
-    StageContext,
-    Surroundings,
-)
+from nn_clustering.tracking.stages.context import FinishedRun, Surroundings
 from nn_clustering.tracking.stages.definition import StageCode, StageDefinition, StageFunctions
+from nn_clustering.tracking.stages.execution import Execution
 from nn_clustering.tracking.stages.git import checkout_state
-from nn_clustering.tracking.stages.identity import code_digest, required_packages, run_identity
-from nn_clustering.tracking.stages.inputs import Input, digests_of
+from nn_clustering.tracking.stages.identity import required_packages
+from nn_clustering.tracking.stages.inputs import Input
 from nn_clustering.tracking.stages.program import leave_run_id, running_as_program
-from nn_clustering.tracking.stages.repeated_command import repeat_command
-from nn_clustering.tracking.stages.reuse import ReusedRun, find_reusable
+from nn_clustering.tracking.stages.reuse import ReusedRun
 from nn_clustering.tracking.stages.settings import StageSettings
 from nn_clustering.tracking.stages.stage_run import StageRun
 from nn_clustering.tracking.stages.validation import Error, checked_options
@@ -70,7 +63,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
 
     _definition = StageDefinition()
     _surroundings = Surroundings()
-    _stage_run: StageRun[Any]  # of the run that is on
+    _execution: Execution | None = None  # of the run that is on, or was
 
     def configure(
         self,
@@ -165,14 +158,9 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         """
 
         def decorate(work: Callable[[StageRun[Any]], Mapping[str, Any]]) -> Any:
-            def main(_run: SacredRun) -> Mapping[str, Any]:
-                stage_run = self._stage_run
-                for file in stage_run.context.config_files:
-                    stage_run.add_artifact(file.artifact, file.content)
-                result = work(stage_run)
-                if summary is not None:
-                    summary(stage_run, result)
-                return result
+            def main() -> Mapping[str, Any]:
+                assert self._execution is not None  # it has called for this
+                return self._execution.work(work)
 
             functions = StageFunctions(check, inputs, summary, workers)
             self._definition = replace(self._definition, functions=functions)
@@ -191,9 +179,9 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
                 run = super().run_commandline(argv)
                 return run
             finally:
-                leave_run_id(self._surroundings, getattr(run or self.current_run, "_id", None))
-                if self._surroundings.database is not None:
-                    self._surroundings.database.client.close()
+                leave_run_id(surroundings, getattr(run or self.current_run, "_id", None))
+                if self._execution is not None:
+                    self._execution.close()
                 self._surroundings = Surroundings()
 
     def run(self, command_name: str | None = None, *args: Any, **kwargs: Any) -> FinishedRun:
@@ -205,7 +193,8 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         try:
             run = self._create_run(command_name, *args, **kwargs)
             if command_name in (None, self.default_command):
-                return self._run_stage(run)
+                self._execution = Execution(self._definition, self._surroundings, run)
+                return self._execution.carry_out()
             run()
         except NnClusteringError as error:
             if not self._surroundings.is_program:
@@ -274,83 +263,3 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
             )
         settings.check_config(run.config)
         return run
-
-    def _run_stage(self, run: SacredRun) -> FinishedRun:
-        functions = self._definition.functions
-        with LentStore(self._surroundings.database) as store:
-            stage_run = self._stage_run_of(run, store)
-            if functions.check is not None:
-                functions.check(stage_run)
-            if run.config.get("n_repeats", 1) > 1:
-                repeat_command(stage_run, self.path, _n_workers(stage_run, functions))
-                never_started: FinishedRun = run
-                return never_started
-        run.run_logger.addFilter(_is_no_result)
-        if self._surroundings.is_program and not run.unobserved:
-            self._connect()
-        with LentStore(self._surroundings.database) as store:
-            stage_run, identity = self._with_inputs(self._stage_run_of(run, store))
-            if self._surroundings.database is not None:
-                stored = find_reusable(store.open(), run, identity)
-                if stored is not None:
-                    if functions.summary is not None:
-                        functions.summary(replace(stage_run, reused=stored), stored.result)
-                    return ReusedRun(stored)
-                self._observe(run, identity)
-            self._stage_run = stage_run
-            run()
-        finished: FinishedRun = run
-        return finished
-
-    def _stage_run_of(self, run: SacredRun, store: LentStore) -> StageRun:
-        settings = self._definition.settings
-        context = StageContext(
-            surroundings=self._surroundings,
-            store=store,
-            defaults=settings.defaults,
-            given=settings.given_keys(run) if self._surroundings.is_program else {},
-            config_files=settings.files_of(run.meta_info["named_configs"]),
-        )
-        return StageRun(context, run, None)
-
-    def _with_inputs(self, stage_run: StageRun) -> tuple[StageRun[Any], str | None]:
-        """Read the stage's inputs; returns the run with them, and its identity if it has one."""
-        read = self._definition.functions.inputs
-        if read is None:
-            return stage_run, None
-        run = stage_run.sacred_run
-        run.info["code"] = code_digest(run.experiment_info)
-        inputs = read(stage_run)
-        digests = run.info["inputs"] = digests_of(inputs)
-        runs_read = run.info.get("lineage", {})
-        identity = run_identity(run.experiment_info, run.config, [digests, runs_read])
-        return replace(stage_run, inputs=inputs), identity
-
-    def _connect(self) -> None:
-        from nn_clustering.tracking.server.connection import connect, resolve_server
-
-        self._surroundings = replace(self._surroundings, database=connect(resolve_server()))
-
-    def _observe(self, run: SacredRun, identity: str | None) -> None:
-        """Have a run tracked."""
-        from nn_clustering.tracking.writing.observer import make_observer
-
-        assert self._surroundings.database is not None
-        observer = make_observer(self._surroundings.database)
-        observer.identity = identity
-        # Not each part again.
-        observer.tells_of_earlier_runs = self._surroundings.is_program
-        run.observers = [*run.observers, observer]
-        run.pre_run_hooks = [*run.pre_run_hooks, partial(observer.attach, run)]
-
-
-def _n_workers(run: StageRun, functions: StageFunctions) -> int:
-    n_workers = run.config.get("n_workers")
-    if n_workers is None:
-        n_workers = 1 if functions.workers is None else functions.workers(run)
-    return max(1, int(n_workers))
-
-
-def _is_no_result(record: logging.LogRecord) -> bool:
-    """Keep Sacred's line with the whole result off the terminal: it is stored, and summed up."""
-    return not record.getMessage().startswith("Result: ")

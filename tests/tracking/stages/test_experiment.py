@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from nn_clustering.tracking import StageExperiment
+from nn_clustering.tracking import InvalidInputError, StageExperiment, TrackingError
 from nn_clustering.tracking.stages.validation import checked_tags
 from tests.programs import environment
 from tests.tracking.stage_programs import assert_refused, started, wait_for
@@ -358,3 +358,72 @@ def test_named_configs_leave_no_trace_in_each_other(project):
             "shift": 0.5 if "shifted" in named else 0.0,
         }
         assert run.config["scale"] == scale, named
+
+
+@pytest.fixture
+def measuring(project):
+    """The stage `measure` in this process."""
+    experiment = StageExperiment("measure", base_dir=project, save_git_info=False)
+    experiment.configure(project / "configs")
+
+    @experiment.stage
+    def measure(run):
+        if run.config["scale"]["factor"] == 0.0:
+            raise TrackingError("nothing to measure")
+        return {"factor": run.config["scale"]["factor"]}
+
+    return experiment
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"config_updates": {"nothing": 1}}, InvalidInputError, "measure has no such key"),
+        ({"named_configs": ["nothing"]}, InvalidInputError, "'nothing' is no named config"),
+        ({"config_updates": {"n_repeats": 2}}, InvalidInputError, "n_repeats=2"),
+        ({"config_updates": {"scale": {"factor": 0.0}}}, TrackingError, "nothing to measure"),
+    ],
+)
+def test_mistake_is_raised_as_it_is_in_python(measuring, given, error, message):
+    with pytest.raises(error, match=message) as raised:
+        measuring.run(**given)
+    assert type(raised.value) is error
+
+
+def test_mistake_of_a_program_is_one_line_and_of_python_after_it_an_error(measuring, capfd):
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            measuring.run_commandline(["measure.py", "with", "nothing=1"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 1
+    lines = capfd.readouterr().err.strip().splitlines()
+    assert [line for line in lines if line.startswith("Error: nothing=1: measure has no such key")]
+    with pytest.raises(InvalidInputError):
+        measuring.run(config_updates={"nothing": 1})
+
+
+def test_decorated_functions_stay_what_they_are(project):
+    experiment = StageExperiment("measure", base_dir=project, save_git_info=False)
+    experiment.configure(project / "configs")
+
+    def measure(run):
+        """Measure."""
+        return {}
+
+    assert experiment.stage(measure) is measure
+    assert experiment.stage(inputs=lambda run: {})(measure) is measure
+
+
+def test_config_in_sacreds_own_ways_is_sacreds_to_check(project):
+    experiment = StageExperiment("weigh", base_dir=project, save_git_info=False)
+    experiment.add_config(grams=3, seed=0)
+
+    @experiment.stage
+    def weigh(run):
+        return {"grams": run.config["grams"]}
+
+    assert experiment.run(config_updates={"grams": 5}).result == {"grams": 5}
+    with pytest.raises(InvalidInputError, match="pounds"):
+        experiment.run(config_updates={"pounds": 1})

@@ -1,0 +1,159 @@
+"""One run of a stage, from the check of its config to its end, or to the run used in its place."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from nn_clustering.tracking.stages.context import (
+    FinishedRun,
+    LentStore,
+    StageContext,
+    Surroundings,
+)
+from nn_clustering.tracking.stages.identity import code_digest, run_identity
+from nn_clustering.tracking.stages.inputs import digests_of
+from nn_clustering.tracking.stages.repeated_command import repeat_command
+from nn_clustering.tracking.stages.reuse import ReusedRun, find_reusable
+from nn_clustering.tracking.stages.stage_run import StageRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sacred.run import Run as SacredRun
+
+    from nn_clustering.tracking.stages.definition import StageDefinition
+
+
+class Execution:
+    """A run of a stage that is to be carried out once.
+
+    Attributes:
+        surroundings: Where it stands; with its database, once that is known.
+        stage_run: What the stage's functions work with, as far as that is known.
+    """
+
+    def __init__(
+        self, definition: StageDefinition, surroundings: Surroundings, run: SacredRun
+    ) -> None:
+        """Begin before anything is checked.
+
+        Args:
+            definition: The stage.
+            surroundings: Where the run stands.
+            run: Sacred's run, not started.
+        """
+        self.surroundings = surroundings
+        self._definition = definition
+        self._functions = definition.functions
+        self._run = run
+        self._store = LentStore(surroundings.database)
+        self.stage_run: StageRun[Any] = StageRun(self._context(), run, None)
+
+    def carry_out(self) -> FinishedRun:
+        """Check, read, and run; or repeat the command, or find the run that did it already.
+
+        Raises:
+            NnClusteringError: The user's mistake, or there is no server.
+        """
+        with self._store:
+            if self._functions.check is not None:
+                self._functions.check(self.stage_run)
+            if self._run.config.get("n_repeats", 1) > 1:
+                repeat_command(self.stage_run, self._definition.settings.stage, self._n_workers())
+                return self._finished()
+        self._run.run_logger.addFilter(_is_no_result)
+        if self.surroundings.is_program and not self._run.unobserved:
+            self._connect()
+        with self._store:
+            identity = self._read_inputs()
+            return self._reused(identity) or self._run_tracked(identity)
+
+    def work(self, function: Callable[[StageRun[Any]], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Do the stage's work, within Sacred's run."""
+        for file in self.stage_run.context.config_files:
+            self.stage_run.add_artifact(file.artifact, file.content)
+        result = function(self.stage_run)
+        self._sum_up(self.stage_run, result)
+        return result
+
+    def close(self) -> None:
+        """Leave the database, after the end of a program's run."""
+        if self.surroundings.database is not None:
+            self.surroundings.database.client.close()
+
+    def _context(self) -> StageContext:
+        settings = self._definition.settings
+        return StageContext(
+            surroundings=self.surroundings,
+            store=self._store,
+            defaults=settings.defaults,
+            given=settings.given_keys(self._run) if self.surroundings.is_program else {},
+            config_files=settings.files_of(self._run.meta_info["named_configs"]),
+        )
+
+    def _connect(self) -> None:
+        from nn_clustering.tracking.server.connection import connect, resolve_server
+
+        database = connect(resolve_server())
+        self.surroundings = replace(self.surroundings, database=database)
+        self._store = LentStore(database)
+        context = replace(self.stage_run.context, surroundings=self.surroundings, store=self._store)
+        self.stage_run = replace(self.stage_run, context=context)
+
+    def _n_workers(self) -> int:
+        n_workers, decide = self._run.config.get("n_workers"), self._functions.workers
+        if n_workers is None:
+            n_workers = 1 if decide is None else decide(self.stage_run)
+        return max(1, int(n_workers))
+
+    def _read_inputs(self) -> str | None:
+        """Read what the work is done on; returns the run's identity, if it has one."""
+        if self._functions.inputs is None:
+            return None
+        info, noted = self._run.experiment_info, self._run.info
+        noted["code"] = code_digest(info)
+        inputs = self._functions.inputs(self.stage_run)
+        self.stage_run = replace(self.stage_run, inputs=inputs)
+        digests = noted["inputs"] = digests_of(inputs)
+        return run_identity(info, self._run.config, [digests, noted.get("lineage", {})])
+
+    def _reused(self, identity: str | None) -> ReusedRun | None:
+        if self.surroundings.database is None:
+            return None
+        stored = find_reusable(self._store.open(), self._run, identity)
+        if stored is None:
+            return None
+        self._sum_up(replace(self.stage_run, reused=stored), stored.result)
+        return ReusedRun(stored)
+
+    def _run_tracked(self, identity: str | None) -> FinishedRun:
+        """Run; not tracked where there is no database."""
+        if self.surroundings.database is not None:
+            from nn_clustering.tracking.writing.observer import make_observer
+
+            observer = make_observer(self.surroundings.database)
+            observer.identity = identity
+            # Not each part again.
+            observer.tells_of_earlier_runs = self.surroundings.is_program
+            self._run.observers = [*self._run.observers, observer]
+            hook = partial(observer.attach, self._run)
+            self._run.pre_run_hooks = [*self._run.pre_run_hooks, hook]
+        self._run()
+        return self._finished()
+
+    def _finished(self) -> FinishedRun:
+        finished: FinishedRun = self._run
+        return finished
+
+    def _sum_up(self, run: StageRun[Any], result: Mapping[str, Any]) -> None:
+        if self._functions.summary is not None:
+            self._functions.summary(run, result)
+
+
+def _is_no_result(record: logging.LogRecord) -> bool:
+    """Keep Sacred's line with the whole result off the terminal: it is stored, and summed up."""
+    return not record.getMessage().startswith("Result: ")

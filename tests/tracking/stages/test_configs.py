@@ -1,0 +1,105 @@
+"""Reading configs out of folders, later ones on top."""
+
+import pytest
+
+from nn_clustering.tracking import InvalidInputError
+from nn_clustering.tracking.stages.configs import read_stage_configs
+
+DEFAULT = "{seed: 0, oven: {heat: 200.0, fan: false}, dough: rye}"
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes YAML files by their path from two folders, `given` and `own`."""
+
+    def write(files):
+        for name, content in files.items():
+            path = tmp_path / f"{name}.yaml"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        return [tmp_path / "given", tmp_path / "own", tmp_path / "not there"]
+
+    return write
+
+
+def test_named_configs_of_later_folders_replace_and_add(write):
+    folders = write(
+        {
+            "given/bake/default": DEFAULT,
+            "given/bake/hot": "oven: {heat: 250.0, fan: true}",
+            "given/bake/breads/wheat": "dough: wheat",
+            "own/bake/hot": "oven: {heat: 240.0}",
+            "own/bake/mine/cold": "oven: {heat: 90.0}",
+        }
+    )
+    found = read_stage_configs(folders, "bake", {})
+    assert found.named == {
+        "hot": {"oven": {"heat": 240.0}},
+        "wheat": {"dough": "wheat"},
+        "cold": {"oven": {"heat": 90.0}},
+    }
+    assert [file.path for file in found.files["hot"]] == [folders[1] / "bake" / "hot.yaml"]
+    assert found.defaults["oven"] == {"heat": 200.0, "fan": False}
+
+
+def test_default_on_top_changes_defaults_and_is_kept_beside(write):
+    folders = write({"given/bake/default": DEFAULT, "own/bake/default": "oven: {fan: true}"})
+    found = read_stage_configs(folders, "bake", {})
+    assert found.defaults == {"seed": 0, "oven": {"heat": 200.0, "fan": True}, "dough": "rye"}
+    artifacts = [file.artifact for file in found.files["default"]]
+    assert artifacts == ["config.bake.default.yaml", "config.bake.1.default.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("oven: {heet: 3.0}", "oven.heet=3.0: bake has no such key (did you mean oven.heat"),
+        ("oven: 3", "oven=3: oven is a group of keys; set one of them, oven.fan, oven.heat"),
+        ("oven: {heat: warm}", "oven.heat='warm': expected a number"),
+    ],
+)
+def test_default_on_top_sets_known_keys_only(write, content, expected):
+    folders = write({"given/bake/default": DEFAULT, "own/bake/default": content})
+    with pytest.raises(InvalidInputError) as refused:
+        read_stage_configs(folders, "bake", {})
+    message = str(refused.value)
+    assert message.startswith(f"{folders[1]}/bake/default.yaml: {expected}")
+    assert "\n" not in message
+
+
+def test_first_folder_must_have_the_stage(write):
+    folders = write({"own/bake/default": DEFAULT})
+    with pytest.raises(InvalidInputError, match=r"given/bake/default\.yaml is not there"):
+        read_stage_configs(folders, "bake", {})
+
+
+def test_parts_have_their_layers_too(write):
+    folders = write(
+        {
+            "given/meal/default": "{seed: 0, guests: 4}",
+            "given/bake/default": DEFAULT,
+            "given/bake/hot": "oven: {heat: 250.0}",
+            "own/bake/default": "dough: wheat",
+            "own/bake/hot": "oven: {heat: 240.0}",
+            "own/meal/hot": "guests: 2",
+        }
+    )
+    found = read_stage_configs(folders, "meal", {"bake": ("seed",)})
+    assert found.defaults == {
+        "seed": 0,
+        "guests": 4,
+        "bake": {"oven": {"heat": 200.0, "fan": False}, "dough": "wheat"},
+    }
+    assert found.named == {"hot": {"guests": 2, "bake": {"oven": {"heat": 240.0}}}}
+    assert {file.artifact for file in found.files["hot"]} == {
+        "config.meal.hot.yaml",
+        "config.bake.hot.yaml",
+    }
+
+
+def test_documentation_is_named_as_it_is_typed(write, monkeypatch, tmp_path):
+    folders = write({"given/bake/default": DEFAULT})
+    found = read_stage_configs(folders, "bake", {})
+    assert found.documentation == str(folders[0] / "bake" / "default.yaml")
+    monkeypatch.chdir(tmp_path)
+    assert found.documentation == "given/bake/default.yaml"

@@ -1,0 +1,141 @@
+"""Which files are a program's own, found by following imports."""
+
+import sys
+
+import pytest
+from sacred import Experiment
+
+from nn_clustering.tracking.sources import add_own_code, own_code, python_files
+from tests.tracking.foreign_project import OWN_MODULES, write_project
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A program's folder, where Python looks for its modules; what it loads is forgotten."""
+    folder = tmp_path / "workshop"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    before = set(sys.modules)
+    yield folder
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def write(folder, **files):
+    """Writes modules; two underscores in a name stand for a folder."""
+    for name, content in files.items():
+        path = folder.joinpath(*name.split("__")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return folder / "program.py"
+
+
+def names(code, folder):
+    return {str(path.relative_to(folder.resolve())) for path in code.files}
+
+
+def test_imports_are_followed_wherever_they_stand(folder):
+    program = write(
+        folder,
+        program="import first_tool\nif False:\n    import second_tool as tool",
+        first_tool="def work():\n    from third_tool import anything",
+        second_tool="try:\n    import missing_tool\nexcept ImportError:\n    pass",
+        third_tool="import first_tool  # and round again",
+        fourth_tool="",
+    )
+    found = own_code(program, folder)
+    expected = {"program.py", "first_tool.py", "second_tool.py", "third_tool.py"}
+    assert names(found, folder) == expected
+    assert not any(name.endswith("_tool") for name in sys.modules)
+
+
+def test_packages_are_run_on_the_way_to_their_modules(folder):
+    program = write(folder, program="from workbench.upper import vice", workbench__upper__vice="")
+    (folder / "workbench" / "__init__.py").write_text("from . import drawer")
+    (folder / "workbench" / "drawer.py").write_text("from .upper.lamp import light")
+    (folder / "workbench" / "upper" / "lamp.py").write_text("from ..drawer import x\nlight = 1")
+    expected = {
+        "program.py",
+        "workbench/__init__.py",
+        "workbench/drawer.py",
+        "workbench/upper/lamp.py",
+        "workbench/upper/vice.py",
+    }
+    assert names(own_code(program, folder), folder) == expected
+
+
+def test_names_that_a_package_hands_out_by_its_stub_are_followed(folder):
+    program = write(folder, program="from shelf import Board", shelf__timber="class Board: ...")
+    (folder / "shelf" / "__init__.py").write_text("import lazy_loader")
+    (folder / "shelf" / "__init__.pyi").write_text("from .timber import Board as Board")
+    expected = {"program.py", "shelf/__init__.py", "shelf/timber.py"}
+    assert names(own_code(program, folder), folder) == expected
+
+
+def test_what_lies_elsewhere_or_is_installed_is_no_code_of_its_own(folder, monkeypatch):
+    program = write(folder, program="import json, numpy, glued_in, borrowed")
+    installed = folder / "env" / "lib" / "site-packages"
+    (folder.parent / "other").mkdir()
+    installed.mkdir(parents=True)
+    (installed / "glued_in.py").write_text("")
+    (folder.parent / "other" / "borrowed.py").write_text("")
+    for place in (installed, folder.parent / "other"):
+        monkeypatch.syspath_prepend(str(place))
+    found = own_code(program, folder)
+    assert names(found, folder) == {"program.py"}
+    assert found.packages == {"numpy", "glued_in", "borrowed"}
+
+
+def test_file_that_is_no_python_counts_but_leads_nowhere(folder):
+    program = write(folder, program="import broken_tool", broken_tool="import json as\n")
+    assert names(own_code(program, folder), folder) == {"program.py", "broken_tool.py"}
+
+
+def test_versions_of_what_helpers_import_are_noted(folder):
+    write(folder, program=PROGRAM, helper_of_it="import scipy, networkx")
+    experiment = made(folder / "program.py")
+    assert "scipy" not in {package.name for package in experiment.dependencies}
+    add_own_code(experiment)
+    versions = {package.name: package.version for package in experiment.dependencies}
+    assert all(versions[name] for name in ("scipy", "networkx"))
+
+
+def test_digests_stay_those_of_the_first_look(folder):
+    write(folder, program=PROGRAM, helper_of_it="A = 1")
+    experiment = made(folder / "program.py")
+    digests = []
+    for content in ("A = 1", "A = 2"):
+        (folder / "helper_of_it.py").write_text(content)
+        add_own_code(experiment)
+        digests.append(dict(experiment.get_experiment_info()["sources"]))
+    assert set(digests[0]) == {"program.py", "helper_of_it.py"}
+    assert digests[0] == digests[1]
+
+
+def test_python_files_of_folders_and_files(tmp_path):
+    write_project(tmp_path)
+    (tmp_path / "kettle" / "notes.txt").write_text("")
+    found = python_files([tmp_path / "kettle", tmp_path / "brew.py"])
+    named = {str(path.relative_to(tmp_path)) for path in found}
+    assert named == {*OWN_MODULES, "kettle/cellar.py", "brew.py"}
+
+
+PROGRAM = """
+from sacred import Experiment
+
+ex = Experiment("workshop", save_git_info=False)
+
+
+@ex.main
+def work():
+    import helper_of_it
+"""
+
+
+def made(program):
+    """The experiment that a program makes."""
+    namespace = {"__file__": str(program), "__name__": "program"}
+    exec(compile(program.read_text(), program, "exec"), namespace)
+    experiment = namespace["ex"]
+    assert isinstance(experiment, Experiment)
+    return experiment
