@@ -6,11 +6,6 @@ from functools import cache
 from threading import Lock
 from typing import Any
 
-# Loads the linear algebra library of scipy, which is not the one of numpy: libraries that are
-# loaded later would not be found.
-import scipy.linalg  # noqa: F401
-from threadpoolctl import OpenBLASController, ThreadpoolController
-
 _LOCK = Lock()
 
 
@@ -35,6 +30,11 @@ class _Limit:
     """Counts the blocks that are running."""
 
     def __init__(self) -> None:
+        # Loads the linear algebra library of scipy, which is not the one of numpy: libraries that
+        # are loaded later would not be found.
+        import scipy.linalg  # noqa: F401
+        from threadpoolctl import ThreadpoolController
+
         # Looking for the libraries takes longer than clustering a small graph.
         self._libraries = ThreadpoolController().select(user_api="blas")
         self._n_blocks = 0
@@ -47,6 +47,8 @@ class _Limit:
         self._n_blocks += 1
 
     def leave(self) -> None:
+        from threadpoolctl import OpenBLASController
+
         self._n_blocks -= 1
         if self._n_blocks == 0:
             _let_this_thread_decide()
@@ -55,6 +57,8 @@ class _Limit:
 
 
 def _let_this_thread_decide() -> None:
+    from threadpoolctl import OpenBLASController
+
     # threadpoolctl lets only the first Python thread that asks set the number of OpenBLAS, and
     # ignores the others silently until that one is done. Here blocks are counted instead.
     OpenBLASController.clear_controlling_thread(force=True)

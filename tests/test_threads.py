@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
+import scipy.linalg  # noqa: F401  # its library, or the fixture would not find it
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from nn_clustering.threads import one_thread

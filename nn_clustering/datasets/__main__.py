@@ -102,7 +102,7 @@ def list_datasets(arguments: argparse.Namespace) -> None:
         "separated mixtures about.\n"
     )
     for file in {file.name: file for entry in entries for file in entry.files}.values():
-        print(f"{file.name + ':':<19}{_whereabouts(file)}")
+        print(f"{file.name + ':':<19}{_location(file)}")
 
 
 def prepare_datasets(arguments: argparse.Namespace) -> None:
@@ -118,7 +118,7 @@ def prepare_datasets(arguments: argparse.Namespace) -> None:
             ("train", f"inputs {dataset.x_train.shape}, outputs {dataset.y_train.shape}"),
             ("test", f"inputs {dataset.x_test.shape}, outputs {dataset.y_test.shape}"),
             ("digest", dataset.digest()),
-            *(("file", _whereabouts(file)) for file in entry.files),
+            *(("file", _location(file)) for file in entry.files),
         ):
             print(f"  {what + ':':<8}{value}", flush=True)
 
@@ -161,7 +161,7 @@ def _add_seed(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _whereabouts(file: DataFile) -> str:
+def _location(file: DataFile) -> str:
     from nn_clustering.datasets._data_files import dataset_folders, find_file, locate
 
     folders = dataset_folders()

@@ -5,9 +5,6 @@ from ._commute_time import (
     commute_time_graph as commute_time_graph,
 )
 from ._from_activations import (
-    CORRELATIONS as CORRELATIONS,
-    MAP_NORMS as MAP_NORMS,
-    POSITIONS as POSITIONS,
     UnitActivations as UnitActivations,
     check_activation_settings as check_activation_settings,
     graph_from_activations as graph_from_activations,

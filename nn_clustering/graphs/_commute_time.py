@@ -3,8 +3,6 @@
 from itertools import combinations_with_replacement
 
 import numpy as np
-import scipy.linalg
-import scipy.sparse.csgraph
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
@@ -39,6 +37,8 @@ def commute_time_graph(graph: UnitGraph) -> UnitGraph:
         InvalidInputError: If there are more units, or parts of the graph hang together by weights
             too small, beside the others, for the resistance to be computed.
     """
+    import scipy.sparse.csgraph
+
     if graph.n_units > _MOST_UNITS:
         raise InvalidInputError(
             f"commute times of {graph.n_units} units; expected {_MOST_UNITS} or fewer, as every "
@@ -69,6 +69,8 @@ def _conductances(adjacency: NDArray[np.float64]) -> NDArray[np.float64]:
     L + d d' / vol, with the degrees d, is taken through its scaled copy, the normalised Laplacian
     plus the projection onto its null vector: it can be inverted whatever the scale of the degrees.
     """
+    import scipy.linalg
+
     degrees = adjacency.sum(axis=1)
     roots = np.sqrt(degrees)
     shifted = np.outer(roots / degrees.sum(), roots)

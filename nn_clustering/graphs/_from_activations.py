@@ -5,7 +5,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations_with_replacement, pairwise
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -155,6 +154,8 @@ def _linear_blocks(
     activations: UnitActivations, pairs: Sequence[tuple[int, int]], *, of_ranks: bool
 ) -> list[NDArray[np.float32]]:
     """Return the squared correlations of the values, or of their ranks, for pairs of layers."""
+    import joblib
+
     # Threads of our own, and one for each product: the sums then do not depend on how many there
     # are.
     with one_thread(), ThreadPoolExecutor(joblib.cpu_count()) as pool:

@@ -4,14 +4,15 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import scipy.sparse
 
 
 @dataclass(frozen=True)
@@ -181,8 +182,10 @@ class UnitGraph:
         blocks = zip(self.edges, weights, strict=True)
         return UnitGraph(self.layers, tuple(replace(block, weights=w) for block, w in blocks))
 
-    def adjacency(self) -> scipy.sparse.csr_array:
+    def adjacency(self) -> "scipy.sparse.csr_array":
         """Return the symmetric weight matrix, sparse, of shape (n_units, n_units)."""
+        import scipy.sparse
+
         rows, columns, values = [], [], []
         for block in self.edges:
             # within a layer every edge stands twice
@@ -203,6 +206,8 @@ class UnitGraph:
         Every edge of a bipartite graph joins the two sides. A plain feed-forward network's sides
         are its even and its odd layers.
         """
+        import networkx
+
         graph_of_layers = networkx.Graph()
         graph_of_layers.add_nodes_from(range(len(self.layers)))
         graph_of_layers.add_edges_from((block.source, block.target) for block in self.edges)

@@ -1,6 +1,5 @@
 """Unit normalisation: weights of units on a scale of their own (methods C10)."""
 
-import networkx
 import numpy as np
 
 from nn_clustering.errors import InvalidInputError
@@ -45,6 +44,8 @@ def normalise_units(graph: UnitGraph) -> UnitGraph:
 
 def _order_of_layers(graph: UnitGraph) -> list[int]:
     """Return the layers in an order in which all edges lead forward."""
+    import networkx
+
     within = next((block for block in graph.edges if block.is_within_layer), None)
     if within is not None:
         raise InvalidInputError(

@@ -11,7 +11,6 @@ from ._engine import (
     lesionable_layers as lesionable_layers,
 )
 from ._lesion_settings import (
-    SILENCINGS as SILENCINGS,
     check_lesion_test as check_lesion_test,
     check_n_shuffles as check_n_shuffles,
 )
@@ -27,19 +26,17 @@ from ._single_results import (
     LesionTest as LesionTest,
     SubClusterResult as SubClusterResult,
 )
+from ._single_units import (
+    single_unit_lesions as single_unit_lesions,
+    single_unit_tasks as single_unit_tasks,
+)
 from ._statistics import (
     Measure as Measure,
     class_mean as class_mean,
     class_range as class_range,
     coherence_measure as coherence_measure,
     importance_measure as importance_measure,
-    ratio_effects as ratio_effects,
-    relative_effects as relative_effects,
 )
 from ._taxonomy import (
     KINDS as KINDS,
-)
-from ._units import (
-    single_unit_lesions as single_unit_lesions,
-    single_unit_tasks as single_unit_tasks,
 )

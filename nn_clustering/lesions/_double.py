@@ -14,8 +14,8 @@ from nn_clustering.errors import InvalidInputError
 from nn_clustering.lesions._double_results import DoubleLesionTest
 from nn_clustering.lesions._lesion_settings import check_n_shuffles
 from nn_clustering.lesions._measures import check_fit, check_known, overall_values
+from nn_clustering.lesions._silenced_units import silenced_units
 from nn_clustering.partitions import Partition, SubCluster
-from nn_clustering.partitions._random_sub_clusters import silenced_units
 from nn_clustering.seeds import generator
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
 """What can be checked of a lesion test before its network is there; needs no Keras."""
 
+from nn_clustering.datasets import TASKS
 from nn_clustering.errors import InvalidInputError
 
 # What a lesion does to a unit: its output becomes 0 as every weight layer reads it that reads it,
@@ -7,7 +8,6 @@ from nn_clustering.errors import InvalidInputError
 # may still put out a constant (methods G1, quirk 14); or its output becomes its mean over images.
 SILENCINGS = ("output", "weights", "mean")
 
-TASKS = ("classification", "regression")
 
 # All random sub-clusters of one are drawn before it is lesioned, and take milliseconds or more.
 MOST_SHUFFLES = 100_000

@@ -4,12 +4,11 @@ W h with the units S silenced is W h - W_S h_S: where h is the same under all le
 products are left as units are silenced.
 """
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nn_clustering.networks.structure import Step
+from nn_clustering.networks.structure import Step, is_plain
 
 # Rounding is relative to the larger of W h and W_S h_S: their difference is good for nothing where
 # the squares of the silenced units, times those of their weights, add up to so many times the
@@ -20,14 +19,7 @@ _DWARFS = 1e4
 def is_linear(step: Step) -> bool:
     """Return whether a step is one that :class:`LinearStep` takes."""
     layer = step.operation
-    is_plain_convolution = (
-        type(layer) in (keras.layers.Conv1D, keras.layers.Conv2D)
-        and layer.groups == 1
-        and layer.padding != "causal"
-    )
-    if type(layer) is not keras.layers.Dense and not is_plain_convolution:
-        return False
-    return layer.compute_dtype in ("float32", "float64")
+    return is_plain(layer) and layer.compute_dtype in ("float32", "float64")
 
 
 class LinearStep:

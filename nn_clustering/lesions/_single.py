@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.lesions._lesion_settings import check_n_shuffles
 from nn_clustering.lesions._measures import Groups, Scale, check_fit, check_known
+from nn_clustering.lesions._silenced_units import silenced_units
 from nn_clustering.lesions._single_results import LesionTest, SubClusterResult
 from nn_clustering.lesions._statistics import class_mean, class_range
-from nn_clustering.partitions import Partition, SubCluster
-from nn_clustering.partitions._random_sub_clusters import (
+from nn_clustering.partitions import (
+    Partition,
     SizeFilter,
+    SubCluster,
     check_draws,
     possible_draws,
     random_units,
     select_sub_clusters,
-    silenced_units,
 )
 from nn_clustering.significance import p_value
 

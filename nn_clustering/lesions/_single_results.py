@@ -18,8 +18,7 @@ from nn_clustering.lesions._statistics import (
     importance_measure,
 )
 from nn_clustering.lesions._taxonomy import kind_of
-from nn_clustering.partitions import SubCluster
-from nn_clustering.partitions._random_sub_clusters import possible_draws
+from nn_clustering.partitions import SubCluster, possible_draws
 from nn_clustering.significance import p_value
 
 if TYPE_CHECKING:

@@ -11,18 +11,15 @@ from ._modular import (
     modular_initialisation as modular_initialisation,
 )
 from ._network_settings import (
-    ACTIVATIONS as ACTIVATIONS,
-    NETWORK_KINDS as NETWORK_KINDS,
-    PRECISIONS as PRECISIONS,
     check_modular_initialisation as check_modular_initialisation,
     check_network as check_network,
-)
-from ._own_code import (
-    network_code as network_code,
 )
 from ._precision import (
     in_float32 as in_float32,
 )
 from ._read_file import (
     read_file as read_file,
+)
+from ._user_code import (
+    network_code as network_code,
 )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import keras
 
 from nn_clustering.networks._network_settings import blocks_of_filters, check_network
-from nn_clustering.networks._own import build_own_network
-from nn_clustering.networks._own_code import is_own
+from nn_clustering.networks._user_code import is_user_function
+from nn_clustering.networks._user_networks import build_user_network
 from nn_clustering.seeds import integer_seed
 
 
@@ -74,8 +74,8 @@ def build_network(
         precision=precision,
     )
     input_shape = tuple(input_shape)
-    if is_own(kind):
-        return build_own_network(kind, input_shape, n_outputs, task=task, seed=seed)
+    if is_user_function(kind):
+        return build_user_network(kind, input_shape, n_outputs, task=task, seed=seed)
     make = _LayerMaker(activation, dropout, dropout_rate, precision, seed)
     layers = _BUILDERS[kind](make, input_shape, hidden_units, conv_filters)
     layers.append(make.output(n_outputs, "softmax" if task == "classification" else None))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.networks._own_code import check_own_function, is_own
+from nn_clustering.networks._user_code import check_user_function, is_user_function
 
 # mlp: A1, A4, A5; cnn: A2; vgg: A3.
 NETWORK_KINDS = ("mlp", "cnn", "vgg")
@@ -34,9 +34,9 @@ def check_network(
         InvalidInputError: If they make no network.
     """
     _check_ends(input_shape, n_outputs, task)
-    if is_own(kind):
-        _check_left_to_own(kind, activation, dropout, dropout_rate, precision)
-        check_own_function(kind)
+    if is_user_function(kind):
+        _check_left_to_user(kind, activation, dropout, dropout_rate, precision)
+        check_user_function(kind)
         return
     for key, value, expected in (
         ("kind", kind, NETWORK_KINDS),
@@ -101,7 +101,7 @@ def _check_ends(input_shape: Sequence[int], n_outputs: int, task: str) -> None:
         )
 
 
-def _check_left_to_own(
+def _check_left_to_user(
     kind: str, activation: str, dropout: bool, dropout_rate: float | None, precision: str
 ) -> None:
     given = {

@@ -45,14 +45,13 @@ from ._partition import (
     Partition as Partition,
     SubCluster as SubCluster,
 )
-from ._random_sub_clusters import (
-    DRAWS as DRAWS,
-    SizeFilter as SizeFilter,
-    check_draws as check_draws,
-    select_sub_clusters as select_sub_clusters,
-)
-from ._reading import (
+from ._partition_files import (
     read_partition as read_partition,
+)
+from ._random_sub_clusters import (
+    check_draws as check_draws,
+    possible_draws as possible_draws,
+    random_units as random_units,
 )
 from ._spectral import (
     SpectralClustering as SpectralClustering,
@@ -63,4 +62,8 @@ from ._spectral import (
 from ._stability import (
     Stability as Stability,
     partition_stability as partition_stability,
+)
+from ._sub_cluster_selection import (
+    SizeFilter as SizeFilter,
+    select_sub_clusters as select_sub_clusters,
 )

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.optimize
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
@@ -182,6 +181,8 @@ def cluster_profile(partition: Partition, layers: Sequence[str]) -> NDArray[np.f
 
 def overlap_of_profiles(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Return what two cluster profiles have in common under the best matching of clusters."""
+    import scipy.optimize
+
     in_common = common_shares(first, second)
     return float(in_common[scipy.optimize.linear_sum_assignment(in_common, maximize=True)].sum())
 

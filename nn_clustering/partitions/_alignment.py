@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import scipy.optimize
 from numpy.typing import NDArray
 
 
@@ -32,6 +31,8 @@ def align_labels(labels: NDArray[np.integer], reference: NDArray[np.integer]) ->
     Returns:
         Labels of the same shape; -1 stays.
     """
+    import scipy.optimize
+
     n_names = int(max(labels.max(initial=-1), reference.max(initial=-1))) + 1
     overlap = contingency(labels, reference, (n_names, n_names))
     _, names = scipy.optimize.linear_sum_assignment(overlap, maximize=True)
@@ -44,6 +45,8 @@ def matched_order(overlap: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.
     Rows are matched to columns one to one so that the sum of their entries is largest; those that
     are left over come last.
     """
+    import scipy.optimize
+
     rows, columns = scipy.optimize.linear_sum_assignment(overlap, maximize=True)
     orders = (
         np.append(matched, np.setdiff1d(np.arange(size), matched))

@@ -1,7 +1,6 @@
 """Connected components of a unit graph."""
 
 import numpy as np
-import scipy.sparse.csgraph
 from numpy.typing import NDArray
 
 from nn_clustering.graphs import UnitGraph
@@ -13,6 +12,8 @@ def connected_components(graph: UnitGraph) -> NDArray[np.int64]:
     Nearly every graph is connected, which a few products with its weight matrices show; only what
     the first unit does not reach is looked at edge by edge.
     """
+    import scipy.sparse.csgraph
+
     reached = _reached_from_first_unit(graph)
     components = np.zeros(graph.n_units, np.int64)
     if not reached.all():

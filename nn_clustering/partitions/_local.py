@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import networkx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -104,6 +103,8 @@ def local_centres(graph: UnitGraph) -> tuple[int, ...]:
     It is the layer itself, but in a chain of three layers or more the first and the last take their
     labels from the graphs around their neighbours (methods F1).
     """
+    import networkx
+
     centres = list(range(len(graph.layers)))
     layers = networkx.Graph()
     layers.add_nodes_from(centres)

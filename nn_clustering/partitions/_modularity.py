@@ -2,10 +2,9 @@
 
 import ctypes
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
@@ -13,6 +12,9 @@ from nn_clustering.graphs import UnitGraph
 from nn_clustering.partitions._cluster_weights import cluster_weights, require_label_where_edges
 from nn_clustering.partitions._partition import Partition
 from nn_clustering.seeds import integer_seed
+
+if TYPE_CHECKING:
+    import scipy.sparse
 
 MODULARITY_METHODS = ("leiden", "louvain")
 
@@ -91,7 +93,7 @@ def check_resolution(resolution: Any) -> None:
 
 
 def _optimised(
-    adjacency: scipy.sparse.csr_matrix, method: str, resolution: float, seed: int
+    adjacency: "scipy.sparse.csr_matrix", method: str, resolution: float, seed: int
 ) -> NDArray[np.int32]:
     from sknetwork.clustering import Leiden, Louvain
 
@@ -111,7 +113,9 @@ def _optimised(
     return labels
 
 
-def _with_int32_indices(adjacency: scipy.sparse.csr_array) -> scipy.sparse.csr_matrix:
+def _with_int32_indices(adjacency: "scipy.sparse.csr_array") -> "scipy.sparse.csr_matrix":
+    import scipy.sparse
+
     # scikit-network's compiled code takes no other type together with its own labels.
     matrix = scipy.sparse.csr_matrix(adjacency)
     matrix.indices, matrix.indptr = matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)

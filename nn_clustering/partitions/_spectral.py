@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
@@ -176,6 +175,8 @@ def _pivoted_clusters(
     Returns:
         The cluster of every unit, and the unit that stands for every cluster.
     """
+    import scipy.linalg
+
     pivots = scipy.linalg.qr(components.T, mode="r", pivoting=True)[1][: components.shape[1]]
     left, _, right = np.linalg.svd(components[pivots].T)
     labels = np.abs(components @ (left @ right)).argmax(axis=1)

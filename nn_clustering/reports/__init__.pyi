@@ -5,10 +5,10 @@ from ._agreement_figures import (
 from ._cluster_number_figures import (
     figure_of_cluster_numbers as figure_of_cluster_numbers,
 )
-from ._dependencies import (
+from ._dependency_figures import (
     figure_of_dependencies as figure_of_dependencies,
 )
-from ._double_lesions import (
+from ._double_lesion_figures import (
     figure_of_double_lesions as figure_of_double_lesions,
 )
 from ._figures import (
@@ -21,10 +21,10 @@ from ._lesion_figures import (
     figure_of_class_changes as figure_of_class_changes,
     figure_of_lesions as figure_of_lesions,
 )
-from ._lesion_nulls import (
+from ._lesion_null_figures import (
     figure_of_lesion_nulls as figure_of_lesion_nulls,
 )
-from ._lesion_sizes import (
+from ._lesion_size_figures import (
     figure_of_importance_by_size as figure_of_importance_by_size,
 )
 from ._lesion_table import (

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from nn_clustering.reports import ISOLATED_COLOUR, cluster_colours
+from nn_clustering.reports.drawing._network import ISOLATED_COLOUR, cluster_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

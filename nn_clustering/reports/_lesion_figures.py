@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nn_clustering.reports._lesion_parts import (
+from nn_clustering.reports._lesion_figure_parts import (
     HARM,
     LEVEL,
     RANDOM,

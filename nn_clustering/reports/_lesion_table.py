@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.reports._lesioned_networks import (
@@ -22,6 +21,9 @@ from nn_clustering.significance import (
     estimate_mean,
     fisher_statistic_by_chance,
 )
+
+if TYPE_CHECKING:
+    import pandas
 
 # Of p-values over networks, the share that reaches it is shown.
 _LEVEL = 0.05
@@ -98,6 +100,8 @@ def table_of_lesions(
         InvalidInputError: If there is no network, a network is twice in one condition, the level is
             not between 0 and 1, or there is no resample.
     """
+    import pandas
+
     if not networks:
         raise InvalidInputError("a table of no networks; expected one lesion run at least")
     bootstrap = {"seed": seed, "n_resamples": n_resamples}

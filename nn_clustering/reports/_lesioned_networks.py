@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import pandas
-
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.partitions import Partition
 
 if TYPE_CHECKING:
+    import pandas
+
     from nn_clustering.tracking import Run, RunStore
 
 MEASURES = ("importance", "coherence")
@@ -134,6 +134,8 @@ def _layer_sizes(clustered: Run) -> str:
 
 
 def _sub_clusters(run: Run) -> pandas.DataFrame:
+    import pandas
+
     table = pandas.read_csv(io.BytesIO(run.artifact("sub_clusters.csv")))
     wanted = ["combined", *(f"{m}_{value}" for m in MEASURES for value in ("effect", "ratio"))]
     missing = [name for name in wanted if name not in table.columns]

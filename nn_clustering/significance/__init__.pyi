@@ -31,7 +31,6 @@ from ._null_models import (
     NullModel as NullModel,
     ShuffledEdges as ShuffledEdges,
     Transformed as Transformed,
-    check_null_model as check_null_model,
     shuffled_edges as shuffled_edges,
 )
 from ._p_values import (

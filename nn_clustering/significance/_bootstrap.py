@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
 from numpy.typing import ArrayLike
 
 from nn_clustering.errors import InvalidInputError
@@ -41,6 +40,8 @@ def bootstrap_interval(
         InvalidInputError: If a value is not finite, the confidence is not between 0 and 1, or there
             is no resample.
     """
+    import scipy.stats
+
     sample = np.asarray(values, float)
     if sample.ndim != 1 or not np.isfinite(sample).all():
         raise InvalidInputError(
@@ -96,6 +97,8 @@ def estimate_mean(values: ArrayLike, *, seed: int, n_resamples: int = N_RESAMPLE
         seed: Fixes the bootstrap; see :func:`bootstrap_interval`.
         n_resamples: Of the bootstrap.
     """
+    import scipy.stats
+
     sample = np.asarray(values, float)
     defined = sample[np.isfinite(sample)]
     low, high = bootstrap_interval(defined, seed=seed, n_resamples=n_resamples) or (None, None)

@@ -4,7 +4,6 @@ import math
 from fractions import Fraction
 
 import numpy as np
-import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
 from nn_clustering.errors import InvalidInputError
@@ -29,6 +28,8 @@ def fisher_combination(p_values: ArrayLike, n_null: int) -> float:
     Raises:
         InvalidInputError: If there is none, or one is not from 1/(n + 1) to 1.
     """
+    import scipy.stats
+
     return float(scipy.stats.combine_pvalues(_shifted(p_values, n_null), method="fisher").pvalue)
 
 
@@ -45,6 +46,8 @@ def stouffer_combination(p_values: ArrayLike, n_null: int) -> float:
     Raises:
         InvalidInputError: As :func:`fisher_combination`.
     """
+    import scipy.stats
+
     return float(scipy.stats.combine_pvalues(_shifted(p_values, n_null), method="stouffer").pvalue)
 
 
@@ -87,6 +90,8 @@ def chi_square_of_ranks(p_values: ArrayLike, n_null: int) -> float:
     Raises:
         InvalidInputError: As :func:`fisher_combination`, or if one is no multiple of 1/(n + 1).
     """
+    import scipy.stats
+
     places = _checked(p_values, n_null) * (n_null + 1) - 1
     ranks = np.rint(places).astype(int)
     if np.abs(places - ranks).max() > _RANK_TOLERANCE:

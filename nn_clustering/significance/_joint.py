@@ -1,7 +1,6 @@
 """One p-value of many tests that share their random draws."""
 
 import numpy as np
-import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
 from nn_clustering.errors import InvalidInputError
@@ -50,6 +49,8 @@ def joint_p_value(observed: ArrayLike, null: ArrayLike, *, tail: str) -> float |
         InvalidInputError: If there is no test, shapes do not fit, a value is NaN, or the tail is
             unknown.
     """
+    import scipy.stats
+
     true, random = np.asarray(observed, float), np.asarray(null, float)
     if true.ndim != 1 or not true.size or random.ndim != 2 or len(random) != len(true):
         raise InvalidInputError(
@@ -75,6 +76,8 @@ def joint_p_value(observed: ArrayLike, null: ArrayLike, *, tail: str) -> float |
 
 def _normal_scores(states: NDArray[np.float64], tail: str) -> NDArray[np.float64]:
     """Return the normal scores of the ranks within each row; the most extreme is the largest."""
+    import scipy.stats
+
     ranks = scipy.stats.rankdata(states if tail == "right" else -states, axis=1)
     found: NDArray[np.float64] = scipy.stats.norm.ppf((ranks - 0.5) / states.shape[1])
     return found
@@ -82,6 +85,8 @@ def _normal_scores(states: NDArray[np.float64], tail: str) -> NDArray[np.float64
 
 def _tied_share(scores: NDArray[np.float64]) -> float:
     """Return which share of the variance that normal scores have without ties is lacking."""
+    import scipy.stats
+
     n_states = scores.shape[1]
     untied = scipy.stats.norm.ppf((np.arange(n_states) + 0.5) / n_states).var()
     return float(1 - scores.var(axis=1).mean() / untied)

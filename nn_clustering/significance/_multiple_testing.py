@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
 from nn_clustering.errors import InvalidInputError
@@ -39,6 +38,8 @@ def benjamini_hochberg(p_values: ArrayLike, level: float = 0.05) -> FalseDiscove
         InvalidInputError: If there is no p-value, one is not from 0 to 1, or the level is not
             between 0 and 1.
     """
+    import scipy.stats
+
     p = np.asarray(p_values, float)
     if p.ndim != 1 or p.size == 0 or not ((p >= 0) & (p <= 1)).all():
         raise InvalidInputError(

@@ -3,10 +3,9 @@
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from joblib import Parallel, delayed, parallel_config
 from numpy.typing import ArrayLike, NDArray
 
 from nn_clustering.errors import InvalidInputError
@@ -16,6 +15,9 @@ from nn_clustering.seeds import generator, integer_seed
 from nn_clustering.significance._null_models import FreshNetworks, NullModel, check_null_model
 from nn_clustering.significance._p_values import n_extreme, p_value, sequential_p_value
 from nn_clustering.threads import one_thread
+
+if TYPE_CHECKING:
+    from joblib import Parallel
 
 # N-cuts of single precision graphs are known to some seven digits. Equal ones, as the 0 of clusters
 # that nothing joins, differ in what comes after.
@@ -186,6 +188,8 @@ def shuffled_ncuts(
     n_workers: int = 1,
 ) -> Generator[float, None, None]:
     """Yield the n-cut of shuffles, in the order of their indices; see :func:`shuffle_test`."""
+    from joblib import delayed
+
     if isinstance(null, FreshNetworks):
         yield from _of_fresh_networks(null, cluster, list(indices), seed, n_workers)
         return
@@ -207,6 +211,8 @@ def _of_fresh_networks(
     null: FreshNetworks, cluster: Clustering, indices: list[int], seed: int, n_workers: int
 ) -> Iterator[float]:
     """Yield n-cuts of networks that are built here, as many at once as there are workers."""
+    from joblib import delayed
+
     with worker_pool(n_workers) as parallel:
         for start in range(0, len(indices), n_workers):
             chunk = indices[start : start + n_workers]
@@ -217,12 +223,14 @@ def _of_fresh_networks(
             )
 
 
-def worker_pool(n_workers: int) -> Parallel:
+def worker_pool(n_workers: int) -> "Parallel":
     """Return the processes that cluster shuffles, for a ``with``; they stay for the next test.
 
     Processes, since threads gain nothing: much of the time goes into calls that hold the
     interpreter's lock. Each computes with one thread, so that they do not take each other's cores.
     """
+    from joblib import Parallel, parallel_config
+
     with parallel_config("loky", inner_max_num_threads=1):
         return Parallel(n_workers, return_as="generator", max_nbytes=_SENT_ONCE)
 

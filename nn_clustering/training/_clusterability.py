@@ -4,12 +4,10 @@ Its loss term is a mean of small eigenvalues of the graph's normalised Laplacian
 the true one (the studies took half of it, quirk 5).
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
-import scipy.linalg
 import tensorflow as tf
 from numpy.typing import NDArray
 
@@ -20,33 +18,15 @@ from nn_clustering.networks.structure import (
     WeightLayer,
     chain_of_layers,
     find_weight_layers,
+    is_homogeneous,
 )
 from nn_clustering.threads import one_thread
+from nn_clustering.training._kernel_norm_gradients import KERNEL_NORM_GRADIENTS
 from nn_clustering.training._phases import ClusterabilityGradient
-
-# Singular values of a normalised adjacency, which are 1 at most, count as 0 below this.
-_ZERO_SINGULAR_VALUE = 1e-6
+from nn_clustering.training._small_eigenvalues import mean_eigenvalue
 
 # The square of a unit's norm below which it counts as dead: float32 has few digits there.
 _ZERO_SQUARED_NORM = 1e-30
-
-_HOMOGENEOUS_ACTIVATIONS = (
-    keras.activations.relu,
-    keras.activations.leaky_relu,
-    keras.activations.linear,
-)
-# Layers without weights of which f(c x) = c f(x) for every unit's own c > 0.
-_HOMOGENEOUS_LAYERS = (
-    keras.layers.Dropout,
-    keras.layers.SpatialDropout2D,
-    keras.layers.MaxPooling2D,
-    keras.layers.AveragePooling2D,
-    keras.layers.GlobalMaxPooling2D,
-    keras.layers.GlobalAveragePooling2D,
-    keras.layers.ZeroPadding2D,
-    keras.layers.Flatten,
-    keras.layers.LeakyReLU,
-)
 
 
 class ClusterabilityTerm:
@@ -137,9 +117,9 @@ class ClusterabilityTerm:
         # One thread, so that the result does not depend on how many cores there are; for matrices
         # of this size more threads gain little.
         with one_thread():
-            value, by_weight = _mean_eigenvalue(norms, settings.n_eigenvalues)
+            value, by_weight = mean_eigenvalue(norms, settings.n_eigenvalues)
         by_kernel = [
-            _NORM_GRADIENTS[settings.kernel_norm](kernel, gradient)
+            KERNEL_NORM_GRADIENTS[settings.kernel_norm](kernel, gradient)
             if kernel.ndim == 4
             else np.sign(kernel) * gradient
             for kernel, gradient in zip(exact, by_weight, strict=True)
@@ -162,7 +142,7 @@ def clusterability_loss(network: keras.Model, settings: ClusterabilityGradient) 
     graph = graph_from_weights(network, kernel_norm=settings.kernel_norm)
     _check_eigenvalues(graph, settings)
     weights = [edges.weights for edges in graph.edges]
-    return settings.weight * _mean_eigenvalue(weights, settings.n_eigenvalues)[0]
+    return settings.weight * mean_eigenvalue(weights, settings.n_eigenvalues)[0]
 
 
 def _check_eigenvalues(graph: UnitGraph, settings: ClusterabilityGradient) -> None:
@@ -179,7 +159,7 @@ def _check_homogeneous(network: keras.Model, weight_layers: Sequence[WeightLayer
     chain = chain_of_layers(network)
     first, last = weight_layers[0].position, weight_layers[-1].position
     for layer in chain[first:last]:
-        if not _is_homogeneous(layer):
+        if not is_homogeneous(layer):
             activation = getattr(getattr(layer, "activation", None), "__name__", "")
             raise InvalidInputError(
                 f"layer {layer.name!r} of network {network.name!r} is a {type(layer).__name__}"
@@ -187,15 +167,6 @@ def _check_homogeneous(network: keras.Model, weight_layers: Sequence[WeightLayer
                 "gradient cannot scale units through without changing the function; expected "
                 "hidden layers with relu, and no batch norm or noise between them"
             )
-
-
-def _is_homogeneous(layer: keras.Layer) -> bool:
-    """Return whether scaling a unit's weights and bias scales what the layer makes of it."""
-    if isinstance(layer, keras.layers.Dense | keras.layers.Conv2D | keras.layers.Activation):
-        return layer.activation in _HOMOGENEOUS_ACTIVATIONS
-    if isinstance(layer, keras.layers.ReLU):
-        return layer.max_value is None and not layer.threshold
-    return isinstance(layer, _HOMOGENEOUS_LAYERS)
 
 
 def _read(variable: keras.Variable) -> tf.Tensor:
@@ -212,141 +183,3 @@ def _scale_to_norm(layer: keras.Layer, kernel: tf.Tensor) -> tf.Tensor:
     if layer.use_bias:
         layer.bias.assign(bias * factor)
     return factor
-
-
-def _mean_eigenvalue(
-    weights: Sequence[NDArray[np.floating]], n_eigenvalues: int
-) -> tuple[float, list[NDArray[np.float64]]]:
-    """Return the mean of the eigenvalues 2 to n_eigenvalues + 1 of the normalised Laplacian.
-
-    With u_i, v_j the entries of a pair of singular vectors at units of degrees d_i, d_j and s the
-    singular value, the eigenvalue 1 - s has the derivative
-    s (u_i^2 / d_i + v_j^2 / d_j) / 2 - u_i v_j / sqrt(d_i d_j) by the weight between them.
-
-    Args:
-        weights: Of a chain of layers: non-negative, each of shape (source units, target units).
-        n_eigenvalues: How many eigenvalues count.
-
-    Returns:
-        The mean, and its gradient by each of ``weights`` (0 by those of isolated units).
-    """
-    forward = [matrix.sum(axis=1) for matrix in weights]
-    backward = [matrix.sum(axis=0) for matrix in weights]
-    degrees = [forward[0], *map(np.add, forward[1:], backward), backward[-1]]
-    scales = [np.where(d > 0, 1 / np.sqrt(np.where(d > 0, d, 1)), 0) for d in degrees]
-    normalised = [
-        matrix * source[:, None] * target
-        for matrix, (source, target) in zip(weights, pairwise(scales), strict=True)
-    ]
-    singular_values, vectors = _leading_singular_vectors(normalised, n_eigenvalues + 1)
-    # The first is 1 whatever the weights are.
-    singular_values = singular_values[1:]
-    scaled = [vector[:, 1:] * scale[:, None] for vector, scale in zip(vectors, scales, strict=True)]
-    through_degree = [vector**2 @ singular_values / 2 for vector in scaled]
-    gradients = [
-        (
-            through_degree[layer][:, None]
-            + through_degree[layer + 1]
-            - scaled[layer] @ scaled[layer + 1].T
-        )
-        / n_eigenvalues
-        for layer in range(len(weights))
-    ]
-    return float(1 - singular_values.mean()), gradients
-
-
-def _leading_singular_vectors(
-    blocks: Sequence[NDArray[np.floating]], n: int
-) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
-    """Return the n largest singular values of the matrix B that joins even layers to odd ones.
-
-    Args:
-        blocks: The matrix from every layer to the next, of shape (source units, target units).
-        n: At most the number of units on the smaller side.
-
-    Returns:
-        The values, largest first, and for every layer its part of the singular vectors, of shape
-        (units, n). Where a value is 0, so are the parts in the layers of the larger side.
-    """
-    sizes = [len(blocks[0]), *(block.shape[1] for block in blocks)]
-    # Where a layer starts among the layers of its side, the even ones or the odd ones.
-    starts = [sum(sizes[layer % 2 : layer : 2]) for layer in range(len(sizes))]
-    small = int(sum(sizes[1::2]) < sum(sizes[::2]))
-    joins = {layer: _join(blocks, starts, layer) for layer in range(1 - small, len(sizes), 2)}
-    of_small = _leading_eigenvectors(joins.values(), sum(sizes[small::2]), n)
-    of_large = [matrix.T @ of_small[units] for units, matrix in joins.values()]
-    # B times the vectors of the small side: those of the larger one, times the singular values.
-    values = np.linalg.norm(np.concatenate(of_large), axis=0)
-    # Where a value is 0, what is left of its vector is noise.
-    nonzero = values > _ZERO_SINGULAR_VALUE
-    inverse = np.where(nonzero, 1 / np.where(nonzero, values, 1), 0)
-    scaled = {layer: part * inverse for layer, part in zip(joins, of_large, strict=True)}
-    vectors = [
-        scaled[layer] if layer in joins else of_small[starts[layer] : starts[layer] + size]
-        for layer, size in enumerate(sizes)
-    ]
-    return values * nonzero, vectors
-
-
-def _join(
-    blocks: Sequence[NDArray[np.floating]], starts: Sequence[int], layer: int
-) -> tuple[slice, NDArray[np.float64]]:
-    """Return what joins a layer to the other side: to which units there, and the matrix from them.
-
-    The layers before and after it follow each other among the layers of their side.
-    """
-    before, after = blocks[max(layer - 1, 0) : layer], blocks[layer : layer + 1]
-    matrix = np.concatenate([*before, *(block.T for block in after)])
-    start = starts[layer - 1] if before else 0
-    return slice(start, start + len(matrix)), matrix
-
-
-def _leading_eigenvectors(
-    joins: Iterable[tuple[slice, NDArray[np.float64]]], n_units: int, n: int
-) -> NDArray[np.float64]:
-    """Return the n leading eigenvectors of B' B, where B' has these rows, largest first."""
-    gram = np.zeros((n_units, n_units))
-    for units, matrix in joins:
-        gram[units, units] += matrix @ matrix.T
-    wanted = [n_units - n, n_units - 1]
-    return scipy.linalg.eigh(gram, subset_by_index=wanted, check_finite=False)[1][:, ::-1]
-
-
-def _l1_gradient(kernel: NDArray[np.float64], by_norm: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sign(kernel) * by_norm
-
-
-def _frobenius_gradient(
-    kernel: NDArray[np.float64], by_norm: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    norms = KERNEL_NORMS["frobenius"](kernel)
-    return kernel * (by_norm / np.where(norms > 0, norms, 1))
-
-
-def _spectral_gradient(
-    kernel: NDArray[np.float64], by_norm: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    left, values, right = np.linalg.svd(kernel.transpose(2, 3, 0, 1))
-    outer = left[..., :, :1] * right[..., :1, :]
-    outer = np.where(values[..., :1, None] > 0, outer, 0)
-    return (outer * by_norm[..., None, None]).transpose(2, 3, 0, 1)
-
-
-def _max_column_sum_gradient(
-    kernel: NDArray[np.float64], by_norm: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    sums = np.abs(kernel).sum(axis=0)
-    is_largest = np.arange(len(sums))[:, None, None] == sums.argmax(axis=0)
-    found: NDArray[np.float64] = np.sign(kernel) * is_largest * by_norm
-    return found
-
-
-# Each takes kernels of shape (height, width, in, out) and the gradient by their norms, of shape
-# (in, out), and returns the gradient by the kernels: one of the subgradients where a norm has a
-# kink, of which it is 0 at a kernel of zeros.
-_NORM_GRADIENTS: dict[str, Callable[..., NDArray[np.float64]]] = {
-    "l1": _l1_gradient,
-    "frobenius": _frobenius_gradient,
-    "spectral": _spectral_gradient,
-    "max_column_sum": _max_column_sum_gradient,
-}

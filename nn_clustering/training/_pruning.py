@@ -4,18 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-_DENSE = (keras.layers.Dense, keras.layers.EinsumDense)
-_CONVOLUTIONS = (
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-)
-_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+from nn_clustering.networks.structure import kernels_of, layer_kind
 
 
 def prunable_kernels(network: keras.Model) -> list[keras.Variable]:
@@ -24,19 +13,15 @@ def prunable_kernels(network: keras.Model) -> list[keras.Variable]:
     Those of depthwise convolutions count, and both of a separable one. Biases, batch norm,
     embeddings and recurrent layers do not.
     """
-    kernels = []
-    for layer in network._flatten_layers(include_self=False):
-        if isinstance(layer, _DENSE + _CONVOLUTIONS):
-            kernels.append(layer.kernel)
-        elif isinstance(layer, _SEPARABLE):
-            kernels += [layer.depthwise_kernel, layer.pointwise_kernel]
+    layers = network._flatten_layers(include_self=False)
+    kernels = [kernel for layer in layers for kernel in kernels_of(layer)]
     return [kernel for kernel in kernels if kernel.trainable]
 
 
 def has_convolutions(network: keras.Model) -> bool:
     """Return whether a layer of the network convolves."""
     layers = network._flatten_layers(include_self=False)
-    return any(isinstance(layer, _CONVOLUTIONS + _SEPARABLE) for layer in layers)
+    return any(layer_kind(layer).convolves for layer in layers)
 
 
 def magnitude_mask(kernel: tf.Tensor, sparsity: tf.Tensor | float) -> tf.Tensor:

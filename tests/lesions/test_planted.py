@@ -13,8 +13,7 @@ from nn_clustering.lesions import (
     lesion_test,
     single_unit_lesions,
 )
-from nn_clustering.partitions import Partition
-from nn_clustering.partitions._random_sub_clusters import random_units
+from nn_clustering.partitions import Partition, random_units
 
 # Units of each module in each hidden layer, and units of none, which nothing reads.
 N_MODULE, N_IDLE = 16, 8

@@ -25,6 +25,12 @@ def set_kernel(layer, kernel):
     layer.kernel.assign(np.asarray(kernel, np.float32))
 
 
+def weigh(network, name, kernel):
+    """Set the kernel of a layer that reads one position: values by (input, unit)."""
+    layer = network.get_layer(name)
+    set_kernel(layer, np.reshape(kernel, layer.kernel.shape))
+
+
 def set_batch_norm(layer, gamma, variance):
     """Gamma and variance; beta and mean are set too, to show that they do not count."""
     if layer.scale:

@@ -18,7 +18,7 @@ from nn_clustering.reports import (
     figure_of_lesion_nulls,
     figure_of_lesions,
 )
-from nn_clustering.reports._lesion_parts import spread, ticks_of_scale
+from nn_clustering.reports._lesion_figure_parts import spread, ticks_of_scale
 
 OF_SINGLE = (
     figure_of_lesions,

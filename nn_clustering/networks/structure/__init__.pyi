@@ -4,17 +4,13 @@ from ._chain import (
     find_weight_layers as find_weight_layers,
 )
 from ._channels import (
-    Contribution as Contribution,
     Depthwise as Depthwise,
     Flattened as Flattened,
     InputValues as InputValues,
     Merged as Merged,
     Origin as Origin,
-    Part as Part,
     Rearranged as Rearranged,
     Weighted as Weighted,
-    trace_contributions as trace_contributions,
-    trace_parts as trace_parts,
 )
 from ._kernel_norms import (
     KERNEL_NORMS as KERNEL_NORMS,
@@ -22,18 +18,32 @@ from ._kernel_norms import (
     check_kernel_norm as check_kernel_norm,
     norms_of_kernel as norms_of_kernel,
 )
+from ._layer_kinds import (
+    LayerKind as LayerKind,
+    is_homogeneous as is_homogeneous,
+    is_plain as is_plain,
+    kernels_of as kernels_of,
+    layer_kind as layer_kind,
+)
 from ._network_weights import (
     NetworkWeights as NetworkWeights,
 )
-from ._reading import (
-    read_weights as read_weights,
+from ._tracing import (
+    Contribution as Contribution,
+    Part as Part,
+    trace_contributions as trace_contributions,
+    trace_parts as trace_parts,
 )
 from ._unit_tensors import (
     around_nonlinearity as around_nonlinearity,
-    is_joint as is_joint,
 )
 from ._walk import (
     Step as Step,
     Walk as Walk,
+)
+from ._walker import (
     walk_network as walk_network,
+)
+from ._weights_reader import (
+    read_weights as read_weights,
 )

@@ -7,23 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-
-# Layers that keep every unit (or channel) apart and add no weights of their own.
-_UNITWISE = (
-    keras.layers.Activation,
-    keras.layers.ReLU,
-    keras.layers.LeakyReLU,
-    keras.layers.ELU,
-    keras.layers.Softmax,
-    keras.layers.GaussianNoise,
-    keras.layers.Dropout,
-    keras.layers.SpatialDropout2D,
-    keras.layers.MaxPooling2D,
-    keras.layers.AveragePooling2D,
-    keras.layers.GlobalAveragePooling2D,
-    keras.layers.GlobalMaxPooling2D,
-    keras.layers.ZeroPadding2D,
-)
+from nn_clustering.networks.structure._layer_kinds import is_keras_own, layer_kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,36 +100,38 @@ def find_weight_layers(network: keras.Model) -> list[WeightLayer]:
     found: list[WeightLayer] = []
     unitwise = True  # whether the units of the last weight layer are still apart
     for position, layer in enumerate(chain):
-        if isinstance(layer, keras.layers.Dense | keras.layers.Conv2D) and type(layer) in (
-            keras.layers.Dense,
-            keras.layers.Conv2D,
-        ):
-            kernel = _kernel(layer, network)
-            found.append(
-                WeightLayer(layer.name, position, position, kernel, np.ones(kernel.shape[-1]))
-            )
-            unitwise = True
-        elif isinstance(layer, keras.layers.Flatten):
-            # After a convolution's flatten, its channels are spread; after a dense layer's or the
-            # input's nothing changes.
-            unitwise = unitwise and not (found and found[-1].is_convolution)
-        elif isinstance(layer, keras.layers.Rescaling) and not found:
-            pass  # scales the input, before any unit
-        elif isinstance(layer, keras.layers.BatchNormalization):
-            if found and unitwise:
-                scale = found[-1].scale * _batch_norm_scale(layer, found[-1])
-                found[-1] = _extended(found[-1], position, scale)
-        elif isinstance(layer, _UNITWISE):
-            if found and unitwise:
-                found[-1] = _extended(found[-1], position, found[-1].scale)
-        else:
-            raise InvalidInputError(
-                f"layer {layer.name!r} of network {network.name!r} is a {type(layer).__name__}, "
-                "which has no place in a plain chain of layers; expected Dense, Conv2D, "
-                "BatchNormalization, Flatten, Rescaling of the input, activations, dropout, "
-                "padding and pooling (only clustering and the shuffle test take other networks)"
-            )
+        match layer_kind(layer).place_in_chain:
+            case "weights" if is_keras_own(layer):
+                kernel = _kernel(layer, network)
+                found.append(
+                    WeightLayer(layer.name, position, position, kernel, np.ones(kernel.shape[-1]))
+                )
+                unitwise = True
+            case "flatten":
+                # After a convolution's flatten, its channels are spread; after a dense layer's or
+                # the input's nothing changes.
+                unitwise = unitwise and not (found and found[-1].is_convolution)
+            case "input scaling" if not found:
+                pass  # before any unit
+            case "batch norm":
+                if found and unitwise:
+                    scale = found[-1].scale * _batch_norm_scale(layer, found[-1])
+                    found[-1] = _extended(found[-1], position, scale)
+            case "unitwise":
+                if found and unitwise:
+                    found[-1] = _extended(found[-1], position, found[-1].scale)
+            case _:
+                raise _refusal(layer, network)
     return found
+
+
+def _refusal(layer: keras.Layer, network: keras.Model) -> InvalidInputError:
+    return InvalidInputError(
+        f"layer {layer.name!r} of network {network.name!r} is a {type(layer).__name__}, "
+        "which has no place in a plain chain of layers; expected Dense, Conv2D, "
+        "BatchNormalization, Flatten, Rescaling of the input, activations, dropout, "
+        "padding and pooling (only clustering and the shuffle test take other networks)"
+    )
 
 
 def _extended(layer: WeightLayer, position: int, scale: NDArray[np.float64]) -> WeightLayer:
@@ -153,7 +139,7 @@ def _extended(layer: WeightLayer, position: int, scale: NDArray[np.float64]) -> 
 
 
 def _kernel(layer: keras.Layer, network: keras.Model) -> NDArray[np.float64]:
-    if isinstance(layer, keras.layers.Conv2D) and layer.groups != 1:
+    if layer_kind(layer).convolves and layer.groups != 1:
         raise InvalidInputError(
             f"layer {layer.name!r} of network {network.name!r} is a grouped convolution, which "
             "has no place in a plain chain of layers; expected convolutions without groups "
@@ -168,9 +154,7 @@ def _kernel(layer: keras.Layer, network: keras.Model) -> NDArray[np.float64]:
     return found
 
 
-def _batch_norm_scale(
-    layer: keras.layers.BatchNormalization, normalised: WeightLayer
-) -> NDArray[np.float64]:
+def _batch_norm_scale(layer: keras.Layer, normalised: WeightLayer) -> NDArray[np.float64]:
     variance = keras.ops.convert_to_numpy(layer.moving_variance).astype(np.float64)
     if variance.shape != (normalised.n_units,):
         raise InvalidInputError(

@@ -1,5 +1,1 @@
 """Drawings of clustered networks: layers as columns, clusters as colours."""
-
-import lazy_loader
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

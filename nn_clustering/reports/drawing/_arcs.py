@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
-from nn_clustering.graphs._unit_graph import Edges, UnitGraph
+from nn_clustering.graphs import Edges, UnitGraph
 from nn_clustering.reports.drawing._layout import Column
 
 _WIDTH = 3.0

@@ -10,7 +10,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
-from nn_clustering.graphs._unit_graph import Edges, UnitGraph
+from nn_clustering.graphs import Edges, UnitGraph
 from nn_clustering.reports.drawing._arcs import Arc, arc_paths
 from nn_clustering.reports.drawing._bands import (
     Band,

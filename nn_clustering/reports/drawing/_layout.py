@@ -7,7 +7,7 @@ from itertools import count, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_clustering.graphs._unit_graph import UnitGraph
+from nn_clustering.graphs import UnitGraph
 
 PAGE_WIDTH = 17 / 2.54 * 72  # what A4 leaves between its margins
 MARGIN = 8.0

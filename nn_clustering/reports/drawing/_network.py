@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs._unit_graph import UnitGraph
+from nn_clustering.graphs import UnitGraph
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,7 @@ from nn_clustering.lesions import (
     single_unit_lesions,
     single_unit_tasks,
 )
-from nn_clustering.lesions._units import UNITS_AT_ONCE
+from nn_clustering.lesions._single_units import UNITS_AT_ONCE
 from tests.lesions.naive import accuracy_changes
 
 

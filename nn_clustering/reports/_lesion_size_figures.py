@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from nn_clustering.lesions import KINDS
-from nn_clustering.reports._lesion_parts import (
+from nn_clustering.reports._lesion_figure_parts import (
     LEVEL,
     Change,
     LayerSpan,

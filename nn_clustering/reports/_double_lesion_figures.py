@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from nn_clustering.reports._lesion_parts import (
+from nn_clustering.reports._lesion_figure_parts import (
     NO_PAIRS,
     add_colour_bar,
     add_title,

@@ -9,7 +9,7 @@ import scipy.stats
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from nn_clustering.reports._lesion_parts import HARM, RANDOM, add_title, p_in_words
+from nn_clustering.reports._lesion_figure_parts import HARM, RANDOM, add_title, p_in_words
 from nn_clustering.significance import fisher_combination
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ import numpy as np
 
 from nn_clustering.errors import InvalidInputError, in_one_line
 from nn_clustering.networks._keras_files import network_bytes, network_from_bytes
-from nn_clustering.networks._own_code import current_folder_importable, no_such_function
+from nn_clustering.networks._user_code import current_folder_importable, no_such_function
 from nn_clustering.seeds import generator, integer_seed
 
 
-def build_own_network(
+def build_user_network(
     kind: str, input_shape: tuple[int, ...], n_outputs: int, *, task: str, seed: int
 ) -> keras.Model:
     """Call the function that ``kind`` names, and check what it returns.

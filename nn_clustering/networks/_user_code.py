@@ -12,7 +12,7 @@ from pathlib import Path
 from nn_clustering.errors import InvalidInputError
 
 
-def is_own(kind: str) -> bool:
+def is_user_function(kind: str) -> bool:
     """Return whether a kind of network is the dotted name of a function."""
     return (
         isinstance(kind, str)
@@ -29,10 +29,10 @@ def network_code(kind: str) -> bytes | None:
     Raises:
         InvalidInputError: If there is no such module.
     """
-    return Path(_code_path(kind)).read_bytes() if is_own(kind) else None
+    return Path(_code_path(kind)).read_bytes() if is_user_function(kind) else None
 
 
-def check_own_function(kind: str) -> None:
+def check_user_function(kind: str) -> None:
     """Check, as far as that goes without running it, that a module defines a function.
 
     Raises:

@@ -1,0 +1,164 @@
+"""Derivatives of the values of a set of units by those of the units before them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.networks.structure import Step, Walk, is_plain, layer_kind
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A tensor by which derivatives are taken, and the set of units whose values it holds."""
+
+    tensor: int
+    source: int
+    n_units: int
+
+
+@dataclass(frozen=True, eq=False)
+class ReadingLayer:
+    """A weight layer: its step, and the leaves that it reads."""
+
+    step: Step
+    leaves: tuple[Leaf, ...]
+
+    def channel(self, value: tf.Tensor, channel: tf.Tensor) -> tf.Tensor:
+        """Return one channel of what the layer makes of the value that it reads.
+
+        Dense layers and plain convolutions compute no other; the bias, which has no derivative, is
+        left out.
+        """
+        layer = self.step.operation
+        if not is_plain(layer):
+            return self.all_channels(value)[..., channel]
+        if not layer_kind(layer).convolves:
+            return tf.tensordot(value, layer.kernel[:, channel], 1)
+        return keras.ops.conv(
+            value,
+            layer.kernel[..., channel, None],
+            strides=layer.strides,
+            padding=layer.padding,
+            data_format=layer.data_format,
+            dilation_rate=layer.dilation_rate,
+        )[..., 0]
+
+    def all_channels(self, value: tf.Tensor) -> tf.Tensor:
+        """Return what the layer makes of the value that it reads."""
+        return self.step.run(lambda number: value)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A set of units whose derivatives are taken.
+
+    Attributes:
+        walk: The steps of the network.
+        index: Which set it is.
+        n_units: Number of its units.
+        tensor: Number of the tensor that holds their values.
+        layers: The weight layers that lead into it.
+        constants: Numbers of the network's input and of the tensors that all weight layers make.
+        keeps_apart: Whether channel v of every such layer leads into unit v alone.
+    """
+
+    walk: Walk
+    index: int
+    n_units: int
+    tensor: int
+    layers: tuple[ReadingLayer, ...]
+    constants: tuple[int, ...]
+    keeps_apart: bool
+
+    @property
+    def leaves(self) -> list[Leaf]:
+        """What the layers read of other units, each once."""
+        return list(dict.fromkeys(leaf for layer in self.layers for leaf in layer.leaves))
+
+    def check(self, values: Mapping[int, tf.Tensor]) -> None:
+        """Check what the layers make: a derivative may be a number where a value is none.
+
+        Raises:
+            InvalidInputError: If it is NaN or infinite.
+        """
+        for layer in self.layers:
+            if not tf.reduce_all(tf.math.is_finite(values[layer.step.outputs[0]])):
+                raise InvalidInputError(
+                    f"layer {layer.step.name!r} of network {self.walk.name!r} makes NaN or "
+                    "infinite values of the samples: check its weights and the samples"
+                )
+
+    def derivatives(self, values: Mapping[int, tf.Tensor]) -> list[tf.Tensor]:
+        """Return sums over samples and positions of absolute derivatives, (units, source units).
+
+        Args:
+            values: The tensors of the leaves and the constants.
+
+        Returns:
+            One matrix for each of the leaves.
+        """
+        constants = {number: values[number] for number in self.constants}
+        leaves = [values[leaf.tensor] for leaf in self.leaves]
+        by_layer = self._by_layer(constants) if self.keeps_apart else []
+
+        def of_unit(unit: tf.Tensor) -> list[tf.Tensor]:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(leaves)
+                read = [self._read(layer, values, constants) for layer in self.layers]
+                if self.keeps_apart:
+                    # A unit hangs on one channel of each layer, by a derivative known already.
+                    shares = [
+                        tf.reduce_sum(layer.channel(value, unit) * derivative[..., unit])
+                        for layer, value, derivative in zip(
+                            self.layers, read, by_layer, strict=True
+                        )
+                    ]
+                    answer = tf.add_n(shares)
+                else:
+                    answer = tf.reduce_sum(self._answer(constants, read)[..., unit])
+            gradients = tape.gradient(
+                answer, leaves, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            )
+            return [
+                tf.reduce_sum(tf.abs(tf.reshape(gradient, (-1, leaf.n_units))), axis=0)
+                for gradient, leaf in zip(gradients, self.leaves, strict=True)
+            ]
+
+        # one unit at a time, which bounds the memory
+        found: list[tf.Tensor] = tf.map_fn(
+            of_unit, tf.range(self.n_units), fn_output_signature=[tf.float32] * len(leaves)
+        )
+        return found
+
+    def _read(
+        self,
+        layer: ReadingLayer,
+        values: Mapping[int, tf.Tensor],
+        constants: Mapping[int, tf.Tensor],
+    ) -> tf.Tensor:
+        """Return what a layer reads, as a function of its leaves."""
+        leaves = {leaf.tensor: values[leaf.tensor] for leaf in layer.leaves}
+        (number,) = layer.step.inputs
+        return self.walk.run({**constants, **leaves}, [number])[number]
+
+    def _answer(self, constants: Mapping[int, tf.Tensor], read: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Return the units' values as a function of what the layers read."""
+        made = {
+            layer.step.outputs[0]: layer.all_channels(value)
+            for layer, value in zip(self.layers, read, strict=True)
+        }
+        return self.walk.run({**constants, **made}, [self.tensor])[self.tensor]
+
+    def _by_layer(self, constants: Mapping[int, tf.Tensor]) -> list[tf.Tensor]:
+        """Return the derivatives of every unit's value by its channel of every layer."""
+        made = [constants[layer.step.outputs[0]] for layer in self.layers]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(made)
+            answer = self.walk.run(constants, [self.tensor])[self.tensor]
+        found: list[tf.Tensor] = tape.gradient(
+            answer, made, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        return found

@@ -1,0 +1,248 @@
+"""The kinds of Keras layers, operations and activations, and all that the library knows of each.
+
+Weights, walk, activations, gradients, chains, pruning, modular initialisation, the clusterability
+gradient and lesions ask here. A new kind of layer is an entry of :data:`LAYER_KINDS`, with a rule
+of those in ``rules`` or a new one.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Literal
+
+from nn_clustering.networks.structure._walk import Step
+from nn_clustering.networks.structure._weights_builder import WeightsBuilder
+from nn_clustering.networks.structure.rules.merging import average, concatenation, merge
+from nn_clustering.networks.structure.rules.normalisation import (
+    batch_normalisation,
+    fixed_normalisation,
+    gamma_alone,
+    rms_normalisation,
+)
+from nn_clustering.networks.structure.rules.reshaping import reshape
+from nn_clustering.networks.structure.rules.scaling import (
+    product,
+    quotient,
+    rescaling,
+    sum_or_constant,
+)
+from nn_clustering.networks.structure.rules.unitwise import reduction, unitwise
+from nn_clustering.networks.structure.rules.weighted import (
+    convolution,
+    dense,
+    depthwise_convolution,
+    separable_convolution,
+    transposed_convolution,
+)
+
+Rule = Callable[[WeightsBuilder, Step], None]
+PlaceInChain = Literal["weights", "unitwise", "batch norm", "flatten", "input scaling"]
+
+
+@dataclass(frozen=True)
+class LayerKind:
+    """What is known of a kind of layer, operation or activation.
+
+    Attributes:
+        rule: What it makes of the channels that it reads; None if it has no place in a graph.
+        refusal: Why it has none, a relative clause.
+        kernels: Names of the variables that are its kernels: what is pruned and penalised, and
+            joins units where there is a rule. A layer with kernels applies its activation last.
+        convolves: Whether the kernels slide over positions.
+        is_nonlinearity: Whether it is what makes a unit's value of what was summed up for it.
+        joins_units: Whether a unit's value hangs on those of other units, without weights.
+        is_homogeneous: Whether c x instead of x, with c > 0 of every unit's own, makes c times as
+            much of it; of a layer with kernels its activation says so.
+        place_in_chain: What it is in a plain chain of layers; None if it has no place there.
+    """
+
+    rule: Rule | None = None
+    refusal: str | None = None
+    kernels: tuple[str, ...] = ()
+    convolves: bool = False
+    is_nonlinearity: bool = False
+    joins_units: bool = False
+    is_homogeneous: bool = False
+    place_in_chain: PlaceInChain | None = None
+
+
+def _each(kind: LayerKind, *names: str) -> dict[str, LayerKind]:
+    return dict.fromkeys(names, kind)
+
+
+def _in_dimensions(stems: Iterable[str], *dimensions: int) -> list[str]:
+    return [f"{stem}{n}D" for stem in stems for n in dimensions]
+
+
+_CONVOLUTION = LayerKind(convolution, kernels=("kernel",), convolves=True)
+_TRANSPOSED = replace(_CONVOLUTION, rule=transposed_convolution)
+_DEPTHWISE = replace(_CONVOLUTION, rule=depthwise_convolution)
+_SEPARABLE = replace(
+    _CONVOLUTION, rule=separable_convolution, kernels=("depthwise_kernel", "pointwise_kernel")
+)
+_IN_THREE_DIMENSIONS = replace(
+    _CONVOLUTION,
+    rule=None,
+    refusal="whose kernels have three dimensions; there are norms for one and two",
+)
+_RECURRENT = LayerKind(refusal="which is recurrent: its units join themselves over time")
+_ATTENTION = LayerKind(
+    refusal="which mixes positions by weights that it makes anew for every input"
+)
+_UNITWISE = LayerKind(unitwise)
+_UNITWISE_IN_CHAIN = LayerKind(unitwise, place_in_chain="unitwise")
+_HOMOGENEOUS = LayerKind(unitwise, is_homogeneous=True)
+_HOMOGENEOUS_IN_CHAIN = replace(_HOMOGENEOUS, place_in_chain="unitwise")
+_NONLINEARITY = LayerKind(unitwise, is_nonlinearity=True, place_in_chain="unitwise")
+_SOFTMAX = replace(_NONLINEARITY, joins_units=True)
+
+# By the name in ``keras.layers``; it counts for classes that are derived from one, too. What a
+# version of Keras does not have plays no part in it.
+LAYER_KINDS: Mapping[str, LayerKind] = {
+    "Dense": LayerKind(dense, kernels=("kernel",), place_in_chain="weights"),
+    "EinsumDense": LayerKind(kernels=("kernel",)),
+    "Conv1D": _CONVOLUTION,
+    "Conv2D": replace(_CONVOLUTION, place_in_chain="weights"),
+    **_each(_TRANSPOSED, "Conv1DTranspose", "Conv2DTranspose"),
+    **_each(_DEPTHWISE, "DepthwiseConv1D", "DepthwiseConv2D"),
+    **_each(_SEPARABLE, "SeparableConv1D", "SeparableConv2D"),
+    **_each(_IN_THREE_DIMENSIONS, "Conv3D", "Conv3DTranspose"),
+    "BatchNormalization": LayerKind(batch_normalisation, place_in_chain="batch norm"),
+    **_each(LayerKind(gamma_alone, joins_units=True), "LayerNormalization", "GroupNormalization"),
+    "RMSNormalization": LayerKind(rms_normalisation, joins_units=True),
+    "UnitNormalization": LayerKind(unitwise, joins_units=True),
+    "Normalization": LayerKind(fixed_normalisation),
+    "Rescaling": LayerKind(rescaling, place_in_chain="input scaling"),
+    **_each(LayerKind(merge), "Add", "Subtract", "Multiply", "Maximum", "Minimum"),
+    "Average": LayerKind(average),
+    "Concatenate": LayerKind(concatenation),
+    "Flatten": LayerKind(reshape, is_homogeneous=True, place_in_chain="flatten"),
+    "Reshape": LayerKind(reshape),
+    # of an ``Activation``, and of a ReLU with bounds, see layer_kind and is_homogeneous
+    "Activation": _NONLINEARITY,
+    **_each(replace(_NONLINEARITY, is_homogeneous=True), "ReLU", "LeakyReLU"),
+    "ELU": _NONLINEARITY,
+    "PReLU": replace(_NONLINEARITY, place_in_chain=None),
+    "Softmax": _SOFTMAX,
+    **_each(_HOMOGENEOUS_IN_CHAIN, "Dropout", "MaxPooling2D", "AveragePooling2D"),
+    **_each(_HOMOGENEOUS_IN_CHAIN, *_in_dimensions(["SpatialDropout"], 1, 2, 3)),
+    **_each(_HOMOGENEOUS_IN_CHAIN, "GlobalMaxPooling2D", "GlobalAveragePooling2D"),
+    "ZeroPadding2D": _HOMOGENEOUS_IN_CHAIN,
+    **_each(_HOMOGENEOUS, *_in_dimensions(["MaxPooling", "AveragePooling"], 1, 3)),
+    **_each(_HOMOGENEOUS, *_in_dimensions(["GlobalMaxPooling", "GlobalAveragePooling"], 1, 3)),
+    **_each(_HOMOGENEOUS, *_in_dimensions(["ZeroPadding"], 1, 3)),
+    "GaussianNoise": _UNITWISE_IN_CHAIN,
+    **_each(_UNITWISE, "Identity", "AlphaDropout", "GaussianDropout", "ActivityRegularization"),
+    **_each(_UNITWISE, "RepeatVector", "Resizing", "RandomBrightness", "RandomContrast"),
+    **_each(_UNITWISE, "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom"),
+    **_each(_UNITWISE, *_in_dimensions(["AdaptiveMaxPooling", "Cropping"], 1, 2, 3)),
+    **_each(_UNITWISE, *_in_dimensions(["AdaptiveAveragePooling", "UpSampling"], 1, 2, 3)),
+    **_each(_RECURRENT, "RNN", "LSTM", "GRU", "Bidirectional"),
+    **_each(_ATTENTION, "Attention", "AdditiveAttention"),
+    **_each(_ATTENTION, "MultiHeadAttention", "GroupQueryAttention"),
+    "Embedding": LayerKind(refusal="which looks its outputs up and reads no units"),
+    "Lambda": LayerKind(refusal="whose code cannot be read; rebuild it from Keras' layers"),
+    "Permute": LayerKind(
+        refusal="which moves the channels; expected them on the last axis throughout"
+    ),
+}
+
+# By the name of the class of what ``keras.ops`` calls, which is not a public one.
+OPERATION_KINDS: Mapping[str, LayerKind] = {
+    **_each(LayerKind(sum_or_constant), "Add", "Subtract", "Maximum", "Minimum"),
+    "Multiply": LayerKind(product),
+    **_each(LayerKind(quotient), "Divide", "TrueDivide"),
+    "Concatenate": LayerKind(concatenation),
+    **_each(LayerKind(reshape), "Reshape", "ExpandDims", "Squeeze"),
+    **_each(LayerKind(reduction), "Mean", "Sum", "Max", "Min", "Amax", "Amin"),
+    **_each(_NONLINEARITY, "Relu", "Relu6", "Sigmoid", "Softplus", "Softsign", "Silu"),
+    **_each(_NONLINEARITY, "LogSigmoid", "LeakyRelu", "HardSigmoid", "HardSilu", "HardTanh"),
+    **_each(_NONLINEARITY, "Elu", "Selu", "Gelu", "Celu", "Tanh"),
+    **_each(_SOFTMAX, "Softmax", "LogSoftmax"),
+    **_each(_UNITWISE, "MaxPool", "AveragePool", "Absolute", "Abs", "Negative", "Exp", "Log"),
+    **_each(_UNITWISE, "Log1p", "Sqrt", "Square", "Sign", "Clip", "Pad"),
+    **_each(_UNITWISE, "Copy", "Cast", "StopGradient"),
+}
+
+# By the name in ``keras.activations``; every other function is a nonlinearity of each unit's own.
+ACTIVATION_KINDS: Mapping[str, LayerKind] = {
+    "linear": _HOMOGENEOUS_IN_CHAIN,
+    **_each(replace(_NONLINEARITY, is_homogeneous=True), "relu", "leaky_relu"),
+    **_each(_SOFTMAX, "softmax", "log_softmax"),
+}
+
+
+def layer_kind(operation: Any) -> LayerKind:
+    """Return what is known of a layer, an operation of ``keras.ops`` or an activation function.
+
+    An ``Activation`` layer is of the kind of its function. Nothing is known of a layer that is
+    derived from none that is listed.
+    """
+    import keras
+
+    if isinstance(operation, keras.layers.Activation):
+        return activation_kind(operation.activation)
+    if isinstance(operation, keras.Layer):
+        known = _by_class()
+        return next((known[kind] for kind in type(operation).__mro__ if kind in known), LayerKind())
+    if isinstance(operation, keras.Operation):
+        return OPERATION_KINDS.get(type(operation).__name__, LayerKind())
+    return activation_kind(operation)
+
+
+def activation_kind(function: Any) -> LayerKind:
+    """Return what is known of an activation function; a layer in its place is any function."""
+    import keras
+
+    names = (name for name in ACTIVATION_KINDS if function is getattr(keras.activations, name))
+    return ACTIVATION_KINDS.get(next(names, ""), _NONLINEARITY)
+
+
+@cache
+def _by_class() -> Mapping[type, LayerKind]:
+    """Return the kinds of the layers that this version of Keras has."""
+    import keras
+
+    return {
+        getattr(keras.layers, name): kind
+        for name, kind in LAYER_KINDS.items()
+        if hasattr(keras.layers, name)
+    }
+
+
+def computes_as_in_keras(operation: Any) -> bool:
+    """Return whether an operation's class is Keras' own, or derived from it with its ``call``."""
+    defining = next(kind for kind in type(operation).__mro__ if "call" in vars(kind))
+    return defining.__module__.split(".")[0] == "keras"
+
+
+def is_plain(layer: Any) -> bool:
+    """Return whether a layer is Keras' own dense layer or convolution, and of all channels at once.
+
+    No transposed, depthwise or separable convolution, no groups and no causal padding, and of no
+    derived class: so what it makes of a channel, or a channel of what it makes, can be computed
+    from the kernel alone.
+    """
+    if layer_kind(layer).rule not in (dense, convolution) or not is_keras_own(layer):
+        return False
+    return not layer_kind(layer).convolves or (layer.groups == 1 and layer.padding != "causal")
+
+
+def is_keras_own(layer: Any) -> bool:
+    """Return whether a layer is of a class that is listed, not of one derived from it."""
+    return type(layer) in _by_class()
+
+
+def is_homogeneous(layer: Any) -> bool:
+    """Return whether scaling a unit's weights and bias scales what the layer makes of it."""
+    kind = layer_kind(layer)
+    if kind.kernels:
+        return activation_kind(layer.activation).is_homogeneous
+    # of a ReLU
+    is_bounded = getattr(layer, "max_value", None) is not None or getattr(layer, "threshold", False)
+    return kind.is_homogeneous and not is_bounded
+
+
+def kernels_of(layer: Any) -> list[Any]:
+    """Return the variables of a layer that are kernels."""
+    return [getattr(layer, name) for name in layer_kind(layer).kernels]

@@ -1,0 +1,62 @@
+"""Normalisation: what of its factors is every channel's own."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.networks.structure._walk import Step
+from nn_clustering.networks.structure._weights_builder import WeightsBuilder
+from nn_clustering.networks.structure.rules.scaling import add_scaled
+from nn_clustering.networks.structure.rules.unitwise import unitwise
+from nn_clustering.networks.structure.rules.variables import to_numpy
+
+
+def batch_normalisation(builder: WeightsBuilder, step: Step) -> None:
+    """Batch norm multiplies by gamma / sqrt(moving variance + epsilon)."""
+    layer = step.operation
+    _require_last_axis(builder, step, layer.axis, layer.moving_variance)
+    gamma = to_numpy(layer.gamma).astype(np.float64) if layer.scale else 1.0
+    variance = to_numpy(layer.moving_variance).astype(np.float64)
+    factors = gamma / np.sqrt(variance + layer.epsilon)
+    add_scaled(builder, step, factors, is_normalisation=True)
+
+
+def gamma_alone(builder: WeightsBuilder, step: Step) -> None:
+    """Layer and group norm: what they divide by is common to many units, gamma is not."""
+    layer = step.operation
+    if getattr(layer, "gamma", None) is None:
+        unitwise(builder, step)
+        return
+    _require_last_axis(builder, step, layer.axis, layer.gamma)
+    add_scaled(builder, step, to_numpy(layer.gamma), is_normalisation=True)
+
+
+def rms_normalisation(builder: WeightsBuilder, step: Step) -> None:
+    """As layer norm, of which Keras calls gamma ``scale``."""
+    layer = step.operation
+    _require_last_axis(builder, step, layer.axis, layer.scale)
+    add_scaled(builder, step, to_numpy(layer.scale), is_normalisation=True)
+
+
+def fixed_normalisation(builder: WeightsBuilder, step: Step) -> None:
+    """A variance that was found before training."""
+    layer = step.operation
+    variance = layer.variance
+    if variance is not None and math.prod(variance.shape) > 1:
+        _require_last_axis(builder, step, layer.axis, variance)
+    factors = 1.0 if variance is None else 1 / np.sqrt(to_numpy(variance).astype(np.float64))
+    add_scaled(builder, step, factors, is_normalisation=True)
+
+
+def _require_last_axis(builder: WeightsBuilder, step: Step, axis: Any, values: Any) -> None:
+    before, _ = builder.shapes(step)
+    rank = len(before)
+    axes = {one % rank for one in (axis if isinstance(axis, list | tuple) else [axis])}
+    if axes != {rank - 1}:
+        raise InvalidInputError(
+            f"layer {step.name!r} normalises {math.prod(values.shape)} values; expected one "
+            f"for each of the {before[-1]} channels on the last axis, which is "
+            f"{builder.source(step)}: check its axis"
+        )

@@ -1,0 +1,73 @@
+"""What multiplies channels by factors that are known: rescaling, and arithmetic with numbers."""
+
+from typing import Any
+
+import numpy as np
+
+from nn_clustering.networks.structure._channels import Scaled
+from nn_clustering.networks.structure._walk import Step
+from nn_clustering.networks.structure._weights_builder import WeightsBuilder
+from nn_clustering.networks.structure.rules.merging import merge
+from nn_clustering.networks.structure.rules.unitwise import unitwise
+
+
+def add_scaled(
+    builder: WeightsBuilder, step: Step, factors: Any, *, is_normalisation: bool
+) -> None:
+    """Add what a step reads times factors, one for each channel or one for all."""
+    _, after = builder.shapes(step)
+    values = np.asarray(factors, np.float64).ravel()
+    if values.size not in (1, after[-1]):
+        raise builder.refusal(
+            step,
+            f"with {values.size} factors for {after[-1]} channels; expected one for each, "
+            "or one for all",
+        )
+    builder.add(
+        Scaled(builder.read(step), values, is_normalisation=is_normalisation), step.outputs[0]
+    )
+
+
+def rescaling(builder: WeightsBuilder, step: Step) -> None:
+    """Every channel is multiplied; what is added joins no units."""
+    add_scaled(builder, step, step.operation.scale, is_normalisation=False)
+
+
+def sum_or_constant(builder: WeightsBuilder, step: Step) -> None:
+    """Two tensors are merged; a constant beside one changes no weights."""
+    if len(step.inputs) > 1:
+        merge(builder, step)
+    else:
+        unitwise(builder, step)
+
+
+def product(builder: WeightsBuilder, step: Step) -> None:
+    """Two tensors are merged; a constant multiplies one."""
+    if len(step.inputs) > 1:
+        merge(builder, step)
+    else:
+        add_scaled(builder, step, _constant(builder, step), is_normalisation=False)
+
+
+def quotient(builder: WeightsBuilder, step: Step) -> None:
+    """A constant divides a tensor."""
+    first = _arguments(step)[0]
+    if len(step.inputs) > 1 or isinstance(first, int | float | np.ndarray):
+        raise builder.refusal(step, "which divides by channels; expected a constant divisor")
+    add_scaled(builder, step, 1 / _constant(builder, step), is_normalisation=False)
+
+
+def _constant(builder: WeightsBuilder, step: Step) -> float:
+    constants = [leaf for leaf in _arguments(step) if isinstance(leaf, int | float | np.number)]
+    if len(constants) != 1:
+        raise builder.refusal(
+            step, "whose factor is not known here; expected a number, or another tensor"
+        )
+    return float(constants[0])
+
+
+def _arguments(step: Step) -> list[Any]:
+    import keras
+
+    found: list[Any] = keras.tree.flatten((step.args, step.kwargs))
+    return found

@@ -1,0 +1,73 @@
+"""Layers whose kernels join units: dense layers, and convolutions of every kind."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nn_clustering.networks.structure._channels import Depthwise, Weighted
+from nn_clustering.networks.structure._walk import Step
+from nn_clustering.networks.structure._weights_builder import WeightsBuilder
+from nn_clustering.networks.structure.rules.variables import to_numpy
+
+
+def dense(builder: WeightsBuilder, step: Step) -> None:
+    """Every unit reads every channel."""
+    _add_weighted(builder, step, _kernel(builder, step, step.operation.kernel))
+
+
+def convolution(builder: WeightsBuilder, step: Step) -> None:
+    """Every filter reads every channel of its group."""
+    kernel = _two_dimensional(_kernel(builder, step, step.operation.kernel))
+    _add_weighted(builder, step, kernel, step.operation.groups)
+
+
+def transposed_convolution(builder: WeightsBuilder, step: Step) -> None:
+    """As a convolution, of which Keras' kernel has the filters before the channels."""
+    kernel = _two_dimensional(_kernel(builder, step, step.operation.kernel))
+    _add_weighted(builder, step, np.swapaxes(kernel, 2, 3))
+
+
+def depthwise_convolution(builder: WeightsBuilder, step: Step) -> None:
+    """Every channel becomes one or several, by a kernel each."""
+    kernel = _two_dimensional(_kernel(builder, step, step.operation.kernel))
+    read = builder.read(step)
+    builder.add(Depthwise(read, builder.add_kernel(step, kernel)), step.outputs[0])
+
+
+def separable_convolution(builder: WeightsBuilder, step: Step) -> None:
+    """A depthwise convolution, and filters that read one position of what it makes."""
+    layer = step.operation
+    depthwise = _two_dimensional(_kernel(builder, step, layer.depthwise_kernel))
+    pointwise = _two_dimensional(_kernel(builder, step, layer.pointwise_kernel))
+    read = builder.read(step)
+    depth = builder.add_inner(Depthwise(read, builder.add_kernel(step, depthwise)))
+    index = builder.add_kernel(step, pointwise)
+    builder.add(Weighted(step.name, step.outputs[0], depth, step.inputs[0], index), step.outputs[0])
+
+
+def _add_weighted(
+    builder: WeightsBuilder, step: Step, kernel: NDArray[np.floating], groups: int = 1
+) -> None:
+    tensor, index = step.outputs[0], builder.add_kernel(step, kernel)
+    builder.add(
+        Weighted(step.name, tensor, builder.read(step), step.inputs[0], index, groups), tensor
+    )
+
+
+def _kernel(builder: WeightsBuilder, step: Step, variable: Any) -> NDArray[np.floating]:
+    if step.operation.quantization_mode is not None:
+        raise builder.refusal(
+            step,
+            f"quantised to {step.operation.quantization_mode}; expected weights in floating "
+            "point: read the network before it is quantised",
+        )
+    kernel = to_numpy(variable)
+    if not np.isfinite(kernel).all():
+        raise builder.wrong_values(step)
+    return kernel
+
+
+def _two_dimensional(kernel: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return a kernel as (height, width, ...), with a width of 1 if it has one dimension."""
+    return kernel if kernel.ndim == 4 else kernel[:, None]

@@ -1,0 +1,76 @@
+"""Which sub-clusters of a partition are looked at, by layer and size (methods G3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.partitions._partition import Partition, SubCluster
+
+
+@dataclass(frozen=True)
+class SizeFilter:
+    """Which sub-clusters count, by size, both ends inclusive (methods G3).
+
+    Attributes:
+        min_units: The fewest units.
+        max_share: The largest share of its layer's units that are not isolated.
+
+    Raises:
+        InvalidInputError: If a value is out of range.
+    """
+
+    min_units: int = 1
+    max_share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.min_units, bool) or not isinstance(self.min_units, int):
+            raise InvalidInputError(f"min_units={self.min_units!r}; expected an integer")
+        if self.min_units < 1:
+            raise InvalidInputError(f"min_units={self.min_units}; expected 1 or more")
+        is_number = isinstance(self.max_share, int | float) and not isinstance(self.max_share, bool)
+        if not is_number or not 0 < self.max_share <= 1:
+            raise InvalidInputError(
+                f"max_share={self.max_share!r}; expected more than 0 and at most 1"
+            )
+
+    def keeps(self, n_units: int, n_candidates: int) -> bool:
+        """Whether a sub-cluster counts that has so many of its layer's candidates."""
+        return n_units >= self.min_units and n_units / n_candidates <= self.max_share
+
+
+def select_sub_clusters(
+    partition: Partition, layers: Sequence[str], sizes: SizeFilter
+) -> tuple[list[SubCluster], int]:
+    """Return the sub-clusters of some layers that count, and how many are left out.
+
+    Args:
+        partition: The partition.
+        layers: Names of the layers.
+        sizes: Which of them by size.
+
+    Raises:
+        InvalidInputError: If the partition has no such layer, or nothing is left to lesion.
+    """
+    labels = {layer.name: labels for layer, labels in partition.by_layer()}
+    for name in layers:
+        if name not in labels:
+            raise InvalidInputError(
+                f"layer {name!r} is not of the partition; expected some of {', '.join(labels)}"
+            )
+    found = partition.sub_clusters(tuple(layers))
+    if not found:
+        raise InvalidInputError(
+            f"the partition has no sub-cluster in layers {', '.join(layers) or 'none'}: nothing to "
+            "lesion"
+        )
+    kept = [
+        sub for sub in found if sizes.keeps(len(sub.units), int((labels[sub.layer] >= 0).sum()))
+    ]
+    if not kept:
+        units = [len(sub.units) for sub in found]
+        raise InvalidInputError(
+            f"none of {len(found)} sub-clusters of {min(units)} to {max(units)} units has at least "
+            f"min_units={sizes.min_units} and at most max_share={sizes.max_share} of its layer: "
+            "nothing to lesion, choose wider limits"
+        )
+    return kept, len(found) - len(kept)

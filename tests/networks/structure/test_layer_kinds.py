@@ -1,0 +1,133 @@
+"""The table of what is known of kinds of layers, and that Keras has what it lists."""
+
+import subprocess
+import sys
+
+import keras
+import pytest
+from keras import layers
+
+from nn_clustering.networks.structure import is_homogeneous, is_plain, kernels_of, layer_kind
+from nn_clustering.networks.structure._layer_kinds import (
+    ACTIVATION_KINDS,
+    LAYER_KINDS,
+    OPERATION_KINDS,
+)
+
+
+def built(layer, *shape):
+    layer.build((None, *shape))
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("names", "place"), [(LAYER_KINDS, keras.layers), (ACTIVATION_KINDS, keras.activations)]
+)
+def test_keras_has_what_is_listed(names, place):
+    """So that a name that is mistyped does not make a rule that nothing uses."""
+    newer = {"RMSNormalization", "GroupQueryAttention"}
+    adaptive = {name for name in names if name.startswith("Adaptive")}
+    missing = {name for name in names if not hasattr(place, name)}
+    assert missing <= newer | adaptive
+
+
+def test_layer_is_read_or_refused_with_a_reason():
+    """Of those without a rule, a layer with kernels may say no more than that it has weights."""
+    for name, kind in LAYER_KINDS.items():
+        assert (kind.rule is None) != (kind.refusal is None) or name == "EinsumDense", name
+    assert all(kind.rule for kind in (*OPERATION_KINDS.values(), *ACTIVATION_KINDS.values()))
+
+
+class Derived(layers.Dense):
+    pass
+
+
+class OwnLayer(layers.Layer):
+    pass
+
+
+def test_derived_class_is_of_the_kind_of_its_base():
+    assert layer_kind(Derived(2)) is layer_kind(layers.Dense(2)) is LAYER_KINDS["Dense"]
+    assert layer_kind(layers.GRU(2)).refusal == layer_kind(layers.RNN(layers.GRUCell(2))).refusal
+    assert layer_kind(OwnLayer()) == layer_kind(layers.Masking()) != layer_kind(layers.Dense(2))
+
+
+@pytest.mark.parametrize(
+    ("operation", "is_nonlinearity", "joins_units"),
+    [
+        (keras.activations.relu, True, False),
+        (keras.activations.softmax, True, True),
+        (keras.activations.linear, False, False),
+        (lambda x: x**2, True, False),
+        (layers.Activation("tanh"), True, False),
+        (layers.Activation("linear"), False, False),
+        (layers.Activation("log_softmax"), True, True),
+        (layers.Softmax(), True, True),
+        (layers.PReLU(), True, False),
+        (layers.LayerNormalization(), False, True),
+        (layers.BatchNormalization(), False, False),
+        (layers.MaxPooling2D(), False, False),
+        (layers.Dense(2), False, False),
+    ],
+)
+def test_nonlinearities(operation, is_nonlinearity, joins_units):
+    kind = layer_kind(operation)
+    assert (kind.is_nonlinearity, kind.joins_units) == (is_nonlinearity, joins_units)
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (layers.Dense(2, "relu"), True),
+        (layers.Dense(2), True),
+        (layers.Dense(2, "tanh"), False),
+        (layers.Conv2D(2, 1, activation="leaky_relu"), True),
+        (layers.ReLU(), True),
+        (layers.ReLU(max_value=6), False),
+        (layers.ReLU(threshold=1), False),
+        (layers.Activation("relu"), True),
+        (layers.Activation("sigmoid"), False),
+        (layers.Flatten(), True),
+        (layers.SpatialDropout2D(0.1), True),
+        (layers.GaussianNoise(0.1), False),
+        (layers.BatchNormalization(), False),
+        (layers.ELU(), False),
+    ],
+)
+def test_homogeneous_layers(layer, expected):
+    assert is_homogeneous(layer) is expected
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (layers.Dense(2), True),
+        (layers.Conv1D(2, 1), True),
+        (layers.Conv2D(2, 1, padding="same"), True),
+        (layers.Conv1D(2, 1, padding="causal"), False),
+        (layers.Conv2D(2, 1, groups=2), False),
+        (layers.Conv2DTranspose(2, 1), False),
+        (layers.DepthwiseConv2D(1), False),
+        (layers.Flatten(), False),
+        (Derived(2), False),
+    ],
+)
+def test_plain_layers(layer, expected):
+    assert is_plain(layer) is expected
+
+
+def test_kernels():
+    dense = built(layers.Dense(2), 3)
+    assert kernels_of(dense) == [dense.kernel]
+    separable = built(layers.SeparableConv2D(2, 1), 4, 4, 3)
+    assert kernels_of(separable) == [separable.depthwise_kernel, separable.pointwise_kernel]
+    assert kernels_of(built(layers.BatchNormalization(), 3)) == []
+
+
+def test_table_can_be_read_without_keras():
+    code = (
+        "import sys; from nn_clustering.networks.structure import LayerKind, layer_kind; "
+        "print('keras' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

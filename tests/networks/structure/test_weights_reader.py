@@ -1,0 +1,113 @@
+"""Networks whose weights cannot be read, refused by the layer's name."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.networks.structure import read_weights
+from tests.networks.sample_networks import (
+    SUBCLASSED_OR_UNBUILT,
+    pointwise,
+    sequential,
+    shared,
+    shared_later,
+)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (shared, "layer 'again' of network 'net' is a Dense, used 2 times"),
+        (shared_later, "layer 'again' of network 'net' is a Dense, used 2 times"),
+        *SUBCLASSED_OR_UNBUILT,
+    ],
+)
+def test_what_has_no_graph_is_refused(build, message):
+    with pytest.raises(InvalidInputError, match=message):
+        read_weights(build())
+
+
+class OwnCode(layers.Dense):
+    def call(self, inputs):
+        return super().call(inputs)[:, ::-1]
+
+
+class WithoutWeights(layers.Layer):
+    def call(self, inputs):
+        return inputs
+
+
+@pytest.mark.parametrize(
+    ("input_shape", "layer", "reason"),
+    [
+        ((4, 2), layers.LSTM(3, name="odd"), "LSTM, which is recurrent"),
+        ((4, 2), layers.Bidirectional(layers.GRU(3), name="odd"), "Bidirectional, .*recurrent"),
+        ((4,), layers.Embedding(3, 2, name="odd"), "Embedding, which looks"),
+        ((4,), layers.Lambda(lambda x: x, name="odd"), "Lambda, whose code cannot be read"),
+        ((4, 2), layers.Permute((2, 1), name="odd"), "Permute, which moves the channels"),
+        ((4, 2), layers.Reshape((2, 4), name="odd"), r"Reshape, which makes \(None, 2, 4\)"),
+        ((4, 2), layers.EinsumDense("abc,cd->abd", (4, 3), name="odd"), "EinsumDense, which has w"),
+        ((4, 4, 4, 1), layers.Conv3D(2, 1, name="odd"), "Conv3D, whose kernels have three dim"),
+        ((4, 4, 2), layers.Conv2D(2, 1, data_format="channels_first", name="odd"), "first axis"),
+        ((4,), OwnCode(3, name="odd"), "OwnCode, which has weights"),
+        ((4,), WithoutWeights(name="odd"), "WithoutWeights, of which it is not known"),
+    ],
+    ids=lambda value: "",
+)
+def test_layers_without_a_place_in_the_graph_refused_by_name(input_shape, layer, reason):
+    first = pointwise(2, "conv") if len(input_shape) == 3 else layers.Dense(input_shape[-1])
+    with pytest.raises(InvalidInputError, match=rf"layer 'odd' of network 'net' is a .*{reason}"):
+        read_weights(sequential(input_shape, first, layer))
+
+
+@pytest.mark.parametrize(
+    ("operation", "reason"),
+    [
+        (lambda x: keras.ops.transpose(x, (0, 2, 1)), "Transpose, of which"),
+        (lambda x: keras.ops.mean(x, axis=-1, keepdims=True), r"Mean, over the axes \[-1\]"),
+        (lambda x: 1 / x, "Divide, which divides by channels"),
+        (lambda x: x * np.ones(2, np.float32), "Multiply, whose factor is not known"),
+        (lambda x: keras.ops.matmul(x, x), "Matmul, of which"),
+    ],
+)
+def test_operations_without_a_place_in_the_graph_refused(operation, reason):
+    inputs = keras.Input((2, 2))
+    outputs = operation(layers.Dense(2)(inputs))
+    with pytest.raises(InvalidInputError, match=f"of network 'net' is a (True)?{reason}"):
+        read_weights(keras.Model(inputs, outputs, name="net"))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.Conv2D(2, 1, name="odd"),
+        layers.Conv2DTranspose(2, 1, name="odd"),
+        layers.SeparableConv2D(2, 1, name="odd"),
+        layers.DepthwiseConv2D(1, name="odd"),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_convolution_of_flattened_maps_refused(layer):
+    network = sequential(
+        (2, 2, 1),
+        pointwise(3, "conv"),
+        layers.Flatten(),
+        layers.BatchNormalization(),
+        layers.Reshape((1, 1, 12)),
+        layer,
+        layers.Flatten(),
+        layers.Dense(2),
+    )
+    with pytest.raises(InvalidInputError, match=r"layer 'odd' .* reads flattened maps"):
+        read_weights(network)
+
+
+def test_input_of_unknown_width_refused():
+    inputs = keras.Input((None,), name="x")
+    outputs = keras.ops.sum(inputs, axis=1)
+    with pytest.raises(
+        InvalidInputError, match=r"input 'x' of network 'net' has the shape \(None,"
+    ):
+        read_weights(keras.Model(inputs, outputs, name="net"))
