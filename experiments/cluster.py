@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from experiments import PROJECT, configure
+from experiments import PROJECT, configure, program
 from experiments._graphs import (
     build_graph,
     check_graph_settings,
@@ -102,10 +102,10 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
                 **result["stability"]
             )
         )
-    test = f"python experiments/shuffle_test.py with cluster_run={run.id}"
+    test = f"{program('shuffle_test')} with cluster_run={run.id}"
     run.suggest(
         *([] if run.config["partition"]["local"] else [test]),
-        f"python experiments/lesion.py with cluster_run={run.id}",
+        f"{program('lesion')} with cluster_run={run.id}",
     )
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from experiments import PROJECT, configure
+from experiments import PROJECT, configure, page_command, program
 from experiments._keras import import_keras
 from experiments._lesion_steps import (
     add_table,
@@ -134,7 +134,7 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
         print(pairs_in_words(result["double"]))
     if run.config["single_units"]:
         print("single units: units.csv")
-    run.suggest(f"python experiments/lesion_table.py with lesion_runs=[{run.id}]", "make up")
+    run.suggest(f"{program('lesion_table')} with lesion_runs=[{run.id}]", page_command())
 
 
 def pairs_in_words(double: Mapping[str, Any]) -> str:

@@ -12,7 +12,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments import PROJECT, cluster, configure, lesion, shuffle_test, train
+from experiments import (
+    PROJECT,
+    cluster,
+    configure,
+    lesion,
+    page_command,
+    shuffle_test,
+    train,
+)
 from experiments._phase_settings import check_conditions, check_settings_act, phase_names
 from nn_clustering import datasets
 from nn_clustering.errors import InvalidInputError
@@ -166,7 +174,7 @@ def _summary(result: dict[str, Any], folder: Path) -> str:
     lines += [
         ("runs", ids),
         ("figures", str(folder)),
-        ("Omniboard", "make up"),
+        ("Omniboard", page_command()),
     ]
     return "\n" + "\n".join(f"  {name:<15} {text}" for name, text in lines) + "\n"
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from experiments import PROJECT, configure
+from experiments import PROJECT, configure, program
 from experiments._keras import device_name, import_keras
 from experiments._phase_settings import (
     check_conditions,
@@ -111,7 +111,7 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     loss = f"test loss {result['test_loss']:.4g}"
     figure = loss if accuracy is None else f"test accuracy {accuracy:.4f}"
     print(f"\n{figure}, sparsity {result['sparsity']:.3f}")
-    run.suggest(f"python experiments/cluster.py with train_run={run.id}")
+    run.suggest(f"{program('cluster')} with train_run={run.id}")
 
 
 @experiment.stage(check=check, inputs=inputs, summary=summary, workers=workers)

@@ -181,7 +181,8 @@ def _table_of_digits() -> NDArray[np.float64]:
     """
     found = find_spec("sklearn")
     assert found is not None  # this package requires it
-    (folder,) = found.submodule_search_locations or ()
-    with gzip.open(Path(folder, "datasets", "data", "digits.csv.gz"), "rt") as file:
+    assert found.origin is not None
+    folder = Path(found.origin).with_name("datasets")
+    with gzip.open(folder / "data" / "digits.csv.gz", "rt") as file:
         table: NDArray[np.float64] = np.loadtxt(file, delimiter=",")
     return table

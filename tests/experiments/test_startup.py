@@ -3,8 +3,8 @@
 from tests.programs import environment, run_python
 
 SLOW = {
-    "IPython", "PIL", "git", "joblib", "keras", "matplotlib", "networkx", "pymongo", "scipy", "sklearn",
-    "sknetwork", "tensorflow", "tensorflow_datasets", "threadpoolctl",
+    "IPython", "PIL", "git", "joblib", "keras", "matplotlib", "networkx", "pymongo", "scipy",
+    "sklearn", "sknetwork", "tensorflow", "tensorflow_datasets", "threadpoolctl",
 }  # fmt: skip
 
 PRINT_EVERY_CONFIG = """
