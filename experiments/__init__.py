@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nn_clustering.tracking import StageExperiment
 
+# Holds both packages: a checkout, or where they are installed.
 PROJECT = Path(__file__).resolve().parents[1]
+CHECKOUT = PROJECT if (PROJECT / "configs").is_dir() else None
 
 
 def configure(
@@ -26,10 +28,27 @@ def configure(
         exclusive_keys: Keys that only one named config of a command may set.
     """
     experiment.configure(
-        PROJECT / "configs",
+        config_folders(),
         sources=[PROJECT / "nn_clustering", PROJECT / "experiments"],
         packages=["nn_clustering"],
-        repository=PROJECT,
+        repository=CHECKOUT,
         parts=parts,
         exclusive_keys=exclusive_keys,
     )
+
+
+def config_folders() -> list[Path]:
+    """Return the folders of configs: this project's own, then that of the current folder on top."""
+    own = CHECKOUT / "configs" if CHECKOUT else Path(__file__).resolve().with_name("configs")
+    here = Path.cwd() / "configs"
+    return [own] if here.resolve() == own else [own, here]
+
+
+def program(stage: str) -> str:
+    """Return what a user types to run a stage, up to ``with``."""
+    return f"python experiments/{stage}.py" if CHECKOUT else f"python -m experiments.{stage}"
+
+
+def page_command() -> str:
+    """Return what a user types to see the runs in Omniboard."""
+    return "make up" if CHECKOUT else "nn-clustering up"

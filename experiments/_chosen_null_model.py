@@ -1,29 +1,27 @@
 """The null model that a config of ``shuffle_test`` asks for."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments._graphs import OF_WEIGHTS, is_transformed, transformed, weight_graph
 from experiments._keras import import_keras
 from experiments._networks import NetworkFile
 from experiments._partitions import FROM_FILE
 from experiments._phase_settings import without_switch
-from nn_clustering.datasets import dataset_task
+from nn_clustering import datasets, graphs, networks, significance
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import UnitGraph
-from nn_clustering.networks import network_code
-from nn_clustering.significance import (
-    FreshNetworks,
-    NullModel,
-    Transformed,
-    shuffled_edges,
-    shuffled_kernels,
-)
-from nn_clustering.tracking.stages.experiment import Input, StageRun
-from nn_clustering.tracking.store.run_store import Run
+from nn_clustering.networks import structure
+from nn_clustering.tracking import Input
+
+if TYPE_CHECKING:
+    from nn_clustering.graphs import UnitGraph
+    from nn_clustering.significance import FreshNetworks, NullModel
+    from nn_clustering.tracking import Run, StageRun
 
 
 @dataclass(frozen=True)
@@ -51,15 +49,15 @@ def build_null_model(run: StageRun[NullModelInputs]) -> NullModel:
     if not is_transformed(settings):
         return null
     switches = {key: settings[key] for key in ("normalise_units", "commute_time")}
-    return Transformed(null, partial(transformed, settings=switches))
+    return significance.Transformed(null, partial(transformed, settings=switches))
 
 
 def shuffled_graph(clustered: Run, config: Mapping[str, Any]) -> Input[NullModel]:
     """Read the graph of a clustering run, as the null model that shuffles it."""
     transformed_too = is_transformed(clustered.config["graph"])
     content = clustered.artifact("untransformed_graph.npz" if transformed_too else "graph.npz")
-    null = shuffled_edges(
-        UnitGraph.from_npz(content),
+    null = significance.shuffled_edges(
+        graphs.UnitGraph.from_npz(content),
         config["method"],
         reconnect_last_layer=config["reconnect_last_layer"],
     )
@@ -68,13 +66,10 @@ def shuffled_graph(clustered: Run, config: Mapping[str, Any]) -> Input[NullModel
 
 def _of_kernels(run: StageRun[NullModelInputs]) -> NullModel:
     import_keras()
-    from nn_clustering.networks import network_from_bytes
-    from nn_clustering.networks.structure import read_weights
-
     file = _network(run)
     settings = run.inputs.cluster_run.value.config["graph"]
-    return shuffled_kernels(
-        read_weights(network_from_bytes(file.content, file.source)),
+    return significance.shuffled_kernels(
+        structure.read_weights(networks.network_from_bytes(file.content, file.source)),
         run.config["method"],
         {key: settings[key] for key in OF_WEIGHTS},
         reconnect_last_layer=run.config["reconnect_last_layer"],
@@ -84,17 +79,15 @@ def _of_kernels(run: StageRun[NullModelInputs]) -> NullModel:
 def _fresh_networks(run: StageRun[NullModelInputs]) -> FreshNetworks:
     """Return the null model of networks that are initialised as the training run's was."""
     import_keras()
-    from nn_clustering.networks import build_network, modular_initialisation, network_from_bytes
-
     file = _network(run)
     assert file.training is not None  # checked with the inputs
     settings = run.inputs.cluster_run.value.config["graph"]
     config = file.training.config
-    trained = network_from_bytes(file.content, file.source)
-    task = dataset_task(config["dataset"]["name"])
+    trained = networks.network_from_bytes(file.content, file.source)
+    task = datasets.dataset_task(config["dataset"]["name"])
 
     def build(seed: int) -> UnitGraph:
-        network = build_network(
+        network = networks.build_network(
             input_shape=trained.input_shape[1:],
             n_outputs=trained.output_shape[-1],
             task=task,
@@ -102,10 +95,12 @@ def _fresh_networks(run: StageRun[NullModelInputs]) -> FreshNetworks:
             **config["network"],
         )
         if config["modular_init"]["enabled"]:
-            modular_initialisation(network, seed=seed, **without_switch(config["modular_init"]))
+            networks.modular_initialisation(
+                network, seed=seed, **without_switch(config["modular_init"])
+            )
         return weight_graph(network, settings)
 
-    return FreshNetworks(build)
+    return significance.FreshNetworks(build)
 
 
 def _network(run: StageRun[NullModelInputs]) -> NetworkFile:
@@ -155,7 +150,8 @@ def check_network_fits(network: NetworkFile, config: Mapping[str, Any]) -> None:
             "it was initialised; expected one that train.py trained: take method=layer"
         )
     kind = network.training.config["network"]["kind"]
-    code, noted = network_code(kind), network.training.info.get("inputs", {}).get("network_code")
+    code = networks.network_code(kind)
+    noted = network.training.info.get("inputs", {}).get("network_code")
     if code is not None and hashlib.sha256(code).hexdigest() != noted:
         raise InvalidInputError(
             f"method=fresh_initialisation: the code of network.kind={kind} is not what it was in "

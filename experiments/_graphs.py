@@ -1,25 +1,23 @@
 """The graph that a config asks for: of weights, of activations or of gradients, and transformed."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nn_clustering.datasets import Dataset
+from nn_clustering import graphs
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import (
-    UnitGraph,
-    check_activation_settings,
-    commute_time_graph,
-    graph_from_activations,
-    normalise_units,
-)
-from nn_clustering.networks.structure import check_kernel_norm
+from nn_clustering.networks import structure
 from nn_clustering.seeds import generator
 
 if TYPE_CHECKING:
     import keras
     from numpy.typing import NDArray
+
+    from nn_clustering.datasets import Dataset
+    from nn_clustering.graphs import UnitGraph
 
 SOURCES = ("weights", "activations", "gradients")
 SPLITS = ("train", "test")
@@ -49,7 +47,7 @@ def check_graph_settings(settings: Mapping[str, Any]) -> None:
     source = settings.get("source", "weights")
     if source not in SOURCES:
         raise InvalidInputError(f"graph.source={source!r}; expected one of {', '.join(SOURCES)}")
-    check_kernel_norm(settings["kernel_norm"])
+    structure.check_kernel_norm(settings["kernel_norm"])
     for key in OF_UNITS:
         if settings[key] is not None and not isinstance(settings[key], bool):
             raise InvalidInputError(f"graph.{key}={settings[key]!r}; expected True, False or None")
@@ -95,15 +93,15 @@ def check_sample_settings(settings: Mapping[str, Any]) -> None:
         raise InvalidInputError(
             f"activations.split={settings['split']!r}; expected one of {', '.join(SPLITS)}"
         )
-    check_activation_settings(
+    graphs.check_activation_settings(
         **{key: settings[key] for key in ("n_samples", "position", "map_norm", "correlation")}
     )
 
 
 def build_graph(
-    network: "keras.Model",
+    network: keras.Model,
     config: Mapping[str, Any],
-    x: "NDArray[np.float32] | None" = None,
+    x: NDArray[np.float32] | None = None,
     *,
     on_progress: Callable[[int], object] = lambda n_samples: None,
 ) -> UnitGraph:
@@ -117,22 +115,19 @@ def build_graph(
     """
     settings = config["graph"]
     if x is None:
-        from nn_clustering.graphs import graph_from_weights
-
-        return graph_from_weights(network, **{key: settings[key] for key in OF_WEIGHTS})
+        return graphs.graph_from_weights(network, **{key: settings[key] for key in OF_WEIGHTS})
     if settings["source"] == "gradients":
-        from nn_clustering.graphs import graph_from_gradients
-
         of_units = {key: settings[key] for key in OF_UNITS}
-        return graph_from_gradients(network, x, **of_units, on_progress=on_progress)
-    from nn_clustering.graphs import unit_activations
+        return graphs.graph_from_gradients(network, x, **of_units, on_progress=on_progress)
 
     chosen = {key: config["activations"][key] for key in ("position", "map_norm")}
-    activations = unit_activations(network, x, **chosen, on_progress=on_progress)
-    return graph_from_activations(activations, correlation=config["activations"]["correlation"])
+    activations = graphs.unit_activations(network, x, **chosen, on_progress=on_progress)
+    return graphs.graph_from_activations(
+        activations, correlation=config["activations"]["correlation"]
+    )
 
 
-def weight_graph(network: "keras.Model", settings: Mapping[str, Any]) -> UnitGraph:
+def weight_graph(network: keras.Model, settings: Mapping[str, Any]) -> UnitGraph:
     """Build the graph of a network's weights that a section `graph` asks for, transformed."""
     return transformed(build_graph(network, {"graph": settings}), settings)
 
@@ -145,13 +140,11 @@ def is_transformed(settings: Mapping[str, Any]) -> bool:
 def transformed(graph: UnitGraph, settings: Mapping[str, Any]) -> UnitGraph:
     """Apply the transformations that a section `graph` asks for (methods C9, C10)."""
     if settings["normalise_units"]:
-        graph = normalise_units(graph)
-    return commute_time_graph(graph) if settings["commute_time"] else graph
+        graph = graphs.normalise_units(graph)
+    return graphs.commute_time_graph(graph) if settings["commute_time"] else graph
 
 
-def choose_samples(
-    dataset: Dataset, settings: Mapping[str, Any], seed: int
-) -> "NDArray[np.float32]":
+def choose_samples(dataset: Dataset, settings: Mapping[str, Any], seed: int) -> NDArray[np.float32]:
     """Return the samples that a section `activations` asks for, drawn at random, in their order.
 
     Raises:

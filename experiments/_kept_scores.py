@@ -1,14 +1,16 @@
 """What lesions did, kept with the run some at a time, so that a test cut short can go on."""
 
+from __future__ import annotations
+
 import io
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_clustering.tracking.stages.experiment import Input, StageRun
-from nn_clustering.tracking.store.run_store import Run
+if TYPE_CHECKING:
+    from nn_clustering.tracking import Input, Run, StageRun
 
 # Files of one test: few enough to be looked through, enough to lose little.
 _N_FILES = 16
@@ -55,7 +57,7 @@ class KeptScores:
         if len(self._waiting) >= self._size:
             self._store()
 
-    def __enter__(self) -> "KeptScores":
+    def __enter__(self) -> KeptScores:
         return self
 
     def __exit__(

@@ -1,5 +1,7 @@
 """The lesions that the stage makes, with what it logs and keeps of them as they go on."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -7,49 +9,37 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments._kept_scores import KeptScores, MayGoOn
-from nn_clustering.datasets import Dataset, monomial_membership, polynomial_names
-from nn_clustering.lesions import (
-    Groups,
-    LesionTest,
-    SubClusterResult,
-    classes_of,
-    double_lesion_test,
-    lesion_test,
-    n_double_lesions,
-    n_double_tasks,
-    single_unit_lesions,
-    single_unit_tasks,
-    targets_in_groups,
-)
-from nn_clustering.partitions import Partition, SizeFilter, select_sub_clusters
-from nn_clustering.tracking.stages.experiment import StageRun
+from nn_clustering import datasets, lesions, partitions, reports
 
 if TYPE_CHECKING:
     import pandas
 
-    from nn_clustering.lesions import LesionEngine
+    from nn_clustering.datasets import Dataset
+    from nn_clustering.lesions import Groups, LesionEngine, LesionTest, SubClusterResult
+    from nn_clustering.partitions import Partition
+    from nn_clustering.tracking import StageRun
 
 
-def groups_of(dataset: Dataset, engine: "LesionEngine", tail: str | None) -> Groups:
+def groups_of(dataset: Dataset, engine: LesionEngine, tail: str | None) -> Groups:
     """Return what lesions are measured by: classes, monomials of the polynomials, or targets."""
     if dataset.task == "classification":
-        return classes_of(engine.class_sizes, dataset.class_names, tail=tail)
-    if dataset.class_names == polynomial_names():
-        return targets_in_groups(*monomial_membership(), tail=tail)
-    return targets_in_groups(dataset.class_names, tail=tail)
+        return lesions.classes_of(engine.class_sizes, dataset.class_names, tail=tail)
+    if dataset.class_names == datasets.polynomial_names():
+        return lesions.targets_in_groups(*datasets.monomial_membership(), tail=tail)
+    return lesions.targets_in_groups(dataset.class_names, tail=tail)
 
 
 def single_lesions(
     run: StageRun[MayGoOn],
-    engine: "LesionEngine",
+    engine: LesionEngine,
     partition: Partition,
     layers: Sequence[str],
     groups: Groups,
 ) -> LesionTest:
     """Lesion all sub-clusters one by one; what each did is logged as it is known."""
     config = run.config
-    sizes = SizeFilter(**config["sizes"])
-    n_sub_clusters = len(select_sub_clusters(partition, layers, sizes)[0])
+    sizes = partitions.SizeFilter(**config["sizes"])
+    n_sub_clusters = len(partitions.select_sub_clusters(partition, layers, sizes)[0])
     n_lesions = n_sub_clusters * (config["n_shuffles"] + 1)
     with (
         KeptScores(run, "single", n_sub_clusters) as kept,
@@ -67,7 +57,7 @@ def single_lesions(
             run.log("importance_p", result.importance_p, index)
             run.log("coherence_p", result.coherence_p, index)
 
-        return lesion_test(
+        return lesions.lesion_test(
             engine,
             partition,
             layers,
@@ -84,25 +74,23 @@ def single_lesions(
 
 
 def double_lesions(
-    run: StageRun[MayGoOn], engine: "LesionEngine", partition: Partition, test: LesionTest
+    run: StageRun[MayGoOn], engine: LesionEngine, partition: Partition, test: LesionTest
 ) -> dict[str, Any]:
     """Lesion pairs of sub-clusters, keep table and figures, and return what was found."""
-    from nn_clustering.reports import figure_of_dependencies, figure_of_double_lesions
-
     settings: Mapping[str, Any] = run.config["double"]
     sub_clusters = [
         sub
         for sub, kind in zip(test.sub_clusters, test.kinds, strict=True)
         if settings["sub_clusters"] == "all" or kind == "important"
     ]
-    n_tasks = n_double_tasks(len(sub_clusters))
-    n_lesions = n_double_lesions(len(sub_clusters), settings["n_shuffles"])
+    n_tasks = lesions.n_double_tasks(len(sub_clusters))
+    n_lesions = lesions.n_double_lesions(len(sub_clusters), settings["n_shuffles"])
     with (
         KeptScores(run, "double", n_tasks) as kept,
         _bar(run, engine, n_lesions, kept, "pairs") as bar,
     ):
         bar.update(sum(map(len, kept.known.values())) * engine.n_images)
-        double = double_lesion_test(
+        double = lesions.double_lesion_test(
             engine,
             partition,
             sub_clusters,
@@ -116,8 +104,8 @@ def double_lesions(
         )
     add_table(run, "double_lesions", double.table())
     title = f"cluster run {run.config['cluster_run']}: {len(sub_clusters)} sub-clusters in pairs"
-    run.add_figure("double_lesions.png", figure_of_double_lesions(double, title))
-    run.add_figure("dependencies.png", figure_of_dependencies(double, title))
+    run.add_figure("double_lesions.png", reports.figure_of_double_lesions(double, title))
+    run.add_figure("dependencies.png", reports.figure_of_dependencies(double, title))
     return {
         "n_sub_clusters": len(sub_clusters),
         "n_important_pairs": int(np.triu(double.joint_important, 1).sum()),
@@ -126,17 +114,17 @@ def double_lesions(
 
 
 def single_units(
-    run: StageRun[MayGoOn], engine: "LesionEngine", layers: Sequence[str], groups: Groups
-) -> "pandas.DataFrame":
+    run: StageRun[MayGoOn], engine: LesionEngine, layers: Sequence[str], groups: Groups
+) -> pandas.DataFrame:
     """Lesion every single unit of the layers."""
     n_units = sum(engine.layers[layer] for layer in layers)
-    n_tasks = len(single_unit_tasks(engine.layers, layers))
+    n_tasks = len(lesions.single_unit_tasks(engine.layers, layers))
     with (
         KeptScores(run, "unit", n_tasks) as kept,
         _bar(run, engine, n_units, kept, "parts of the single units") as bar,
     ):
         bar.update(sum(map(len, kept.known.values())) * engine.n_images)
-        return single_unit_lesions(
+        return lesions.single_unit_lesions(
             engine,
             layers,
             groups=groups,
@@ -146,7 +134,7 @@ def single_units(
         )
 
 
-def add_table(run: StageRun, name: str, table: "pandas.DataFrame") -> None:
+def add_table(run: StageRun, name: str, table: pandas.DataFrame) -> None:
     """Store a table with the run, as CSV for people and as Parquet for programs."""
     run.add_artifact(f"{name}.csv", table.to_csv(index=False).encode())
     content = io.BytesIO()
@@ -155,7 +143,7 @@ def add_table(run: StageRun, name: str, table: "pandas.DataFrame") -> None:
 
 
 def _bar(
-    run: StageRun[MayGoOn], engine: "LesionEngine", n_lesions: int, kept: KeptScores, what: str
+    run: StageRun[MayGoOn], engine: LesionEngine, n_lesions: int, kept: KeptScores, what: str
 ) -> Any:
     """Return a progress bar, after what another run has done is told (not into the bar)."""
     unfinished = run.inputs.unfinished

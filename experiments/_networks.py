@@ -1,13 +1,17 @@
 """The networks that stages read, out of training runs or files, and data sets for them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from experiments._phase_settings import PHASES, network_name, stored_epochs
-from nn_clustering.datasets import Dataset, load_dataset
+from nn_clustering import datasets, networks
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.networks import read_file
-from nn_clustering.tracking.stages.experiment import StageRun
-from nn_clustering.tracking.store.run_store import Run
+
+if TYPE_CHECKING:
+    from nn_clustering.datasets import Dataset
+    from nn_clustering.tracking import Run, StageRun
 
 # The artifact with a network that was read from a file.
 OWN_NETWORK = "network.keras"
@@ -39,9 +43,9 @@ class NetworkFile:
                     f"dataset.name=None with {self.source}, a network from a file: expected the "
                     "data set to use, dataset.name=NAME"
                 )
-            return load_dataset(name)
+            return datasets.load_dataset(name)
         own = dict(self.training.config["dataset"])
-        return load_dataset(**{**own, "name": name or own["name"]})
+        return datasets.load_dataset(**{**own, "name": name or own["name"]})
 
 
 def chosen_network(run: StageRun) -> NetworkFile:
@@ -60,7 +64,7 @@ def chosen_network(run: StageRun) -> NetworkFile:
         return _trained_network(run)
     if not isinstance(model, str):
         raise InvalidInputError(f"model={model!r}; expected the name of a .keras file")
-    return NetworkFile(read_file(model), model)
+    return NetworkFile(networks.read_file(model), model)
 
 
 def clustered_network(run: StageRun, clustered: Run) -> NetworkFile:

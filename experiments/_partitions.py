@@ -1,25 +1,21 @@
 """The partition that a config of ``cluster`` asks for."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from nn_clustering import partitions
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import UnitGraph
-from nn_clustering.partitions import (
-    PARTITION_METHODS,
-    Partition,
-    check_partition_settings,
-    local_partition,
-    make_partition,
-    partition_stability,
-    spectral_clustering,
-)
+
+if TYPE_CHECKING:
+    from nn_clustering.graphs import UnitGraph
+    from nn_clustering.partitions import Partition
 
 # The method of a partition that is read from a file.
 FROM_FILE = "file"
-METHODS = (*PARTITION_METHODS, FROM_FILE)
 
 
 def check_partition_config(config: Mapping[str, Any]) -> None:
@@ -29,9 +25,10 @@ def check_partition_config(config: Mapping[str, Any]) -> None:
         InvalidInputError: If a value is unknown or out of range, or two do not go together.
     """
     settings = config["partition"]
-    if settings["method"] not in METHODS:
+    methods = (*partitions.PARTITION_METHODS, FROM_FILE)
+    if settings["method"] not in methods:
         raise InvalidInputError(
-            f"partition.method={settings['method']!r}; expected one of {', '.join(METHODS)}"
+            f"partition.method={settings['method']!r}; expected one of {', '.join(methods)}"
         )
     if (settings["method"] == FROM_FILE) != (settings["file"] is not None):
         raise InvalidInputError(
@@ -39,7 +36,7 @@ def check_partition_config(config: Mapping[str, Any]) -> None:
             "partition.method=file with partition.file=FILE (.npz or .csv), or neither"
         )
     if settings["method"] != FROM_FILE:
-        check_partition_settings(**_method(config))
+        partitions.check_partition_settings(**_method(config))
     if settings["local"] and settings["method"] != "spectral":
         raise InvalidInputError(
             f"partition.local=True partition.method={settings['method']}: layers are clustered on "
@@ -87,7 +84,7 @@ def clustered_graph(
     settings = config["partition"]
     if settings["method"] != "spectral":
         return clustering_method(config)(graph, seed=seed), None
-    found = spectral_clustering(
+    found = partitions.spectral_clustering(
         graph,
         config["n_clusters"],
         seed=seed,
@@ -106,7 +103,7 @@ def clustered_graph(
 
 def clustering_method(config: Mapping[str, Any]) -> Callable[..., Partition]:
     """Return the function ``cluster(graph, seed=...)`` that a config asks for, not from a file."""
-    return partial(make_partition, **_method(config))
+    return partial(partitions.make_partition, **_method(config))
 
 
 def stability_summary(
@@ -116,14 +113,16 @@ def stability_summary(
     n_seeds, settings = config["stability"]["n_seeds"], config["partition"]
     if n_seeds == 0 or settings["local"] or settings["method"] in (FROM_FILE, "per_layer"):
         return None
-    return partition_stability(graph, **_method(config), seed=seed, n_seeds=n_seeds).summary()
+    return partitions.partition_stability(
+        graph, **_method(config), seed=seed, n_seeds=n_seeds
+    ).summary()
 
 
 def local_clustering(
     graph: UnitGraph, whole: Partition, config: Mapping[str, Any], seed: int
 ) -> tuple[Partition, float]:
     """Cluster every layer on its own (methods F); returns the mean n-cut of their graphs too."""
-    found = local_partition(
+    found = partitions.local_partition(
         graph,
         whole,
         seed=seed,

@@ -1,9 +1,12 @@
 """The phases of a training: what a config of ``train`` asks for, and names of what is stored."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from nn_clustering import training
 from nn_clustering.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -114,7 +117,7 @@ def phase_names(*, trained: bool, pruned: bool) -> list[str]:
     return ["unpruned", "pruned"] if pruned else ["unpruned"]
 
 
-def training_phases(config: Mapping[str, Any], n_train: int) -> list["Phase"]:
+def training_phases(config: Mapping[str, Any], n_train: int) -> list[Phase]:
     """Return the phases that a config of ``train`` asks for, none for an untrained network.
 
     Args:
@@ -124,48 +127,44 @@ def training_phases(config: Mapping[str, Any], n_train: int) -> list["Phase"]:
     Raises:
         InvalidInputError: If a value is out of its range.
     """
-    from nn_clustering.training import Augmentation, ClusterabilityGradient, Penalty, Phase
-
-    training, penalty = config["training"], config["penalty"]
-    if not training["enabled"]:
+    settings, penalty = config["training"], config["penalty"]
+    if not settings["enabled"]:
         return []
     common: dict[str, Any] = {
-        key: training[key] for key in ("batch_size", "learning_rate", "shuffle")
+        key: settings[key] for key in ("batch_size", "learning_rate", "shuffle")
     }
     if penalty["l1"] or penalty["l2"]:
-        common["penalty"] = Penalty(
+        common["penalty"] = training.Penalty(
             l1=penalty["l1_rate"] if penalty["l1"] else 0.0,
             l2=penalty["l2_rate"] if penalty["l2"] else 0.0,
             first_layer_l1=penalty["first_layer_l1"] and config["network"]["kind"] == "mlp",
         )
     if config["augmentation"]["enabled"]:
-        common["augmentation"] = Augmentation(**without_switch(config["augmentation"]))
+        common["augmentation"] = training.Augmentation(**without_switch(config["augmentation"]))
     if config["clusterability_gradient"]["enabled"]:
-        common["clusterability"] = ClusterabilityGradient(
+        common["clusterability"] = training.ClusterabilityGradient(
             **without_switch(config["clusterability_gradient"])
         )
-    phases = [Phase(name="unpruned", epochs=training["epochs"], **common)]
+    phases = [training.Phase(name="unpruned", epochs=settings["epochs"], **common)]
     if config["pruning"]["enabled"]:
         phases.append(_pruned_phase(config["pruning"], n_train, common))
     return phases
 
 
-def _pruned_phase(pruning: Mapping[str, Any], n_train: int, common: Mapping[str, Any]) -> "Phase":
-    from nn_clustering.training import Phase, PruningSchedule
-
+def _pruned_phase(pruning: Mapping[str, Any], n_train: int, common: Mapping[str, Any]) -> Phase:
     epochs = pruning["epochs"]
     if epochs < 1:
         raise InvalidInputError(
             f"pruning.epochs={epochs}; expected 1 or more, or pruning.enabled=False"
         )
     n_batches = -(-n_train // common["batch_size"])
-    schedule = PruningSchedule(
+    schedule = training.PruningSchedule(
         pruning["initial_sparsity"],
         pruning["final_sparsity"],
         n_steps=n_batches * epochs,
         every_n_steps=pruning["every_n_steps"],
     )
-    return Phase(name="pruned", epochs=epochs, pruning=schedule, **common)
+    return training.Phase(name="pruned", epochs=epochs, pruning=schedule, **common)
 
 
 def without_switch(section: Mapping[str, Any]) -> dict[str, Any]:

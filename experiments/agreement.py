@@ -3,9 +3,11 @@
 python experiments/agreement.py with cluster_run=12 other_run=15
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas
@@ -14,27 +16,16 @@ from numpy.typing import NDArray
 from experiments import PROJECT, configure
 from experiments._keras import import_keras
 from experiments._networks import NetworkFile, clustered_network
+from nn_clustering import graphs, networks, partitions, reports, significance
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import UnitGraph, unit_sets, weight_readers
-from nn_clustering.partitions import (
-    CommonUnits,
-    Contingency,
-    Partition,
-    common_layers,
-    common_units,
-    mean_weights,
-    shared_graph,
-)
-from nn_clustering.reports import figure_of_contingency, figure_of_profiles
-from nn_clustering.significance import (
-    PermutationTest,
-    agreement_test,
-    check_n_permutations,
-    profile_test,
-)
-from nn_clustering.tracking import StageExperiment
-from nn_clustering.tracking.stages.experiment import Input, StageRun
-from nn_clustering.tracking.store.run_store import Run
+from nn_clustering.networks import structure
+from nn_clustering.tracking import Input, StageExperiment
+
+if TYPE_CHECKING:
+    from nn_clustering.graphs import UnitGraph
+    from nn_clustering.partitions import CommonUnits, Contingency, Partition
+    from nn_clustering.significance import PermutationTest
+    from nn_clustering.tracking import Run, StageRun
 
 # The config keys that name the two runs.
 RUNS = ("cluster_run", "other_run")
@@ -69,12 +60,13 @@ class Inputs:
 
 def inputs(run: StageRun) -> Inputs:
     """Check the numbers and read the two graphs and their partitions."""
-    check_n_permutations(run.config["n_permutations"])
+    significance.check_n_permutations(run.config["n_permutations"])
     read = {}
     for key in RUNS:
         clustered = run.read_run(key, "cluster")
         contents = [clustered.artifact(name) for name in ("graph.npz", "partition.npz")]
-        graph, partition = UnitGraph.from_npz(contents[0]), Partition.from_npz(contents[1])
+        graph = graphs.UnitGraph.from_npz(contents[0])
+        partition = partitions.Partition.from_npz(contents[1])
         read[key] = Input.of_bytes(b"".join(contents), Clustering(clustered, graph, partition))
     first, second = (one.value for one in read.values())
     if first.run.id == second.run.id:
@@ -82,10 +74,10 @@ def inputs(run: StageRun) -> Inputs:
             f"cluster_run={first.run.id} other_run={second.run.id}: one run, which agrees with "
             "itself; expected two"
         )
-    common_layers(first.partition, second.partition)  # refuses networks that share none
+    partitions.common_layers(first.partition, second.partition)  # refuses networks that share none
     layers = _layers_to_compare(run, first, second)
     if layers:
-        common_units(first.partition, second.partition, layers)
+        partitions.common_units(first.partition, second.partition, layers)
     return Inputs(**read, layers=Input(layers, ",".join(layers)))
 
 
@@ -134,7 +126,7 @@ def agreement(run: StageRun[Inputs]) -> dict[str, Any]:
     }
     if not layers:
         return result
-    units = common_units(first.partition, second.partition, layers)
+    units = partitions.common_units(first.partition, second.partition, layers)
     result["n_units"] = units.n_units
     result.update(_agreement(run, units, names))
     for key, own, other in ((RUNS[0], first, second), (RUNS[1], second, first)):
@@ -145,7 +137,7 @@ def agreement(run: StageRun[Inputs]) -> dict[str, Any]:
 def _agreement(run: StageRun, units: CommonUnits, names: tuple[str, str]) -> dict[str, Any]:
     n_permutations = run.config["n_permutations"]
     with run.progress(n_permutations, "permutations") as bar:
-        test = agreement_test(
+        test = significance.agreement_test(
             units, n_permutations=n_permutations, seed=run.seed, on_permutation=bar.update
         )
     table = units.contingency()
@@ -155,7 +147,7 @@ def _agreement(run: StageRun, units: CommonUnits, names: tuple[str, str]) -> dic
         f"{test.adjusted_rand.p_value:.3g})\nnormalised mutual information "
         f"{test.mutual_information.observed:.3f}"
     )
-    run.add_figure("contingency.png", figure_of_contingency(table, names, title))
+    run.add_figure("contingency.png", reports.figure_of_contingency(table, names, title))
     return {
         "adjusted_rand": _described(test.adjusted_rand),
         "mutual_information": _described(test.mutual_information),
@@ -165,11 +157,13 @@ def _agreement(run: StageRun, units: CommonUnits, names: tuple[str, str]) -> dic
 def _profile_overlap(
     run: StageRun, first: Partition, second: Partition, names: tuple[str, str]
 ) -> dict[str, Any]:
-    test = profile_test(first, second, n_permutations=run.config["n_permutations"], seed=run.seed)
+    test = significance.profile_test(
+        first, second, n_permutations=run.config["n_permutations"], seed=run.seed
+    )
     title = (
         f"clusters' shares of the layers overlap by {test.observed:.3f} (p = {test.p_value:.3g})"
     )
-    run.add_figure("profiles.png", figure_of_profiles(first, second, names, title))
+    run.add_figure("profiles.png", reports.figure_of_profiles(first, second, names, title))
     return _described(test)
 
 
@@ -177,7 +171,7 @@ def _on_graph(
     own: Clustering, other: Clustering, layers: tuple[str, ...]
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Return the n-cuts of a graph by both partitions, and its mean r^2 if it has such."""
-    shared = shared_graph(own.graph, own.partition, other.partition, layers)
+    shared = partitions.shared_graph(own.graph, own.partition, other.partition, layers)
     if shared.transfer_ncut is None:
         return None, None
     ncuts = {"own_ncut": shared.own_ncut, "transfer_ncut": shared.transfer_ncut}
@@ -190,7 +184,7 @@ def _on_graph(
 
 
 def _mean_r_squared(graph: UnitGraph, labels: NDArray[np.int32]) -> dict[str, float | None]:
-    means = mean_weights(graph, labels)
+    means = partitions.mean_weights(graph, labels)
     return {"within": _number(means.within), "between": _number(means.between)}
 
 
@@ -244,15 +238,14 @@ def _layers_to_compare(run: StageRun, first: Clustering, second: Clustering) -> 
 def _ends(file: NetworkFile) -> set[str]:
     """Return the names of a network's layers of inputs and of outputs."""
     import_keras()
-    from nn_clustering.networks import network_from_bytes
-    from nn_clustering.networks.structure import read_weights
-
-    weights = read_weights(network_from_bytes(file.content, file.source))
+    weights = structure.read_weights(networks.network_from_bytes(file.content, file.source))
     everything = {"inputs": True, "outputs": True, "dense_layers": True}
-    read = {index for reader in weight_readers(weights, **everything) for index in reader.sources}
+    read = {
+        index for reader in graphs.weight_readers(weights, **everything) for index in reader.sources
+    }
     return {
         units.name
-        for index, units in enumerate(unit_sets(weights, **everything))
+        for index, units in enumerate(graphs.unit_sets(weights, **everything))
         if units.arises_from == "input" or index not in read
     }
 

@@ -3,18 +3,20 @@
 python experiments/choose_k.py with cluster_run=latest k_max=30
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT, configure
+from nn_clustering import graphs, partitions, reports
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import UnitGraph
-from nn_clustering.partitions import cluster_numbers
-from nn_clustering.reports import figure_of_cluster_numbers
-from nn_clustering.tracking import StageExperiment
-from nn_clustering.tracking.stages.experiment import Input, StageRun
-from nn_clustering.tracking.store.run_store import Run
+from nn_clustering.tracking import Input, StageExperiment
+
+if TYPE_CHECKING:
+    from nn_clustering.graphs import UnitGraph
+    from nn_clustering.tracking import Run, StageRun
 
 experiment = StageExperiment("choose_k", base_dir=PROJECT, save_git_info=False)
 configure(experiment)
@@ -35,7 +37,7 @@ def inputs(run: StageRun) -> Inputs:
         raise InvalidInputError(f"k_min={k_min} k_max={k_max}; expected 2 <= k_min <= k_max")
     clustered = run.read_run("cluster_run", "cluster")
     content = clustered.artifact("graph.npz")
-    graph = UnitGraph.from_npz(content)
+    graph = graphs.UnitGraph.from_npz(content)
     n_connected = int((~graph.isolated).sum())
     if k_max > n_connected:
         raise InvalidInputError(
@@ -68,7 +70,7 @@ def choose_k(run: StageRun[Inputs]) -> dict[str, Any]:
             run.log("ncut", value, k)
             bar.update()
 
-        numbers = cluster_numbers(
+        numbers = partitions.cluster_numbers(
             graph,
             ks,
             seed=run.seed,
@@ -79,7 +81,7 @@ def choose_k(run: StageRun[Inputs]) -> dict[str, Any]:
     table = numbers.table()
     run.add_artifact("cluster_numbers.csv", table.to_csv(index=False).encode())
     title = f"run {clustered.id}: clusterings into {ks[0]} to {ks[-1]} clusters"
-    run.add_figure("cluster_numbers.png", figure_of_cluster_numbers(numbers, title))
+    run.add_figure("cluster_numbers.png", reports.figure_of_cluster_numbers(numbers, title))
     chosen = table[table["n_clusters"] == numbers.suggested].to_dict("records")
     return {
         "suggested": numbers.suggested,

@@ -6,13 +6,15 @@ python experiments/cluster.py with train_run=12 checkpoint=5
 python experiments/cluster.py with model=my_network.keras leiden
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from experiments import PROJECT, configure
+from experiments import PROJECT, configure, program
 from experiments._graphs import (
     build_graph,
     check_graph_settings,
@@ -31,13 +33,15 @@ from experiments._partitions import (
     partition_file,
     stability_summary,
 )
-from nn_clustering.graphs import UnitGraph
-from nn_clustering.partitions import Partition, in_out_ratio, modularity, ncut, read_partition
-from nn_clustering.tracking import StageExperiment
-from nn_clustering.tracking.stages.experiment import Input, StageRun
+from nn_clustering import networks, partitions, reports
+from nn_clustering.tracking import Input, StageExperiment
 
 if TYPE_CHECKING:
     import keras
+
+    from nn_clustering.graphs import UnitGraph
+    from nn_clustering.partitions import Partition
+    from nn_clustering.tracking import StageRun
 
 experiment = StageExperiment("cluster", base_dir=PROJECT, save_git_info=False)
 configure(experiment, exclusive_keys=("graph.source", "partition.method"))
@@ -98,10 +102,10 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
                 **result["stability"]
             )
         )
-    test = f"python experiments/shuffle_test.py with cluster_run={run.id}"
+    test = f"{program('shuffle_test')} with cluster_run={run.id}"
     run.suggest(
         *([] if run.config["partition"]["local"] else [test]),
-        f"python experiments/lesion.py with cluster_run={run.id}",
+        f"{program('lesion')} with cluster_run={run.id}",
     )
 
 
@@ -111,10 +115,7 @@ def cluster(run: StageRun[Inputs]) -> dict[str, Any]:
     config = run.config
     file = run.inputs.network.value
     import_keras()
-    from nn_clustering.networks import network_from_bytes
-    from nn_clustering.reports import draw_network, figure_of_clusters
-
-    network = network_from_bytes(file.content, file.source)
+    network = networks.network_from_bytes(file.content, file.source)
     untransformed = _graph(run, network)
     graph = transformed(untransformed, config["graph"])
     partition, of_starts = _partition(run, graph)
@@ -132,8 +133,8 @@ def cluster(run: StageRun[Inputs]) -> dict[str, Any]:
     run.add_artifact("graph.npz", graph.to_npz())
     run.add_artifact("partition.npz", partition.to_npz())
     run.add_artifact("partition.csv", partition.to_csv().encode())
-    run.add_figure("clusters_by_layer.png", figure_of_clusters(partition, title))
-    drawing = draw_network(graph, partition.labels)
+    run.add_figure("clusters_by_layer.png", reports.figure_of_clusters(partition, title))
+    drawing = reports.draw_network(graph, partition.labels)
     run.add_figure("network.png", drawing)
     run.add_figure("network.svg", drawing)
     return {
@@ -147,7 +148,7 @@ def cluster(run: StageRun[Inputs]) -> dict[str, Any]:
     }
 
 
-def _graph(run: StageRun[Inputs], network: "keras.Model") -> UnitGraph:
+def _graph(run: StageRun[Inputs], network: keras.Model) -> UnitGraph:
     if run.inputs.samples is None:
         return build_graph(network, run.config)
     samples = run.inputs.samples.value
@@ -156,14 +157,14 @@ def _graph(run: StageRun[Inputs], network: "keras.Model") -> UnitGraph:
 
 
 def _figures(graph: UnitGraph, partition: Partition, config: Mapping[str, Any]) -> dict[str, Any]:
-    value = ncut(graph, partition.labels)
+    value = partitions.ncut(graph, partition.labels)
     # a partition from a file may leave out labels
     n_clusters = sum(size > 0 for size in partition.cluster_sizes())
     resolution = config["partition"]["resolution"]
     return {
         "ncut": value,
-        "in_out_ratio": in_out_ratio(value, n_clusters) if value > 0 else None,
-        "modularity": modularity(graph, partition.labels, resolution=resolution),
+        "in_out_ratio": partitions.in_out_ratio(value, n_clusters) if value > 0 else None,
+        "modularity": partitions.modularity(graph, partition.labels, resolution=resolution),
     }
 
 
@@ -179,7 +180,7 @@ def _partition(
     if run.inputs.partition is None:
         return clustered_graph(graph, run.config, run.seed)
     name = run.config["partition"]["file"]
-    return read_partition(run.inputs.partition.value, name, graph), None
+    return partitions.read_partition(run.inputs.partition.value, name, graph), None
 
 
 if __name__ == "__main__":

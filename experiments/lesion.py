@@ -5,13 +5,15 @@ python experiments/lesion.py with cluster_run=12 double n_shuffles=99
 python experiments/lesion.py with resume=14
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from experiments import PROJECT, configure
+from experiments import PROJECT, configure, page_command, program
 from experiments._keras import import_keras
 from experiments._lesion_steps import (
     add_table,
@@ -21,13 +23,15 @@ from experiments._lesion_steps import (
     single_units,
 )
 from experiments._networks import NetworkFile, clustered_network
-from nn_clustering.datasets import Dataset, dataset_task
+from nn_clustering import datasets, lesions, networks, partitions, reports
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.lesions import LesionTest, check_lesion_test, check_n_shuffles
-from nn_clustering.partitions import Partition, SizeFilter, check_draws
-from nn_clustering.tracking import StageExperiment
-from nn_clustering.tracking.stages.experiment import Input, StageRun
-from nn_clustering.tracking.store.run_store import Run
+from nn_clustering.tracking import Input, StageExperiment
+
+if TYPE_CHECKING:
+    from nn_clustering.datasets import Dataset
+    from nn_clustering.lesions import LesionTest
+    from nn_clustering.partitions import Partition
+    from nn_clustering.tracking import Run, StageRun
 
 experiment = StageExperiment("lesion", base_dir=PROJECT, save_git_info=False)
 configure(experiment)
@@ -35,16 +39,16 @@ configure(experiment)
 
 def check_settings(config: Mapping[str, Any]) -> None:
     """Check what the config alone tells."""
-    check_lesion_test(
+    lesions.check_lesion_test(
         n_shuffles=config["n_shuffles"], silence=config["silence"], memory_mb=config["memory_mb"]
     )
-    check_draws(config["draws"])
+    partitions.check_draws(config["draws"])
     with _named("sizes"):
-        SizeFilter(**config["sizes"])
+        partitions.SizeFilter(**config["sizes"])
     if config["tail"] not in (None, "left", "right"):
         raise InvalidInputError(f"tail={config['tail']!r}; expected left, right or null")
     with _named("double"):
-        check_n_shuffles(config["double"]["n_shuffles"])
+        lesions.check_n_shuffles(config["double"]["n_shuffles"])
     if config["double"]["sub_clusters"] not in ("important", "all"):
         raise InvalidInputError(
             f"double.sub_clusters={config['double']['sub_clusters']!r}; expected important or all"
@@ -62,9 +66,12 @@ def _named(group: str) -> Iterator[None]:
 
 def check_task(config: Mapping[str, Any], dataset: str) -> None:
     """Check that the lesions can be measured on the data set of that name."""
-    if config["double"]["enabled"] and dataset_task(dataset) != "classification":
+    if not config["double"]["enabled"]:
+        return
+    task = datasets.dataset_task(dataset)
+    if task != "classification":
         raise InvalidInputError(
-            f"double.enabled=True with the data set {dataset}, a {dataset_task(dataset)}: lesions "
+            f"double.enabled=True with the data set {dataset}, a {task}: lesions "
             "of pairs are measured by accuracy; leave out double"
         )
 
@@ -91,7 +98,7 @@ def inputs(run: StageRun) -> Inputs:
     partition = clustered.artifact("partition.npz")
     return Inputs(
         cluster_run=Input(clustered, clustered.id),
-        partition=Input.of_bytes(partition, Partition.from_npz(partition)),
+        partition=Input.of_bytes(partition, partitions.Partition.from_npz(partition)),
         network=Input.of_bytes(network.content, network),
         dataset=Input(dataset, dataset.digest()),
         unfinished=None if unfinished is None else Input(unfinished, unfinished.id),
@@ -127,7 +134,7 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
         print(pairs_in_words(result["double"]))
     if run.config["single_units"]:
         print("single units: units.csv")
-    run.suggest(f"python experiments/lesion_table.py with lesion_runs=[{run.id}]", "make up")
+    run.suggest(f"{program('lesion_table')} with lesion_runs=[{run.id}]", page_command())
 
 
 def pairs_in_words(double: Mapping[str, Any]) -> str:
@@ -162,36 +169,27 @@ def in_words(measure: Mapping[str, Any]) -> str:
 def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
     """Lesion sub-clusters; the result holds importance and coherence over all of them."""
     import_keras()
-    from nn_clustering.lesions import LesionEngine, lesionable_layers
-    from nn_clustering.networks import network_from_bytes
-    from nn_clustering.reports import (
-        figure_of_class_changes,
-        figure_of_importance_by_size,
-        figure_of_lesion_nulls,
-        figure_of_lesions,
-    )
-
     config = run.config
     clustered, partition = run.inputs.cluster_run.value, run.inputs.partition.value
     dataset, file = run.inputs.dataset.value, run.inputs.network.value
-    engine = LesionEngine(
-        network_from_bytes(file.content, file.source),
+    engine = lesions.LesionEngine(
+        networks.network_from_bytes(file.content, file.source),
         dataset.x_test,
         dataset.y_test,
         task=dataset.task,
         silence=config["silence"],
         memory_mb=config["memory_mb"],
     )
-    layers = lesionable_layers(partition.layers, engine)
+    layers = lesions.lesionable_layers(partition.layers, engine)
     groups = groups_of(dataset, engine, config["tail"])
     test = single_lesions(run, engine, partition, layers, groups)
     add_table(run, "sub_clusters", test.table())
     title = f"cluster run {clustered.id}: lesions of {len(test.sub_clusters)} sub-clusters"
     for name, draw in {
-        "lesions": figure_of_lesions,
-        "class_changes": figure_of_class_changes,
-        "importance_by_size": figure_of_importance_by_size,
-        "lesion_nulls": figure_of_lesion_nulls,
+        "lesions": reports.figure_of_lesions,
+        "class_changes": reports.figure_of_class_changes,
+        "importance_by_size": reports.figure_of_importance_by_size,
+        "lesion_nulls": reports.figure_of_lesion_nulls,
     }.items():
         run.add_figure(f"{name}.png", draw(test, title))
     result = _figures(test, run.seed)

@@ -4,16 +4,20 @@ python experiments/lesion_table.py with "lesion_runs=[12,15,18]"
 python experiments/lesion_table.py with "query.tags=['study']" query.since=2d
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT, configure
+from nn_clustering import reports
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.reports import LesionTable, lesioned_network, table_of_lesions
-from nn_clustering.tracking import StageExperiment, parse_condition
-from nn_clustering.tracking.stages.experiment import Input, StageRun
-from nn_clustering.tracking.store.run_store import Run
+from nn_clustering.tracking import Input, StageExperiment, parse_condition
+
+if TYPE_CHECKING:
+    from nn_clustering.reports import LesionTable
+    from nn_clustering.tracking import Run, StageRun
 
 experiment = StageExperiment("lesion_table", base_dir=PROJECT, save_git_info=False)
 configure(experiment)
@@ -31,8 +35,8 @@ def inputs(run: StageRun) -> Inputs:
     found = _lesion_runs(run)
     lineage = {f"lesion_run_{place}": one.id for place, one in enumerate(found)}
     run.sacred_run.info.setdefault("lineage", {}).update(lineage)
-    networks = [lesioned_network(run.store, one) for one in found]
-    table = table_of_lesions(
+    networks = [reports.lesioned_network(run.store, one) for one in found]
+    table = reports.table_of_lesions(
         networks,
         level=run.config["level"],
         seed=run.seed,

@@ -5,17 +5,29 @@ It goes on where it was interrupted: stages that a completed run has done are no
 python experiments/pipeline.py with mlp mnist pruned
 """
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from experiments import PROJECT, cluster, configure, lesion, shuffle_test, train
+from experiments import (
+    PROJECT,
+    cluster,
+    configure,
+    lesion,
+    page_command,
+    shuffle_test,
+    train,
+)
 from experiments._phase_settings import check_conditions, check_settings_act, phase_names
-from nn_clustering.datasets import require_dataset
+from nn_clustering import datasets
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.tracking import RunStore, StageExperiment, project_root
-from nn_clustering.tracking.stages.experiment import StageRun
+from nn_clustering.tracking import StageExperiment, project_root
+
+if TYPE_CHECKING:
+    from nn_clustering.tracking import RunStore, StageRun
 
 # The stages in their order, each with the keys that the pipeline sets.
 STAGES = {
@@ -87,7 +99,7 @@ def _check(run: StageRun) -> None:
     training = run.config["train"]
     check_conditions(training)
     check_settings_act(training, _typed(run, "train"))
-    require_dataset(**training["dataset"])
+    datasets.require_dataset(**training["dataset"])
     phases = phase_names(
         trained=training["training"]["enabled"], pruned=training["pruning"]["enabled"]
     )
@@ -99,7 +111,7 @@ def _check(run: StageRun) -> None:
     lesioning = run.config["lesion"]
     lesion.check_settings(lesioning)
     if lesioning["dataset"]["name"] is not None:
-        require_dataset(lesioning["dataset"]["name"])
+        datasets.require_dataset(lesioning["dataset"]["name"])
     lesion.check_task(lesioning, lesioning["dataset"]["name"] or training["dataset"]["name"])
 
 
@@ -162,7 +174,7 @@ def _summary(result: dict[str, Any], folder: Path) -> str:
     lines += [
         ("runs", ids),
         ("figures", str(folder)),
-        ("Omniboard", "make up"),
+        ("Omniboard", page_command()),
     ]
     return "\n" + "\n".join(f"  {name:<15} {text}" for name, text in lines) + "\n"
 

@@ -4,11 +4,13 @@ python experiments/random_init.py with mlp
 python experiments/random_init.py with vgg modular_init published
 """
 
+from __future__ import annotations
+
 import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,13 +18,13 @@ from experiments import PROJECT, configure
 from experiments._graphs import check_graph_settings, weight_graph
 from experiments._keras import import_keras
 from experiments._phase_settings import without_switch
+from nn_clustering import networks, partitions, reports
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.networks import check_modular_initialisation, check_network, network_code
-from nn_clustering.partitions import check_clustering, ncut, spectral_partition
-from nn_clustering.reports import figure_of_random_networks
 from nn_clustering.seeds import integer_seed
-from nn_clustering.tracking import StageExperiment
-from nn_clustering.tracking.stages.experiment import Input, StageRun
+from nn_clustering.tracking import Input, StageExperiment
+
+if TYPE_CHECKING:
+    from nn_clustering.tracking import StageRun
 
 experiment = StageExperiment("random_init", base_dir=PROJECT, save_git_info=False)
 configure(experiment, exclusive_keys=("network.kind",))
@@ -42,13 +44,13 @@ def inputs(run: StageRun) -> Inputs:
         raise InvalidInputError(
             f"n_networks={config['n_networks']}; expected 2 or more, of which there is a spread"
         )
-    check_network(
+    networks.check_network(
         input_shape=config["input_shape"], n_outputs=config["n_outputs"], **config["network"]
     )
-    check_modular_initialisation(**without_switch(config["modular_init"]))
+    networks.check_modular_initialisation(**without_switch(config["modular_init"]))
     check_graph_settings(config["graph"])
-    check_clustering(config["n_clusters"], **config["kmeans"])
-    code = network_code(config["network"]["kind"])
+    partitions.check_clustering(config["n_clusters"], **config["kmeans"])
+    code = networks.network_code(config["network"]["kind"])
     return Inputs(None if code is None else Input.of_bytes(code))
 
 
@@ -77,7 +79,7 @@ def random_init(run: StageRun[Inputs]) -> dict[str, float]:
             bar.update()
     run.add_artifact("ncuts.csv", _table(seeds, ncuts))
     title = f"{_described(run.config)}: n-cut with {run.config['n_clusters']} clusters"
-    run.add_figure("ncuts.png", figure_of_random_networks(ncuts, title))
+    run.add_figure("ncuts.png", reports.figure_of_random_networks(ncuts, title))
     std = float(np.std(ncuts, ddof=1))
     return {
         "mean": float(np.mean(ncuts)),
@@ -89,19 +91,21 @@ def random_init(run: StageRun[Inputs]) -> dict[str, float]:
 
 
 def _ncut_of_network(config: Mapping[str, Any], seed: int) -> float:
-    from nn_clustering.networks import build_network, modular_initialisation
-
-    network = build_network(
+    network = networks.build_network(
         input_shape=tuple(config["input_shape"]),
         n_outputs=config["n_outputs"],
         seed=seed,
         **config["network"],
     )
     if config["modular_init"]["enabled"]:
-        modular_initialisation(network, seed=seed, **without_switch(config["modular_init"]))
+        networks.modular_initialisation(
+            network, seed=seed, **without_switch(config["modular_init"])
+        )
     graph = weight_graph(network, config["graph"])
-    partition = spectral_partition(graph, config["n_clusters"], seed=seed, **config["kmeans"])
-    return ncut(graph, partition.labels)
+    partition = partitions.spectral_partition(
+        graph, config["n_clusters"], seed=seed, **config["kmeans"]
+    )
+    return partitions.ncut(graph, partition.labels)
 
 
 def _described(config: Mapping[str, Any]) -> str:

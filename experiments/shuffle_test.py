@@ -6,13 +6,14 @@ python experiments/shuffle_test.py with cluster_run=12 fresh_initialisation
 python experiments/shuffle_test.py with resume=14
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from joblib import delayed
 from numpy.typing import NDArray
 
 from experiments import PROJECT, configure
@@ -27,18 +28,13 @@ from experiments._chosen_null_model import (
 )
 from experiments._networks import clustered_network
 from experiments._partitions import clustering_method
+from nn_clustering import reports, significance
 from nn_clustering.errors import InvalidInputError, RunNotFoundError
-from nn_clustering.reports import figure_of_null_distribution
-from nn_clustering.significance import (
-    ShuffleTest,
-    check_shuffle_test,
-    cohens_d,
-    shuffle_test as test_by_shuffling,
-    worker_pool,
-)
-from nn_clustering.tracking import StageExperiment
-from nn_clustering.tracking.stages.experiment import Input, StageRun
-from nn_clustering.tracking.store.run_store import Run
+from nn_clustering.tracking import Input, StageExperiment
+
+if TYPE_CHECKING:
+    from nn_clustering.significance import ShuffleTest
+    from nn_clustering.tracking import Run, StageRun
 
 METRIC = "shuffled_ncut"
 
@@ -48,7 +44,7 @@ configure(experiment, exclusive_keys=("method",))
 
 def check_settings(config: Mapping[str, Any]) -> None:
     """Check what the config alone tells."""
-    check_shuffle_test(
+    significance.check_shuffle_test(
         n_shuffles=config["n_shuffles"],
         method=config["method"],
         n_workers=_n_workers(config),
@@ -114,20 +110,22 @@ def summary(run: StageRun[Inputs], result: Mapping[str, Any]) -> None:
 @experiment.stage(check=lambda run: check_settings(run.config), inputs=inputs, summary=summary)
 def shuffle_test(run: StageRun[Inputs]) -> dict[str, Any]:
     """Cluster shuffled networks; the result holds n-cut, null mean and std, z-score, p-value."""
+    from joblib import delayed
+
     config = run.config
     clustered = run.inputs.cluster_run.value
     n_workers = _n_workers(config)
     known = _known_shuffles(run)
     null = build_null_model(run)
     with run.uncaptured():
-        list(worker_pool(n_workers)(delayed(abs)(index) for index in range(n_workers)))
+        list(significance.worker_pool(n_workers)(delayed(abs)(index) for index in range(n_workers)))
     with run.progress(config["n_shuffles"], "shuffles") as bar:
 
         def log(index: int, value: float) -> None:
             run.log(METRIC, value, index)
             bar.update()
 
-        test = test_by_shuffling(
+        test = significance.shuffle_test(
             null,
             clustering_method(clustered.config),
             clustered.result["ncut"],
@@ -143,13 +141,17 @@ def shuffle_test(run: StageRun[Inputs]) -> dict[str, Any]:
     title = f"run {clustered.id}: n-cut and its null distribution ({config['method']})"
     run.add_figure(
         "null_distribution.png",
-        figure_of_null_distribution(
+        reports.figure_of_null_distribution(
             test, title, against=None if against is None else (f"run {_against(run)}", against)
         ),
     )
     return {
         **_figures(test),
-        **({} if against is None else {"cohens_d": cohens_d(test.shuffled_ncuts, against)}),
+        **(
+            {}
+            if against is None
+            else {"cohens_d": significance.cohens_d(test.shuffled_ncuts, against)}
+        ),
     }
 
 

@@ -5,19 +5,21 @@ It goes on where it was interrupted: stages that a completed run has done are no
 python experiments/study.py with mnist
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas
 
 from experiments import PROJECT, cluster, configure, shuffle_test, train
 from experiments._phase_settings import check_conditions, phase_names, training_phases
-from nn_clustering.datasets import require_dataset
+from nn_clustering import datasets, partitions, significance
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.partitions import check_clustering
-from nn_clustering.significance import check_shuffle_test
 from nn_clustering.tracking import StageExperiment
-from nn_clustering.tracking.stages.experiment import StageRun
+
+if TYPE_CHECKING:
+    from nn_clustering.tracking import StageRun
 
 MEASURES = ("accuracy", "ncut", "shuffled_mean")
 
@@ -60,7 +62,7 @@ def _check(condition: Any) -> None:
     config = train.experiment.full_config(condition["train"])
     check_conditions(config)
     training_phases(config, n_train=config["training"]["batch_size"])
-    require_dataset(**config["dataset"])
+    datasets.require_dataset(**config["dataset"])
     phases = phase_names(trained=config["training"]["enabled"], pruned=config["pruning"]["enabled"])
     unknown = [phase for phase in condition["phases"] if phase not in phases]
     if unknown:
@@ -69,12 +71,12 @@ def _check(condition: Any) -> None:
             f"the phases {', '.join(phases)}"
         )
     published = cluster.experiment.full_config(["published"])
-    check_clustering(
+    partitions.check_clustering(
         condition["n_clusters"],
         n_init=published["kmeans"]["n_init"],
         select=published["kmeans"]["select"],
     )
-    check_shuffle_test(n_shuffles=condition["n_shuffles"], method="layer", n_workers=1)
+    significance.check_shuffle_test(n_shuffles=condition["n_shuffles"], method="layer", n_workers=1)
 
 
 def _one_network(run: StageRun, condition: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:

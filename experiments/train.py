@@ -5,12 +5,14 @@ python experiments/train.py with cnn halves_mnist dropout l2 n_repeats=5
 python experiments/train.py with resume=12
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from experiments import PROJECT, configure
+from experiments import PROJECT, configure, program
 from experiments._keras import device_name, import_keras
 from experiments._phase_settings import (
     check_conditions,
@@ -21,17 +23,15 @@ from experiments._phase_settings import (
     training_phases,
     without_switch,
 )
-from nn_clustering.datasets import load_dataset
+from nn_clustering import datasets, networks, reports, training
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.networks import check_modular_initialisation, check_network, network_code
-from nn_clustering.tracking import StageExperiment, digests_of
-from nn_clustering.tracking.stages.experiment import Input, StageRun
-from nn_clustering.tracking.store.run_store import Run
+from nn_clustering.tracking import Input, StageExperiment, digests_of
 
 if TYPE_CHECKING:
     import keras
 
     from nn_clustering.datasets import Dataset
+    from nn_clustering.tracking import Run, StageRun
     from nn_clustering.training import Checkpoint, EpochResult, Phase
 
 # Metrics of every epoch, and what its result calls them; None where there is no such measure.
@@ -55,7 +55,7 @@ def check(run: StageRun) -> None:
     check_settings_act(config, run.typed_keys())
     training_phases(config, n_train=config["training"]["batch_size"])
     if config["modular_init"]["enabled"]:
-        check_modular_initialisation(**without_switch(config["modular_init"]))
+        networks.check_modular_initialisation(**without_switch(config["modular_init"]))
     if config["resume"] is not None and config["n_repeats"] > 1:
         raise InvalidInputError(
             f"resume={config['resume']} n_repeats={config['n_repeats']}: one run goes on with one; "
@@ -67,27 +67,25 @@ def check(run: StageRun) -> None:
 class Inputs:
     """What a training rests on; ``network_code`` is that of a network of one's own."""
 
-    dataset: "Input[Dataset]"
+    dataset: Input[Dataset]
     network_code: Input[bytes] | None
     unfinished: Input[Run] | None
 
 
 def inputs(run: StageRun) -> Inputs:
     """Read the data set, and the training to go on with; check that all fits together."""
-    from nn_clustering.training import check_phase
-
     unfinished = _unfinished(run)
     config = run.config
-    dataset = load_dataset(**config["dataset"])
+    dataset = datasets.load_dataset(**config["dataset"])
     for phase in training_phases(config, len(dataset.y_train)):
-        check_phase(phase, dataset)
-    check_network(
+        training.check_phase(phase, dataset)
+    networks.check_network(
         input_shape=dataset.input_shape,
         n_outputs=dataset.n_outputs,
         task=dataset.task,
         **config["network"],
     )
-    code = network_code(config["network"]["kind"])
+    code = networks.network_code(config["network"]["kind"])
     read = Inputs(
         dataset=Input(dataset, dataset.digest()),
         network_code=None if code is None else Input.of_bytes(code),
@@ -113,22 +111,19 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     loss = f"test loss {result['test_loss']:.4g}"
     figure = loss if accuracy is None else f"test accuracy {accuracy:.4f}"
     print(f"\n{figure}, sparsity {result['sparsity']:.3f}")
-    run.suggest(f"python experiments/cluster.py with train_run={run.id}")
+    run.suggest(f"{program('cluster')} with train_run={run.id}")
 
 
 @experiment.stage(check=check, inputs=inputs, summary=summary, workers=workers)
 def train(run: StageRun[Inputs]) -> dict[str, Any]:
     """Train a network; the result holds test accuracy, loss and sparsity of each phase."""
     import_keras()
-    from nn_clustering.networks import build_network, modular_initialisation
-    from nn_clustering.reports import figure_of_learning_curves
-
     run.sacred_run.info["device"] = device_name()
     config = run.config
     dataset = run.inputs.dataset.value
     if run.inputs.network_code is not None:
         run.add_artifact("network_code.py", run.inputs.network_code.value)
-    network = build_network(
+    network = networks.build_network(
         input_shape=dataset.input_shape,
         n_outputs=dataset.n_outputs,
         task=dataset.task,
@@ -136,7 +131,9 @@ def train(run: StageRun[Inputs]) -> dict[str, Any]:
         **config["network"],
     )
     if config["modular_init"]["enabled"]:
-        modular_initialisation(network, seed=run.seed, **without_switch(config["modular_init"]))
+        networks.modular_initialisation(
+            network, seed=run.seed, **without_switch(config["modular_init"])
+        )
     phases = training_phases(config, len(dataset.y_train))
     if not phases:
         return _untrained(run, network, dataset)
@@ -148,31 +145,27 @@ def train(run: StageRun[Inputs]) -> dict[str, Any]:
         curves[phase.name] = _train_phase(run, network, dataset, phase, starts.get(phase.name))
         result[phase.name] = _figures(network, curves[phase.name][-1])
     title = f"{config['network']['kind']} on {dataset.name}, seed {run.seed}"
-    run.add_figure("learning_curves.png", figure_of_learning_curves(curves, title))
+    run.add_figure("learning_curves.png", reports.figure_of_learning_curves(curves, title))
     return {**result, **result[phases[-1].name]}
 
 
-def _untrained(run: StageRun, network: "keras.Model", dataset: "Dataset") -> dict[str, Any]:
-    from nn_clustering.training import evaluate, sparsity
-
-    loss, accuracy = evaluate(network, dataset.x_test, dataset.y_test)
+def _untrained(run: StageRun, network: keras.Model, dataset: Dataset) -> dict[str, Any]:
+    loss, accuracy = training.evaluate(network, dataset.x_test, dataset.y_test)
     _add_network(run, network_name("untrained"), network)
-    figures = {"test_accuracy": accuracy, "test_loss": loss, "sparsity": sparsity(network)}
+    figures = {"test_accuracy": accuracy, "test_loss": loss, "sparsity": training.sparsity(network)}
     return {"untrained": figures, **figures}
 
 
 def _train_phase(
     run: StageRun,
-    network: "keras.Model",
-    dataset: "Dataset",
-    phase: "Phase",
-    start: "Checkpoint | None",
-) -> "list[EpochResult]":
-    from nn_clustering.training import train
-
+    network: keras.Model,
+    dataset: Dataset,
+    phase: Phase,
+    start: Checkpoint | None,
+) -> list[EpochResult]:
     with run.progress(phase.epochs, f"training ({phase.name})") as bar:
 
-        def log(epoch: "EpochResult") -> None:
+        def log(epoch: EpochResult) -> None:
             for name, measure in METRICS.items():
                 if getattr(epoch, measure) is not None:
                     run.log(f"{phase.name}.{name}", getattr(epoch, measure), epoch.epoch)
@@ -182,14 +175,14 @@ def _train_phase(
                 bar.set_postfix(test_accuracy=f"{epoch.test_accuracy:.4f}")
             bar.update()
 
-        def keep(checkpoint: "Checkpoint") -> None:
+        def keep(checkpoint: Checkpoint) -> None:
             # The network first: where there is a checkpoint there is a network too.
             _add_network(run, network_name(phase.name, checkpoint.epoch), network)
             run.add_artifact(checkpoint_name(phase.name, checkpoint.epoch), checkpoint.to_npz())
 
         for epoch in start.results if start else ():
             log(epoch)
-        results = train(
+        results = training.train(
             network,
             dataset,
             phase,
@@ -203,20 +196,16 @@ def _train_phase(
     return results
 
 
-def _figures(network: "keras.Model", last: "EpochResult") -> dict[str, Any]:
-    from nn_clustering.training import sparsity
-
+def _figures(network: keras.Model, last: EpochResult) -> dict[str, Any]:
     return {
         "test_accuracy": last.test_accuracy,
         "test_loss": last.test_loss,
-        "sparsity": sparsity(network),
+        "sparsity": training.sparsity(network),
     }
 
 
-def _add_network(run: StageRun, name: str, network: "keras.Model") -> None:
-    from nn_clustering.networks import in_float32, network_bytes
-
-    run.add_artifact(name, network_bytes(in_float32(network)))
+def _add_network(run: StageRun, name: str, network: keras.Model) -> None:
+    run.add_artifact(name, networks.network_bytes(networks.in_float32(network)))
 
 
 def _unfinished(run: StageRun) -> Run | None:
@@ -249,10 +238,8 @@ def _check_same_inputs(unfinished: Run, digests: Mapping[str, Any]) -> None:
             )
 
 
-def _last_checkpoints(run: StageRun[Inputs]) -> "dict[str, Checkpoint]":
+def _last_checkpoints(run: StageRun[Inputs]) -> dict[str, Checkpoint]:
     """Read the last checkpoint of each phase of the unfinished run; this run gets all of them."""
-    from nn_clustering.training import Checkpoint
-
     if run.inputs.unfinished is None:
         return {}
     unfinished = run.inputs.unfinished.value
@@ -261,7 +248,9 @@ def _last_checkpoints(run: StageRun[Inputs]) -> "dict[str, Checkpoint]":
         for epoch in epochs:
             for name in (network_name(phase, epoch), checkpoint_name(phase, epoch)):
                 run.add_artifact(name, unfinished.artifact(name))
-        last[phase] = Checkpoint.from_npz(unfinished.artifact(checkpoint_name(phase, epochs[-1])))
+        last[phase] = training.Checkpoint.from_npz(
+            unfinished.artifact(checkpoint_name(phase, epochs[-1]))
+        )
         print(f"going on with run {unfinished.id} after epoch {epochs[-1]}, {phase}")
     return last
 

@@ -68,10 +68,13 @@ def dataset_folders() -> list[Path]:
     """Return the folders that data files are looked for in, first to last.
 
     They are those of the environment variable NN_CLUSTERING_DATASETS (separated like PATH), then
-    the project's own ``datasets/``.
+    the ``datasets/`` of the checkout that this package is in; of an installed one, that of the
+    current folder.
     """
     named = os.environ.get("NN_CLUSTERING_DATASETS", "").split(os.pathsep)
-    own = Path(__file__).resolve().parents[2] / "datasets"
+    checkout = Path(__file__).resolve().parents[2]
+    is_checkout = (checkout / "pyproject.toml").is_file()
+    own = (checkout if is_checkout else Path.cwd()) / "datasets"
     return [Path(folder) for folder in named if folder] + [own]
 
 

@@ -1,8 +1,13 @@
 """Data sets as their authors distribute them, and two made smaller (methods B1)."""
 
+from __future__ import annotations
+
+import gzip
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +27,9 @@ from nn_clustering.datasets._download import (
 )
 from nn_clustering.datasets._images import Images, luminance, resize
 from nn_clustering.seeds import generator
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 DIGITS = tuple(str(digit) for digit in range(10))
 KERAS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
@@ -153,11 +161,9 @@ def digits() -> Images:
     The split is part of the data set, the same for every seed of a run: in each class a fifth of
     the images (rounded up), drawn once, is for testing.
     """
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    pixels = bunch.images[..., np.newaxis].astype(np.uint8)
-    labels = bunch.target.astype(np.int32)
+    table = _table_of_digits()
+    pixels = table[:, :-1].astype(np.uint8).reshape(-1, 8, 8, 1)
+    labels = table[:, -1].astype(np.int32)
     order = generator(0, "digits split").permutation(len(labels))
     rank_in_class = np.empty(len(labels), int)
     for digit in range(10):
@@ -165,3 +171,18 @@ def digits() -> Images:
         rank_in_class[members] = np.arange(len(members)) * 5 // len(members)
     test = rank_in_class == 0
     return Images(pixels[~test], labels[~test], pixels[test], labels[test], DIGITS, white=16)
+
+
+def _table_of_digits() -> NDArray[np.float64]:
+    """Return scikit-learn's file of digits: a row an image, its 64 pixels and its class.
+
+    The file, and not ``load_digits``: to import scikit-learn takes a second of every command that
+    reads the digits, even to find that nothing is to do.
+    """
+    found = find_spec("sklearn")
+    assert found is not None  # this package requires it
+    assert found.origin is not None
+    folder = Path(found.origin).with_name("datasets")
+    with gzip.open(folder / "data" / "digits.csv.gz", "rt") as file:
+        table: NDArray[np.float64] = np.loadtxt(file, delimiter=",")
+    return table
