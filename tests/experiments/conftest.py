@@ -5,7 +5,7 @@ import os
 import pytest
 
 from nn_clustering.tracking import RunStore, Server, connect
-from tests.programs import PROJECT, environment, run_python
+from tests.programs import PROJECT, environment, run_python, run_warm
 
 DATABASE = "test_experiments"
 # Enough training for dropout-free clusters to differ, few units to be quick.
@@ -16,11 +16,17 @@ PIPELINE_OPTIONS = (
 
 @pytest.fixture(scope="session")
 def run_experiment(home, embedded_server):
-    """Runs an experiment as a user does; returns the finished process."""
+    """Runs an experiment to its end; returns the finished process.
 
-    def run(name, *arguments, **more):
+    In a process that was forked from one with TensorFlow imported, or in a new interpreter.
+    """
+
+    def run(name, *arguments, in_new_interpreter=False, **more):
+        command = [PROJECT / "experiments" / f"{name}.py", *arguments]
         environ = environment(home, MONGO_DB=DATABASE, **more)
-        return run_python([PROJECT / "experiments" / f"{name}.py", *arguments], environ)
+        if in_new_interpreter:
+            return run_python(command, environ)
+        return run_warm(command, environ, computes=True)
 
     return run
 
@@ -37,7 +43,7 @@ def store(embedded_server, home):
 def pipeline(run_experiment, store):
     """The finished pipeline process."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    finished = run_experiment("pipeline", *PIPELINE_OPTIONS)
+    finished = run_experiment("pipeline", *PIPELINE_OPTIONS, in_new_interpreter=True)
     assert finished.returncode == 0, finished.stderr
     return finished
 
