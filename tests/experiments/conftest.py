@@ -1,11 +1,13 @@
 """One small network, studied once by the pipeline as a process, for all tests to look at."""
 
 import os
+import subprocess
+import time
 
 import pytest
 
 from nn_clustering.tracking import RunStore, Server, connect
-from tests.programs import PROJECT, environment, run_python, run_warm
+from tests.programs import PROJECT, WarmProcess, environment, run_python, run_warm
 
 DATABASE = "test_experiments"
 # Enough training for dropout-free clusters to differ, few units to be quick.
@@ -37,6 +39,57 @@ def store(embedded_server, home):
     yield RunStore(database, home)
     database.client.drop_database(DATABASE)
     database.client.close()
+
+
+@pytest.fixture
+def killed_run(home, store, tmp_path):
+    """Kills a stage in the middle, after an event of its run that is stored by then."""
+
+    def kill(stage, *arguments, after):
+        sign = tmp_path / "held"
+        script = PROJECT / "experiments" / f"{stage}.py"
+        held = [PROJECT / "tests" / "held_program.py", *after, sign, script, "with", *arguments]
+        with WarmProcess(
+            held,
+            computes=True,
+            env=environment(home, MONGO_DB=DATABASE),
+            cwd=PROJECT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            try:
+                wait_for(lambda: sign.exists() or process.poll() is not None)
+                assert process.poll() is None, "it ended before"
+                (run,) = store.find(experiment=stage, status="RUNNING")
+                wait_for(lambda: n_stored(store, run.id, *after) == int(after[2]))
+            finally:
+                process.kill()
+        return run
+
+    return kill
+
+
+def n_stored(store, run_id, kind, pattern, count):
+    """The number of the run's artifacts, or points of metrics, that are in the database."""
+    chosen = {"name": {"$regex": pattern}}
+    if kind == "artifact":
+        found = store.database["runs"].aggregate(
+            [
+                {"$match": {"_id": run_id}},
+                {"$unwind": "$artifacts"},
+                {"$match": {"artifacts.name": {"$regex": pattern}}},
+            ]
+        )
+        return len(list(found))
+    metrics = store.database["metrics"].find({"run_id": run_id, **chosen})
+    return sum(len(part["values"]) for part in metrics)
+
+
+def wait_for(condition, seconds=300):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")
