@@ -95,16 +95,15 @@ class WarmProcess(subprocess.Popen):
             "folder": str(cwd or os.getcwd()),
             "environment": dict(os.environ if env is None else env),
         }
-        theirs = [
-            number if ours == -1 else ours
-            for number, ours in enumerate((p2cread, c2pwrite, errwrite))
+        streams = [
+            own if given == -1 else given for own, given in enumerate((p2cread, c2pwrite, errwrite))
         ]
-        self._report = self._server.start(program, theirs)
+        self._report = self._server.start(program, streams)
         self.pid = int(self._report.readline())
         self._child_created = True
-        for descriptor in {p2cread, c2pwrite, errwrite} - {-1}:
-            if descriptor > 2:
-                os.close(descriptor)
+        for ours, theirs in ((p2cwrite, p2cread), (c2pread, c2pwrite), (errread, errwrite)):
+            if ours != -1:  # a pipe, and no file of somebody else's
+                os.close(theirs)
 
     def _try_wait(self, wait_flags):
         readable, _, _ = select.select([self._report], [], [], None if not wait_flags else 0)
