@@ -1,7 +1,7 @@
 # The commands a person types. `make` alone lists them.
 python := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench study-mnist study-cifar10 study-random-init up down lint format types lock dev
+.PHONY: help install demo test test-quick bench study-mnist study-cifar10 study-random-init up down lint format types lock dev
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ bench: install  ## measure speed beside other libraries
 
 test: dev  ## run the tests; some of them: make test ARGS="-k lesions"
 	$(python) -m pytest -n 2 --dist loadfile $(ARGS)
+
+test-quick: dev  ## run in two minutes those tests that need neither a server nor a browser
+	$(python) -m pytest -n 2 --dist worksteal -m "not server and not browser and not slow" $(ARGS)
 
 lint: dev  ## check style, format and types
 	$(python) -m ruff check .

@@ -1,5 +1,7 @@
 """What tests of several folders share: a real MongoDB server in a temporary home."""
 
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -9,6 +11,23 @@ from tests.programs import environment
 # A loaded machine can take longer over one example than hypothesis' 200 ms.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+
+# A shell lets what it starts in the background ignore Ctrl-C, and all that this starts in turn.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+MARKS = {
+    "server": {"embedded_server", "own_home"},
+    "browser": {"browser", "node"},
+}
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests that need a server or a browser by what they ask for."""
+    for item in items:
+        for mark, fixtures in MARKS.items():
+            if fixtures & set(getattr(item, "fixturenames", ())):
+                item.add_marker(mark)
 
 
 @pytest.fixture(scope="session")

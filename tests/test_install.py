@@ -143,9 +143,9 @@ def test_installs_once_and_again_when_a_file_changes_or_the_checkout_moves(check
     assert where_the_package_is(checkout) == str(checkout)
     assert (checkout / ".venv").stat().st_mode & 0o005 == 0o005, "others cannot read it"
 
-    begun = time.monotonic()
+    (checkout / ".venv" / "install.log").unlink()
     assert install(checkout) == (0, "", "")
-    assert time.monotonic() - begun < 2
+    assert not (checkout / ".venv" / "install.log").exists(), "pip was started"
 
     (checkout / "requirements.lock").write_text("# changed\n")
     status, output, errors = install(checkout)
@@ -226,17 +226,15 @@ def test_all_that_the_system_lacks_is_named_in_one_line(checkout, tools, apt):
     python = python_with(tools / "bare", f'{LACKS_BOTH}; sys.base_prefix = "/usr"')
     if apt:  # one that fails, as without a network
         script(tools / "apt-get", "echo 'no network'; exit 100")
-    begun = time.monotonic()
     status, _, errors = install(checkout, PATH=str(tools), PYTHON=python, MONGO_URL="")
     assert status == 1
-    assert time.monotonic() - begun < 5, "something large was begun before"
     packages = f"python{VERSION}-venv libcurl4 libssl3"
     if apt:
         line = f"apt-get update && apt-get install -y {packages}"
         assert [line in text for text in errors.splitlines()].count(True) == 1
     else:
         assert errors.startswith(f"This machine lacks what Debian calls {packages}.")
-    assert not (checkout / ".venv" / "bin").exists()
+    assert not (checkout / ".venv" / "bin").exists(), "something large was begun before"
 
 
 def test_what_is_no_virtual_environment_is_left_alone(checkout):

@@ -1,11 +1,13 @@
 """One small network, studied once by the pipeline as a process, for all tests to look at."""
 
 import os
+import subprocess
+import time
 
 import pytest
 
 from nn_clustering.tracking import RunStore, Server, connect
-from tests.programs import PROJECT, environment, run_python
+from tests.programs import PROJECT, WarmProcess, environment, run_python, run_warm
 
 DATABASE = "test_experiments"
 # Enough training for dropout-free clusters to differ, few units to be quick.
@@ -16,11 +18,17 @@ PIPELINE_OPTIONS = (
 
 @pytest.fixture(scope="session")
 def run_experiment(home, embedded_server):
-    """Runs an experiment as a user does; returns the finished process."""
+    """Runs an experiment to its end; returns the finished process.
 
-    def run(name, *arguments, **more):
+    In a process that was forked from one with TensorFlow imported, or in a new interpreter.
+    """
+
+    def run(name, *arguments, in_new_interpreter=False, **more):
+        command = [PROJECT / "experiments" / f"{name}.py", *arguments]
         environ = environment(home, MONGO_DB=DATABASE, **more)
-        return run_python([PROJECT / "experiments" / f"{name}.py", *arguments], environ)
+        if in_new_interpreter:
+            return run_python(command, environ)
+        return run_warm(command, environ, computes=True)
 
     return run
 
@@ -33,11 +41,62 @@ def store(embedded_server, home):
     database.client.close()
 
 
+@pytest.fixture
+def killed_run(home, store, tmp_path):
+    """Kills a stage in the middle, after an event of its run that is stored by then."""
+
+    def kill(stage, *arguments, after):
+        sign = tmp_path / "held"
+        script = PROJECT / "experiments" / f"{stage}.py"
+        held = [PROJECT / "tests" / "held_program.py", *after, sign, script, "with", *arguments]
+        with WarmProcess(
+            held,
+            computes=True,
+            env=environment(home, MONGO_DB=DATABASE),
+            cwd=PROJECT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            try:
+                wait_for(lambda: sign.exists() or process.poll() is not None)
+                assert process.poll() is None, "it ended before"
+                (run,) = store.find(experiment=stage, status="RUNNING")
+                wait_for(lambda: n_stored(store, run.id, *after) == int(after[2]))
+            finally:
+                process.kill()
+        return run
+
+    return kill
+
+
+def n_stored(store, run_id, kind, pattern, count):
+    """The number of the run's artifacts, or points of metrics, that are in the database."""
+    chosen = {"name": {"$regex": pattern}}
+    if kind == "artifact":
+        found = store.database["runs"].aggregate(
+            [
+                {"$match": {"_id": run_id}},
+                {"$unwind": "$artifacts"},
+                {"$match": {"artifacts.name": {"$regex": pattern}}},
+            ]
+        )
+        return len(list(found))
+    metrics = store.database["metrics"].find({"run_id": run_id, **chosen})
+    return sum(len(part["values"]) for part in metrics)
+
+
+def wait_for(condition, seconds=300):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
 @pytest.fixture(scope="session")
 def pipeline(run_experiment, store):
     """The finished pipeline process."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    finished = run_experiment("pipeline", *PIPELINE_OPTIONS)
+    finished = run_experiment("pipeline", *PIPELINE_OPTIONS, in_new_interpreter=True)
     assert finished.returncode == 0, finished.stderr
     return finished
 

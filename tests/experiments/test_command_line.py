@@ -1,15 +1,15 @@
 """Sacred's own command line, and the ends that a run can come to."""
 
+import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import yaml
 
-from tests.experiments.conftest import DATABASE
-from tests.programs import PROJECT, environment
+from tests.experiments.conftest import DATABASE, wait_for
+from tests.programs import PROJECT, environment, run_warm
 
 EXPERIMENTS = (
     "train", "cluster", "shuffle_test", "lesion", "pipeline", "study", "random_init", "choose_k",
@@ -44,16 +44,18 @@ def test_every_key_is_documented(experiment):
             assert explained, f"{experiment}: {text} has no comment above it"
 
 
-def test_yaml_file_adds_a_named_config(run_experiment):
-    path = PROJECT / "configs" / "train" / "added_by_a_test.yaml"
+def test_yaml_file_adds_a_named_config(home, tmp_path):
+    for folder in ("experiments", "configs"):
+        shutil.copytree(
+            PROJECT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    path = tmp_path / "configs" / "train" / "added.yaml"
     path.write_text(yaml.safe_dump({"training": {"epochs": 77}}))
-    try:
-        finished = run_experiment("train", "print_config", "with", path.stem)
-        assert "epochs = 77" in finished.stdout
-        finished = run_experiment("pipeline", "print_config", "with", path.stem)
-        assert "epochs = 77" in finished.stdout
-    finally:
-        path.unlink()
+    environ = environment(home, PYTHONPATH=f"{tmp_path}:{PROJECT}")
+    for stage in ("train", "pipeline"):
+        program = tmp_path / "experiments" / f"{stage}.py"
+        finished = run_warm([program, "print_config", "with", "added"], environ, cwd=tmp_path)
+        assert "epochs = 77" in finished.stdout, finished.stderr
 
 
 def test_comment_tag_and_sources_are_stored(run_experiment, store):
@@ -78,18 +80,15 @@ def test_interrupted_run_is_marked_so(home, store, signal_number):
         stderr=subprocess.PIPE,
         text=True,
     )
-    running = {"experiment": "train", "status": "RUNNING"}
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        found = store.find(**running, config={"seed": int(signal_number)})
-        if found and store.database["metrics"].count_documents({"run_id": found[0].id}):
-            break
-        time.sleep(0.2)
+    running = {"experiment": "train", "status": "RUNNING", "config": {"seed": int(signal_number)}}
+    wait_for(lambda: store.find(**running) or process.poll() is not None)
+    (found,) = store.find(**running)
+    wait_for(lambda: store.database["metrics"].count_documents({"run_id": found.id}))
     process.send_signal(signal_number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert "interrupted" in errors
-    interrupted = store.run(found[0].id, status="INTERRUPTED")
+    interrupted = store.run(found.id, status="INTERRUPTED")
     steps = interrupted.metric("unpruned.test.accuracy")["step"].tolist()
     assert steps == list(range(1, len(steps) + 1))

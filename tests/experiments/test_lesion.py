@@ -1,10 +1,6 @@
 """Lesions as a user makes them: tables, pairs, single units, regressions, resuming, refusals."""
 
 import io
-import signal
-import subprocess
-import sys
-import time
 
 import keras
 import numpy as np
@@ -16,7 +12,6 @@ from experiments import lesion
 from nn_clustering.errors import NnClusteringError
 from nn_clustering.partitions import Partition
 from tests.experiments.conftest import DATABASE
-from tests.programs import PROJECT, environment
 
 
 @pytest.fixture
@@ -79,37 +74,17 @@ def test_everything_at_once(run_experiment, store, runs):
     assert "units.csv" in printed
 
 
-def test_killed_test_goes_on_to_the_same_end(run_experiment, in_process, runs, store, home):
-    arguments = [f"cluster_run={runs['cluster'].id}", "n_shuffles=400", "double", "seed=9"]
+def test_killed_test_goes_on_to_the_same_end(run_experiment, in_process, runs, store, killed_run):
+    arguments = [f"cluster_run={runs['cluster'].id}", "n_shuffles=20", "double", "seed=9"]
     whole, _ = finished_run(run_experiment, store, "lesion", *arguments)
-    process = subprocess.Popen(
-        [
-            sys.executable, PROJECT / "experiments" / "lesion.py", "with", *arguments,
-            "reuse=False",
-        ],
-        env=environment(home, MONGO_DB=DATABASE),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    deadline = time.monotonic() + 120
-    killed, n_files = None, 0
-    while time.monotonic() < deadline and n_files < 2:
-        running = store.find(experiment="lesion", status="RUNNING")
-        if running:
-            killed = running[0]
-            document = store.database["runs"].find_one({"_id": killed.id})
-            n_files = sum("scores" in entry["name"] for entry in document["artifacts"])
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert n_files >= 2
+    killed = killed_run("lesion", *arguments, "reuse=False", after=("artifact", "scores", 2))
     resumed, printed = finished_run(run_experiment, store, "lesion", f"resume={killed.id}")
     assert f"going on with run {killed.id} after " in printed
     assert f"after 0 of {whole.result['n_subclusters']}" not in printed
     assert resumed.result == whole.result
     assert resumed.artifact("sub_clusters.csv") == whole.artifact("sub_clusters.csv")
     assert resumed.artifact("double_lesions.csv") == whole.artifact("double_lesions.csv")
-    assert_refused(in_process, [f"resume={killed.id}", "n_shuffles=7"], ["n_shuffles=7", "400"])
+    assert_refused(in_process, [f"resume={killed.id}", "n_shuffles=7"], ["n_shuffles=7", "20"])
 
 
 def test_regression_is_lesioned_by_monomial(run_experiment, store):

@@ -15,7 +15,7 @@ from nn_clustering.graphs import Layer
 from nn_clustering.lesions._statistics import coherence_measure, importance_measure
 from nn_clustering.partitions import Partition
 from nn_clustering.tracking import RunStore, Server, connect
-from tests.programs import PROJECT, environment, run_python
+from tests.programs import PROJECT, environment, run_python, run_warm
 from tests.tracking.stored_files import store_file
 
 N_SUB_CLUSTERS = 10
@@ -123,7 +123,7 @@ def test_as_a_user_runs_it(study, home):
     environ = environment(home, MONGO_DB=study.database.name)
     program = PROJECT / "experiments" / "lesion_table.py"
     command = [program, "with", "fast", "query.tags=['study']"]
-    finished = run_python(command, environ)
+    finished = run_warm(command, environ, computes=True)
     assert finished.returncode == 0, finished.stderr
     store = RunStore(study.database, home)
     run = store.run("latest", experiment="lesion_table")

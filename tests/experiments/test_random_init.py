@@ -11,7 +11,7 @@ from nn_clustering.networks import build_network, modular_initialisation
 from nn_clustering.partitions import ncut, spectral_partition
 from tests.experiments.conftest import DATABASE
 from tests.experiments.test_mistakes import assert_refused
-from tests.programs import PROJECT, environment, run_python
+from tests.programs import PROJECT, environment, run_warm
 
 
 def rows_of(run):
@@ -105,18 +105,23 @@ def wide(input_shape, n_outputs):
     options = ["with", "fast", "network.kind=my_networks.wide", "input_shape=[6,6,1]"]
     program = [PROJECT / "experiments" / "random_init.py", *options]
     environ = environment(home, MONGO_DB=DATABASE)
-    finished = run_python(program, environ, cwd=tmp_path)
+    finished = run_warm(program, environ, computes=True, cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     run = store.run("latest", experiment="random_init")
     assert run.artifact("network_code.py") == code.encode()
     assert run.result["std"] > 0
-    assert f"using random_init run {run.id}" in run_python(program, environ, cwd=tmp_path).stdout
+    assert (
+        f"using random_init run {run.id}"
+        in run_warm(program, environ, computes=True, cwd=tmp_path).stdout
+    )
     (tmp_path / "my_networks.py").write_text(code.replace("40", "30"))
-    finished = run_python(program, environ, cwd=tmp_path)
+    finished = run_warm(program, environ, computes=True, cwd=tmp_path)
     assert store.run("latest", experiment="random_init").id > run.id
 
     (tmp_path / "my_networks.py").write_text("def wide(input_shape): return 3")
-    assert_refused(run_python(program, environ, cwd=tmp_path), "returned a int", "a keras.Model")
+    assert_refused(
+        run_warm(program, environ, computes=True, cwd=tmp_path), "returned a int", "a keras.Model"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,6 @@
 """The shuffle test as a user runs it: null models, resuming, stopping early, refusals."""
 
 import copy
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -17,7 +13,6 @@ from nn_clustering.partitions import make_partition, ncut
 from nn_clustering.seeds import generator, integer_seed
 from nn_clustering.significance import cohens_d, shuffle
 from tests.experiments.conftest import DATABASE
-from tests.programs import PROJECT, environment
 
 
 @pytest.fixture
@@ -172,41 +167,22 @@ def test_fresh_networks_of_the_trainings_own_initialiser(tested, runs):
     assert "fresh networks" in line
 
 
-def test_killed_test_goes_on_to_the_same_end(tested, in_process, runs, store, home):
+def test_killed_test_goes_on_to_the_same_end(tested, in_process, runs, store, killed_run):
     """Bit for bit as the one that nobody killed, whatever the number of workers."""
-    arguments = [f"cluster_run={runs['cluster'].id}", "n_shuffles=1200", "seed=9"]
+    arguments = [f"cluster_run={runs['cluster'].id}", "n_shuffles=30", "seed=9"]
     whole, _ = tested(*arguments, "tags=whole", "n_workers=2")
-    process = subprocess.Popen(
-        [
-            sys.executable, PROJECT / "experiments" / "shuffle_test.py", "with", *arguments,
-            "reuse=False", "n_workers=1",
-        ],
-        env=environment(home, MONGO_DB=DATABASE),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    deadline = time.monotonic() + 120
-    killed, n_stored = None, 0
-    while time.monotonic() < deadline and n_stored < 5:
-        running = store.find(experiment="shuffle_test", status="RUNNING")
-        if running:
-            killed = running[0]
-            stored = store.database["metrics"].find({"run_id": killed.id})
-            n_stored = sum(len(part["values"]) for part in stored)
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert n_stored >= 5
+    after = ("point", "^shuffled_ncut$", 5)
+    killed = killed_run("shuffle_test", *arguments, "reuse=False", "n_workers=1", after=after)
     resumed, line = tested(f"resume={killed.id}", "n_workers=2")
     n_known = len(store.run(killed.id, status="DIED").metric("shuffled_ncut"))
-    assert 5 <= n_known < 1200
+    assert n_known == 5
     assert resumed.id not in (killed.id, whole.id)
     assert resumed.lineage == {"resume": killed.id, "cluster_run": runs["cluster"].id}
     assert resumed.result == whole.result
     assert shuffles_of(resumed) == shuffles_of(whole)
-    assert line.endswith("of 1200 shuffles")
+    assert line.endswith("of 30 shuffles")
 
-    assert_refused(in_process, [f"resume={killed.id}", "n_shuffles=7"], ["n_shuffles=7", "1200"])
+    assert_refused(in_process, [f"resume={killed.id}", "n_shuffles=7"], ["n_shuffles=7", "30"])
     assert_refused(in_process, [f"resume={whole.id}"], [f"resume={whole.id}", "COMPLETED"])
 
 

@@ -1,10 +1,5 @@
 """The stage ``train`` as users type it: conditions together, checkpoints, going on, repetitions."""
 
-import signal
-import subprocess
-import sys
-import time
-
 import keras
 import numpy as np
 import pytest
@@ -14,8 +9,7 @@ from nn_clustering.datasets import dataset_names, load_dataset
 from nn_clustering.graphs import graph_from_weights
 from nn_clustering.networks import network_of_run
 from nn_clustering.partitions import Partition, ncut
-from tests.experiments.conftest import DATABASE
-from tests.programs import PROJECT, environment
+from tests.programs import PROJECT
 
 CONFIGS = PROJECT / "configs" / "train"
 OWN_NETWORK = """
@@ -102,40 +96,25 @@ def test_ncut_is_followed_over_training(many_conditions, run_experiment, store):
 
 
 @pytest.mark.parametrize("phase", ["unpruned", "pruned"])
-def test_killed_training_goes_on_to_the_same_end(run_experiment, store, home, phase):
+def test_killed_training_goes_on_to_the_same_end(run_experiment, store, killed_run, phase):
     """Killed in either phase, it ends bit for bit as the one that nobody killed."""
     arguments = [
-        "mlp", "fast", "digits", "dropout", "pruned", "training.epochs=300", "pruning.epochs=300",
-        "training.checkpoint_every=20", "training.batch_size=16",
+        "mlp", "fast", "digits", "dropout", "pruned", "training.epochs=9", "pruning.epochs=9",
+        "training.checkpoint_every=3", "training.batch_size=16",
     ]  # fmt: skip
     # the same training on its own, told apart by its tag; a second time it is not run again
     completed(run_experiment("train", "with", *arguments, "tags=whole"), store)
     (whole,) = store.find(experiment="train", tags=["whole"])
-    process = subprocess.Popen(
-        [sys.executable, PROJECT / "experiments" / "train.py", "with", *arguments, "reuse=False"],
-        env=environment(home, MONGO_DB=DATABASE),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    killed = None
-    while time.monotonic() < deadline:
-        running = store.find(experiment="train", status="RUNNING")
-        if running and f"{phase}.epoch_20.checkpoint.npz" in running[0].artifacts:
-            killed = running[0]
-            break
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert killed is not None
+    after = ("artifact", rf"^{phase}\.epoch_3\.checkpoint\.npz$", 1)
+    killed = killed_run("train", *arguments, "reuse=False", after=after)
     resumed = completed(run_experiment("train", "with", f"resume={killed.id}"), store)
     killed = store.run(killed.id, status="DIED")
-    assert f"{phase}.epoch_300.keras" not in killed.artifacts
+    assert f"{phase}.epoch_9.keras" not in killed.artifacts
     assert killed.info["inputs"] == whole.info["inputs"]
     assert resumed.id not in (killed.id, whole.id)
     assert resumed.lineage == {"resume": killed.id}
     assert resumed.result == whole.result
-    for name in ("unpruned", "pruned", "unpruned.epoch_20", "pruned.epoch_280"):
+    for name in ("unpruned", "pruned", "unpruned.epoch_3", "pruned.epoch_6"):
         assert_equal_networks(network_of_run(resumed, name), network_of_run(whole, name))
     for name in ("unpruned.train.loss", "pruned.test.accuracy"):
         ours, theirs = resumed.metric(name), whole.metric(name)

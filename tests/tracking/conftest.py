@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nn_clustering.tracking import RunStore, Server, connect, stop_embedded
-from tests.programs import environment, run_python
+from tests.programs import environment, run_warm
 
 PROGRAM = Path(__file__).with_name("sample_experiment.py")
 SAMPLE = Path(__file__).with_name("sample_project")
@@ -48,7 +48,7 @@ def run_sample(home, database, tmp_path):
     def run(action, *options, home=home, **more):
         environ = environment(home, **{"MONGO_DB": database.name, **more})
         updates = [f"action={action}", f"folder={tmp_path}"]
-        return run_python([PROGRAM, *options, "with", *updates], environ)
+        return run_warm([PROGRAM, *options, "with", *updates], environ)
 
     return run
 
@@ -85,7 +85,7 @@ def run(project, home, database):
     def run(stage, *arguments, **more):
         environ = environment(home, MONGO_DB=database.name, PYTHONDONTWRITEBYTECODE="1", **more)
         program = project / "experiments" / f"{stage}.py"
-        return run_python([program, *arguments], environ, cwd=project)
+        return run_warm([program, *arguments], environ, cwd=project)
 
     return run
 

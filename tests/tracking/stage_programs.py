@@ -2,8 +2,9 @@
 
 import contextlib
 import subprocess
-import sys
 import time
+
+from tests.programs import WarmProcess
 
 
 def assert_refused(finished, *expected):
@@ -18,8 +19,8 @@ def assert_refused(finished, *expected):
 @contextlib.contextmanager
 def started(project, stage, *arguments, environ):
     """A stage's process that runs beside the block; killed at the end of it."""
-    process = subprocess.Popen(
-        [sys.executable, str(project / "experiments" / f"{stage}.py"), *arguments],
+    process = WarmProcess(
+        [project / "experiments" / f"{stage}.py", *arguments],
         env=environ,
         cwd=project,
         stdout=subprocess.PIPE,

@@ -15,7 +15,7 @@ import termios
 import pytest
 
 from nn_clustering.tracking import RunStore
-from tests.programs import PROJECT, environment, run_python
+from tests.programs import PROJECT, environment, run_python, run_warm
 from tests.tracking.stored_files import store_file
 
 COMMAND = ["-m", "nn_clustering.tracking"]
@@ -31,7 +31,7 @@ def type_in(environ):
     """Types a command; returns the finished process."""
 
     def type_in(*arguments, **options):
-        return run_python([*COMMAND, *arguments], environ, **options)
+        return run_warm([*COMMAND, *arguments], environ, **options)
 
     return type_in
 
@@ -426,7 +426,7 @@ def test_server_that_is_away_is_one_line(tmp_path):
     ["list", "show", "compare", "lineage", "export", "tag", "note", "add", "delete", "sync"],
 )
 def test_help_of_each_command(command, tmp_path):
-    process = run_python([*COMMAND, command, "--help"], environment(tmp_path))
+    process = run_warm([*COMMAND, command, "--help"], environment(tmp_path))
     assert process.returncode == 0
     assert f"nn_clustering.tracking {command}" in process.stdout
 

@@ -12,6 +12,7 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,10 +22,12 @@ import yaml
 
 from nn_clustering.tracking import (
     Server,
+    connect,
     omniboard_address,
     preset_columns,
     resolve_server,
     start_omniboard,
+    stop_embedded,
     stop_omniboard,
 )
 from nn_clustering.tracking.omniboard.columns import first_visit
@@ -78,20 +81,50 @@ def browser(tmp_path):
     return dump
 
 
-@pytest.fixture
-def server(server, embedded_server):
-    """The test's own database, with the user that only reads."""
-    return replace(server, reader_url=embedded_server.reader_url)
+@pytest.fixture(scope="module")
+def server(embedded_server):
+    """A database of these tests' own, with the user that only reads."""
+    name = f"test_{uuid.uuid4().hex}"
+    return replace(embedded_server, database=name)
 
 
 @pytest.fixture
-def omniboard(node, home, server, database):
-    """Address of Omniboard on the test's database."""
-    messages = []
-    address = start_omniboard(server, home, say=messages.append)
-    assert address is not None, messages
-    yield address
+def database(server):
+    """It is empty again after each test."""
+    database = connect(server)
+    yield database
+    database.client.drop_database(database.name)
+    database.client.close()
+
+
+@pytest.fixture(scope="module")
+def shared_omniboard(node, home, server):
+    """One on the database of these tests, started again where a test has stopped it."""
+
+    def start():
+        messages = []
+        address = start_omniboard(server, home, say=messages.append)
+        assert address is not None, messages
+        return address
+
+    yield start
     stop_omniboard(home)
+
+
+@pytest.fixture
+def omniboard(shared_omniboard, database):
+    """Address of Omniboard on the test's database."""
+    return shared_omniboard()
+
+
+@pytest.fixture
+def own_home(tmp_path):
+    """A home whose servers a test may kill, or start as it likes."""
+    folder = tmp_path / "own home"
+    folder.mkdir()
+    yield folder
+    stop_omniboard(folder)
+    stop_embedded(folder)
 
 
 def fetch(address, **options):
@@ -162,16 +195,12 @@ def test_runs_and_preset_columns_are_on_the_page(omniboard, browser, run_sample,
 
 
 def test_first_visit_shows_the_listed_columns_with_their_values(
-    node, browser, home, server, database, run_sample
+    node, browser, own_home, server, database, run_sample
 ):
     run_sample("succeed")
     preset_columns(database, COLUMNS)
     layout = first_visit(COLUMNS)
-    address = start_omniboard(server, home, layout=layout)
-    try:
-        page = browser(address)
-    finally:
-        stop_omniboard(home)
+    page = browser(start_omniboard(server, own_home, layout=layout))
     assert ">1.5<" in page  # result.ncut
     headers = [
         page.lower().find(f">{name}<") for name in ("status", "tags", "notes", "n-cut", "z-score")
@@ -249,18 +278,17 @@ def test_it_finds_back_after_an_outage_of_mongodb(node, own_home):
     environ = environment(own_home)
     server = resolve_server(environ)
     address = start_omniboard(server, own_home)
-    try:
-        mongod = processes.read_state(own_home / ".mongo" / "server.json")["pid"]
-        os.kill(mongod, signal.SIGKILL)
-        time.sleep(40)  # after 30 s Omniboard by itself is lost for good
-        assert not answers(address)
-        assert resolve_server(environ) == server
-        wait_for(lambda: answers(address))
-        log = (own_home / ".mongo" / "omniboard.log").read_text()
-        assert len(log.splitlines()) < 120
-        assert server.reader_url.partition("@")[0] not in log
-    finally:
-        stop_omniboard(own_home)
+    child = supervised_pid(omniboard_pid(own_home))
+    mongod = processes.read_state(own_home / ".mongo" / "server.json")["pid"]
+    os.kill(mongod, signal.SIGKILL)
+    # After half a minute Omniboard by itself is lost for good; it is replaced before.
+    wait_for(lambda: supervised_pid(omniboard_pid(own_home)) not in (None, child))
+    assert not answers(address)
+    assert resolve_server(environ) == server
+    wait_for(lambda: answers(address))
+    log = (own_home / ".mongo" / "omniboard.log").read_text()
+    assert len(log.splitlines()) < 120
+    assert server.reader_url.partition("@")[0] not in log
 
 
 def test_outage_at_its_start_is_survived(node, own_home):
@@ -268,23 +296,23 @@ def test_outage_at_its_start_is_survived(node, own_home):
     server = resolve_server(environ)
     port = processes.pick_port(None)
     os.kill(processes.read_state(own_home / ".mongo" / "server.json")["pid"], signal.SIGKILL)
-    with supervised(PACKAGE, server, port, own_home / "log") as address:
-        time.sleep(5)
+    log = own_home / "log"
+    with supervised(PACKAGE, server, port, log) as address:
+        wait_for(lambda: log.read_text().count("ECONNREFUSED") >= 2)  # it has tried in vain
         assert not answers(address)
         assert resolve_server(environ) == server
         wait_for(lambda: answers(address))
 
 
-def test_taken_port_is_avoided(node, home, server, database):
+def test_taken_port_is_avoided(node, own_home, server, database):
     with socket.socket() as taken:
         if processes.is_free(9000):
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             taken.bind(("127.0.0.1", 9000))
             taken.listen()
-        address = start_omniboard(server, home)
+        address = start_omniboard(server, own_home)
         assert address is not None
         assert not address.endswith(":9000")
-        stop_omniboard(home)
 
 
 def test_address_of_the_database_is_in_no_argument(omniboard, home, server):
@@ -316,11 +344,11 @@ def supervised(package, server, port, log, **more):
         assert processes.terminate(pid, 20)
 
 
-@pytest.fixture
-def unguarded_package(omniboard, tmp_path):
+@pytest.fixture(scope="module")
+def unguarded_package(shared_omniboard, tmp_path_factory):
     """Folder that starts Omniboard without the guard."""
-    package = tmp_path / "package"
-    package.mkdir()
+    shared_omniboard()  # has installed it
+    package = tmp_path_factory.mktemp("package")
     for script in PACKAGE.glob("*.js"):
         shutil.copy(script, package)
     (package / "guard.js").write_text("")
@@ -328,11 +356,12 @@ def unguarded_package(omniboard, tmp_path):
     return package
 
 
-@pytest.fixture
-def unguarded(unguarded_package, server, tmp_path):
-    """Address of an Omniboard on the test's database without the guard."""
+@pytest.fixture(scope="module")
+def unguarded(unguarded_package, server, tmp_path_factory):
+    """Address of an Omniboard on the tests' database without the guard."""
     port = processes.pick_port(None)
-    with supervised(unguarded_package, server, port, tmp_path / "log") as address:
+    log = tmp_path_factory.mktemp("unguarded") / "log"
+    with supervised(unguarded_package, server, port, log) as address:
         wait_for(lambda: answers(address))
         yield address
 
@@ -595,17 +624,16 @@ def test_artifacts_of_any_name_can_be_downloaded(omniboard, database, add_run, n
     assert headers["Content-Type"].startswith("text/plain")
 
 
-def test_first_visit_leaves_no_error_on_the_page(node, browser, home, server, database, add_run):
+def test_first_visit_leaves_no_error_on_the_page(
+    node, browser, own_home, server, database, add_run
+):
     add_run(1, config={"tags": ["old"]}, meta={"comment": "said at the start"})
     add_run(2, omniboard={"tags": ["new"], "notes": "noted later"}, status="DIED")
     for preset in (False, True):  # without its settings the page tries to store some
         if preset:
             preset_columns(database, COLUMNS)
-        address = start_omniboard(server, home, layout=first_visit(COLUMNS))
-        try:
-            page = browser(f"{address}/sacred")
-        finally:
-            stop_omniboard(home)
+        address = start_omniboard(server, own_home, layout=first_visit(COLUMNS))
+        page = browser(f"{address}/sacred")
         for text in ("old", "said at the start", "new", "noted later", "DIED", "COMPLETED"):
             assert f">{text}<" in page
         assert "circle pull-left died" in page

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -15,6 +14,7 @@ from nn_clustering.tracking import connect, make_observer, resolve_server, stop_
 from nn_clustering.tracking.writing.journal import Journal
 from tests.programs import environment
 from tests.tracking.conftest import PROGRAM
+from tests.tracking.stage_programs import wait_for
 
 
 def test_metrics_result_and_info_arrive_in_plain_python(run_sample, store):
@@ -119,9 +119,7 @@ def test_killed_run_stays_running_and_loses_nothing_before(home, database, tmp_p
     run = subprocess.Popen(
         command, env=environment(home, MONGO_DB=database.name), stdout=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "started").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for((tmp_path / "started").exists)
     run.send_signal(signal.SIGKILL)
     run.wait()
     assert database["runs"].find_one()["status"] == "RUNNING"

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import itertools
 import json
 import os
 import random
@@ -20,11 +19,12 @@ from nn_clustering.tracking.server import processes
 from nn_clustering.tracking.writing.delivery import POINTS_A_DOCUMENT
 from nn_clustering.tracking.writing.journal import Journal
 from nn_clustering.tracking.writing.journal_reading import is_finished, journal_folders, read_header
-from tests.programs import PROJECT, environment, run_python
+from tests.programs import PROJECT, WarmProcess, environment, run_warm
 from tests.tracking.conftest import PROGRAM
 from tests.tracking.sample_experiment import ODD
 
 PATIENCE = 120.0  # seconds until a condition that shall come true counts as one that never will
+IN_A_NEW_INTERPRETER = ("env",)  # a command that starts another
 OFTEN = ("-b", "0.2")  # heartbeats, so that a short run has some
 
 
@@ -55,22 +55,30 @@ class Place:
     def sync(self):
         """Deliver what runs left; returns what the command says, line by line."""
         command = ["-m", "nn_clustering.tracking", "sync"]
-        ended = run_python(command, environment(self.folder))
+        ended = run_warm(command, environment(self.folder))
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout.splitlines()
 
 
 class Program:
-    """The sample experiment as a process of its own, its output in files."""
+    """The sample experiment as a process of its own, its output in files.
+
+    With a prefix, which is a command that starts another, in a new interpreter, else in a forked
+    child of one that has imported the libraries already.
+    """
 
     def __init__(self, home, folder, action, *options, prefix=(), updates=(), **environ):
         self.folder = folder
         folder.mkdir(exist_ok=True)
         (folder / "tmp").mkdir(exist_ok=True)
-        command = [*prefix, sys.executable, str(PROGRAM), *OFTEN, *options]
+        arguments = [*OFTEN, *options, "with", f"action={action}", f"folder={folder}", *updates]
+        command = [str(PROGRAM), *arguments]
+        start = WarmProcess
+        if prefix:
+            start, command = subprocess.Popen, [*prefix, sys.executable, *command]
         with self._file("stdout").open("wb") as out, self._file("stderr").open("wb") as errors:
-            self.process = subprocess.Popen(
-                [*command, "with", f"action={action}", f"folder={folder}", *updates],
+            self.process = start(
+                command,
                 env=environment(home, TMPDIR=str(folder / "tmp"), **environ),
                 cwd=PROJECT,
                 stdout=out,
@@ -242,7 +250,7 @@ def assert_all_there(database, program, status, run_id=1, *, was_killed=False):
 
 
 def test_server_killed_again_and_again_in_a_stream_of_metrics(place, launch):
-    run = launch("stream")
+    run = launch("stream", prefix=IN_A_NEW_INTERPRETER)
     for _ in range(3):
         run.wait_for_more(300)
         place.kill_server()
@@ -292,23 +300,20 @@ def test_server_killed_between_the_last_metric_and_the_end(place, launch):
         assert_all_there(database, run, "COMPLETED")
 
 
-def test_run_goes_on_in_an_outage_of_a_minute(place, launch):
+def test_run_goes_on_in_a_long_outage(place, launch):
     run = launch("stream")
     run.wait_for_more()
     place.kill_server()
     killed = time.time()
-    run.wait_for(lambda: run.logged()[-1]["returned"] > killed + 60, "a minute has gone by")
+    # Longer than the courier's pauses and what it waits for the server between them.
+    run.wait_for(lambda: run.logged()[-1]["returned"] > killed + 22, "a while has gone by")
+    run.wait_for_more(1000)  # soon done, but not by one that waits for the server at each
     back = time.time()
     place.start()
     run.wait_for_more()
     run.tell("stop")
     assert run.end() == 0, run.end_of_errors
     in_outage = [entry for entry in run.logged("point") if killed < entry["started"] < back]
-    # A thousand in a minute is far below its pace, and far above one that waits for a server.
-    assert len(in_outage) > 1000
-    returns = [entry["returned"] for entry in run.logged() if killed < entry["returned"] < back]
-    pauses = [later - earlier for earlier, later in itertools.pairwise(returns)]
-    assert max(pauses) < 10
     assert sum(entry["returned"] > back for entry in in_outage) <= 1  # nothing waited for it
     assert "goes on" in run.errors
     with place.database() as database:
@@ -343,7 +348,7 @@ def _everything(database):
 
 @pytest.mark.parametrize("is_server_up", [True, False])
 def test_killed_run_is_delivered_by_sync(place, launch, is_server_up):
-    run = launch("stream")
+    run = launch("stream", prefix=IN_A_NEW_INTERPRETER)
     run.wait_for_more(300)
     if not is_server_up:
         place.kill_server()
@@ -360,7 +365,7 @@ def test_killed_run_is_delivered_by_sync(place, launch, is_server_up):
 @pytest.mark.parametrize("is_server_up", [True, False])
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run(place, launch, is_server_up, signal_number):
-    run = launch("stream")
+    run = launch("stream", prefix=IN_A_NEW_INTERPRETER)
     run.wait_for_more()
     if not is_server_up:
         place.kill_server()
