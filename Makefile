@@ -1,7 +1,7 @@
 # The commands a person types. `make` alone lists them.
 python := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick bench study-mnist study-cifar10 study-random-init up down lint format types lock dev
+.PHONY: help install demo test test-quick bench study-mnist study-cifar10 study-random-init up down lint format types docs lock dev
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ format: dev  ## put the code into shape
 
 types: dev  ## check types alone
 	$(python) -m mypy
+
+docs: dev  ## build the documentation into build/docs; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(python) -m mkdocs build --strict
 
 lock: .venv/bin/python  ## renew requirements.lock after a change of pyproject.toml; all of it: ARGS=--upgrade
 	$(python) -m pip install --quiet uv
