@@ -28,7 +28,7 @@ TRACKING_FLOORS = (
         f"{T}.{name}"
         for name in (
             *("errors", "names", "atomic_files", "encoding", "gridfs", "indexes", "printing"),
-            *("run_keys", "sources"),
+            *("execution_keys", "sources"),
         )
     ),
     (f"{T}.server",),

@@ -19,7 +19,7 @@ const FILE_ID = /^[^?]*?\/api\/v1\/files\/(?:download|preview)\/([^/?]*)/i;
 const FILE_ID_FORM = /^[0-9a-f]{24}$/i;
 const READ_ONLY =
   'this page is read-only; use `python -m nn_clustering.tracking tag | note | delete` for runs, ' +
-  'and configs/omniboard.yaml for columns';
+  'and configs/omniboard_columns.yaml for columns';
 // Looked for once: a table that cannot be read later (too many open files) must not look like a
 // system that has none.
 const CONNECTIONS = ['/proc/net/tcp', '/proc/net/tcp6'].filter((table) => fs.existsSync(table));

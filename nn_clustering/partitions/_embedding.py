@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.graphs import UnitGraph
+from nn_clustering.partitions._bipartite_halves import Halves
 from nn_clustering.partitions._components import connected_components
 from nn_clustering.partitions._eigensolver import (
     DENSE_ROWS,
@@ -22,7 +23,6 @@ from nn_clustering.partitions._eigensolver import (
     deflated_eigenpairs,
     dense_eigenpairs,
 )
-from nn_clustering.partitions._halves import Halves
 
 # Single precision tells squared singular values apart above this.
 _SINGLE_PRECISION_SQUARE = 1e-5

@@ -6,7 +6,7 @@ from .errors import (
     ServerUnavailableError as ServerUnavailableError,
     TrackingError as TrackingError,
 )
-from .omniboard.columns import preset_columns as preset_columns
+from .omniboard.column_presets import preset_columns as preset_columns
 from .omniboard.page import (
     omniboard_address as omniboard_address,
     start_omniboard as start_omniboard,
@@ -24,8 +24,8 @@ from .stages.experiment import StageExperiment as StageExperiment
 from .stages.inputs import Input as Input, digests_of as digests_of
 from .stages.reuse import ReusedRun as ReusedRun
 from .stages.stage_run import StageRun as StageRun
-from .store.conditions import parse_condition as parse_condition
 from .store.lineage import Lineage as Lineage
+from .store.query_conditions import parse_condition as parse_condition
 from .store.run import Run as Run, StoredFile as StoredFile
 from .store.run_store import RunStore as RunStore
 from .store.runs import Runs as Runs

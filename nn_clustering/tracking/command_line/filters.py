@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.errors import RunNotFoundError, did_you_mean
-from nn_clustering.tracking.store.conditions import parse_condition
+from nn_clustering.tracking.store.query_conditions import parse_condition
 
 if TYPE_CHECKING:
     from nn_clustering.tracking.store.run_store import RunStore

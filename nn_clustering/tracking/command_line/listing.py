@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from nn_clustering.tracking.command_line.columns import column_of
+from nn_clustering.tracking.command_line.table_columns import column_of
 from nn_clustering.tracking.errors import InvalidInputError
 from nn_clustering.tracking.printing import (
     fitted_lines,

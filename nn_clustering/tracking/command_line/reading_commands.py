@@ -10,7 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nn_clustering.tracking.command_line.columns import sorted_runs
 from nn_clustering.tracking.command_line.command import (
     RunCommand,
     add_json,
@@ -24,6 +23,7 @@ from nn_clustering.tracking.command_line.filters import (
     read_filters,
 )
 from nn_clustering.tracking.command_line.listing import list_lines
+from nn_clustering.tracking.command_line.table_columns import sorted_runs
 from nn_clustering.tracking.errors import InvalidInputError, RunNotFoundError, did_you_mean
 from nn_clustering.tracking.printing import (
     count_of_runs,

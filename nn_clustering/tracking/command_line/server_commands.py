@@ -16,15 +16,19 @@ if TYPE_CHECKING:
 def _up_arguments(parser: argparse.ArgumentParser) -> None:
     columns = parser.add_argument(
         "--columns", type=Path, metavar="FILE",
-        help="YAML file of the columns that Omniboard's table gets; configs/omniboard.yaml in the "
-        "project's folder by default, where there is one",
+        help="YAML file of the columns that Omniboard's table gets; by default "
+        "configs/omniboard_columns.yaml in the project's folder, where there is one",
     )  # fmt: skip
     complete_files(columns)
 
 
 def up(arguments: argparse.Namespace) -> int:
     """Start MongoDB (unless MONGO_URL names one) and Omniboard, and say where they are."""
-    from nn_clustering.tracking.omniboard.columns import columns_file, first_visit, preset_columns
+    from nn_clustering.tracking.omniboard.column_presets import (
+        columns_file,
+        first_visit,
+        preset_columns,
+    )
     from nn_clustering.tracking.omniboard.page import start_omniboard
     from nn_clustering.tracking.server.connection import connect, project_root, resolve_server
 

@@ -12,7 +12,7 @@ import yaml
 from sacred.utils import convert_to_nested_dict, iterate_flattened
 
 from nn_clustering.tracking.errors import InvalidInputError
-from nn_clustering.tracking.run_keys import own_keys
+from nn_clustering.tracking.execution_keys import own_keys
 from nn_clustering.tracking.stages.validation import check_known, check_types
 
 DEFAULT = "default"

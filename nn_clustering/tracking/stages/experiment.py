@@ -15,7 +15,7 @@ from sacred import Experiment
 from sacred.config import ConfigDict
 
 from nn_clustering.tracking.errors import NnClusteringError
-from nn_clustering.tracking.run_keys import OWN_KEYS
+from nn_clustering.tracking.execution_keys import OWN_KEYS
 from nn_clustering.tracking.sources import add_own_code, add_sources, python_files
 from nn_clustering.tracking.stages.context import FinishedRun, Surroundings
 from nn_clustering.tracking.stages.definition import StageCode, StageDefinition, StageFunctions

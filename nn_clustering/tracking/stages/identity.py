@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sacred.dependencies import PackageDependency
 
 from nn_clustering.tracking.errors import InvalidInputError
-from nn_clustering.tracking.run_keys import own_keys
+from nn_clustering.tracking.execution_keys import own_keys
 from nn_clustering.tracking.sources import versions_of
 
 if TYPE_CHECKING:

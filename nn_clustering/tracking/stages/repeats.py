@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.errors import InvalidInputError
+from nn_clustering.tracking.execution_keys import REPEAT_KEYS
 from nn_clustering.tracking.printing import fitted_lines, format_value, terminal_width
-from nn_clustering.tracking.run_keys import REPEAT_KEYS
 from nn_clustering.tracking.stages.program import INTERRUPTED, RUN_ID_VARIABLE
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sacred.utils import iterate_flattened, set_by_dotted_path
 
 from nn_clustering.tracking.errors import InvalidInputError
-from nn_clustering.tracking.run_keys import own_keys
+from nn_clustering.tracking.execution_keys import own_keys
 
 if TYPE_CHECKING:
     from nn_clustering.tracking.store.run import Run

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.errors import InvalidInputError, did_you_mean
+from nn_clustering.tracking.execution_keys import own_keys
 from nn_clustering.tracking.names import listed
-from nn_clustering.tracking.run_keys import own_keys
 from nn_clustering.tracking.store.metrics import last_values, metric_names
 
 if TYPE_CHECKING:

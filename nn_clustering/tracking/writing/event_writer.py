@@ -19,7 +19,7 @@ from nn_clustering.tracking.gridfs import digest_file
 from nn_clustering.tracking.writing.courier import Courier
 from nn_clustering.tracking.writing.delivery import FAILURES, RunGoneError, now
 from nn_clustering.tracking.writing.journal import Journal
-from nn_clustering.tracking.writing.journal_room import JournalFullError
+from nn_clustering.tracking.writing.journal_bound import JournalFullError
 from nn_clustering.tracking.writing.run_record import RunRecord
 
 _LOG = logging.getLogger(__name__)

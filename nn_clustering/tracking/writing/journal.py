@@ -31,13 +31,13 @@ import bson
 from nn_clustering.tracking.atomic_files import sync, write_at_once
 from nn_clustering.tracking.errors import TrackingError
 from nn_clustering.tracking.writing.disk import folder_bytes, try_lock
-from nn_clustering.tracking.writing.journal_reading import read_document, read_header
-from nn_clustering.tracking.writing.journal_room import (
+from nn_clustering.tracking.writing.journal_bound import (
     DEFAULT_BOUND,
     Room,
     journal_bound,
     no_room,
 )
+from nn_clustering.tracking.writing.journal_reading import read_document, read_header
 from nn_clustering.tracking.writing.segments import Segments, frame_of, read_events
 
 COPY_BYTES = 4 * 2**20

@@ -26,7 +26,7 @@ from nn_clustering.tracking.writing.courier import Courier
 from nn_clustering.tracking.writing.delivery import Delivery, now
 from nn_clustering.tracking.writing.event_writer import EventWriter
 from nn_clustering.tracking.writing.journal import Journal
-from nn_clustering.tracking.writing.journal_room import JournalFullError
+from nn_clustering.tracking.writing.journal_bound import JournalFullError
 from nn_clustering.tracking.writing.journaled_metrics import JournaledMetrics
 from nn_clustering.tracking.writing.registration import register_run, run_entry
 from nn_clustering.tracking.writing.run_end import RunEnd, tell_of_earlier_runs

@@ -17,7 +17,7 @@ from typing import Any
 import bson
 
 from nn_clustering.tracking.writing.disk import write_all
-from nn_clustering.tracking.writing.journal_room import no_room
+from nn_clustering.tracking.writing.journal_bound import no_room
 
 # A segment is deleted as a whole once it is delivered, so they are kept short.
 SEGMENT_BYTES = 4 * 2**20

@@ -122,7 +122,7 @@ def test_up_takes_columns_from_a_file(up, database, tmp_path):
 
 def test_up_finds_the_columns_of_the_project(up, database, tmp_path):
     (tmp_path / "configs").mkdir()
-    (tmp_path / "configs" / "omniboard.yaml").write_text(COLUMNS.format("the project's"))
+    (tmp_path / "configs" / "omniboard_columns.yaml").write_text(COLUMNS.format("the project's"))
     assert up().returncode == 0
     assert columns_of(database) == ["the project's"]
 
@@ -185,7 +185,7 @@ def test_columns_come_from_a_package_that_names_itself_for_it(installed, foreign
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[nn_clustering.omniboard]\ncolumns = theirs\n")
     (installed.site / "theirs" / "configs").mkdir(parents=True)
-    columns = installed.site / "theirs" / "configs" / "omniboard.yaml"
+    columns = installed.site / "theirs" / "configs" / "omniboard_columns.yaml"
     columns.write_text(COLUMNS.format("packaged"))
     installed(*COMMAND, "up", cwd=foreign_project)
     assert columns_of(database) == ["packaged"]

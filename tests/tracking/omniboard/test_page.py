@@ -30,7 +30,7 @@ from nn_clustering.tracking import (
     stop_embedded,
     stop_omniboard,
 )
-from nn_clustering.tracking.omniboard.columns import first_visit
+from nn_clustering.tracking.omniboard.column_presets import first_visit
 from nn_clustering.tracking.server import processes
 from nn_clustering.tracking.server.connection import url_with_database
 from tests.programs import PROJECT, environment
@@ -49,7 +49,7 @@ FLAGS = (
     "--virtual-time-budget=10000",
     "--window-size=8000,1200",
 )
-COLUMNS = PROJECT / "configs" / "omniboard.yaml"
+COLUMNS = PROJECT / "configs" / "omniboard_columns.yaml"
 PACKAGE = PROJECT / "devops" / "omniboard"
 API = "sacred/api/v1"
 

@@ -17,8 +17,8 @@ from hypothesis import given, strategies as st
 
 from nn_clustering.errors import InvalidInputError, TrackingError
 from nn_clustering.tracking.writing.journal import Journal
+from nn_clustering.tracking.writing.journal_bound import JournalFullError, journal_bound
 from nn_clustering.tracking.writing.journal_reading import is_finished, journal_folders, read_header
-from nn_clustering.tracking.writing.journal_room import JournalFullError, journal_bound
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_copies_go_with_their_segment(journal, tmp_path):
 
 
 def test_bound_is_that_of_all_journals_together(root, tmp_path, monkeypatch):
-    monkeypatch.setattr("nn_clustering.tracking.writing.journal_room.MEASURE_SECONDS", 0.0)
+    monkeypatch.setattr("nn_clustering.tracking.writing.journal_bound.MEASURE_SECONDS", 0.0)
     (tmp_path / "half").write_bytes(b"x" * 600_000)
     first = Journal.create(root, "first", bound=10**6)
     second = Journal.create(root, "second", bound=10**6)

@@ -6,7 +6,7 @@ import pytest
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.tracking import preset_columns
-from nn_clustering.tracking.omniboard.columns import (
+from nn_clustering.tracking.omniboard.column_presets import (
     columns_file as find_columns_file,
     first_visit,
     read_columns,
@@ -113,9 +113,9 @@ def test_missing_file_is_named(tmp_path):
 
 
 def test_the_projects_own_columns_are_valid():
-    columns = read_columns(PROJECT / "configs" / "omniboard.yaml")
+    columns = read_columns(PROJECT / "configs" / "omniboard_columns.yaml")
     assert all(columns.values())
-    shown = first_visit(PROJECT / "configs" / "omniboard.yaml")["shown"]
+    shown = first_visit(PROJECT / "configs" / "omniboard_columns.yaml")["shown"]
     assert {"status", "tags", "notes"} <= set(shown[:5])
 
 
@@ -140,9 +140,9 @@ def test_first_visit_of_an_unknown_column_is_refused(columns_file):
 
 
 def test_columns_are_found_in_the_project_before_the_checkout(tmp_path):
-    assert find_columns_file(tmp_path) == PROJECT / "configs" / "omniboard.yaml"
+    assert find_columns_file(tmp_path) == PROJECT / "configs" / "omniboard_columns.yaml"
     (tmp_path / "configs").mkdir()
-    own = tmp_path / "configs" / "omniboard.yaml"
+    own = tmp_path / "configs" / "omniboard_columns.yaml"
     own.touch()
     assert find_columns_file(tmp_path) == own
 

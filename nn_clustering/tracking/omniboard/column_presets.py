@@ -47,16 +47,16 @@ OWN_COLUMNS = {
 def columns_file(root: Path) -> Path | None:
     """The file of preset columns that a project has, None where it has none.
 
-    It is `configs/omniboard.yaml`: in the project's folder, else beside this package in a checkout,
-    else in the packages that installed distributions name for it, by an entry point of the group
-    `nn_clustering.omniboard`.
+    It is `configs/omniboard_columns.yaml`: in the project's folder, else beside this package in a
+    checkout, else in the packages that installed distributions name for it, by an entry point of
+    the group `nn_clustering.omniboard`.
 
     Args:
         root: The project's folder.
     """
     checkout = checkout_folder()
     folders = [root, *([checkout] if checkout else ()), *_packages_with_columns()]
-    paths = [folder / "configs" / "omniboard.yaml" for folder in folders]
+    paths = [folder / "configs" / "omniboard_columns.yaml" for folder in folders]
     return next((path for path in paths if path.is_file()), None)
 
 
