@@ -178,9 +178,9 @@ def _execute(kind, arguments):
     if kind == "-c":
         code = compile(arguments[0], "<string>", "exec")
     else:
-        main.__file__ = arguments[0]
-        with io.open_code(os.path.abspath(arguments[0])) as file:
-            code = compile(file.read(), arguments[0], "exec")
+        main.__file__ = os.path.abspath(arguments[0])
+        with io.open_code(main.__file__) as file:
+            code = compile(file.read(), main.__file__, "exec")
     exec(code, main.__dict__)
 
 
