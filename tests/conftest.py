@@ -24,12 +24,18 @@ MARKS = {
 SLOW = (
     "tests/test_install.py",
     "tests/test_programs.py",
+    "tests/datasets/test_command_line.py",
     "tests/experiments/",
     "tests/lesions/test_calibration.py",
-    "tests/lesions/test_engine.py",
-    "tests/lesions/test_planted.py",
+    "tests/lesions/test_engine",
     "tests/networks/test_own.py::test_seed_is_one_in_every_process",
+    "tests/partitions/test_embedding.py",
+    "tests/training/test_checkpoints.py",
     "tests/training/test_clusterability.py",
+    "tests/training/test_epochs.py",
+    "tests/training/test_own_networks.py",
+    "tests/training/test_penalties.py",
+    "tests/training/test_precision.py",
 )
 
 
