@@ -41,8 +41,9 @@ down: install  ## stop them
 bench: install  ## measure speed beside other libraries
 	$(python) -m benchmarks
 
+# Tests of one file share what takes long to make; a worker that has nothing left takes some over.
 test: dev  ## run the tests; some of them: make test ARGS="-k lesions"
-	$(python) -m pytest -n 2 --dist loadfile $(ARGS)
+	$(python) -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-quick: dev  ## run in two minutes those tests that need neither a server nor a browser
 	$(python) -m pytest -n 2 --dist worksteal -m "not server and not browser and not slow" $(ARGS)

@@ -20,11 +20,30 @@ MARKS = {
     "server": {"embedded_server", "own_home"},
     "browser": {"browser", "node"},
 }
+# What takes longest of the tests that need neither.
+SLOW = (
+    "tests/test_install.py",
+    "tests/test_programs.py",
+    "tests/datasets/test_command_line.py",
+    "tests/experiments/",
+    "tests/lesions/test_calibration.py",
+    "tests/lesions/test_engine",
+    "tests/networks/test_own.py::test_seed_is_one_in_every_process",
+    "tests/partitions/test_embedding.py",
+    "tests/training/test_checkpoints.py",
+    "tests/training/test_clusterability.py",
+    "tests/training/test_epochs.py",
+    "tests/training/test_own_networks.py",
+    "tests/training/test_penalties.py",
+    "tests/training/test_precision.py",
+)
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests that need a server or a browser by what they ask for."""
+    """Mark the tests that need a server or a browser by what they ask for, and the slow ones."""
     for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker("slow")
         for mark, fixtures in MARKS.items():
             if fixtures & set(getattr(item, "fixturenames", ())):
                 item.add_marker(mark)

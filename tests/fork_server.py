@@ -140,7 +140,7 @@ def _prepare_interpreter(arguments, hidden):
     folder = "" if kind == "-c" else os.getcwd() if kind else os.path.dirname(rest[0])
     first = folder if kind or folder else os.getcwd()
     own = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    sys.path[:] = [first, *own, *sys.path]
+    sys.path[:] = [first, *dict.fromkeys([*own, *sys.path])]
     sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     sys.orig_argv = [sys.executable, *arguments]
     sys.argv = ["-c", *rest[1:]] if kind == "-c" else list(rest)
@@ -178,9 +178,9 @@ def _execute(kind, arguments):
     if kind == "-c":
         code = compile(arguments[0], "<string>", "exec")
     else:
-        main.__file__ = arguments[0]
-        with io.open_code(os.path.abspath(arguments[0])) as file:
-            code = compile(file.read(), arguments[0], "exec")
+        main.__file__ = os.path.abspath(arguments[0])
+        with io.open_code(main.__file__) as file:
+            code = compile(file.read(), main.__file__, "exec")
     exec(code, main.__dict__)
 
 
@@ -196,7 +196,7 @@ def _run(main):
         trace = error.__traceback__
         while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, runpy.__file__):
             trace = trace.tb_next
-        sys.excepthook(type(error), error, trace)
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
     threading._shutdown()
     atexit._run_exitfuncs()
     try:

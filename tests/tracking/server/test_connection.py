@@ -52,8 +52,8 @@ def longest_waits(monkeypatch):
 )
 def test_unreachable_server_is_refused_soon_and_without_password(url, names, longest_waits):
     assert names in refusal(url)
-    assert len(longest_waits) == 1
-    assert longest_waits[0] <= 3  # of the five that a whole command may take
+    # Of the five seconds that a whole command may take; the driver itself refuses the last URL.
+    assert longest_waits == ([] if "w=0" in url else [3])
 
 
 @pytest.mark.parametrize(

@@ -241,8 +241,8 @@ def test_interrupt_in_the_middle_tells_what_was_written(journal):
         for n_interrupts in itertools.count():
             if n_interrupts >= 300 and len(written) > 1000:
                 break
-            signal.setitimer(signal.ITIMER_REAL, 0.0005)
             try:
+                signal.setitimer(signal.ITIMER_REAL, 0.0005)
                 while True:
                     number = len(written)
                     journal.append({"number": number}, partial(written.add, number))
