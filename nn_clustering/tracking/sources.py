@@ -1,6 +1,7 @@
-"""The Python files that are a program's own: what it imports out of its folder, and they in turn.
+"""The Python files that are a program's own: what it imports but is not installed, in turn.
 
-Sacred by itself sees only what the program's file has imported when the experiment is made.
+Sacred by itself sees only what the program's file has imported out of its folder when the
+experiment is made.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ import ast
 import contextlib
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from sacred.dependencies import PackageDependency, Source
+from sacred.dependencies import PackageDependency, Source, get_digest
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
@@ -30,8 +32,8 @@ _INSTALLED = ("site-packages", "dist-packages")
 def add_own_code(experiment: Experiment) -> None:
     """Have an experiment count and store all of its own code, ingredients' too.
 
-    That is, for its file and those that this imports out of its base folder, in turn and wherever
-    in a file the import stands; and the versions of the packages that they import.
+    That is, its file and those that this imports, in turn and wherever in a file the import
+    stands; and the versions of the installed packages that they import.
 
     Args:
         experiment: Any Sacred experiment. One without a file, as in a notebook, has no such code.
@@ -52,13 +54,20 @@ def add_sources(ingredient: Ingredient, paths: Iterable[Path]) -> None:
     for path in sorted({path.resolve() for path in paths}):
         if str(path) not in known:
             # Git's state is not that of each file: asking takes long.
-            ingredient.sources.add(Source.create(str(path), save_git_info=False))
+            ingredient.sources.add(Source(str(path), get_digest(str(path)), None, None, None))
 
 
 def python_files(places: Iterable[Path]) -> Iterator[Path]:
-    """The Python files of folders, at any depth, and files that are named themselves."""
+    """The Python files of folders, at any depth, and files that are named themselves.
+
+    Stubs are among them, for a package may look there which of its modules a name stands for.
+    """
     for place in places:
-        yield from [place] if place.is_file() else sorted(place.rglob("*.py"))
+        yield from (
+            [place]
+            if place.is_file()
+            else sorted(path for ending in ("py", "pyi") for path in place.rglob(f"*.{ending}"))
+        )
 
 
 def versions_of(packages: Iterable[str]) -> Iterator[PackageDependency]:
@@ -69,6 +78,16 @@ def versions_of(packages: Iterable[str]) -> Iterator[PackageDependency]:
         found.fill_missing_version()
         if found.version is not None:
             yield found
+            continue
+        # Not every distribution lists its modules where Sacred looks; scikit-learn does not.
+        for distribution in sorted(set(_distributions_by_module().get(name, ()))):
+            yield PackageDependency(distribution, metadata.version(distribution))
+
+
+@cache
+def _distributions_by_module() -> Mapping[str, list[str]]:
+    """The installed distributions that hold a top-level module; to find them takes a while."""
+    return metadata.packages_distributions()
 
 
 @dataclass(frozen=True)
@@ -89,17 +108,20 @@ def own_code(program: Path, folder: Path) -> OwnCode:
 
     Args:
         program: Its file.
-        folder: What lies in it, and is not installed, is the program's own.
+        folder: What lies in it, and is not installed, is the program's own; and so is what lies
+            elsewhere and is in no installed distribution, whose version would tell it apart.
     """
     walk = _Walk(folder.resolve())
-    waiting = [program.resolve(), program.resolve().with_name("__init__.py")]
+    waiting = [program.resolve(), *_packages_around(program.resolve())]
     files: set[Path] = set()
     packages: set[str] = set()
     while waiting:
         path = waiting.pop()
-        if path in files or not path.is_file():  # `__init__` beside the program
+        if path in files or not path.is_file():  # a stub that is not there
             continue
         files.add(path)
+        # A package that hands out names when they are asked for lists them in its stub.
+        waiting.append(path.with_suffix(".pyi"))
         for imported in _imports_of(path):
             found = set(walk.files_of(imported))
             waiting += found
@@ -121,15 +143,21 @@ class _Import:
     folder: Path | None = None
 
 
+def _packages_around(program: Path) -> Iterator[Path]:
+    """The `__init__` of the packages that a program is in."""
+    for folder in program.parents:
+        path = folder / "__init__.py"
+        if not path.is_file():
+            return
+        yield path
+
+
 def _imports_of(path: Path) -> Iterator[_Import]:
-    if path.suffix != ".py":
+    if path.suffix not in (".py", ".pyi"):
         return  # compiled
-    # A package that hands out names when they are asked for lists them in its stub.
-    for file in (path, path.with_suffix(".pyi")):
-        with contextlib.suppress(OSError, SyntaxError, ValueError):
-            tree = ast.parse(file.read_bytes())
-            for node in ast.walk(tree):
-                yield from _named(node, path.parent)
+    with contextlib.suppress(OSError, SyntaxError, ValueError):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            yield from _named(node, path.parent)
 
 
 def _named(node: ast.AST, folder: Path) -> Iterator[_Import]:
@@ -144,11 +172,12 @@ def _named(node: ast.AST, folder: Path) -> Iterator[_Import]:
 
 
 class _Walk:
-    """Finds modules as Python would, and tells which of them lie in a folder."""
+    """Finds modules as Python would, and tells which of them are a program's own."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._specs: dict[str, ModuleSpec | None] = {}
+        self._distributed: dict[str, bool] = {}
 
     def files_of(self, imported: _Import) -> Iterator[Path]:
         """The program's own among the files that an import may run, packages' `__init__` too."""
@@ -157,7 +186,11 @@ class _Walk:
         else:
             found = self._from_the_top(*imported.parts)
         for path in found:
-            if self._is_own(path):
+            if not path.is_file() or self._is_installed(path):
+                continue
+            # What an own file names from where it stands is its program's, wherever that is.
+            is_near = imported.folder is not None or path.is_relative_to(self._folder)
+            if is_near or not self._is_distributed(imported.parts[0]):
                 yield path
 
     def _from_the_top(self, package: str, *modules: str) -> Iterator[Path]:
@@ -178,14 +211,22 @@ class _Walk:
     def _standard_library(self) -> Path:
         return Path(sysconfig.get_path("stdlib")).resolve()
 
-    def _is_own(self, path: Path) -> bool:
-        if not path.is_file() or not path.is_relative_to(self._folder):
-            return False
-        parts = path.relative_to(self._folder).parts
-        return not any(name in parts for name in _INSTALLED) and not (
-            self._standard_library.is_relative_to(self._folder)
-            and path.is_relative_to(self._standard_library)
+    def _is_installed(self, path: Path) -> bool:
+        inside = path.is_relative_to(self._folder)
+        parts = (path.relative_to(self._folder) if inside else path).parts
+        if any(name in parts for name in _INSTALLED):
+            return True
+        # A folder within the standard library is no part of it.
+        library = self._standard_library
+        return path.is_relative_to(library) and not (
+            inside and self._folder.is_relative_to(library)
         )
+
+    def _is_distributed(self, package: str) -> bool:
+        """Whether a distribution holds a module: installed, if only by a link to where it lies."""
+        if package not in self._distributed:
+            self._distributed[package] = any(versions_of([package]))
+        return self._distributed[package]
 
 
 def _find(name: str) -> ModuleSpec | None:
@@ -205,6 +246,9 @@ def _find(name: str) -> ModuleSpec | None:
 def _below(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
     """The files that an import from a package's folder may run, whether they are there or not."""
     yield folder / "__init__.py"
+    if parts[-1:] == ("*",):  # all modules that the package may say are meant
+        yield from folder.joinpath(*parts[:-1]).glob("*.py")
+        yield from folder.joinpath(*parts[:-1]).glob("*/__init__.py")
     for end in range(1, len(parts) + 1):
         place = folder.joinpath(*parts[:end])
         yield place.with_name(f"{place.name}.py")

@@ -1,5 +1,6 @@
 """Which files are a program's own, found by following imports."""
 
+import hashlib
 import sys
 
 import pytest
@@ -68,22 +69,66 @@ def test_names_that_a_package_hands_out_by_its_stub_are_followed(folder):
     program = write(folder, program="from shelf import Board", shelf__timber="class Board: ...")
     (folder / "shelf" / "__init__.py").write_text("import lazy_loader")
     (folder / "shelf" / "__init__.pyi").write_text("from .timber import Board as Board")
-    expected = {"program.py", "shelf/__init__.py", "shelf/timber.py"}
+    expected = {"program.py", "shelf/__init__.py", "shelf/__init__.pyi", "shelf/timber.py"}
     assert names(own_code(program, folder), folder) == expected
 
 
-def test_what_lies_elsewhere_or_is_installed_is_no_code_of_its_own(folder, monkeypatch):
-    program = write(folder, program="import json, numpy, glued_in, borrowed")
+def test_what_is_installed_is_no_code_of_its_own(folder, monkeypatch):
+    program = write(folder, program="import json, numpy, glued_in, nn_clustering")
     installed = folder / "env" / "lib" / "site-packages"
-    (folder.parent / "other").mkdir()
     installed.mkdir(parents=True)
     (installed / "glued_in.py").write_text("")
-    (folder.parent / "other" / "borrowed.py").write_text("")
-    for place in (installed, folder.parent / "other"):
-        monkeypatch.syspath_prepend(str(place))
+    monkeypatch.syspath_prepend(str(installed))
     found = own_code(program, folder)
     assert names(found, folder) == {"program.py"}
-    assert found.packages == {"numpy", "glued_in", "borrowed"}
+    assert found.packages == {"numpy", "glued_in", "nn_clustering"}
+
+
+def test_what_lies_elsewhere_and_is_not_installed_is_its_own(folder, monkeypatch):
+    program = write(folder, program="import json, borrowed")
+    elsewhere = folder.parent / "other"
+    write(elsewhere, borrowed="from lent import thing", lent="")
+    monkeypatch.syspath_prepend(str(elsewhere))
+    found = own_code(program, folder)
+    assert found.files == {program, elsewhere / "borrowed.py", elsewhere / "lent.py"}
+    assert found.packages == frozenset()
+
+
+def test_modules_beside_the_folder_of_a_script_are_its_own(folder):
+    program = (
+        write(
+            folder,
+            scripts__program="from ..shelf import plank\nimport plain",
+            shelf__plank="",
+            plain="",
+        ).with_name("scripts")
+        / "program.py"
+    )
+    for package in (folder, folder / "scripts", folder / "shelf"):
+        (package / "__init__.py").write_text("")
+    assert names(own_code(program, folder / "scripts"), folder) == {
+        *("__init__.py", "plain.py", "scripts/__init__.py", "scripts/program.py"),
+        *("shelf/__init__.py", "shelf/plank.py"),
+    }
+
+
+def test_all_modules_may_be_meant_by_a_star(folder):
+    program = write(folder, program="from shelf import *", shelf__plank="", shelf__box__lid="")
+    for package in ("shelf", "shelf/box"):
+        (folder / package / "__init__.py").write_text("__all__ = ['plank', 'box']")
+    expected = {"program.py", "shelf/__init__.py", "shelf/plank.py", "shelf/box/__init__.py"}
+    assert names(own_code(program, folder), folder) == expected
+
+
+def test_packages_without_init_are_followed(folder, monkeypatch):
+    program = write(folder, program="import shelf.upper.plank", shelf__upper__plank="")
+    other = folder / "more"
+    write(other, shelf__lower="")
+    monkeypatch.syspath_prepend(str(other))
+    (folder / "second.py").write_text("from shelf import lower")
+    assert names(own_code(program, folder), folder) == {"program.py", "shelf/upper/plank.py"}
+    expected = {"second.py", "more/shelf/lower.py"}
+    assert names(own_code(folder / "second.py", folder), folder) == expected
 
 
 def test_module_that_hides_one_of_python_is_its_own(folder):
@@ -99,12 +144,12 @@ def test_file_that_is_no_python_counts_but_leads_nowhere(folder):
 
 
 def test_versions_of_what_helpers_import_are_noted(folder):
-    write(folder, program=PROGRAM, helper_of_it="import scipy, networkx")
+    write(folder, program=PROGRAM, helper_of_it="import scipy, networkx, sklearn.cluster")
     experiment = made(folder / "program.py")
     assert "scipy" not in {package.name for package in experiment.dependencies}
     add_own_code(experiment)
     versions = {package.name: package.version for package in experiment.dependencies}
-    assert all(versions[name] for name in ("scipy", "networkx"))
+    assert all(versions[name] for name in ("scipy", "networkx", "scikit-learn"))
 
 
 def test_digests_stay_those_of_the_first_look(folder):
@@ -119,12 +164,21 @@ def test_digests_stay_those_of_the_first_look(folder):
     assert digests[0] == digests[1]
 
 
+def test_code_of_a_stage_is_what_it_was_when_it_was_declared(folder):
+    write(folder, program=STAGE, helper_of_it="A = 1")
+    experiment = made(folder / "program.py")
+    (folder / "helper_of_it.py").write_text("A = 2")
+    digests = dict(experiment.get_experiment_info()["sources"])
+    assert digests["helper_of_it.py"] == hashlib.md5(b"A = 1").hexdigest()
+
+
 def test_python_files_of_folders_and_files(tmp_path):
     write_project(tmp_path)
     (tmp_path / "kettle" / "notes.txt").write_text("")
+    (tmp_path / "kettle" / "heat.pyi").write_text("")
     found = python_files([tmp_path / "kettle", tmp_path / "brew.py"])
     named = {str(path.relative_to(tmp_path)) for path in found}
-    assert named == {*OWN_MODULES, "kettle/cellar.py", "brew.py"}
+    assert named == {*OWN_MODULES, "kettle/cellar.py", "kettle/heat.pyi", "brew.py"}
 
 
 PROGRAM = """
@@ -135,6 +189,16 @@ ex = Experiment("workshop", save_git_info=False)
 
 @ex.main
 def work():
+    import helper_of_it
+"""
+STAGE = """
+from nn_clustering.tracking import StageExperiment
+
+ex = StageExperiment("workshop", save_git_info=False)
+
+
+@ex.stage
+def work(run):
     import helper_of_it
 """
 

@@ -119,6 +119,8 @@ class Execution:
         inputs = self._functions.inputs(self.stage_run)
         self.stage_run = replace(self.stage_run, inputs=inputs)
         digests = noted["inputs"] = digests_of(inputs)
+        if info["mainfile"] is None:
+            return None  # as in a notebook, whose code nobody can tell from what it was
         return run_identity(info, self._run.config, [digests, noted.get("lineage", {})])
 
     def _reused(self, identity: str | None) -> ReusedRun | None:

@@ -90,8 +90,8 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
                 changes defaults. Those need not exist.
             sources: Python files, and folders whose Python files, are the experiment's code, which
                 is stored with each run: all of them, whatever has been imported so far. By
-                default they are the program's file and what it imports out of the experiment's
-                base folder, in turn.
+                default they are the program's file and what it imports that is not installed, in
+                turn; modules whose names only running code knows are not found.
             packages: Names of distributions whose requirements, with versions, count as what the
                 experiment depends on.
             repository: A folder of a git checkout, whose state is noted with each run. It is read
@@ -162,6 +162,9 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
                 assert self._execution is not None  # it has called for this
                 return self._execution.work(work)
 
+            if not self._definition.code.is_listed:
+                # As it is now, when it was loaded: somebody may edit it before the run.
+                add_own_code(self)
             functions = StageFunctions(check, inputs, summary, workers)
             self._definition = replace(self._definition, functions=functions)
             main.__name__, main.__doc__ = work.__name__, work.__doc__

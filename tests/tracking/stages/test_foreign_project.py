@@ -19,11 +19,13 @@ def brewery(tmp_path):
 
 @pytest.fixture
 def run_program(brewery, home, database):
-    """Runs one of its programs from where they lie; returns the finished process."""
+    """Runs one of its programs, or what an option of Python's says, from where they lie; returns
+    the finished process."""
 
     def run(name, *arguments):
         environ = environment(home, MONGO_DB=database.name, PYTHONDONTWRITEBYTECODE="1")
-        return run_python([f"{name}.py", *arguments], environ, cwd=brewery)
+        program = [name] if name.startswith("-") else [f"{name}.py"]
+        return run_python([*program, *arguments], environ, cwd=brewery)
 
     return run
 
@@ -67,6 +69,39 @@ def test_change_in_what_is_not_its_code_does_not(brew, brewery, database):
     (brewery / "recipes" / "brew" / "light.yaml").write_text("wort: {gravity: 1.03}")
     assert REUSED.format(1) in brew()
     assert database["runs"].count_documents({}) == 1
+
+
+def test_change_in_what_lies_beside_the_folder_of_a_script_makes_a_run_anew(
+    run_program, brewery, database
+):
+    (brewery / "scripts").mkdir()
+    text = (brewery / "brew.py").read_text().replace(").parent", ").parents[1]")
+    (brewery / "scripts" / "brew.py").write_text(text)
+    for n_runs, hardness in ((1, 7), (1, 7), (2, 9)):
+        (brewery / "kettle" / "deep" / "salts.py").write_text(f"HARDNESS = {hardness}")
+        assert run_program("-m", "scripts.brew").returncode == 0
+        assert database["runs"].count_documents({}) == n_runs
+    assert set(sources(database, 1)) == {"brew.py", *(f"../{name}" for name in OWN_MODULES)}
+
+
+def test_stage_without_a_file_is_never_taken_for_the_same(run_program, database):
+    cell = """
+from nn_clustering.tracking import StageExperiment
+
+experiment = StageExperiment("taste", interactive=True, save_git_info=False)
+
+
+@experiment.stage(inputs=lambda run: None)
+def taste(run):
+    return {"taste": TASTE}
+
+
+experiment.run_commandline(["taste"])
+"""
+    for taste in (1, 2):
+        assert run_program("-c", cell.replace("TASTE", str(taste))).returncode == 0
+    results = [run["result"] for run in database["runs"].find().sort("_id")]
+    assert results == [{"taste": 1}, {"taste": 2}]
 
 
 def test_all_of_its_code_is_stored_under_its_own_names(brew, brewery, database):
