@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 # Holds both packages: a checkout, or where they are installed.
 PROJECT = Path(__file__).resolve().parents[1]
-CHECKOUT = PROJECT if (PROJECT / "configs").is_dir() else None
+CHECKOUT = PROJECT if (PROJECT / "pyproject.toml").is_file() else None
 
 
 def configure(

@@ -49,7 +49,7 @@ def local_partition(
 ) -> LocalPartition:
     """Cluster the graph around every layer on its own, and keep the layer's labels.
 
-    The graph around a layer is :func:`local_graphs`'. Within each layer the clusters are named
+    The graph around a layer is :func:`local_graph`'s. Within each layer the clusters are named
     after those of the global partition that they overlap most.
 
     Args:

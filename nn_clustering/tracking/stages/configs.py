@@ -13,7 +13,7 @@ from sacred.utils import convert_to_nested_dict, iterate_flattened
 
 from nn_clustering.tracking.errors import InvalidInputError
 from nn_clustering.tracking.execution_keys import own_keys
-from nn_clustering.tracking.stages.validation import check_known, check_types
+from nn_clustering.tracking.stages.validation import check_updates
 
 DEFAULT = "default"
 # The parser in C, where PyYAML has it, is ten times as fast.
@@ -139,8 +139,7 @@ def _merged(defaults: Sequence[ConfigFile], stage: str) -> dict[str, Any]:
     documentation = seen_from_here(first.path)
     for file in later:
         try:
-            check_known(file.config, first.config, stage, documentation)
-            check_types(file.config, first.config, documentation)
+            check_updates(file.config, first.config, stage, documentation)
         except InvalidInputError as mistake:
             raise InvalidInputError(f"{seen_from_here(file.path)}: {mistake}") from None
         flat = {**dict(iterate_flattened(merged)), **dict(iterate_flattened(file.config))}
@@ -179,4 +178,18 @@ def _read(path: Path, artifact: str) -> ConfigFile:
         raise InvalidInputError(
             f"{path} holds a {type(config).__name__}; expected KEY: VALUE lines"
         )
+    odd = next((key for key in _keys(config) if not isinstance(key, str)), None)
+    if odd is not None:
+        raise InvalidInputError(
+            f"{path}: the key {odd!r} is a {type(odd).__name__}; expected names as keys, in quotes "
+            "where YAML takes them for something else"
+        )
     return ConfigFile(artifact, content, config, path)
+
+
+def _keys(config: Mapping[Any, Any]) -> Iterator[Any]:
+    """All keys, those of groups too."""
+    for key, value in config.items():
+        yield key
+        if isinstance(value, Mapping):
+            yield from _keys(value)

@@ -108,36 +108,11 @@ def check_updates(
     Raises:
         InvalidInputError: If a key is unknown or a group of keys, or a value cannot be.
     """
-    check_known(updates, defaults, stage, documentation)
+    _check_known(updates, defaults, stage, documentation)
     check_types(updates, defaults, documentation)
     seed = updates.get("seed", 0)
     if not 0 <= seed < 2**32:
         raise InvalidInputError(f"seed={seed}; expected an integer from 0 to 4294967295")
-
-
-def check_known(
-    config: Mapping[str, Any], defaults: Mapping[str, Any], stage: str, documentation: str
-) -> None:
-    """Check that there are all keys that a config sets; for the arguments see `check_updates`.
-
-    Raises:
-        InvalidInputError: If a key is unknown or a group of keys.
-    """
-    known = dict(iterate_flattened(dict(defaults)))
-    groups = {
-        key[:position] for key in known for position, letter in enumerate(key) if letter == "."
-    }
-    for key, value in iterate_flattened(dict(config)):
-        if key in groups:
-            raise InvalidInputError(
-                f"{key}={value!r}: {key} is a group of keys; set one of them, "
-                f"{', '.join(name for name in known if name.startswith(f'{key}.'))}"
-            )
-        if key not in known:
-            raise InvalidInputError(
-                f"{key}={value!r}: {stage} has no such key{did_you_mean(key, known)}; expected one "
-                f"of those that {documentation} documents"
-            )
 
 
 def check_types(config: Mapping[str, Any], defaults: Mapping[str, Any], documentation: str) -> None:
@@ -187,3 +162,28 @@ def unknown_named_config(name: str, stage: str, known: Collection[str]) -> str:
         f"{name!r} is no named config of {stage}{did_you_mean(name, known)}; there are: "
         f"{', '.join(sorted(known)) or 'none'}; a single key is set as key=value"
     )
+
+
+def _check_known(
+    config: Mapping[str, Any], defaults: Mapping[str, Any], stage: str, documentation: str
+) -> None:
+    """Check that there are all keys that a config sets; for the arguments see `check_updates`.
+
+    Raises:
+        InvalidInputError: If a key is unknown or a group of keys.
+    """
+    known = dict(iterate_flattened(dict(defaults)))
+    groups = {
+        key[:position] for key in known for position, letter in enumerate(key) if letter == "."
+    }
+    for key, value in iterate_flattened(dict(config)):
+        if key in groups:
+            raise InvalidInputError(
+                f"{key}={value!r}: {key} is a group of keys; set one of them, "
+                f"{', '.join(name for name in known if name.startswith(f'{key}.'))}"
+            )
+        if key not in known:
+            raise InvalidInputError(
+                f"{key}={value!r}: {stage} has no such key{did_you_mean(key, known)}; expected one "
+                f"of those that {documentation} documents"
+            )

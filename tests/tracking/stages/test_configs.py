@@ -56,6 +56,8 @@ def test_default_on_top_changes_defaults_and_is_kept_beside(write):
         ("oven: {heet: 3.0}", "oven.heet=3.0: bake has no such key (did you mean oven.heat"),
         ("oven: 3", "oven=3: oven is a group of keys; set one of them, oven.fan, oven.heat"),
         ("oven: {heat: warm}", "oven.heat='warm': expected a number"),
+        ("seed: -1", "seed=-1; expected an integer from 0"),
+        ("oven: {on: true}", "the key True is a bool; expected names as keys"),
     ],
 )
 def test_default_on_top_sets_known_keys_only(write, content, expected):
