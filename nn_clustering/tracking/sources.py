@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 from sacred.dependencies import PackageDependency, Source, get_digest
 
+from nn_clustering.tracking.errors import InvalidInputError
+
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
@@ -61,13 +63,17 @@ def python_files(places: Iterable[Path]) -> Iterator[Path]:
     """The Python files of folders, at any depth, and files that are named themselves.
 
     Stubs are among them, for a package may look there which of its modules a name stands for.
+
+    Raises:
+        InvalidInputError: There is no such folder or file.
     """
     for place in places:
-        yield from (
-            [place]
-            if place.is_file()
-            else sorted(path for ending in ("py", "pyi") for path in place.rglob(f"*.{ending}"))
-        )
+        if place.is_file():
+            yield place
+        elif place.is_dir():
+            yield from sorted(path for path in place.rglob("*") if path.suffix in (".py", ".pyi"))
+        else:
+            raise InvalidInputError(f"sources: {place} is not there; expected a file or a folder")
 
 
 def versions_of(packages: Iterable[str]) -> Iterator[PackageDependency]:

@@ -6,6 +6,7 @@ import sys
 import pytest
 from sacred import Experiment
 
+from nn_clustering.tracking import InvalidInputError
 from nn_clustering.tracking.sources import add_own_code, own_code, python_files
 from tests.tracking.foreign_project import OWN_MODULES, write_project
 
@@ -179,6 +180,11 @@ def test_python_files_of_folders_and_files(tmp_path):
     found = python_files([tmp_path / "kettle", tmp_path / "brew.py"])
     named = {str(path.relative_to(tmp_path)) for path in found}
     assert named == {*OWN_MODULES, "kettle/cellar.py", "kettle/heat.pyi", "brew.py"}
+
+
+def test_sources_that_are_not_there_are_refused(tmp_path):
+    with pytest.raises(InvalidInputError, match=r"sources: .*/kettle is not there"):
+        list(python_files([tmp_path / "kettle"]))
 
 
 PROGRAM = """

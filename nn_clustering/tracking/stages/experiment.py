@@ -103,6 +103,9 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
                 A part has the ``reuse`` and ``tags`` of the whole, and runs once.
             exclusive_keys: Dotted keys, like ``network.kind``, that only one of the named configs
                 of a command may set, unless they set the same value.
+
+        Raises:
+            InvalidInputError: One of the sources is not there.
         """
         folders = [configs] if isinstance(configs, Path) else list(configs)
         settings = StageSettings.read(self.path, folders, parts or {}, exclusive_keys)
