@@ -169,7 +169,8 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
                 # As it is now, when it was loaded: somebody may edit it before the run.
                 add_own_code(self)
             functions = StageFunctions(check, inputs, summary, workers)
-            self._definition = replace(self._definition, functions=functions)
+            settings = replace(self._definition.settings, stage=self.path)
+            self._definition = replace(self._definition, settings=settings, functions=functions)
             main.__name__, main.__doc__ = work.__name__, work.__doc__
             self.main(main)
             return work

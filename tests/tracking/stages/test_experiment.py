@@ -428,6 +428,8 @@ def test_config_in_sacreds_own_ways_is_sacreds_to_check(project):
     assert experiment.run(config_updates={"grams": 5}).result == {"grams": 5}
     with pytest.raises(InvalidInputError, match="pounds"):
         experiment.run(config_updates={"pounds": 1})
+    with pytest.raises(InvalidInputError, match="'stones' is no named config of weigh; there are"):
+        experiment.run(named_configs=["stones"])
 
 
 def test_what_only_a_tracked_run_needs_is_not_imported_before():
