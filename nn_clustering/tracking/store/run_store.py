@@ -19,7 +19,7 @@ from nn_clustering.tracking.store.liveness import Watch
 from nn_clustering.tracking.store.reader import RunReader, run_key
 from nn_clustering.tracking.store.run import Run, StoredFile
 from nn_clustering.tracking.store.runs import Runs
-from nn_clustering.tracking.store.unfinished import UnfinishedRuns
+from nn_clustering.tracking.store.unfinished import unfinished_run
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -45,10 +45,10 @@ class RunStore:
             root = project_root()
         self.database = database
         self.journal_root = Path(root) / ".mongo" / "journal"
-        watch = Watch(database, self.journal_root)
-        self._reader = RunReader(database, ArtifactCache(Path(root) / ".mongo" / "cache"), watch)
-        self._unfinished = UnfinishedRuns(database, self._reader, watch)
-        self._editor = RunEditor(database, watch)
+        self._watch = Watch(database, self.journal_root)
+        cache = ArtifactCache(Path(root) / ".mongo" / "cache")
+        self._reader = RunReader(database, cache, self._watch)
+        self._editor = RunEditor(database, self._watch)
 
     @classmethod
     def open(cls, environ: Mapping[str, str] = os.environ, root: Path | None = None) -> RunStore:
@@ -105,7 +105,9 @@ class RunStore:
                 still runs, or it is COMPLETED.
             TrackingError: What its process left cannot be delivered.
         """
-        return self._unfinished.run(run_id, experiment=experiment)
+        return unfinished_run(
+            self.database, self._reader, self._watch, run_id, experiment=experiment
+        )
 
     def find(
         self,
