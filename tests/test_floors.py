@@ -28,7 +28,7 @@ TRACKING_FLOORS = (
         f"{T}.{name}"
         for name in (
             *("errors", "names", "atomic_files", "encoding", "gridfs", "indexes", "printing"),
-            *("execution_keys", "sources"),
+            *("execution_keys", "own_code"),
         )
     ),
     (f"{T}.server",),

@@ -147,7 +147,7 @@ def _sub_clusters(run: Run) -> pandas.DataFrame:
 
 
 def _of_older_code(run: int, what: str) -> str:
-    return f"run {run}: its {what}; expected what experiments/lesion.py stores now: run it again"
+    return f"run {run}: its {what}; expected what the lesion stage stores now: run it again"
 
 
 def _differing_keys(networks: Sequence[LesionedNetwork]) -> list[str]:

@@ -57,7 +57,7 @@ def draw_network(graph: UnitGraph, labels: NDArray[np.integer], *, n_edges: int 
     from matplotlib.colors import to_rgba
 
     from nn_clustering.reports.drawing._artists import Drawing
-    from nn_clustering.reports.drawing._page import draw_page
+    from nn_clustering.reports.drawing._page_layout import draw_page
 
     if labels.shape != (graph.n_units,):
         raise InvalidInputError(

@@ -16,7 +16,7 @@ from sacred.config import ConfigDict
 
 from nn_clustering.tracking.errors import NnClusteringError
 from nn_clustering.tracking.execution_keys import OWN_KEYS
-from nn_clustering.tracking.sources import add_own_code, add_sources, python_files
+from nn_clustering.tracking.own_code import add_own_code, add_sources, python_files
 from nn_clustering.tracking.stages.context import FinishedRun, Surroundings
 from nn_clustering.tracking.stages.definition import StageCode, StageDefinition, StageFunctions
 from nn_clustering.tracking.stages.execution import Execution

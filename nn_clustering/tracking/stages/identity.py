@@ -14,7 +14,7 @@ from sacred.dependencies import PackageDependency
 
 from nn_clustering.tracking.errors import InvalidInputError
 from nn_clustering.tracking.execution_keys import own_keys
-from nn_clustering.tracking.sources import versions_of
+from nn_clustering.tracking.own_code import versions_of
 
 if TYPE_CHECKING:
     from pymongo.database import Database

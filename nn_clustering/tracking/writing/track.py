@@ -11,7 +11,7 @@ import pymongo.errors
 
 from nn_clustering.tracking.errors import ServerUnavailableError
 from nn_clustering.tracking.indexes import ensure_indexes
-from nn_clustering.tracking.sources import add_own_code
+from nn_clustering.tracking.own_code import add_own_code
 from nn_clustering.tracking.writing.observer import TrackingObserver
 
 if TYPE_CHECKING:

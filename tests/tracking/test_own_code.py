@@ -7,7 +7,7 @@ import pytest
 from sacred import Experiment
 
 from nn_clustering.tracking import InvalidInputError
-from nn_clustering.tracking.sources import add_own_code, own_code, python_files
+from nn_clustering.tracking.own_code import add_own_code, own_code, python_files
 from tests.tracking.foreign_project import OWN_MODULES, write_project
 
 
