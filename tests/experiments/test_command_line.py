@@ -30,6 +30,16 @@ def test_print_config_help_and_named_configs(run_experiment, experiment):
         assert expected in (finished.stdout + finished.stderr).lower()
 
 
+def test_print_named_configs_says_what_each_is(run_experiment):
+    for experiment in ("cluster", "pipeline"):
+        finished = run_experiment(experiment, "print_named_configs")
+        lines = [line for line in finished.stdout.splitlines() if line.startswith("  ")]
+        assert len(lines) > 2
+        for line in lines:
+            assert "   # " in line  # one line each, with the first comment of its file
+        assert any("by the Leiden algorithm" in line for line in lines)
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_key_is_documented(experiment):
     lines = (PROJECT / "configs" / experiment / "default.yaml").read_text().splitlines()

@@ -49,7 +49,15 @@ class _NamedConfig(ConfigDict):  # type: ignore[misc]  # Sacred has no types
 
     Sacred fills the other named configs of a run into the groups of its own copy of this one, where
     the next run would find them.
+
+    Args:
+        conf: What it sets.
+        comment: What it is, as ``print_named_configs`` shows it.
     """
+
+    def __init__(self, conf: Mapping[str, Any], comment: str) -> None:
+        super().__init__(conf)
+        self.__doc__ = comment or None
 
     def __call__(self, fixed: Any = None, preset: Any = None, fallback: Any = None) -> Any:
         return ConfigDict(self._conf)(fixed, preset, fallback)
@@ -110,7 +118,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         self._definition = replace(self._definition, settings=settings, code=code)
         self.add_config(copy.deepcopy(dict(settings.defaults)))
         for name, config in sorted(settings.configs.named.items()):
-            self.named_configs[name] = _NamedConfig(config)
+            self.named_configs[name] = _NamedConfig(config, settings.configs.comment(name))
         add_sources(self, python_files(sources))
 
     @overload
