@@ -40,6 +40,27 @@ def test_print_named_configs_says_what_each_is(run_experiment):
         assert any("by the Leiden algorithm" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["digits"], "digits is no command; expected a `with` before it: with digits"),
+        (["n_clusters=8"], "expected a `with` before it: with n_clusters=8"),
+        (["print_confg"], "print_confg is no command (did you mean print_config"),
+        (["wiht", "leiden"], "wiht leiden is no command line; expected [COMMAND] [with "),
+        (["with", "leiden", "--fast"], "with leiden --fast is no command line; expected [COM"),
+        (["with", "leiden", "-l"], "with leiden -l is no command line; expected [COM"),
+    ],
+)
+def test_malformed_commands_are_refused_in_one_line(run_experiment, arguments, expected):
+    stage = "train" if arguments == ["digits"] else "cluster"
+    finished = run_experiment(stage, *arguments)
+    assert finished.returncode == 1
+    assert finished.stdout == ""
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert expected in line
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_key_is_documented(experiment):
     lines = (PROJECT / "configs" / experiment / "default.yaml").read_text().splitlines()

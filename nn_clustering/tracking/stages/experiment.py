@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, overload
 from sacred import Experiment
 from sacred.config import ConfigDict
 
-from nn_clustering.tracking.errors import NnClusteringError
+from nn_clustering.tracking.errors import InvalidInputError, NnClusteringError
 from nn_clustering.tracking.execution_keys import OWN_KEYS
 from nn_clustering.tracking.sources import add_own_code, add_sources, python_files
 from nn_clustering.tracking.stages.context import FinishedRun, Surroundings
@@ -23,11 +23,15 @@ from nn_clustering.tracking.stages.execution import Execution
 from nn_clustering.tracking.stages.git import checkout_state
 from nn_clustering.tracking.stages.identity import required_packages
 from nn_clustering.tracking.stages.inputs import Input
-from nn_clustering.tracking.stages.program import leave_run_id, running_as_program
+from nn_clustering.tracking.stages.program import (
+    leave_run_id,
+    malformed_commands_told,
+    running_as_program,
+)
 from nn_clustering.tracking.stages.reuse import ReusedRun
 from nn_clustering.tracking.stages.settings import StageSettings
 from nn_clustering.tracking.stages.stage_run import StageRun
-from nn_clustering.tracking.stages.validation import Error, checked_options
+from nn_clustering.tracking.stages.validation import Error, checked_options, unknown_command
 
 if TYPE_CHECKING:
     from sacred.run import Run as SacredRun
@@ -184,7 +188,8 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
             run: FinishedRun | None = None
             self._surroundings = surroundings
             try:
-                run = super().run_commandline(argv)
+                with malformed_commands_told(argv):
+                    run = super().run_commandline(argv)
                 return run
             finally:
                 leave_run_id(surroundings, getattr(run or self.current_run, "_id", None))
@@ -229,6 +234,12 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
             )
         finally:
             self._surroundings = before
+
+    def _check_command(self, cmd_name: str | None) -> None:
+        # Sacred would print its usage before a message that leaves out how a config is named.
+        commands = [name for name, _ in self.gather_commands()]
+        if cmd_name is not None and cmd_name not in commands:
+            raise InvalidInputError(unknown_command(cmd_name, commands, self.named_configs))
 
     @property
     def defaults(self) -> Mapping[str, Any]:
