@@ -61,6 +61,14 @@ def test_malformed_commands_are_refused_in_one_line(run_experiment, arguments, e
     assert expected in line
 
 
+def test_unknown_key_of_a_file_is_refused_by_file_and_key(run_experiment, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("training: {epoch: 3}")
+    finished = run_experiment("train", "with", path)
+    assert finished.returncode == 1
+    assert f"{path}: training.epoch=3: train has no such key (did you mean" in finished.stderr
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_key_is_documented(experiment):
     lines = (PROJECT / "configs" / experiment / "default.yaml").read_text().splitlines()

@@ -274,6 +274,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         meta_info: Any = None,
         options: Mapping[str, Any] | None = None,
     ) -> SacredRun:
+        self._check_command(command_name)
         settings, options = self._definition.settings, checked_options(options or {})
         updates = settings.checked_updates(config_updates or {}, named_configs)
         with settings.mistakes_told(self.named_configs, bool(options.get("--enforce_clean"))):
