@@ -146,7 +146,7 @@ def test_three_channels_are_copies(tiny_files):
         ("separated_cifar10_fashion", {}, "cifar10 has .* of 28 x 28 x 1; use cifar10_grey"),
         ("mixed_mnist_circles", {}, "expected a mixture of two of lines, mnist, fashion"),
         ("mixed_mnist_random_labels", {}, "expected a mixture of two of lines"),
-        ("mixed_mnist", {}, "is not a data set; expected one of"),
+        ("mixed_mnist", {}, "is not a data set (.*); expected one of"),
         ("digits", {"seed": -1}, "seed=-1: a seed is an integer of 0 or more"),
         ("digits", {"seed": 1.0}, "seed=1.0"),
         ("digits", {"channels": 2}, "channels=2, but images of digits have 1; expected 1, 3 or"),

@@ -30,6 +30,45 @@ def test_print_config_help_and_named_configs(run_experiment, experiment):
         assert expected in (finished.stdout + finished.stderr).lower()
 
 
+def test_print_named_configs_says_what_each_is(run_experiment):
+    for experiment in ("cluster", "pipeline"):
+        finished = run_experiment(experiment, "print_named_configs")
+        lines = [line for line in finished.stdout.splitlines() if line.startswith("  ")]
+        assert len(lines) > 2
+        for line in lines:
+            assert "   # " in line  # one line each, with the first comment of its file
+        assert any("by the Leiden algorithm" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["digits"], "digits is no command; expected a `with` before it: with digits"),
+        (["n_clusters=8"], "expected a `with` before it: with n_clusters=8"),
+        (["print_confg"], "print_confg is no command (did you mean print_config"),
+        (["wiht", "leiden"], "wiht leiden is no command line; expected [COMMAND] [with "),
+        (["with", "leiden", "--fast"], "with leiden --fast is no command line; expected [COM"),
+        (["with", "leiden", "-l"], "with leiden -l is no command line; expected [COM"),
+    ],
+)
+def test_malformed_commands_are_refused_in_one_line(run_experiment, arguments, expected):
+    stage = "train" if arguments == ["digits"] else "cluster"
+    finished = run_experiment(stage, *arguments)
+    assert finished.returncode == 1
+    assert finished.stdout == ""
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert expected in line
+
+
+def test_unknown_key_of_a_file_is_refused_by_file_and_key(run_experiment, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("training: {epoch: 3}")
+    finished = run_experiment("train", "with", path)
+    assert finished.returncode == 1
+    assert f"{path}: training.epoch=3: train has no such key (did you mean" in finished.stderr
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_key_is_documented(experiment):
     lines = (PROJECT / "configs" / experiment / "default.yaml").read_text().splitlines()

@@ -163,7 +163,9 @@ def test_phase_and_number_of_clusters_are_checked_against_the_run(run_experiment
 def test_damaged_network_file_is_refused(run_experiment, tmp_path):
     damaged = tmp_path / "damaged.keras"
     damaged.write_bytes(b"PK\x03\x04 nothing of use")
-    assert_refused(run_experiment("cluster", "with", f"model={damaged}"), str(damaged), "cannot be")
+    finished = run_experiment("cluster", "with", f"model={damaged}")
+    assert_refused(finished, str(damaged), "cannot be")
+    assert "Started" not in finished.stderr
 
 
 def test_network_without_units_is_refused(run_experiment, tmp_path):

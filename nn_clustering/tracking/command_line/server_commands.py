@@ -73,7 +73,7 @@ def status(arguments: argparse.Namespace) -> int:
             runs = database["runs"].estimated_document_count()
         finally:
             database.client.close()
-        _show("MongoDB", f"{_describe(server)}, {runs} runs")
+        _show("MongoDB", f"{_describe(server)}, {runs} run{'' if runs == 1 else 's'}")
     _show("Omniboard", omniboard_address() or "not running")
     return 0
 

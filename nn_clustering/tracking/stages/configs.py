@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,13 @@ class ConfigFile:
     config: dict[str, Any]
     path: Path
 
+    @property
+    def comment(self) -> str:
+        """The comment that the file begins with, in one line; "" where there is none."""
+        lines = self.content.decode(errors="replace").splitlines()
+        comment = takewhile(lambda line: line.startswith("#"), lines)
+        return " ".join(line.lstrip("#").strip() for line in comment).strip()
+
 
 @dataclass(frozen=True)
 class StageConfigs:
@@ -55,6 +63,10 @@ class StageConfigs:
     def documentation(self) -> str:
         """The file in which a reader finds every key, as seen from the current folder."""
         return seen_from_here(self.files[DEFAULT][0].path) if DEFAULT in self.files else ""
+
+    def comment(self, name: str) -> str:
+        """What the files of a named config say of it: the first that says something."""
+        return next((file.comment for file in self.files[name] if file.comment), "")
 
 
 def read_stage_configs(

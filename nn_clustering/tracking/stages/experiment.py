@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, overload
 from sacred import Experiment
 from sacred.config import ConfigDict
 
-from nn_clustering.tracking.errors import NnClusteringError
+from nn_clustering.tracking.errors import InvalidInputError, NnClusteringError
 from nn_clustering.tracking.execution_keys import OWN_KEYS
 from nn_clustering.tracking.own_code import add_own_code, add_sources, python_files
 from nn_clustering.tracking.stages.context import FinishedRun, Surroundings
@@ -23,11 +23,15 @@ from nn_clustering.tracking.stages.execution import Execution
 from nn_clustering.tracking.stages.git import checkout_state
 from nn_clustering.tracking.stages.identity import required_packages
 from nn_clustering.tracking.stages.inputs import Input
-from nn_clustering.tracking.stages.program import leave_run_id, running_as_program
+from nn_clustering.tracking.stages.program import (
+    leave_run_id,
+    malformed_commands_told,
+    running_as_program,
+)
 from nn_clustering.tracking.stages.reuse import ReusedRun
 from nn_clustering.tracking.stages.settings import StageSettings
 from nn_clustering.tracking.stages.stage_run import StageRun
-from nn_clustering.tracking.stages.validation import Error, checked_options
+from nn_clustering.tracking.stages.validation import Error, checked_options, unknown_command
 
 if TYPE_CHECKING:
     from sacred.run import Run as SacredRun
@@ -49,7 +53,15 @@ class _NamedConfig(ConfigDict):  # type: ignore[misc]  # Sacred has no types
 
     Sacred fills the other named configs of a run into the groups of its own copy of this one, where
     the next run would find them.
+
+    Args:
+        conf: What it sets.
+        comment: What it is, as ``print_named_configs`` shows it.
     """
+
+    def __init__(self, conf: Mapping[str, Any], comment: str) -> None:
+        super().__init__(conf)
+        self.__doc__ = comment or None
 
     def __call__(self, fixed: Any = None, preset: Any = None, fallback: Any = None) -> Any:
         return ConfigDict(self._conf)(fixed, preset, fallback)
@@ -113,7 +125,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         self._definition = replace(self._definition, settings=settings, code=code)
         self.add_config(copy.deepcopy(dict(settings.defaults)))
         for name, config in sorted(settings.configs.named.items()):
-            self.named_configs[name] = _NamedConfig(config)
+            self.named_configs[name] = _NamedConfig(config, settings.configs.comment(name))
         add_sources(self, python_files(sources))
 
     @overload
@@ -183,7 +195,8 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
             run: FinishedRun | None = None
             self._surroundings = surroundings
             try:
-                run = super().run_commandline(argv)
+                with malformed_commands_told(argv):
+                    run = super().run_commandline(argv)
                 return run
             finally:
                 leave_run_id(surroundings, getattr(run or self.current_run, "_id", None))
@@ -229,6 +242,12 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         finally:
             self._surroundings = before
 
+    def _check_command(self, cmd_name: str | None) -> None:
+        # Sacred would print its usage before a message that leaves out how a config is named.
+        commands = [name for name, _ in self.gather_commands()]
+        if cmd_name is not None and cmd_name not in commands:
+            raise InvalidInputError(unknown_command(cmd_name, commands, self.named_configs))
+
     @property
     def defaults(self) -> Mapping[str, Any]:
         """Every config key with its default, nested."""
@@ -262,6 +281,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         meta_info: Any = None,
         options: Mapping[str, Any] | None = None,
     ) -> SacredRun:
+        self._check_command(command_name)
         settings, options = self._definition.settings, checked_options(options or {})
         updates = settings.checked_updates(config_updates or {}, named_configs)
         with settings.mistakes_told(self.named_configs, bool(options.get("--enforce_clean"))):

@@ -6,13 +6,16 @@ import contextlib
 import io
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from docopt import DocoptExit
 from sacred.utils import ensure_wellformed_argv
 
+from nn_clustering.tracking.errors import InvalidInputError
 from nn_clustering.tracking.stages.context import Surroundings
 from nn_clustering.tracking.writing.capture import complete_capture
 
@@ -60,6 +63,25 @@ def running_as_program(argv: Sequence[str] | None = None) -> Iterator[Surroundin
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+@contextlib.contextmanager
+def malformed_commands_told(argv: Sequence[str] | None = None) -> Iterator[None]:
+    """Within the block, a command line that cannot be taken apart is answered in one line.
+
+    Raises:
+        SystemExit: It cannot, or names a command that is not there.
+    """
+    try:
+        yield
+    except DocoptExit:
+        given = shlex.join(ensure_wellformed_argv(argv)[1:])
+        sys.exit(
+            f"Error: {given} is no command line; expected [COMMAND] [with NAME... KEY=VALUE...] "
+            "[OPTION...]; -h shows the commands and options"
+        )
+    except InvalidInputError as error:
+        sys.exit(f"Error: {error}")
 
 
 def leave_run_id(surroundings: Surroundings, run_id: int | None) -> None:

@@ -22,10 +22,12 @@ from nn_clustering.tracking.stages.configs import (
     StageConfigs,
     read_given_file,
     read_stage_configs,
+    seen_from_here,
 )
 from nn_clustering.tracking.stages.repeats import check_repeats
 from nn_clustering.tracking.stages.validation import (
     check_exclusive,
+    check_known,
     check_types,
     check_updates,
     checked_tags,
@@ -105,6 +107,7 @@ class StageSettings:
         if "tags" in checked and "tags" in self.defaults:
             checked["tags"] = checked_tags(checked["tags"])
         check_updates(checked, self.defaults, self.stage, self.configs.documentation)
+        self._check_keys_of(named_configs)
         given = {name: self._set_by(name) for name in named_configs}
         check_exclusive(given, self.exclusive_keys)
         return checked
@@ -165,6 +168,18 @@ class StageSettings:
             else:
                 files += self.configs.files.get(name, ())
         return tuple({file.artifact: file for file in files}.values())
+
+    def _check_keys_of(self, named_configs: Sequence[str]) -> None:
+        """Check that there are all keys that named configs, or config files, set."""
+        for name in named_configs:
+            files = self.files_of([name])[len(self.configs.files.get(DEFAULT, ())) :]
+            try:
+                check_known(
+                    self._set_by(name), self.defaults, self.stage, self.configs.documentation
+                )
+            except InvalidInputError as mistake:
+                places = ", ".join(seen_from_here(file.path) for file in files)
+                raise InvalidInputError(f"{places}: {mistake}") from None
 
     def _set_by(self, name: str) -> dict[str, Any]:
         """What a named config, or a config file, sets, by dotted key."""

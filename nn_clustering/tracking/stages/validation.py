@@ -156,6 +156,16 @@ def check_exclusive(given: Mapping[str, Mapping[str, Any]], exclusive_keys: Sequ
             )
 
 
+def unknown_command(name: str, commands: Collection[str], configs: Collection[str]) -> str:
+    """The message for a command that is not there."""
+    if name in configs or "=" in name:
+        return f"{name} is no command; expected a `with` before it: with {name}"
+    return (
+        f"{name} is no command{did_you_mean(name, commands)}; there are: {', '.join(commands)}; "
+        "named configs and KEY=VALUE stand behind `with`"
+    )
+
+
 def unknown_named_config(name: str, stage: str, known: Collection[str]) -> str:
     """The message for a named config that is not there."""
     return (

@@ -62,13 +62,10 @@ def test_package_imports_neither_tensorflow_nor_sacred(tmp_path):
 
 def test_usage_shows_how_it_was_started(tmp_path):
     script = tmp_path / "nn-clustering"
-    script.write_text(
-        f"#!{sys.executable}\nfrom nn_clustering.tracking.command_line.main import run\nrun()\n"
-    )
-    script.chmod(0o755)
+    script.write_text("from nn_clustering.tracking.command_line.main import run\nrun()\n")
     environ = environment(tmp_path)
     as_script = subprocess.run(
-        [script, "show"], env=environ, capture_output=True, text=True, check=False
+        [sys.executable, script, "show"], env=environ, capture_output=True, text=True, check=False
     )
     assert as_script.returncode == 2
     assert as_script.stderr.startswith("usage: nn-clustering show ")

@@ -42,6 +42,19 @@ def test_named_configs_of_later_folders_replace_and_add(write):
     assert found.defaults["oven"] == {"heat": 200.0, "fan": False}
 
 
+def test_comment_is_what_the_file_begins_with(write):
+    folders = write(
+        {
+            "given/bake/default": DEFAULT,
+            "given/bake/hot": "# Bread\n# for the hasty.\n\n# Degrees.\noven: {heat: 250.0}",
+            "given/bake/cold": "oven: {heat: 90.0}  # slow",
+        }
+    )
+    found = read_stage_configs(folders, "bake", {})
+    assert found.comment("hot") == "Bread for the hasty."
+    assert found.comment("cold") == ""
+
+
 def test_default_on_top_changes_defaults_and_is_kept_beside(write):
     folders = write({"given/bake/default": DEFAULT, "own/bake/default": "oven: {fan: true}"})
     found = read_stage_configs(folders, "bake", {})

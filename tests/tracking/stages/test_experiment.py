@@ -381,6 +381,7 @@ def measuring(project):
     [
         ({"config_updates": {"nothing": 1}}, InvalidInputError, "measure has no such key"),
         ({"named_configs": ["nothing"]}, InvalidInputError, "'nothing' is no named config"),
+        ({"command_name": "nothing"}, InvalidInputError, "nothing is no command; there are"),
         ({"config_updates": {"n_repeats": 2}}, InvalidInputError, "n_repeats=2"),
         ({"config_updates": {"scale": {"factor": 0.0}}}, TrackingError, "nothing to measure"),
     ],
