@@ -27,7 +27,7 @@ from nn_clustering.tracking.stages.configs import (
 from nn_clustering.tracking.stages.repeats import check_repeats
 from nn_clustering.tracking.stages.validation import (
     check_exclusive,
-    check_known,
+    check_known_keys,
     check_types,
     check_updates,
     checked_tags,
@@ -174,7 +174,7 @@ class StageSettings:
         for name in named_configs:
             files = self.files_of([name])[len(self.configs.files.get(DEFAULT, ())) :]
             try:
-                check_known(
+                check_known_keys(
                     self._set_by(name), self.defaults, self.stage, self.configs.documentation
                 )
             except InvalidInputError as mistake:

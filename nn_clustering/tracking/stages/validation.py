@@ -108,7 +108,7 @@ def check_updates(
     Raises:
         InvalidInputError: If a key is unknown or a group of keys, or a value cannot be.
     """
-    _check_known(updates, defaults, stage, documentation)
+    check_known_keys(updates, defaults, stage, documentation)
     check_types(updates, defaults, documentation)
     seed = updates.get("seed", 0)
     if not 0 <= seed < 2**32:
@@ -174,7 +174,7 @@ def unknown_named_config(name: str, stage: str, known: Collection[str]) -> str:
     )
 
 
-def _check_known(
+def check_known_keys(
     config: Mapping[str, Any], defaults: Mapping[str, Any], stage: str, documentation: str
 ) -> None:
     """Check that there are all keys that a config sets; for the arguments see `check_updates`.
