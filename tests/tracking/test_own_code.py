@@ -1,10 +1,12 @@
 """Which files are a program's own, found by following imports."""
 
 import hashlib
+import importlib
 import sys
+from pathlib import Path
 
 import pytest
-from sacred import Experiment
+from sacred import Experiment, Ingredient
 
 from nn_clustering.tracking import InvalidInputError
 from nn_clustering.tracking.own_code import add_own_code, own_code, python_files
@@ -54,16 +56,34 @@ def test_imports_are_followed_wherever_they_stand(folder):
 def test_packages_are_run_on_the_way_to_their_modules(folder):
     program = write(folder, program="from workbench.upper import vice", workbench__upper__vice="")
     (folder / "workbench" / "__init__.py").write_text("from . import drawer")
+    (folder / "workbench" / "upper" / "__init__.py").write_text("")
     (folder / "workbench" / "drawer.py").write_text("from .upper.lamp import light")
     (folder / "workbench" / "upper" / "lamp.py").write_text("from ..drawer import x\nlight = 1")
     expected = {
         "program.py",
         "workbench/__init__.py",
         "workbench/drawer.py",
+        "workbench/upper/__init__.py",
         "workbench/upper/lamp.py",
         "workbench/upper/vice.py",
     }
     assert names(own_code(program, folder), folder) == expected
+
+
+def test_packages_that_a_program_lies_in_are_its_own(folder):
+    write(folder, workbench__upper__program="from ..drawer import x\nfrom .numpy import missing")
+    for name in ("", "upper"):
+        (folder / "workbench" / name / "__init__.py").write_text("")
+    (folder / "workbench" / "drawer.py").write_text("x = 1")
+    found = own_code(folder / "workbench" / "upper" / "program.py", folder)
+    assert names(found, folder) == {
+        "workbench/__init__.py",
+        "workbench/drawer.py",
+        "workbench/upper/__init__.py",
+        "workbench/upper/program.py",
+    }
+    # A module that is missing beside it is not the package of that name.
+    assert found.packages == frozenset()
 
 
 def test_names_that_a_package_hands_out_by_its_stub_are_followed(folder):
@@ -74,9 +94,10 @@ def test_names_that_a_package_hands_out_by_its_stub_are_followed(folder):
     assert names(own_code(program, folder), folder) == expected
 
 
-def test_what_is_installed_is_no_code_of_its_own(folder, monkeypatch):
+@pytest.mark.parametrize("place", ["site-packages", "dist-packages"])
+def test_what_is_installed_is_no_code_of_its_own(folder, monkeypatch, place):
     program = write(folder, program="import json, numpy, glued_in, nn_clustering")
-    installed = folder / "env" / "lib" / "site-packages"
+    installed = folder / "env" / "lib" / place
     installed.mkdir(parents=True)
     (installed / "glued_in.py").write_text("")
     monkeypatch.syspath_prepend(str(installed))
@@ -132,6 +153,21 @@ def test_packages_without_init_are_followed(folder, monkeypatch):
     assert names(own_code(folder / "second.py", folder), folder) == expected
 
 
+def test_python_within_the_folder_is_no_code_of_its_own(folder):
+    program = write(folder, program="import json, numpy, a_tool", a_tool="")
+    found = own_code(program, Path("/"))
+    assert names(found, Path("/")) == names(own_code(program, folder), Path("/"))
+    assert found.packages == {"numpy"}
+
+
+def test_module_that_was_loaded_from_elsewhere_is_the_one_that_counts(folder, monkeypatch):
+    program = write(folder, program="import lent_tool", tools__lent_tool="")
+    with monkeypatch.context() as while_loading:
+        while_loading.syspath_prepend(str(folder / "tools"))
+        importlib.import_module("lent_tool")
+    assert names(own_code(program, folder), folder) == {"program.py", "tools/lent_tool.py"}
+
+
 def test_module_that_hides_one_of_python_is_its_own(folder):
     program = write(folder, program="import json, sched, trace", sched="")
     found = own_code(program, folder)
@@ -171,6 +207,20 @@ def test_code_of_a_stage_is_what_it_was_when_it_was_declared(folder):
     (folder / "helper_of_it.py").write_text("A = 2")
     digests = dict(experiment.get_experiment_info()["sources"])
     assert digests["helper_of_it.py"] == hashlib.md5(b"A = 1").hexdigest()
+
+
+def test_code_of_an_ingredient_is_that_of_its_own_folder(folder, tmp_path):
+    write(folder, program=PROGRAM, helper_of_it="")
+    spice = tmp_path / "market" / "spice.py"
+    write(spice.parent, spice="def grind():\n    from . import mill", mill="")
+    experiment = made(folder / "program.py")
+    namespace = {"__file__": str(spice), "__name__": "spice", "Ingredient": Ingredient}
+    making = compile("pepper = Ingredient('pepper', save_git_info=False)", spice, "exec")
+    exec(making, namespace)
+    experiment.ingredients.append(namespace["pepper"])
+    add_own_code(experiment)
+    files = {Path(source.filename).name for source in namespace["pepper"].sources}
+    assert files == {"spice.py", "mill.py"}
 
 
 def test_python_files_of_folders_and_files(tmp_path):

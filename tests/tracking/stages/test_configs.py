@@ -10,14 +10,14 @@ DEFAULT = "{seed: 0, oven: {heat: 200.0, fan: false}, dough: rye}"
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes YAML files by their path from two folders, `given` and `own`."""
+    """Writes YAML files by their path from the folders `given`, `own` and `last`."""
 
     def write(files):
         for name, content in files.items():
             path = tmp_path / f"{name}.yaml"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
-        return [tmp_path / "given", tmp_path / "own", tmp_path / "not there"]
+        return [tmp_path / name for name in ("given", "own", "not there", "last")]
 
     return write
 
@@ -63,6 +63,32 @@ def test_default_on_top_changes_defaults_and_is_kept_beside(write):
     assert artifacts == ["config.bake.default.yaml", "config.bake.1.default.yaml"]
 
 
+def test_each_default_on_top_changes_what_those_before_it_set(write):
+    folders = write(
+        {
+            "given/bake/default": DEFAULT,
+            "own/bake/default": "{dough: wheat, oven: {fan: true, heat: 210.0}}",
+            "last/bake/default": "oven: {heat: 220.0}",
+        }
+    )
+    found = read_stage_configs(folders, "bake", {})
+    assert found.defaults == {"seed": 0, "oven": {"heat": 220.0, "fan": True}, "dough": "wheat"}
+    assert [file.path.parents[1].name for file in found.files["default"]] == [
+        "given", "own", "last",
+    ]  # fmt: skip
+    assert len({file.artifact for file in found.files["default"]}) == 3
+    # Every key is in the first of them.
+    assert found.documentation == str(folders[0] / "bake" / "default.yaml")
+
+
+@pytest.mark.parametrize("name", ["hot", "default"])
+def test_two_files_of_one_name_are_refused(write, name):
+    files = {"given/bake/default": DEFAULT, "given/bake/breads/hot": "dough: wheat"}
+    folders = write({**files, f"given/bake/mine/{name}": "dough: rye"})
+    with pytest.raises(InvalidInputError, match=rf"has a {name}\.yaml too; expected one file"):
+        read_stage_configs(folders, "bake", {})
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -92,7 +118,8 @@ def test_parts_have_their_layers_too(write):
     folders = write(
         {
             "given/meal/default": "{seed: 0, guests: 4}",
-            "given/bake/default": DEFAULT,
+            # How to run is said by the whole.
+            "given/bake/default": f"{DEFAULT[:-1]}, n_repeats: 1, reuse: true, tags: []}}",
             "given/bake/hot": "oven: {heat: 250.0}",
             "own/bake/default": "dough: wheat",
             "own/bake/hot": "oven: {heat: 240.0}",

@@ -1,9 +1,17 @@
 """The digest that tells whether a run would repeat another."""
 
+import sys
+
 import pytest
+import yaml
 
 from nn_clustering.tracking import InvalidInputError
-from nn_clustering.tracking.stages.identity import completed_run, required_packages, run_identity
+from nn_clustering.tracking.stages.identity import (
+    code_digest,
+    completed_run,
+    required_packages,
+    run_identity,
+)
 from tests.tracking.stored_files import store_file
 
 INFO = {
@@ -49,12 +57,35 @@ def test_everything_else_does(info, config, inputs):
     assert run_identity(info, config, inputs) != run_identity(INFO, CONFIG, INPUTS)
 
 
+def test_another_python_is_other_code(monkeypatch):
+    ours = code_digest(INFO)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(sys, "version_info", (3, 99, 1, "final", 0))
+        assert code_digest(INFO) != ours
+        elsewhere.setattr(sys, "version_info", (*sys.version_info[:2], 99, "final", 0))
+    assert code_digest(INFO) == ours
+
+
 def test_packages_that_fix_the_numbers_are_recorded():
     versions = {package.name: package.version for package in required_packages(["nn_clustering"])}
     assert {"keras", "numpy", "scipy", "scikit-learn"} <= set(versions)
     assert {"tensorflow", "tensorflow-cpu"} & set(versions)
     assert "pytest" not in versions
     assert all(versions.values())
+
+
+def test_package_that_another_distribution_holds_is_found_by_its_module(tmp_path, monkeypatch):
+    """As tensorflow-cpu holds that of tensorflow; here PyYAML that of yaml."""
+    metadata = tmp_path / "theirs-1.0.dist-info"
+    metadata.mkdir()
+    required = ("yaml>=5", "pymongo; extra == 'all'", "nowhere_at_all")
+    lines = "".join(f"Requires-Dist: {name}\n" for name in required)
+    (metadata / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n{lines}"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = {package.name.lower(): package.version for package in required_packages(["theirs"])}
+    assert found == {"pyyaml": yaml.__version__}
 
 
 def test_packages_of_a_distribution_that_is_not_installed_are_refused():
