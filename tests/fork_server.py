@@ -203,7 +203,8 @@ def _run(main):
         sys.stdout.flush()
     except OSError as problem:
         with contextlib.suppress(OSError):
-            print(f"Exception ignored in: {sys.stdout!r}\n{problem!r}", file=sys.stderr)
+            told = f"{type(problem).__name__}: {problem}"
+            print(f"Exception ignored in: {sys.stdout!r}\n{told}", file=sys.stderr)
         status = status or 120
     with contextlib.suppress(OSError):
         sys.stderr.flush()

@@ -23,6 +23,9 @@ ENDS = {
     "whole": "print('done')",
     "status": "import sys; sys.exit(3)",
     "large status": "import sys; sys.exit(259)",
+    "negative status": "import sys; sys.exit(-1)",
+    "without a status": "import sys; print('out'); sys.exit()",
+    "at once": "import os; os._exit(4)",
     "message": "import sys; sys.exit('no such thing')",
     "error": "def f():\n    raise ValueError('broken')\nf()",
     "syntax": "f(",
@@ -31,7 +34,9 @@ ENDS = {
     "at exit": "import atexit; atexit.register(print, 'bye'); print('first'); 1 / 0",
     "thread": "import threading, time\n"
     "threading.Thread(target=lambda: (time.sleep(0.1), print('later'))).start()",
-    "not flushed": "import sys; sys.stdout.write('half a line')",
+    "not flushed": "import sys; sys.stdout.write('half a line'); sys.stderr.write('and half')",
+    "closed output": "import os; print('lost'); os.close(1)",
+    "children": "import os; os.system('echo out; echo err >&2'); print(os.system('exit 3'))",
 }
 
 

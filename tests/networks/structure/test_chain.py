@@ -37,6 +37,32 @@ def test_weight_layers():
 
 
 @pytest.mark.parametrize(
+    "layer",
+    [
+        layers.Activation("linear"),
+        layers.Activation("tanh"),
+        layers.ReLU(),
+        layers.LeakyReLU(),
+        layers.ELU(),
+        layers.Softmax(),
+        layers.BatchNormalization(),
+        layers.Dropout(0.1),
+        layers.SpatialDropout2D(0.1),
+        layers.GaussianNoise(0.1),
+        layers.ZeroPadding2D(),
+        layers.MaxPooling2D(),
+        layers.AveragePooling2D(2),
+        layers.GlobalMaxPooling2D(),
+        layers.GlobalAveragePooling2D(),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_what_keeps_units_apart_is_read_with_them(layer):
+    (found,) = find_weight_layers(sequential((4, 4, 1), conv(2, "first"), layer))
+    assert (found.position, found.last_unitwise) == (0, 1)
+
+
+@pytest.mark.parametrize(
     ("build", "message"),
     [
         (residual, "layer 'sum' of network 'net' does not read the layer before it alone"),
@@ -64,7 +90,10 @@ def test_nested_network_refused():
         ((4, 4, 2), layers.DepthwiseConv2D(3, name="odd"), "DepthwiseConv2D"),
         ((4, 4, 2), layers.SeparableConv2D(3, 3, name="odd"), "SeparableConv2D"),
         ((4, 4, 2), layers.Conv2DTranspose(3, 3, name="odd"), "Conv2DTranspose"),
+        ((4, 4, 2), layers.PReLU(name="odd"), "PReLU"),
+        ((4, 4, 2), layers.UpSampling2D(name="odd"), "UpSampling2D"),
         ((4, 2), layers.Conv1D(3, 3, name="odd"), "Conv1D"),
+        ((4, 2), layers.MaxPooling1D(name="odd"), "MaxPooling1D"),
         ((4, 2), layers.LSTM(3, name="odd"), "LSTM"),
         ((4,), layers.LayerNormalization(name="odd"), "LayerNormalization"),
         ((4,), layers.Reshape((2, 2), name="odd"), "Reshape"),

@@ -1,6 +1,7 @@
 """The table of what is known of kinds of layers, and that Keras has what it lists."""
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
@@ -10,6 +11,30 @@ from nn_clustering.networks.structure._layer_kinds import (
     LAYER_KINDS,
     OPERATION_KINDS,
 )
+
+DIMENSIONS = (1, 2, 3)
+SPATIAL_DROPOUT = [getattr(layers, f"SpatialDropout{n}D") for n in DIMENSIONS]
+PADDING = [getattr(layers, f"ZeroPadding{n}D") for n in DIMENSIONS]
+GLOBAL_POOLING = [
+    getattr(layers, f"Global{how}Pooling{n}D") for how in ("Max", "Average") for n in DIMENSIONS
+]
+POOLING = [getattr(layers, f"{how}Pooling{n}D") for how in ("Max", "Average") for n in DIMENSIONS]
+
+
+# That of newer versions of Keras.
+RMS_NORMALIZATION = [getattr(layers, name) for name in ("RMSNormalization",) if name in dir(layers)]
+
+
+def operation(function):
+    """The operation that a function of ``keras.ops`` puts into a network."""
+    return function(keras.Input((2,)))._keras_history.operation
+
+
+def homogeneous_layers():
+    """Those that keep units apart and are no activations, whatever their dimensions."""
+    halved = [layer(2) for layer in POOLING]
+    dropping = [layer(0.1) for layer in SPATIAL_DROPOUT]
+    return [*halved, *dropping, *(layer() for layer in (*GLOBAL_POOLING, *PADDING))]
 
 
 def built(layer, *shape):
@@ -61,7 +86,13 @@ def test_derived_class_is_of_the_kind_of_its_base():
         (layers.Activation("log_softmax"), True, True),
         (layers.Softmax(), True, True),
         (layers.PReLU(), True, False),
+        (operation(keras.ops.softmax), True, True),
+        (operation(keras.ops.relu), True, False),
+        (operation(keras.ops.tanh), True, False),
+        (operation(keras.ops.abs), False, False),
         (layers.LayerNormalization(), False, True),
+        (layers.UnitNormalization(), False, True),
+        *((layer(), False, True) for layer in RMS_NORMALIZATION),
         (layers.BatchNormalization(), False, False),
         (layers.MaxPooling2D(), False, False),
         (layers.Dense(2), False, False),
@@ -82,17 +113,44 @@ def test_nonlinearities(operation, is_nonlinearity, joins_units):
         (layers.ReLU(), True),
         (layers.ReLU(max_value=6), False),
         (layers.ReLU(threshold=1), False),
+        (layers.LeakyReLU(), True),
         (layers.Activation("relu"), True),
+        (layers.Activation("linear"), True),
         (layers.Activation("sigmoid"), False),
         (layers.Flatten(), True),
-        (layers.SpatialDropout2D(0.1), True),
+        (layers.Dropout(0.1), True),
+        *((layer, True) for layer in homogeneous_layers()),
         (layers.GaussianNoise(0.1), False),
         (layers.BatchNormalization(), False),
         (layers.ELU(), False),
+        (layers.PReLU(), False),
+        (layers.Softmax(), False),
+        (layers.UnitNormalization(), False),
     ],
 )
 def test_homogeneous_layers(layer, expected):
     assert is_homogeneous(layer) is expected
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.ReLU(),
+        layers.LeakyReLU(),
+        layers.Activation("linear"),
+        layers.Flatten(),
+        *homogeneous_layers(),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_homogeneous_layers_scale_with_their_units(layer):
+    n_dimensions = int(digit) if (digit := type(layer).__name__[-2]).isdigit() else 2
+    values = np.random.default_rng(0).normal(size=(2, *[4] * n_dimensions, 3)).astype("float32")
+    factors = np.array([0.5, 2.0, 3.0], "float32")
+    both = [keras.ops.convert_to_numpy(layer(given)) for given in (values, values * factors)]
+    by_unit = [made.reshape(-1, 3) for made in both]
+    assert np.abs(by_unit[0]).max() > 0
+    np.testing.assert_allclose(by_unit[1], by_unit[0] * factors, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

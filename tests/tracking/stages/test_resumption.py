@@ -64,11 +64,11 @@ def test_goes_on_where_it_ended(end, succeed, store, number, status):
     assert succeed("count", "with", "resume=1").stdout.startswith("using count run 2:")
 
 
-def test_changed_code_is_told(end, succeed, database):
+def test_changed_code_is_told(end, succeed, project):
     end(signal.SIGTERM)
     told = "the code, or a package, is not what it was in run 1"
     assert told not in succeed("count", "with", "resume=1", "reuse=False").stdout
-    database["runs"].update_one({"_id": 1}, {"$set": {"info.code": "0" * 64}})
+    (project / "experiments" / "added.py").touch()
     assert told in succeed("count", "with", "resume=1", "reuse=False").stdout
 
 
