@@ -143,8 +143,8 @@ def test_living_run_of_another_machine_is_refused(run, add_run, database):
         ("2", ["run 2 is a 'measure' run; expected a 'count' run"]),
         ("9", ["there is no run 9"]),
         ("latest", ["'latest' is no run to go on with", "the number of one"]),
-        ("True", ["True is no run"]),
-        ("1.5", ["1.5 is no run"]),
+        ("True", ["True is no run to go on with"]),
+        ("1.5", ["1.5 is no run to go on with"]),
     ],
 )
 def test_other_runs_are_refused(run, add_run, database, value, expected):

@@ -110,6 +110,15 @@ def test_lock_that_is_held_is_life_however_long_the_silence(
     assert mark_died(database, journals) == [1]
 
 
+def test_lock_that_another_only_looks_at_is_held_by_nobody(
+    database, journals, add_running, make_journal
+):
+    add_running(1)
+    with (make_journal(1) / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        assert mark_died(database, journals) == [1]
+
+
 def test_process_that_is_killed_has_died(database, journals, add_running, make_journal):
     add_running(1)
     script = (
@@ -198,3 +207,10 @@ def test_store_looks_now_and_then_only(database, tmp_path, add_running):
     assert store.find() == []
     add_running(1, LONG_AGO)
     assert store.find()[0].status == "RUNNING"
+
+
+def test_store_looks_at_once_for_a_run_to_go_on_with(database, tmp_path, add_running):
+    store = RunStore(database, tmp_path)
+    assert store.find() == []
+    add_running(1, LONG_AGO)
+    assert store.unfinished_run(1, experiment="train").status == "DIED"

@@ -9,6 +9,7 @@ from nn_clustering.errors import (
     DamagedArtifactError,
     InvalidInputError,
     RunNotFoundError,
+    ServerUnavailableError,
     TrackingError,
 )
 from nn_clustering.tracking import RunStore
@@ -72,8 +73,13 @@ def test_run_of_another_experiment(store, add_run):
 
 @pytest.mark.parametrize("status", ["FAILED", "RUNNING", "INTERRUPTED"])
 def test_run_of_another_status(store, add_run, status):
+    add_run(1)
     add_run(12, status=status, tracking={"last_seen": datetime.datetime.utcnow()})
-    assert f"run 12 is {status}; expected a run that is COMPLETED" in refusal(store, 12)
+    add_run(13, experiment="cluster")
+    message = refusal(store, 12)
+    assert f"run 12 is {status}; expected a run that is COMPLETED" in message
+    # What would do instead is a run of the same experiment.
+    assert message.endswith("the newest COMPLETED 'train' runs: 1")
 
 
 def test_run_of_any_status(store, add_run):
@@ -258,6 +264,14 @@ def test_artifact_with_a_name_of_files(store, add_run, tmp_path, name):
     path.write_text("seen")
     store.add_artifact(1, path, name)
     assert store.run(1).artifact(name) == b"seen"
+
+
+def test_server_that_is_away_is_told_whoever_writes(tmp_path):
+    with pymongo.MongoClient("127.0.0.1:1", serverSelectionTimeoutMS=1) as client:
+        store = RunStore(client["runs"], tmp_path)
+        for write in (lambda: store.tag(1, "a"), lambda: store.note(1, "a")):
+            with pytest.raises(ServerUnavailableError, match="'runs' does not answer any more"):
+                write()
 
 
 def test_read_only_user_reads_and_is_told_that_they_cannot_write(
