@@ -171,9 +171,25 @@ def test_plain_layers(layer, expected):
     assert is_plain(layer) is expected
 
 
-def test_kernels():
-    dense = built(layers.Dense(2), 3)
-    assert kernels_of(dense) == [dense.kernel]
-    separable = built(layers.SeparableConv2D(2, 1), 4, 4, 3)
-    assert kernels_of(separable) == [separable.depthwise_kernel, separable.pointwise_kernel]
-    assert kernels_of(built(layers.BatchNormalization(), 3)) == []
+@pytest.mark.parametrize(
+    ("layer", "shape", "names", "convolves"),
+    [
+        (layers.Dense(2), (3,), ["kernel"], False),
+        (layers.EinsumDense("ab,bc->ac", 2), (3,), ["kernel"], False),
+        (layers.Conv1D(2, 1), (4, 3), ["kernel"], True),
+        (layers.Conv2D(2, 1), (4, 4, 3), ["kernel"], True),
+        (layers.Conv3D(2, 1), (4, 4, 4, 3), ["kernel"], True),
+        (layers.Conv2DTranspose(2, 1), (4, 4, 3), ["kernel"], True),
+        (layers.Conv3DTranspose(2, 1), (4, 4, 4, 3), ["kernel"], True),
+        (layers.DepthwiseConv1D(1), (4, 3), ["kernel"], True),
+        (layers.SeparableConv2D(2, 1), (4, 4, 3), ["depthwise_kernel", "pointwise_kernel"], True),
+        (layers.BatchNormalization(), (3,), [], False),
+        (layers.LSTM(2), (4, 3), [], False),
+        (layers.Embedding(2, 3), (4,), [], False),
+    ],
+)
+def test_kernels(layer, shape, names, convolves):
+    kernels = kernels_of(built(layer, *shape))
+    assert kernels == [getattr(layer, name) for name in names]
+    assert {id(kernel) for kernel in kernels} <= {id(weight) for weight in layer.weights}
+    assert layer_kind(layer).convolves is convolves

@@ -180,12 +180,19 @@ def test_columns_come_from_a_package_that_names_itself_for_it(installed, foreign
     metadata = installed.site / "theirs-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[nn_clustering.omniboard]\ncolumns = theirs\n")
+    (metadata / "entry_points.txt").write_text(
+        "[nn_clustering.omniboard]\nbefore = half_removed.part\ncolumns = theirs\n"
+    )
     (installed.site / "theirs" / "configs").mkdir(parents=True)
     columns = installed.site / "theirs" / "configs" / "omniboard_columns.yaml"
     columns.write_text(COLUMNS.format("packaged"))
     installed(*COMMAND, "up", cwd=foreign_project)
     assert columns_of(database) == ["packaged"]
+    # The project's own come first.
+    (foreign_project / "configs").mkdir()
+    (foreign_project / "configs" / "omniboard_columns.yaml").write_text(COLUMNS.format("own"))
+    installed(*COMMAND, "up", cwd=foreign_project)
+    assert "own" in columns_of(database)
 
 
 NPM = """#!/bin/sh
