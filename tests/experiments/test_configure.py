@@ -1,0 +1,37 @@
+"""What all stages have in common: where their configs are, and what counts as their code."""
+
+import subprocess
+
+import pytest
+
+from experiments import config_folders, train
+from tests.programs import PROJECT
+
+
+def test_configs_of_the_current_folder_come_after_the_projects(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert config_folders() == [PROJECT / "configs", tmp_path / "configs"]
+
+
+@pytest.mark.parametrize("by", ["name", "link"])
+def test_configs_of_the_project_are_read_once(tmp_path, monkeypatch, by):
+    (tmp_path / "link").symlink_to(PROJECT)
+    monkeypatch.chdir(PROJECT if by == "name" else tmp_path / "link")
+    assert config_folders() == [PROJECT / "configs"]
+
+
+def test_all_code_of_the_project_counts_whatever_is_imported():
+    info = train.experiment.get_experiment_info()
+    places = (PROJECT / "nn_clustering", PROJECT / "experiments")
+    files = {str(path.relative_to(PROJECT)) for place in places for path in place.rglob("*.py")}
+    assert {name for name, _ in info["sources"]} == files
+    packages = {dependency.partition("==")[0] for dependency in info["dependencies"]}
+    assert {"keras", "scipy", "scikit-learn", "scikit-network"} <= packages
+
+
+@pytest.mark.skipif(not (PROJECT / ".git").exists(), reason="this is no git checkout")
+def test_commit_of_the_project_is_noted():
+    asked = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
+    commit = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    (noted,) = train.experiment.get_experiment_info()["repositories"]
+    assert noted["commit"] == commit
