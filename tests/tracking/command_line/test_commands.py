@@ -231,6 +231,15 @@ def test_tables_fit_the_terminal(study, database, on_terminal, columns):
     assert "did not fit (COLUMNS=200 makes" in on_terminal("list", wide, columns=60)[1]
 
 
+def test_column_that_sorts_is_shown_where_there_is_little_room(study, on_terminal):
+    def headings(*arguments):
+        return on_terminal("list", *arguments, columns=70)[1].splitlines()[0].split()
+
+    assert "ncut" not in headings()
+    assert "ncut" in headings("--sort", "ncut")
+    assert "loss" in headings("--metric", "loss")
+
+
 def test_show(study, type_in):
     shown = type_in("show", "1").stdout
     assert "\x1b" not in shown
