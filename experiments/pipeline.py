@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 # The stages in their order, each with the keys that the pipeline sets.
 STAGES = {
-    "train": ("seed", "resume", "n_repeats", "n_workers"),
+    "train": ("seed", "resume"),
     "cluster": ("seed", "train_run", "model", "checkpoint"),
     "shuffle_test": ("seed", "cluster_run", "resume", "against_run"),
     "lesion": ("seed", "cluster_run", "resume"),

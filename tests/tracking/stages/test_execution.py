@@ -1,5 +1,6 @@
 """A stage's program in this process: what it adds to Sacred's run, and what it leaves behind."""
 
+import os
 import signal
 
 import bson
@@ -8,6 +9,7 @@ from pymongo.errors import InvalidOperation
 from sacred.observers import RunObserver
 
 from nn_clustering.tracking import StageExperiment
+from tests.programs import WarmProcess, environment
 
 
 @pytest.fixture
@@ -75,6 +77,34 @@ def test_run_that_is_used_has_the_comment_that_it_was_given_now(weighing, store)
     assert used._id == made._id == 1
     assert used.stored.notes == store.run(1).notes == "once more"
     assert store.run(1).tags == ()
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, str(os.cpu_count())), ("1", "1")])
+def test_libraries_need_not_look_for_the_number_of_cores(
+    weighing, store, monkeypatch, given, expected
+):
+    experiment, _ = weighing
+    with monkeypatch.context() as own:
+        if given is None:
+            own.delenv("OMP_NUM_THREADS", raising=False)
+        else:
+            own.setenv("OMP_NUM_THREADS", given)
+        experiment.run_commandline(["weigh.py"])
+        assert os.environ["OMP_NUM_THREADS"] == expected
+
+
+def test_output_is_in_order_in_a_file(project, home, database, tmp_path):
+    program = [project / "experiments" / "measure.py", "-l", "DEBUG"]
+    environ = environment(home, MONGO_DB=database.name)
+    with (tmp_path / "log").open("w") as log:
+        process = WarmProcess(program, env=environ, cwd=project, stdout=log, stderr=log)
+        assert process.wait(timeout=60) == 0
+    lines = (tmp_path / "log").read_text().splitlines()
+    (measuring,) = (number for number, line in enumerate(lines) if line == "measuring")
+    (completed,) = (number for number, line in enumerate(lines) if "Completed after" in line)
+    assert measuring < completed
+    # Nor with what stores the run.
+    assert not [line for line in lines if "pymongo" in line]
 
 
 def test_runs_that_wait_to_be_delivered_are_told_once(succeed, server, tmp_path):

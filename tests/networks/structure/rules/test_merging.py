@@ -65,12 +65,12 @@ def test_merges(merge, expected):
     assert graph.edges[0].weights.tolist() == [[expected]]
 
 
-def gated(gate):
+def gated(gate, merge=layers.Multiply):
     """Channels of which a gate, computed from their means, lets more or less through."""
     inputs = keras.Input((2, 2, 1))
     stem = pointwise(2, "stem")(inputs)
     squeezed = layers.GlobalAveragePooling2D(keepdims=True)(stem)
-    outputs = layers.Multiply(name="gated")([stem, gate(squeezed)])
+    outputs = merge(name="gated")([stem, gate(squeezed)])
     return keras.Model(inputs, pointwise(1, "last")(outputs), name="net")
 
 
@@ -87,9 +87,11 @@ def test_gate_leads_into_the_set_that_it_gates():
     assert block(graph, "gated", "last").tolist() == [[7], [8]]
 
 
-def test_one_gate_for_all_channels_refused():
-    with pytest.raises(InvalidInputError, match=r"'gated' of network 'net' is a Multiply, .* 1 ch"):
-        graph_from_weights(gated(pointwise(1, "gate")))
+@pytest.mark.parametrize("merge", [layers.Multiply, layers.Add, layers.Average])
+def test_one_gate_for_all_channels_refused(merge):
+    message = rf"'gated' of network 'net' is an? {merge.__name__}, .* 1 ch"
+    with pytest.raises(InvalidInputError, match=message):
+        graph_from_weights(gated(pointwise(1, "gate"), merge))
 
 
 def test_gate_by_operations_and_dense_layers():
