@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from experiments import config_folders, train
+from experiments import config_folders, pipeline, train
 from tests.programs import PROJECT
 
 
@@ -18,6 +18,15 @@ def test_configs_of_the_project_are_read_once(tmp_path, monkeypatch, by):
     (tmp_path / "link").symlink_to(PROJECT)
     monkeypatch.chdir(PROJECT if by == "name" else tmp_path / "link")
     assert config_folders() == [PROJECT / "configs"]
+
+
+def test_keys_that_the_pipeline_sets_are_not_set_by_its_user():
+    config = pipeline.experiment.full_config([])
+    inputs = {"train_run", "model", "checkpoint", "cluster_run", "against_run", "resume"}
+    for part in ("train", "cluster", "shuffle_test", "lesion"):
+        assert not {"seed", "reuse", "tags", "n_repeats", *inputs} & set(config[part]), part
+    assert "n_workers" not in config["train"]
+    assert "n_workers" in config["shuffle_test"]  # processes of one run
 
 
 def test_all_code_of_the_project_counts_whatever_is_imported():

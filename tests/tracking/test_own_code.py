@@ -71,10 +71,9 @@ def test_packages_are_run_on_the_way_to_their_modules(folder):
 
 
 def test_packages_that_a_program_lies_in_are_its_own(folder):
-    write(folder, workbench__upper__program="from ..drawer import x\nfrom .numpy import missing")
-    for name in ("", "upper"):
-        (folder / "workbench" / name / "__init__.py").write_text("")
-    (folder / "workbench" / "drawer.py").write_text("x = 1")
+    write(folder, workbench__upper__program="from ..drawer import x", workbench__drawer="x = 1")
+    for place in (folder / "workbench", folder / "workbench" / "upper"):
+        (place / "__init__.py").write_text("")
     found = own_code(folder / "workbench" / "upper" / "program.py", folder)
     assert names(found, folder) == {
         "workbench/__init__.py",
@@ -82,8 +81,11 @@ def test_packages_that_a_program_lies_in_are_its_own(folder):
         "workbench/upper/__init__.py",
         "workbench/upper/program.py",
     }
-    # A module that is missing beside it is not the package of that name.
-    assert found.packages == frozenset()
+
+
+def test_module_that_is_missing_beside_it_is_not_the_package_of_that_name(folder):
+    write(folder, loose__program="try:\n    from .numpy import x\nexcept ImportError:\n    pass")
+    assert own_code(folder / "loose" / "program.py", folder).packages == frozenset()
 
 
 def test_names_that_a_package_hands_out_by_its_stub_are_followed(folder):

@@ -1,6 +1,7 @@
 """Networks that are plain chains of layers, and what is refused because it is none."""
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
@@ -12,6 +13,8 @@ from tests.networks.sample_networks import (
     conv,
     residual,
     sequential,
+    set_batch_norm,
+    set_kernel,
     shared,
     shared_later,
     two_outputs,
@@ -62,9 +65,32 @@ def test_what_keeps_units_apart_is_read_with_them(layer):
     assert (found.position, found.last_unitwise) == (0, 1)
 
 
+def test_flatten_mixes_the_units_of_maps_only():
+    dense = sequential((3,), layers.Dense(2), layers.Flatten(), layers.ReLU())
+    maps = sequential((4, 4, 1), conv(2, "first"), layers.Flatten(), layers.ReLU())
+    found = [find_weight_layers(network)[0].last_unitwise for network in (dense, maps)]
+    assert found == [2, 0]
+
+
+def test_factors_of_batch_norms_multiply():
+    """2 / sqrt(0.25) times 3 / sqrt(4)."""
+    norms = [layers.BatchNormalization(epsilon=0.0, name=name) for name in ("one", "other")]
+    network = sequential((1,), layers.Dense(1), *norms)
+    set_batch_norm(norms[0], [2.0], [0.25])
+    set_batch_norm(norms[1], [3.0], [4.0])
+    assert find_weight_layers(network)[0].scale == pytest.approx([6.0])
+
+
+def two_inputs():
+    """Of which one is read."""
+    inputs = [keras.Input((2,)), keras.Input((2,))]
+    return keras.Model(inputs, layers.Dense(1)(inputs[0]), name="net")
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
+        (two_inputs, "network 'net' has 2 inputs and 1 outputs; expected one of each"),
         (residual, "layer 'sum' of network 'net' does not read the layer before it alone"),
         (branching, "layer 'right' of network 'net' does not read the layer before it alone"),
         (shared, "'net' does not put out what its last layer 'again' does"),
@@ -103,6 +129,23 @@ def test_nested_network_refused():
 def test_unsupported_layers_refused_by_name(input_shape, layer, kind):
     with pytest.raises(InvalidInputError, match=f"layer 'odd' of network 'net' is a {kind},"):
         find_weight_layers(sequential(input_shape, layer))
+
+
+class Derived(layers.Dense):
+    pass
+
+
+def test_layer_of_a_derived_class_refused():
+    with pytest.raises(InvalidInputError, match="layer 'odd' of network 'net' is a Derived,"):
+        find_weight_layers(sequential((4,), Derived(3, name="odd")))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_refused(value):
+    network = sequential((1,), layers.Dense(1, name="bad"))
+    set_kernel(network.get_layer("bad"), [[value]])
+    with pytest.raises(InvalidInputError, match="layer 'bad' of network 'net' holds NaN or inf"):
+        find_weight_layers(network)
 
 
 def test_rescaling_between_units_refused():
