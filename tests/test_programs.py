@@ -35,7 +35,6 @@ ENDS = {
     "thread": "import threading, time\n"
     "threading.Thread(target=lambda: (time.sleep(0.1), print('later'))).start()",
     "not flushed": "import sys; sys.stdout.write('half a line'); sys.stderr.write('and half')",
-    "closed output": "import os; print('lost'); os.close(1)",
     "children": "import os; os.system('echo out; echo err >&2'); print(os.system('exit 3'))",
 }
 

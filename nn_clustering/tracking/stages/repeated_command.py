@@ -49,7 +49,7 @@ def repeat_command(run: StageRun, stage: str, n_workers: int) -> None:
             bar.refresh()
 
         commands = {seed: _command_for(run, seed) for seed in range(first, first + n_repeats)}
-        repeats = run_repeats(commands, min(n_workers, n_repeats), show)
+        repeats = run_repeats(commands, n_workers, show)
     if is_tracked:
         _print_table(repeats)
     failed = [repeat.seed for repeat in repeats if not repeat.is_completed]

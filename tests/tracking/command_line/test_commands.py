@@ -101,6 +101,7 @@ def test_list_is_a_table(study, type_in):
         "dataset.name", "accuracy", "ncut", "bad",
     ]  # fmt: skip
     assert [line.split()[0] for line in lines[1:]] == ["1", "3", "2"]
+    assert "tags" not in type_in("list", "--experiment", "cluster").stdout.splitlines()[0]
     assert lines[1].split()[1:] == [
         "train", "COMPLETED", "2024-01-01", "12:00", "1", "min", "15", "s", "paper", "1", "mnist",
         "0.98",
@@ -363,6 +364,9 @@ def test_export(study, type_in, tmp_path):
     assert "--overwrite" in refusal(type_in("export", "1", "--to", tmp_path / "all"))
     assert type_in("export", "1", "--to", tmp_path / "all", "--overwrite").returncode == 0
     assert (tmp_path / "all" / "runs.csv").read_text().count("\n") == 2
+    assert type_in("export", "2", "3", "1", "--to", tmp_path / "chosen").returncode == 0
+    lines = (tmp_path / "chosen" / "runs.csv").read_text().splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["run", "2", "3", "1"]
 
 
 def test_delete_on_a_terminal_asks(study, on_terminal, store):
