@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from pathlib import Path
 
 import pytest
 
@@ -135,6 +136,14 @@ def test_datasets_are_looked_for_in_the_folder(run):
     assert "digits" in finished.stdout
     folders = "from nn_clustering.datasets._data_files import dataset_folders as f; print(*f())"
     assert run("python", "-c", folders).stdout.strip() == str(run.folder / "datasets")
+
+
+def test_columns_of_omniboard_are_those_of_the_wheel(run, programs):
+    code = "from nn_clustering.tracking.omniboard.column_presets import columns_file as f\n"
+    found = run("python", "-c", f"{code}from pathlib import Path\nprint(f(Path.cwd()))")
+    path = Path(found.stdout.strip())
+    assert path.is_relative_to(programs.parent), found.stderr
+    assert path.parts[-3:] == ("experiments", "configs", "omniboard_columns.yaml")
 
 
 def test_wheel_brings_what_runs_omniboard(run, programs):

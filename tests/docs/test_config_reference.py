@@ -59,6 +59,21 @@ def test_every_named_config_is_described(reference, stage):
     assert [config.name for config in named if not config.description] == []
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_named_config_is_on_the_page(reference, stage):
+    page = reference.page(stage, CONFIGS, PROGRAMS)
+    names = {path.stem for path in (CONFIGS / stage).rglob("*.yaml")} - {"default"}
+    assert {name for name in names if page.count(f'id="named-{name}"') != 1} == set()
+
+
+def test_comments_are_plain_text(reference, tmp_path):
+    (tmp_path / "bake").mkdir()
+    (tmp_path / "bake" / "default.yaml").write_text("# At <10 of *all* `a_b` and a_c.\na: 1\n")
+    (tmp_path / "bake.py").write_text('"""Bake."""')
+    page = reference.page("bake", tmp_path, tmp_path)
+    assert r"At \<10 of \*all\* `a_b` and a\_c." in page
+
+
 def test_a_key_without_a_comment_has_no_description(reference, tmp_path):
     path = tmp_path / "default.yaml"
     path.write_text(

@@ -15,8 +15,8 @@ def test_configs_of_the_current_folder_come_after_the_projects(tmp_path, monkeyp
 
 @pytest.mark.parametrize("by", ["name", "link"])
 def test_configs_of_the_project_are_read_once(tmp_path, monkeypatch, by):
-    (tmp_path / "link").symlink_to(PROJECT)
-    monkeypatch.chdir(PROJECT if by == "name" else tmp_path / "link")
+    (tmp_path / "configs").symlink_to(PROJECT / "configs")
+    monkeypatch.chdir(PROJECT if by == "name" else tmp_path)
     assert config_folders() == [PROJECT / "configs"]
 
 
