@@ -67,6 +67,8 @@ def test_layers_without_a_place_in_the_graph_refused_by_name(input_shape, layer,
     [
         (lambda x: keras.ops.transpose(x, (0, 2, 1)), "Transpose, of which"),
         (lambda x: keras.ops.mean(x, axis=-1, keepdims=True), r"Mean, over the axes \[-1\]"),
+        (lambda x: keras.ops.max(x, (0, 1), keepdims=True), r"Max, over the axes \(0, 1\)"),
+        (lambda x: keras.ops.pad(x, ((0, 0), (0, 0), (0, 1))), r"Pad, which makes \(None, 2, 3\)"),
         (lambda x: 1 / x, "Divide, which divides by channels"),
         (lambda x: x * np.ones(2, np.float32), "Multiply, whose factor is not known"),
         (lambda x: keras.ops.matmul(x, x), "Matmul, of which"),

@@ -1,6 +1,7 @@
 """Going on with a run that was killed, stopped or failed: real runs, real signals."""
 
 import contextlib
+import copy
 import datetime
 import shutil
 import signal
@@ -8,6 +9,8 @@ import socket
 
 import pytest
 
+from nn_clustering.tracking import InvalidInputError
+from nn_clustering.tracking.stages.resumption import adopt_config
 from tests.programs import environment
 from tests.tracking.faulty_line import FaultyLine
 from tests.tracking.stage_programs import assert_refused, started, wait_for
@@ -194,6 +197,33 @@ def test_other_values_are_refused(run, project, stored, database, arguments, exp
     refused = run("count", "with", "resume=1", *arguments)
     assert_refused(refused, "resume=1 goes on with the config of run 1, ", expected)
     assert database["runs"].count_documents({}) == 2
+
+
+DEFAULTS = {"seed": 0, "step": {"size": 1.0, "n": 4}, "resume": None, "reuse": True, "tags": []}
+
+
+@pytest.mark.parametrize(
+    ("keep", "step"),
+    [
+        ((), {"size": 0.5, "n": 6}),
+        (("step",), {"size": 1.0, "n": 4}),
+        (("step.n",), {"size": 0.5, "n": 4}),
+    ],
+)
+def test_keys_and_groups_that_are_kept_stay(add_run, store, keep, step):
+    add_run(1, config={"seed": 3, "step": {"size": 0.5, "n": 6}, "reuse": False})
+    config = copy.deepcopy(DEFAULTS)
+    config["resume"] = 1
+    adopt_config(config, DEFAULTS, {}, store.run(1), "resume", keep)
+    assert config == {**DEFAULTS, "seed": 3, "step": step, "resume": 1}
+
+
+def test_value_that_is_no_default_is_refused_whoever_set_it(add_run, store):
+    """A whole sets keys of its part without typing them."""
+    add_run(1, config={"seed": 3})
+    config = {**copy.deepcopy(DEFAULTS), "seed": 2, "resume": 1}
+    with pytest.raises(InvalidInputError, match=r"where seed is 3; leave out seed=2 \(or start"):
+        adopt_config(config, DEFAULTS, {}, store.run(1), "resume", ())
 
 
 def test_untracked_run_can_go_on(end, succeed, store):
