@@ -64,6 +64,9 @@ def test_another_process_finds_it_after_the_end(journal, root):
     found = Journal.open(folder)
     assert found.header["run_id"] == 3
     assert found.document["fields"] == {"status": "RUNNING"}
+    # What was torn when the other one died is not written on.
+    with (folder / "1.events").open("ab") as segment:
+        segment.write(b"half a frame")
     found.append({"number": 1})
     assert events_of(found) == [{"number": 0}, {"number": 1}]
     found.discard()

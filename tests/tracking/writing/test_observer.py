@@ -6,11 +6,13 @@ import json
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sacred import Experiment
 
 from nn_clustering.errors import ServerUnavailableError
-from nn_clustering.tracking import connect, make_observer, resolve_server, stop_embedded
+from nn_clustering.tracking import connect, make_observer, resolve_server, stop_embedded, track
 from nn_clustering.tracking.writing.journal import Journal
 from tests.programs import environment
 from tests.tracking.conftest import PROGRAM
@@ -155,3 +157,14 @@ def test_interrupt_while_the_end_is_written(database, tmp_path, monkeypatch):
     assert database["runs"].find_one()["status"] == "INTERRUPTED"
     assert database["metrics"].find_one()["values"] == [0.5]
     assert list((tmp_path / "journal").iterdir()) == []
+
+
+def test_experiment_is_tracked_from_any_thread(database, home, monkeypatch, tmp_path):
+    """Only the main thread may say what a signal does."""
+    monkeypatch.setenv("NN_CLUSTERING_HOME", str(home))
+    experiment = Experiment("threaded", save_git_info=False, base_dir=str(tmp_path))
+    before = signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(track, experiment, database).result()
+    assert len(experiment.observers) == 1
+    assert signal.getsignal(signal.SIGTERM) == before
