@@ -8,12 +8,15 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import pymongo
 import pytest
 from sacred import Experiment
 
 from nn_clustering.errors import ServerUnavailableError
 from nn_clustering.tracking import connect, make_observer, resolve_server, stop_embedded, track
 from nn_clustering.tracking.writing.journal import Journal
+from nn_clustering.tracking.writing.journal_reading import journal_folders
+from nn_clustering.tracking.writing.registration import insert_run, register_run
 from tests.programs import environment
 from tests.tracking.conftest import PROGRAM
 from tests.tracking.stage_programs import wait_for
@@ -168,3 +171,22 @@ def test_experiment_is_tracked_from_any_thread(database, home, monkeypatch, tmp_
         thread.submit(track, experiment, database).result()
     assert len(experiment.observers) == 1
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+ENTRY = {"experiment": {"name": "sample", "sources": []}, "start_time": None}
+
+
+def test_number_of_a_deleted_run_is_not_given_again(database, store, tmp_path):
+    assert [insert_run(database, ENTRY, tmp_path) for _ in range(2)] == [1, 2]
+    store.delete([2])
+    assert insert_run(database, ENTRY, tmp_path) == 3
+
+
+def test_run_that_cannot_be_entered_leaves_no_journal(tmp_path):
+    with (
+        pymongo.MongoClient("127.0.0.1:1", serverSelectionTimeoutMS=1) as client,
+        pytest.raises(ServerUnavailableError, match="the run cannot be stored"),
+    ):
+        register_run(client["runs"], tmp_path / "journal", "token", ENTRY, tmp_path)
+    assert journal_folders(tmp_path / "journal") == []
+    assert list((tmp_path / "journal").iterdir()) == []
