@@ -84,7 +84,7 @@ def test_every_key_is_documented(experiment):
 
 
 def test_yaml_file_adds_a_named_config(home, tmp_path):
-    for folder in ("experiments", "configs"):
+    for folder in ("nn_clustering", "experiments", "configs"):
         shutil.copytree(
             PROJECT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
         )
