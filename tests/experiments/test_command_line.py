@@ -88,6 +88,7 @@ def test_yaml_file_adds_a_named_config(home, tmp_path):
         shutil.copytree(
             PROJECT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
         )
+    shutil.copy(PROJECT / "pyproject.toml", tmp_path)  # by which a checkout is known
     path = tmp_path / "configs" / "train" / "added.yaml"
     path.write_text(yaml.safe_dump({"training": {"epochs": 77}}))
     environ = environment(home, PYTHONPATH=f"{tmp_path}:{PROJECT}")
