@@ -265,14 +265,15 @@ def run_open_mongod(home):
 
 @pytest.mark.parametrize("still_runs", [False, True])
 def test_data_of_a_server_without_passwords_are_taken_over(own_home, still_runs):
-    port = run_open_mongod(own_home)
+    run_open_mongod(own_home)
     former = server_pid(own_home)
     if not still_runs:
         assert stop_embedded(own_home)
     assert find_server(environment(own_home)) is None
     server = resolve_server(environment(own_home))
     assert server_pid(own_home) != former
-    with pymongo.MongoClient("127.0.0.1", port) as stranger:
+    # on the same port, unless somebody has taken that meanwhile
+    with pymongo.MongoClient(f"mongodb://{server.address}") as stranger:
         assert refused(stranger)
     database = connect(server)
     assert database["runs"].find_one() == {"_id": 7}
