@@ -1,7 +1,8 @@
 'use strict';
 // Keeps Omniboard alive: it ends at a file that does not exist, and after MongoDB was away for half
 // a minute it never finds back. Here it runs as a child, which is started again when it has ended
-// or does not answer. Takes PORT, MONGO_URI and what the preloads take from the environment.
+// or does not answer. Takes PORT, MONGO_URI, OMNIBOARD_PATIENCE_SECONDS (how long it may go without
+// an answer) and what the preloads take from the environment.
 const { fork } = require('child_process');
 const http = require('http');
 const path = require('path');
@@ -12,7 +13,10 @@ const PRELOADS = ['supervised.js', 'loopback.js', 'first_visit.js', 'guard.js'];
 const PORT = Number(process.env.PORT || 9000);
 const CHECK_MS = 2000;
 const ANSWER_MS = 5000;
-const UNHEALTHY_MS = 15000; // a start takes two to five seconds
+// A start takes two to five seconds, on a busy machine a minute: each child that never answered leaves
+// twice as long to the next one.
+const PATIENCE_MS = 1000 * Number(process.env.OMNIBOARD_PATIENCE_SECONDS || 15);
+const LONGEST_PATIENCE_MS = 4 * PATIENCE_MS;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15000;
 const STEADY_MS = 30000; // so long it answers, until pauses are short again
@@ -22,6 +26,7 @@ const SERVED = /HTTP\/1\.\d" [23]\d\d /; // its log of a request that went well,
 let child = null;
 let ending = false;
 let pause = FIRST_PAUSE_MS;
+let patience = PATIENCE_MS;
 let lastAnswer = 0; // or the start of the child
 let answersSince = null;
 let linesLeft = LINES;
@@ -92,6 +97,7 @@ function noteHealthy() {
   const now = Date.now();
   lastAnswer = now;
   linesLeft = Math.min(linesLeft + 1, LINES);
+  patience = PATIENCE_MS;
   if (answersSince === null) {
     answersSince = now;
     tell(`Omniboard answers at port ${PORT}`);
@@ -101,7 +107,8 @@ function noteHealthy() {
 }
 
 function noteUnhealthy() {
-  if (Date.now() - lastAnswer < UNHEALTHY_MS) return;
+  if (Date.now() - lastAnswer < patience) return;
+  if (answersSince === null) patience = Math.min(2 * patience, LONGEST_PATIENCE_MS);
   tellTrouble('Omniboard does not answer, or has lost its database');
   child.kill('SIGKILL'); // it keeps nothing; started again as it exits
 }

@@ -127,9 +127,13 @@ class Target:
                 for gradient, leaf in zip(gradients, self.leaves, strict=True)
             ]
 
-        # one unit at a time, which bounds the memory
+        # One unit at a time bounds the memory; and convolutions by oneDNN, where one step of a
+        # function runs twice at once, spoil each other's results.
         found: list[tf.Tensor] = tf.map_fn(
-            of_unit, tf.range(self.n_units), fn_output_signature=[tf.float32] * len(leaves)
+            of_unit,
+            tf.range(self.n_units),
+            fn_output_signature=[tf.float32] * len(leaves),
+            parallel_iterations=1,
         )
         return found
 

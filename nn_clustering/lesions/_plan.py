@@ -66,8 +66,6 @@ def plan_lesions(walk: Walk, places: Sequence[tuple[Places, ...]], *, use_linear
 
 # More are computed in several calls.
 LESIONS_A_CALL = 64
-# So many of a call are computed side by side.
-LESIONS_AT_ONCE = 4
 # Of an image under a lesion: the squares of what is silent, and whether they are small enough.
 _BYTES_OF_EXACTNESS = 12
 
@@ -101,7 +99,7 @@ def bytes_of_an_image(plan: Plan, tensor_bytes: Mapping[int, int]) -> Bytes:
     copied = sum(tensor_bytes[number] for number in plan.frontier)
     lesioned = copied + _most_alive(walk, plan.frontier, walk.outputs, tensor_bytes)
     intact = bytes_of_intact(walk, plan.held, tensor_bytes)
-    at_a_time = held + LESIONS_AT_ONCE * lesioned + exactness
+    at_a_time = held + lesioned + exactness
     return Bytes(held, lesioned, max(intact.together, at_a_time))
 
 

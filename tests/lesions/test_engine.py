@@ -109,6 +109,14 @@ def check(kind, network, images, silence, lesions):
     return found
 
 
+def test_scores_are_the_same_every_time(networks, images):
+    """Convolutions that run twice at once would spoil each other's results, now and then."""
+    engine = LesionEngine(networks["residual"], *images)
+    lesions = {"first": lesions_of(6)}
+    found = engine.lesioned(lesions)
+    assert all(np.array_equal(engine.lesioned(lesions), found) for _ in range(100))
+
+
 @pytest.mark.parametrize("silence", ["output", "mean"])
 @pytest.mark.parametrize(("kind", "layer"), CASES)
 def test_silenced_units(networks, images, kind, layer, silence):
