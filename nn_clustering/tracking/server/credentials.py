@@ -136,6 +136,8 @@ def _set_user(client: MongoClient, user: str, password: str) -> None:
         "pwd": password,
         "roles": ROLES[user],
         "mechanisms": [MECHANISM],
+        # On the disk before the file that promises them, whatever ends the server next.
+        "writeConcern": {"w": 1, "j": True},
     }
     try:
         client.admin.command("updateUser", user, **settings)

@@ -280,6 +280,14 @@ def test_data_of_a_server_without_passwords_are_taken_over(own_home, still_runs)
     database.client.close()
 
 
+def test_users_outlast_a_kill_right_after_they_were_made(own_home):
+    server = resolve_server(environment(own_home))
+    kill_server(own_home)
+    assert resolve_server(environment(own_home)) == server
+    for url in (server.url, server.reader_url):
+        connect(Server(url, server.database, embedded=True)).client.close()
+
+
 def lose(path):
     path.unlink()
 
