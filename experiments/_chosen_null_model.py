@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from experiments._graphs import OF_WEIGHTS, is_transformed, transformed, weight_graph
+from experiments._graphs import is_transformed, of_weights, transformed, weight_graph
 from experiments._keras import import_keras
 from experiments._networks import NetworkFile
 from experiments._partitions import FROM_FILE
@@ -71,7 +71,7 @@ def _of_kernels(run: StageRun[NullModelInputs]) -> NullModel:
     return significance.shuffled_kernels(
         structure.read_weights(networks.network_from_bytes(file.content, file.source)),
         run.config["method"],
-        {key: settings[key] for key in OF_WEIGHTS},
+        of_weights(settings),
         reconnect_last_layer=run.config["reconnect_last_layer"],
     )
 

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 SOURCES = ("weights", "activations", "gradients")
 SPLITS = ("train", "test")
 # Keys of the section `graph` of which the graph of weights is made.
-OF_WEIGHTS = ("kernel_norm", "fold_normalisation", "inputs", "outputs", "dense_layers")
+OF_WEIGHTS = (
+    "kernel_norm",
+    "fold_normalisation",
+    "inputs",
+    "outputs",
+    "dense_layers",
+    "isolated_below",
+)
 # Those that say which units are in the graph.
 OF_UNITS = ("inputs", "outputs", "dense_layers")
 # The sources of the graph that settings act on, where that is not all of them.
@@ -48,6 +55,7 @@ def check_graph_settings(settings: Mapping[str, Any]) -> None:
     if source not in SOURCES:
         raise InvalidInputError(f"graph.source={source!r}; expected one of {', '.join(SOURCES)}")
     structure.check_kernel_norm(settings["kernel_norm"])
+    graphs.check_isolated_below(settings["isolated_below"])
     for key in OF_UNITS:
         if settings[key] is not None and not isinstance(settings[key], bool):
             raise InvalidInputError(f"graph.{key}={settings[key]!r}; expected True, False or None")
@@ -104,7 +112,7 @@ def build_graph(
     x: NDArray[np.float32] | None = None,
     *,
     on_progress: Callable[[int], object] = lambda n_samples: None,
-) -> UnitGraph:
+) -> tuple[UnitGraph, int]:
     """Build the graph that the sections `graph` and `activations` ask for, not transformed yet.
 
     Args:
@@ -112,24 +120,44 @@ def build_graph(
         config: The whole config of ``cluster``.
         x: The samples, for a graph of activations or gradients.
         on_progress: Called with the number of samples done since the last call.
+
+    Returns:
+        The graph, and how many of its units are isolated because they are dead: their weights, or
+        what they answer to the samples, are negligible, but not all 0, or all the same.
     """
     settings = config["graph"]
     if x is None:
-        return graphs.graph_from_weights(network, **{key: settings[key] for key in OF_WEIGHTS})
+        graph = graphs.graph_from_weights(network, **of_weights(settings))
+        return graph, int(graph.dead.sum())
     if settings["source"] == "gradients":
-        of_units = {key: settings[key] for key in OF_UNITS}
-        return graphs.graph_from_gradients(network, x, **of_units, on_progress=on_progress)
+        of_gradients = {key: settings[key] for key in (*OF_UNITS, "isolated_below")}
+        graph = graphs.graph_from_gradients(network, x, **of_gradients, on_progress=on_progress)
+        return graph, int(graph.dead.sum())
 
     chosen = {key: config["activations"][key] for key in ("position", "map_norm")}
     activations = graphs.unit_activations(network, x, **chosen, on_progress=on_progress)
-    return graphs.graph_from_activations(
-        activations, correlation=config["activations"]["correlation"]
+    below = settings["isolated_below"]
+    graph = graphs.graph_from_activations(
+        activations, correlation=config["activations"]["correlation"], isolated_below=below
     )
+    return graph, int((activations.silent(below) & ~activations.silent(0)).sum())
+
+
+def of_weights(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of :func:`~nn_clustering.graphs.graph_from_weights`.
+
+    Args:
+        settings: A section `graph`, also of a run of a former version, for which only units without
+            any weight were isolated.
+    """
+    return {key: settings[key] for key in OF_WEIGHTS if key in settings} | {
+        "isolated_below": settings.get("isolated_below", 0)
+    }
 
 
 def weight_graph(network: keras.Model, settings: Mapping[str, Any]) -> UnitGraph:
     """Build the graph of a network's weights that a section `graph` asks for, transformed."""
-    return transformed(build_graph(network, {"graph": settings}), settings)
+    return transformed(build_graph(network, {"graph": settings})[0], settings)
 
 
 def is_transformed(settings: Mapping[str, Any]) -> bool:

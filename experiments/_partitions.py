@@ -35,6 +35,7 @@ def check_partition_config(config: Mapping[str, Any]) -> None:
             f"partition.method={settings['method']} partition.file={settings['file']}: expected "
             "partition.method=file with partition.file=FILE (.npz or .csv), or neither"
         )
+    partitions.check_volume_constant(settings["volume_constant"])
     if settings["method"] != FROM_FILE:
         partitions.check_partition_settings(**_method(config))
     if settings["local"] and settings["method"] != "spectral":
@@ -89,6 +90,7 @@ def clustered_graph(
         config["n_clusters"],
         seed=seed,
         assign_labels=settings["assign_labels"],
+        volume_constant=volume_constant(config),
         **config["kmeans"],
     )
     starts = found.start_ncuts
@@ -104,6 +106,18 @@ def clustered_graph(
 def clustering_method(config: Mapping[str, Any]) -> Callable[..., Partition]:
     """Return the function ``cluster(graph, seed=...)`` that a config asks for, not from a file."""
     return partial(partitions.make_partition, **_method(config))
+
+
+def volume_constant(config: Mapping[str, Any]) -> float:
+    """Return what is added to volumes in n-cuts of a clustering (methods C7).
+
+    Args:
+        config: Of a clustering, also of a former version, whose constant was the studies'.
+    """
+    constant: float = config["partition"].get(
+        "volume_constant", partitions.PUBLISHED_VOLUME_CONSTANT
+    )
+    return constant
 
 
 def stability_summary(
@@ -128,6 +142,7 @@ def local_clustering(
         seed=seed,
         n_clusters_of_layer=config["partition"]["local_clusters"],
         assign_labels=config["partition"]["assign_labels"],
+        volume_constant=volume_constant(config),
         **config["kmeans"],
     )
     return found.partition, found.mean_ncut
@@ -135,4 +150,9 @@ def local_clustering(
 
 def _method(config: Mapping[str, Any]) -> dict[str, Any]:
     chosen = {key: config["partition"][key] for key in ("method", "assign_labels", "resolution")}
-    return {**chosen, "n_clusters": config["n_clusters"], **config["kmeans"]}
+    return {
+        **chosen,
+        "n_clusters": config["n_clusters"],
+        "volume_constant": volume_constant(config),
+        **config["kmeans"],
+    }

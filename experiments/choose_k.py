@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT, configure
+from experiments._partitions import volume_constant
 from nn_clustering import graphs, partitions, reports
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.tracking import Input, StageExperiment
@@ -76,6 +77,7 @@ def choose_k(run: StageRun[Inputs]) -> dict[str, Any]:
             seed=run.seed,
             **clustered.config["kmeans"],
             assign_labels=clustered.config["partition"]["assign_labels"],
+            volume_constant=volume_constant(clustered.config),
             on_clustering=log,
         )
     table = numbers.table()

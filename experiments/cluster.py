@@ -8,7 +8,7 @@ python experiments/cluster.py with model=my_network.keras leiden
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from experiments._graphs import (
 from experiments._keras import import_keras
 from experiments._networks import OWN_NETWORK, NetworkFile, chosen_network
 from experiments._partitions import (
+    FROM_FILE,
     check_partition_config,
     clustered_graph,
     local_clustering,
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
     from nn_clustering.graphs import UnitGraph
     from nn_clustering.partitions import Partition
     from nn_clustering.tracking import StageRun
+
+# N-cuts of single precision graphs that differ by less are the same.
+_SAME_NCUT = 1e-6
+# Beyond it a ratio is that of rounding.
+_LARGEST_RATIO = 10_000
 
 experiment = StageExperiment("cluster", base_dir=PROJECT, save_git_info=False)
 configure(experiment, exclusive_keys=("graph.source", "partition.method"))
@@ -84,11 +90,9 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     if run.config["partition"]["local"]:
         print(f"\nmean n-cut {result['ncut']:.4f} of the layers' own graphs")
     else:
-        ratio = result["in_out_ratio"]
         print(
             f"\nn-cut {result['ncut']:.4f} of {result['n_clusters']} clusters, in-out ratio "
-            f"{'infinite' if ratio is None else format(ratio, '.4f')}, modularity "
-            f"{result['modularity']:.4f}"
+            f"{_ratio_in_words(result['in_out_ratio'])}, modularity {result['modularity']:.4f}"
         )
     if result["starts"] is not None and run.config["kmeans"]["n_init"] > 1:
         print(
@@ -102,11 +106,53 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
                 **result["stability"]
             )
         )
+    for line in _cautions(run.config, result):
+        print(line)
     test = f"{program('shuffle_test')} with cluster_run={run.id}"
     run.suggest(
         *([] if run.config["partition"]["local"] else [test]),
         f"{program('lesion')} with cluster_run={run.id}",
     )
+
+
+def _ratio_in_words(ratio: float | None) -> str:
+    if ratio is None:
+        return "infinite"
+    return f"{ratio:.4f}" if ratio < _LARGEST_RATIO else f"above {_LARGEST_RATIO:,}"
+
+
+def _cautions(config: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what has to be known of a clustering before its n-cut is believed."""
+    if result["n_isolated"]:
+        yield (
+            f"{result['n_isolated']} of {result['n_units']} units are isolated and in no cluster"
+            + (
+                f", {result['n_dead']} of them dead: what joins them to others is not 0, but at "
+                f"most {config['graph']['isolated_below']:.0e} of their layer's mean"
+                if result["n_dead"]
+                else ""
+            )
+        )
+    n_empty = result["cluster_sizes"].count(0)
+    if n_empty and config["partition"]["method"] != FROM_FILE:
+        yield (
+            f"{n_empty} of {result['n_clusters']} clusters are empty: the n-cut is that of fewer; "
+            "take a smaller n_clusters"
+        )
+    if result.get("n_small_clusters"):
+        n_small, small = result["n_small_clusters"], result["small_clusters"]
+        yield (
+            f"{n_small} of {result['n_clusters']} clusters hold {small['n_units']} units and "
+            f"{small['weight_share']:.1%} of the weight together: the n-cut is much that of a few "
+            "units beside all others"
+        )
+    exact = result.get("ncut_without_constant")
+    if exact is not None and abs(exact - result["ncut"]) > _SAME_NCUT:
+        yield (
+            f"warning: without the constant of {config['partition']['volume_constant']:.0e} in its "
+            f"denominator the n-cut is {exact:.4f}: it makes clusters of dead units look perfect. "
+            "Take partition.volume_constant=0 graph.isolated_below=1e-8, the default"
+        )
 
 
 @experiment.stage(inputs=inputs, summary=summary)
@@ -116,7 +162,7 @@ def cluster(run: StageRun[Inputs]) -> dict[str, Any]:
     file = run.inputs.network.value
     import_keras()
     network = networks.network_from_bytes(file.content, file.source)
-    untransformed = _graph(run, network)
+    untransformed, n_dead = _graph(run, network)
     graph = transformed(untransformed, config["graph"])
     partition, of_starts = _partition(run, graph)
     figures = _figures(graph, partition, config)
@@ -144,11 +190,25 @@ def cluster(run: StageRun[Inputs]) -> dict[str, Any]:
         "n_clusters": partition.n_clusters,
         "n_units": graph.n_units,
         "n_isolated": int(graph.isolated.sum()),
+        "n_dead": n_dead,
         "cluster_sizes": partition.cluster_sizes(),
+        **({} if config["partition"]["local"] else _shares(graph, partition)),
     }
 
 
-def _graph(run: StageRun[Inputs], network: keras.Model) -> UnitGraph:
+def _shares(graph: UnitGraph, partition: Partition) -> dict[str, Any]:
+    shares = partitions.cluster_shares(graph, partition.labels)
+    return {
+        "cluster_weight_shares": shares.weight.tolist(),
+        "n_small_clusters": int(shares.small.sum()),
+        "small_clusters": {
+            "n_units": int(shares.units[shares.small].sum()),
+            "weight_share": float(shares.weight[shares.small].sum()),
+        },
+    }
+
+
+def _graph(run: StageRun[Inputs], network: keras.Model) -> tuple[UnitGraph, int]:
     if run.inputs.samples is None:
         return build_graph(network, run.config)
     samples = run.inputs.samples.value
@@ -157,14 +217,17 @@ def _graph(run: StageRun[Inputs], network: keras.Model) -> UnitGraph:
 
 
 def _figures(graph: UnitGraph, partition: Partition, config: Mapping[str, Any]) -> dict[str, Any]:
-    value = partitions.ncut(graph, partition.labels)
+    constant = config["partition"]["volume_constant"]
+    value = partitions.ncut(graph, partition.labels, volume_constant=constant)
     # a partition from a file may leave out labels
     n_clusters = sum(size > 0 for size in partition.cluster_sizes())
     resolution = config["partition"]["resolution"]
     return {
         "ncut": value,
-        "in_out_ratio": partitions.in_out_ratio(value, n_clusters) if value > 0 else None,
+        # an n-cut is known to some six digits behind the point
+        "in_out_ratio": partitions.in_out_ratio(value, n_clusters) if value > _SAME_NCUT else None,
         "modularity": partitions.modularity(graph, partition.labels, resolution=resolution),
+        **({"ncut_without_constant": partitions.ncut(graph, partition.labels)} if constant else {}),
     }
 
 

@@ -27,7 +27,7 @@ from experiments._chosen_null_model import (
     shuffled_graph,
 )
 from experiments._networks import clustered_network
-from experiments._partitions import clustering_method
+from experiments._partitions import clustering_method, volume_constant
 from nn_clustering import reports, significance
 from nn_clustering.errors import InvalidInputError, RunNotFoundError
 from nn_clustering.tracking import Input, StageExperiment
@@ -134,6 +134,7 @@ def shuffle_test(run: StageRun[Inputs]) -> dict[str, Any]:
             n_workers=n_workers,
             count_ties=config["count_ties"],
             stop_at=_stop_at(config),
+            volume_constant=volume_constant(clustered.config),
             known=known,
             on_shuffle=log,
         )

@@ -16,6 +16,10 @@ from ._from_weights import (
     graph_from_weights as graph_from_weights,
     graph_of_weights as graph_of_weights,
 )
+from ._isolation import (
+    NEGLIGIBLE as NEGLIGIBLE,
+    check_isolated_below as check_isolated_below,
+)
 from ._unit_graph import (
     Edges as Edges,
     Layer as Layer,

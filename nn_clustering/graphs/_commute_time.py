@@ -1,5 +1,6 @@
 """The commute-time variant of a graph (methods C9)."""
 
+from dataclasses import replace
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -25,7 +26,8 @@ def commute_time_graph(graph: UnitGraph) -> UnitGraph:
     the time that a random walk on a connected graph takes from one to the other and back.
 
     Between units of different components the resistance is infinite and there is no edge; within
-    one, the resistance is that of the component on its own. Isolated units stay isolated.
+    one, the resistance is that of the component on its own. Isolated units stay isolated, dead ones
+    among them without any edge.
 
     Args:
         graph: Any graph of up to 10,000 units; memory and time grow with the square and the cube.
@@ -44,6 +46,7 @@ def commute_time_graph(graph: UnitGraph) -> UnitGraph:
             f"commute times of {graph.n_units} units; expected {_MOST_UNITS} or fewer, as every "
             "unit is joined to every other: leave commute_time out, or take a smaller network"
         )
+    graph = graph.with_dead_cut_off()
     adjacency = graph.adjacency().astype(np.float64)
     weights = np.zeros((graph.n_units, graph.n_units))
     volume = graph.degrees.sum()
@@ -53,9 +56,9 @@ def commute_time_graph(graph: UnitGraph) -> UnitGraph:
         own = adjacency[units][:, units].toarray()
         weights[np.ix_(units, units)] = volume * _conductances(own)
     pairs = combinations_with_replacement(range(len(graph.layers)), 2)
-    return UnitGraph(
-        graph.layers,
-        tuple(
+    return replace(
+        graph,
+        edges=tuple(
             Edges(source, target, weights[graph.units(source), graph.units(target)].copy())
             for source, target in pairs
         ),

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations_with_replacement, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.graphs._isolation import NEGLIGIBLE, check_isolated_below
 from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
 from nn_clustering.networks.structure import KERNEL_NORMS
 from nn_clustering.threads import one_thread
@@ -76,6 +78,20 @@ class UnitActivations:
         """The number of units in all layers."""
         return sum(layer.n_units for layer in self.layers)
 
+    @cached_property
+    def spreads(self) -> tuple[NDArray[np.float64], ...]:
+        """Standard deviation (n - 1) over the samples of every unit, an array a layer."""
+        return tuple(_spread(values) for values in self.values)
+
+    def silent(self, isolated_below: float) -> NDArray[np.bool_]:
+        """Whether a unit's spread is at most such a share of its layer's mean, shape (n_units,).
+
+        What is left of its activations is rounding, whose correlations mean nothing.
+        """
+        return np.concatenate(
+            [of_layer <= isolated_below * of_layer.mean() for of_layer in self.spreads]
+        )
+
 
 def check_activation_settings(
     *, n_samples: int | None, position: str, map_norm: str, correlation: str
@@ -116,12 +132,16 @@ def _check_n_samples(n_samples: int) -> None:
 
 
 def graph_from_activations(
-    activations: UnitActivations, *, correlation: str = "spearman"
+    activations: UnitActivations,
+    *,
+    correlation: str = "spearman",
+    isolated_below: float = NEGLIGIBLE,
 ) -> UnitGraph:
     """Build the graph of squared correlations between units (methods E1).
 
     Every two units, of one layer or of two, have an edge of their correlation squared, between 0
-    and 1. A unit that answers the same to every sample has no correlation, and is isolated.
+    and 1. A unit that answers the same to every sample, or nearly the same beside what its layer's
+    units do on average, has no correlation, and is isolated.
 
     Memory holds the weights in float32, of which blocks between layers stand once, and one copy of
     the activations beside them.
@@ -130,10 +150,13 @@ def graph_from_activations(
         activations: What the units answer to a number of samples.
         correlation: ``spearman`` (of ranks, ties given their average), ``pearson``, or ``kendall``
             (tau-b, whose cost grows with the squares of the numbers of units and of samples).
+        isolated_below: See :meth:`UnitActivations.silent` and :class:`UnitGraph`.
 
     Raises:
-        InvalidInputError: If the correlation is not one of these, or kendall would take hours.
+        InvalidInputError: If the correlation is not one of these, ``isolated_below`` is out of
+            range, or kendall would take hours.
     """
+    check_isolated_below(isolated_below)
     if correlation not in CORRELATIONS:
         raise InvalidInputError(
             f"correlation={correlation!r}; expected one of {', '.join(CORRELATIONS)}"
@@ -144,10 +167,29 @@ def graph_from_activations(
         if correlation == "kendall"
         else _linear_blocks(activations, pairs, of_ranks=correlation == "spearman")
     )
+    heard = np.split(
+        ~activations.silent(isolated_below),
+        np.cumsum([layer.n_units for layer in activations.layers])[:-1],
+    )
+    for (source, target), block in zip(pairs, blocks, strict=True):
+        block[~heard[source]] = 0
+        block[:, ~heard[target]] = 0
     return UnitGraph(
         activations.layers,
         tuple(Edges(*pair, block) for pair, block in zip(pairs, blocks, strict=True)),
+        isolated_below,
     )
+
+
+def _spread(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the standard deviation of every column, exactly 0 of a constant one."""
+    spread = np.zeros(values.shape[1])
+    for start in range(0, values.shape[1], _UNITS_AT_ONCE):
+        units = slice(start, start + _UNITS_AT_ONCE)
+        some = values[:, units]
+        varies = some.max(axis=0) > some.min(axis=0)
+        spread[units] = np.where(varies, some.std(axis=0, ddof=1, dtype=np.float64), 0)
+    return spread
 
 
 def _linear_blocks(

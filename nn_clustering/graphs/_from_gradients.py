@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs._activations import batch_size_for, batches, check_samples
 from nn_clustering.graphs._derivatives import Leaf, ReadingLayer, Target
+from nn_clustering.graphs._isolation import NEGLIGIBLE
 from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
 from nn_clustering.graphs._unit_sets import UnitSet, unit_sets, weight_readers
 from nn_clustering.networks.structure import (
@@ -34,6 +35,7 @@ def graph_from_gradients(
     inputs: bool | None = None,
     outputs: bool | None = None,
     dense_layers: bool | None = None,
+    isolated_below: float = NEGLIGIBLE,
     on_progress: Callable[[int], object] = lambda n_samples: None,
 ) -> UnitGraph:
     """Build the graph of mean absolute partial derivatives between units of adjacent sets.
@@ -59,6 +61,7 @@ def graph_from_gradients(
         inputs: Whether the inputs are units; by default in a network without convolutions.
         outputs: Whether the outputs are units; by default as far as the layers that count lead.
         dense_layers: Whether dense layers count; by default in a network without convolutions.
+        isolated_below: See :class:`UnitGraph`.
         on_progress: Called with the number of samples done since the last call.
 
     Raises:
@@ -96,6 +99,7 @@ def graph_from_gradients(
     return UnitGraph(
         tuple(Layer(units.name, units.n_units) for units in sets),
         tuple(Edges(*pair, totals[pair]) for pair in sorted(totals)),
+        isolated_below,
     )
 
 

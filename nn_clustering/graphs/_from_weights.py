@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from nn_clustering.graphs._edge_blocks import edge_blocks
+from nn_clustering.graphs._isolation import NEGLIGIBLE
 from nn_clustering.graphs._selection import Selection
 from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
 from nn_clustering.graphs._unit_sets import unit_set
@@ -20,6 +21,7 @@ def graph_of_weights(
     inputs: bool | None = None,
     outputs: bool | None = None,
     dense_layers: bool | None = None,
+    isolated_below: float = NEGLIGIBLE,
 ) -> UnitGraph:
     """Build the graph of the units (methods C1 to C3, quirks 1, 2 and 10).
 
@@ -44,6 +46,7 @@ def graph_of_weights(
         outputs: Whether what is put out and read by no layer is units; by default yes, as far
             as the layers that count lead there.
         dense_layers: Whether dense layers count; by default in a network without convolutions.
+        isolated_below: See :class:`UnitGraph`.
 
     Raises:
         InvalidInputError: If the settings contradict each other, no edges are left, or a
@@ -58,6 +61,7 @@ def graph_of_weights(
     return UnitGraph(
         tuple(Layer(units.name, units.n_units) for units in sets),
         tuple(Edges(*pair, blocks[pair]) for pair in sorted(blocks)),
+        isolated_below,
     )
 
 
@@ -69,6 +73,7 @@ def graph_from_weights(
     inputs: bool | None = None,
     outputs: bool | None = None,
     dense_layers: bool | None = None,
+    isolated_below: float = NEGLIGIBLE,
 ) -> UnitGraph:
     """Build the graph of a network's weights (methods C1 to C3).
 
@@ -85,6 +90,7 @@ def graph_from_weights(
         inputs: Whether the inputs are units; by default in a network without convolutions.
         outputs: Whether the outputs are units; by default as far as the layers that count lead.
         dense_layers: Whether dense layers count; by default in a network without convolutions.
+        isolated_below: See :class:`UnitGraph`.
 
     Raises:
         InvalidInputError: If the network has a layer that is not supported, or no two layers of
@@ -97,4 +103,5 @@ def graph_from_weights(
         inputs=inputs,
         outputs=outputs,
         dense_layers=dense_layers,
+        isolated_below=isolated_below,
     )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.graphs._isolation import NEGLIGIBLE, check_isolated_below, isolated_units
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -68,17 +69,23 @@ class UnitGraph:
     Attributes:
         layers: The layers, from input to output.
         edges: The weight matrices between and within layers; at most one a pair of layers.
+        isolated_below: The share of its layer's mean weight, in all matrices that it is in, up to
+            which a unit counts as isolated (methods C5): penalties drive the weights of dead units
+            to 1e-19, not to 0. With 0 only units without any weight are isolated.
 
     Raises:
         InvalidInputError: If two layers have one name, edges do not join layers of the graph or
             join the same two again, a matrix does not fit its layers, is not symmetric within a
-            layer or joins a unit to itself, or a weight is negative or NaN.
+            layer or joins a unit to itself, a weight is negative or NaN, or ``isolated_below`` is
+            out of range.
     """
 
     layers: tuple[Layer, ...]
     edges: tuple[Edges, ...]
+    isolated_below: float = NEGLIGIBLE
 
     def __post_init__(self) -> None:
+        check_isolated_below(self.isolated_below)
         self._check_structure()
         for block in self.edges:
             source, target = self.layers[block.source], self.layers[block.target]
@@ -145,14 +152,33 @@ class UnitGraph:
                 degrees[self.units(block.target)] += block.weights.sum(axis=0, dtype=np.float64)
         return degrees
 
-    @property
+    @cached_property
     def isolated(self) -> NDArray[np.bool_]:
-        """Whether a unit has no edge at all, shape (n_units,)."""
-        found: NDArray[np.bool_] = self.degrees == 0
-        return found
+        """Whether a unit has no edges to speak of, shape (n_units,); see ``isolated_below``."""
+        units = [self.units(index) for index in range(len(self.layers))]
+        return isolated_units(units, self.edges, self.isolated_below)
+
+    @property
+    def dead(self) -> NDArray[np.bool_]:
+        """Whether a unit is isolated though its weights are not all 0, shape (n_units,)."""
+        return self.isolated & (self.degrees > 0)
+
+    def with_dead_cut_off(self) -> "UnitGraph":
+        """Return the graph with all weights at isolated units 0, so that none of them is dead."""
+        if not self.dead.any():
+            return self
+        kept = [~self.isolated[self.units(index)] for index in range(len(self.layers))]
+        return self.with_weights(
+            [
+                np.where(np.outer(kept[block.source], kept[block.target]), block.weights, 0)
+                for block in self.edges
+            ]
+        )
 
     def without_isolated(self, *, but_in_last_layer: bool = False) -> "UnitGraph":
-        """Return the graph of the units that have an edge (methods C5); layers keep their place.
+        """Return the graph of the units that are not isolated (methods C5).
+
+        Layers keep their place.
 
         Args:
             but_in_last_layer: Whether the last layer keeps all its units (quirk 11).
@@ -175,12 +201,12 @@ class UnitGraph:
             )
             for block in self.edges
         )
-        return UnitGraph(layers, edges)
+        return replace(self, layers=layers, edges=edges)
 
     def with_weights(self, weights: Sequence[NDArray[np.floating]]) -> "UnitGraph":
         """Return the graph with other weight matrices, one for each of ``edges``."""
         blocks = zip(self.edges, weights, strict=True)
-        return UnitGraph(self.layers, tuple(replace(block, weights=w) for block, w in blocks))
+        return replace(self, edges=tuple(replace(block, weights=w) for block, w in blocks))
 
     def adjacency(self) -> "scipy.sparse.csr_array":
         """Return the symmetric weight matrix, sparse, of shape (n_units, n_units)."""
@@ -221,6 +247,7 @@ class UnitGraph:
         arrays: dict[str, NDArray[Any]] = {
             **layers_to_arrays(self.layers),
             "edge_layers": np.array([(block.source, block.target) for block in self.edges]),
+            "isolated_below": np.array(self.isolated_below),
         }
         for index, block in enumerate(self.edges):
             arrays[f"weights_{index}"] = block.weights
@@ -242,6 +269,8 @@ class UnitGraph:
                     Edges(int(source), int(target), arrays[f"weights_{index}"])
                     for index, (source, target) in enumerate(arrays["edge_layers"])
                 )
+                # files of former versions, in which weights of exactly 0 alone were none
+                isolated_below = float(arrays.get("isolated_below", 0))
         except Exception as error:  # whatever numpy, zipfile or zlib objects to
             raise InvalidInputError(f"not the .npz file of a unit graph ({error})") from error
-        return cls(layers, edges)
+        return cls(layers, edges, isolated_below)

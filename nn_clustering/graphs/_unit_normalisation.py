@@ -17,6 +17,7 @@ def normalise_units(graph: UnitGraph) -> UnitGraph:
     layers and to others; the units of the others (inputs, outputs) are not scaled. The mean is over
     all entries, zeros included, of all matrices that lead to a unit, together where there are
     several. A unit whose incoming weights are all 0 is left as it is, and so are its outgoing ones.
+    Isolated units stay isolated, dead ones among them without any edge.
 
     Args:
         graph: A graph of weights, whose edges go from the source to the target layer.
@@ -25,6 +26,7 @@ def normalise_units(graph: UnitGraph) -> UnitGraph:
         InvalidInputError: If there are edges within a layer, or edges lead from a layer back to
             it: nothing is incoming or outgoing there.
     """
+    graph = graph.with_dead_cut_off()
     order = _order_of_layers(graph)
     weights = [block.weights.copy() for block in graph.edges]
     for layer in order:

@@ -21,6 +21,10 @@ from ._cluster_numbers import (
     ClusterNumbers as ClusterNumbers,
     cluster_numbers as cluster_numbers,
 )
+from ._cluster_weights import (
+    ClusterShares as ClusterShares,
+    cluster_shares as cluster_shares,
+)
 from ._embedding import (
     leading_eigenvectors as leading_eigenvectors,
     spectral_embedding as spectral_embedding,
@@ -38,6 +42,8 @@ from ._modularity import (
     modularity as modularity,
 )
 from ._ncut import (
+    PUBLISHED_VOLUME_CONSTANT as PUBLISHED_VOLUME_CONSTANT,
+    check_volume_constant as check_volume_constant,
     in_out_ratio as in_out_ratio,
     ncut as ncut,
 )

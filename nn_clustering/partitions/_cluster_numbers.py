@@ -77,6 +77,7 @@ def cluster_numbers(
     n_init: int = 5,
     select: str = "ncut",
     assign_labels: str = "kmeans",
+    volume_constant: float = 0.0,
     on_clustering: Callable[[int, float], object] = lambda n_clusters, ncut: None,
 ) -> ClusterNumbers:
     """Cluster a graph with every number of clusters, each as :func:`spectral_clustering` does.
@@ -91,6 +92,7 @@ def cluster_numbers(
         n_init: See :func:`spectral_clustering`.
         select: See :func:`spectral_clustering`.
         assign_labels: See :func:`spectral_clustering`.
+        volume_constant: See :func:`spectral_clustering`.
         on_clustering: Called with every k and its n-cut, in order.
 
     Raises:
@@ -100,7 +102,13 @@ def cluster_numbers(
     clusterings = []
     for k in ks:
         found = spectral_clustering(
-            graph, k, seed=seed, n_init=n_init, select=select, assign_labels=assign_labels
+            graph,
+            k,
+            seed=seed,
+            n_init=n_init,
+            select=select,
+            assign_labels=assign_labels,
+            volume_constant=volume_constant,
         )
         clusterings.append(found)
         on_clustering(k, found.ncut)

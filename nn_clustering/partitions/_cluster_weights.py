@@ -1,10 +1,15 @@
 """Total weight between the clusters of a partition, block by block."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import UnitGraph
+
+# Of the share that each of k clusters would have of units, and of weight, if all were equal.
+_SMALL_SHARE = 0.05
 
 
 def cluster_weights(graph: UnitGraph, labels: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -50,3 +55,47 @@ def require_label_where_edges(graph: UnitGraph, labels: NDArray[np.integer]) -> 
     """
     if ((labels < 0) & ~graph.isolated).any():
         raise InvalidInputError("a unit that has edges is in no cluster (label -1)")
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterShares:
+    """How units and weight divide between the clusters of a partition.
+
+    Attributes:
+        units: Number of units of every cluster, shape (clusters,).
+        weight: Share of every cluster in all degrees, which is its volume; shape (clusters,).
+    """
+
+    units: NDArray[np.int64]
+    weight: NDArray[np.float64]
+
+    @property
+    def small(self) -> NDArray[np.bool_]:
+        """Whether a cluster has a twentieth, or less, of an equal share of units or weight.
+
+        Shape (clusters,). Of a partition with many such clusters an n-cut says little: it is that
+        of a few units beside all others.
+        """
+        used = self.units > 0
+        equal = 1 / max(used.sum(), 1)
+        of_units = self.units / max(self.units.sum(), 1)
+        found: NDArray[np.bool_] = used & (
+            np.minimum(of_units, self.weight) <= _SMALL_SHARE * equal
+        )
+        return found
+
+
+def cluster_shares(graph: UnitGraph, labels: NDArray[np.integer]) -> ClusterShares:
+    """Return the share of units and of weight that every cluster has.
+
+    Args:
+        graph: The graph.
+        labels: Cluster of every unit, shape (n_units,); -1 where isolated.
+    """
+    labels = np.asarray(labels)
+    kept = labels >= 0
+    n_clusters = int(labels.max(initial=-1)) + 1
+    volumes = np.bincount(labels[kept], graph.degrees[kept], n_clusters)
+    return ClusterShares(
+        np.bincount(labels[kept], minlength=n_clusters), volumes / (volumes.sum() or 1)
+    )

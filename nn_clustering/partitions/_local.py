@@ -1,7 +1,7 @@
 """Local clustering: every layer by its own surroundings (methods F1 to F3)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,7 @@ def local_partition(
     n_init: int = 5,
     select: str = "ncut",
     assign_labels: str = "kmeans",
+    volume_constant: float = 0.0,
 ) -> LocalPartition:
     """Cluster the graph around every layer on its own, and keep the layer's labels.
 
@@ -63,6 +64,7 @@ def local_partition(
         n_init: See :func:`spectral_clustering`.
         select: See :func:`spectral_clustering`.
         assign_labels: See :func:`spectral_clustering`.
+        volume_constant: See :func:`spectral_clustering`.
 
     Returns:
         The labels of all layers and the n-cuts of their graphs. Units that are isolated in the
@@ -82,7 +84,12 @@ def local_partition(
             local_graph(graph, centre),
             counts[centre],
             integer_seed(seed, "local clustering", centre),
-            {"n_init": n_init, "select": select, "assign_labels": assign_labels},
+            {
+                "n_init": n_init,
+                "select": select,
+                "assign_labels": assign_labels,
+                "volume_constant": volume_constant,
+            },
         )
         for centre in sorted(set(centres))
     }
@@ -130,7 +137,7 @@ def local_graph(graph: UnitGraph, layer: int) -> UnitGraph:
         for block in graph.edges
         if layer in (block.source, block.target) and block.is_within_layer == within
     )
-    return UnitGraph(graph.layers, touching)
+    return replace(graph, edges=touching)
 
 
 def _has_edges_within(graph: UnitGraph) -> bool:

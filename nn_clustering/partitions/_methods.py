@@ -8,6 +8,7 @@ from nn_clustering.partitions._modularity import (
     check_resolution,
     modularity_partition,
 )
+from nn_clustering.partitions._ncut import check_volume_constant
 from nn_clustering.partitions._partition import Partition
 from nn_clustering.partitions._spectral import check_clustering, spectral_partition
 
@@ -24,6 +25,7 @@ def make_partition(
     select: str = "ncut",
     assign_labels: str = "kmeans",
     resolution: float = 1.0,
+    volume_constant: float = 0.0,
 ) -> Partition:
     """Partition the units that have edges by a method of :data:`PARTITION_METHODS`.
 
@@ -40,6 +42,8 @@ def make_partition(
         select: See :func:`spectral_clustering`.
         assign_labels: See :func:`spectral_clustering`.
         resolution: Of the modularity of ``leiden`` and ``louvain``: larger makes more clusters.
+        volume_constant: Of the n-cuts by which a start is kept, see
+            :func:`~nn_clustering.partitions.ncut`.
 
     Raises:
         InvalidInputError: If a value is out of range, or no unit has an edge.
@@ -51,6 +55,7 @@ def make_partition(
         select=select,
         assign_labels=assign_labels,
         resolution=resolution,
+        volume_constant=volume_constant,
     )
     _check_units(graph, method, n_clusters)
     if method == "spectral":
@@ -61,6 +66,7 @@ def make_partition(
             n_init=n_init,
             select=select,
             assign_labels=assign_labels,
+            volume_constant=volume_constant,
         )
     if method == "random":
         return random_partition(graph, n_clusters, seed=seed)
@@ -77,6 +83,7 @@ def check_partition_settings(
     select: str = "ncut",
     assign_labels: str = "kmeans",
     resolution: float = 1.0,
+    volume_constant: float = 0.0,
 ) -> None:
     """Check what can be checked of :func:`make_partition` before its graph is there.
 
@@ -89,6 +96,7 @@ def check_partition_settings(
         )
     check_clustering(n_clusters, n_init=n_init, select=select, assign_labels=assign_labels)
     check_resolution(resolution)
+    check_volume_constant(volume_constant)
 
 
 def _check_units(graph: UnitGraph, method: str, n_clusters: int) -> None:

@@ -8,17 +8,23 @@ from numpy.typing import NDArray
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import UnitGraph
 
+# What the studies added to the volume of every cluster (quirk 26).
+PUBLISHED_VOLUME_CONSTANT = 1e-8
 
-def ncut(graph: UnitGraph, labels: NDArray[np.integer]) -> float:
+
+def ncut(graph: UnitGraph, labels: NDArray[np.integer], *, volume_constant: float = 0.0) -> float:
     """Return the normalised cut: the sum over clusters of cut(cluster, rest) / volume(cluster).
 
     The volume of a cluster is the sum of its units' degrees. 0 is a perfect partition; k clusters
-    give less than k.
+    give k at most, and that only if no edge is within any. It does not depend on the unit of the
+    weights, unless a constant is added to the volumes.
 
     Args:
         graph: The graph.
         labels: Cluster of every unit, 0 or more, of shape (n_units,); -1 only where a unit is
             isolated.
+        volume_constant: Added to every volume; the studies had 1e-8, by which clusters of dead
+            units have an n-cut of 0 instead of 1 (quirk 26).
 
     Raises:
         InvalidInputError: If there is not one label a unit, or a unit with edges has none.
@@ -28,15 +34,18 @@ def ncut(graph: UnitGraph, labels: NDArray[np.integer]) -> float:
         raise InvalidInputError(
             f"labels of shape {labels.shape}; expected one for each of {graph.n_units} units"
         )
-    return float(ncuts(graph, labels[None])[0])
+    return float(ncuts(graph, labels[None], volume_constant=volume_constant)[0])
 
 
-def ncuts(graph: UnitGraph, labels: NDArray[np.integer]) -> NDArray[np.float64]:
+def ncuts(
+    graph: UnitGraph, labels: NDArray[np.integer], *, volume_constant: float = 0.0
+) -> NDArray[np.float64]:
     """Return the n-cuts of several partitions of one graph, for which its weights are read once.
 
     Args:
         graph: The graph.
         labels: Clusters as :func:`ncut` takes them, of shape (partitions, n_units).
+        volume_constant: As of :func:`ncut`.
 
     Raises:
         InvalidInputError: If a unit with edges has no label.
@@ -60,10 +69,24 @@ def ncuts(graph: UnitGraph, labels: NDArray[np.integer]) -> NDArray[np.float64]:
         within += (1 if block.is_within_layer else 2) * _sums(source, into_own, n_all)
     # rounding can leave a cluster that nothing cuts a little less than 0
     cut = np.maximum(volume - within, 0)
-    found: NDArray[np.float64] = (
-        (cut / (volume + 1e-8)).reshape(n_partitions, n_clusters).sum(axis=1)
-    )
+    # a label that no unit with edges has makes no cluster
+    shares = np.divide(cut, volume + volume_constant, where=volume > 0, out=np.zeros(n_all))
+    found: NDArray[np.float64] = shares.reshape(n_partitions, n_clusters).sum(axis=1)
     return found
+
+
+def check_volume_constant(volume_constant: float) -> None:
+    """Check the constant that is added to volumes.
+
+    Raises:
+        InvalidInputError: If it is no finite number of 0 or more.
+    """
+    is_number = isinstance(volume_constant, int | float) and not isinstance(volume_constant, bool)
+    if not is_number or not 0 <= volume_constant < float("inf"):
+        raise InvalidInputError(
+            f"volume_constant={volume_constant!r}; expected 0 (none), or a number above it, as "
+            "the 1e-8 of the studies"
+        )
 
 
 def _sums(places: NDArray[np.int64], values: NDArray[Any], n_places: int) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import UnitGraph
 from nn_clustering.partitions._embedding import leading_eigenvectors
 from nn_clustering.partitions._kmeans import Points, k_means, k_means_plus_plus
-from nn_clustering.partitions._ncut import ncuts
+from nn_clustering.partitions._ncut import check_volume_constant, ncuts
 from nn_clustering.partitions._partition import Partition
 from nn_clustering.seeds import generator
 from nn_clustering.threads import one_thread
@@ -44,10 +44,17 @@ def spectral_partition(
     n_init: int = 5,
     select: str = "ncut",
     assign_labels: str = "kmeans",
+    volume_constant: float = 0.0,
 ) -> Partition:
     """Return the partition alone of :func:`spectral_clustering`, which see."""
     return spectral_clustering(
-        graph, n_clusters, seed=seed, n_init=n_init, select=select, assign_labels=assign_labels
+        graph,
+        n_clusters,
+        seed=seed,
+        n_init=n_init,
+        select=select,
+        assign_labels=assign_labels,
+        volume_constant=volume_constant,
     ).partition
 
 
@@ -59,6 +66,7 @@ def spectral_clustering(
     n_init: int = 5,
     select: str = "ncut",
     assign_labels: str = "kmeans",
+    volume_constant: float = 0.0,
 ) -> SpectralClustering:
     """Partition the units that have edges by normalised spectral clustering.
 
@@ -71,16 +79,19 @@ def spectral_clustering(
         n_clusters: Number of clusters, from 2 to the number of units with edges.
         seed: Fixes the k-means starts.
         n_init: Number of k-means starts, of which one is kept.
-        select: Keep the start with the lowest ``ncut``, which is the aim, the first start being
-            the one of pivoted QR, which no seed changes; or with the lowest ``inertia`` of random
+        select: Keep the start with the lowest ``ncut``, which is the aim, of those that leave
+            fewest clusters empty, the first start being the one of pivoted QR, which no seed
+            changes; or with the lowest ``inertia`` of random
             starts, as the studies did with 25 of them.
         assign_labels: ``kmeans``, or ``cluster_qr`` for the clusters of pivoted QR as they are,
             without any starts.
+        volume_constant: Of the n-cuts, see :func:`~nn_clustering.partitions.ncut`.
 
     Raises:
         InvalidInputError: If a value is out of range, or the graph has no edges.
     """
     check_clustering(n_clusters, n_init=n_init, select=select, assign_labels=assign_labels)
+    check_volume_constant(volume_constant)
     kept = ~graph.isolated
     if not kept.any():
         raise InvalidInputError(
@@ -103,8 +114,8 @@ def spectral_clustering(
             starts, inertia = k_means_starts(
                 vectors, embedding, seed=seed, n_init=n_init, select=select
             )
-        start_ncuts = ncuts(connected, starts)
-    best = int((inertia if select == "inertia" else start_ncuts).argmin())
+        start_ncuts = ncuts(connected, starts, volume_constant=volume_constant)
+    best = int(inertia.argmin()) if select == "inertia" else _lowest_of_fullest(start_ncuts, starts)
     labels = np.full(graph.n_units, -1, np.int32)
     labels[kept] = starts[best]
     return SpectralClustering(
@@ -158,6 +169,15 @@ def k_means_starts(
     # The last small steps lower the inertia, but not the n-cut.
     tolerance = 1e-3 if select == "ncut" else 1e-4
     return k_means(points, np.concatenate(given + drawn), tolerance=tolerance)
+
+
+def _lowest_of_fullest(start_ncuts: NDArray[np.float64], starts: NDArray[np.int32]) -> int:
+    """Return which start has the lowest n-cut of those with the most clusters that hold units.
+
+    A start that leaves clusters empty has a lower n-cut because it has fewer of them.
+    """
+    n_used = np.array([np.unique(labels).size for labels in starts])
+    return int(np.where(n_used == n_used.max(), start_ncuts, np.inf).argmin())
 
 
 def _pivoted_clusters(

@@ -48,6 +48,7 @@ def partition_stability(
     select: str = "ncut",
     assign_labels: str = "kmeans",
     resolution: float = 1.0,
+    volume_constant: float = 0.0,
 ) -> Stability:
     """Partition a graph with several seeds, and measure how much comes out alike.
 
@@ -61,6 +62,7 @@ def partition_stability(
         select: Which one.
         assign_labels: How clusters come out of eigenvectors.
         resolution: Of the modularity.
+        volume_constant: Of the n-cuts.
 
     Raises:
         InvalidInputError: If a value is out of range.
@@ -80,11 +82,12 @@ def partition_stability(
             select=select,
             assign_labels=assign_labels,
             resolution=resolution,
+            volume_constant=volume_constant,
         ).labels
         for index in range(n_seeds)
     ]
     return Stability(
-        ncuts(graph, np.array(partitions)),
+        ncuts(graph, np.array(partitions), volume_constant=volume_constant),
         np.array(
             [
                 adjusted_rand_score(one[kept], other[kept])

@@ -24,4 +24,4 @@ def subgraph(graph: UnitGraph, kept: NDArray[np.bool_]) -> UnitGraph:
         replace(block, weights=block.weights[np.ix_(parts[block.source], parts[block.target])])
         for block in graph.edges
     )
-    return UnitGraph(layers, edges)
+    return replace(graph, layers=layers, edges=edges)

@@ -139,6 +139,7 @@ def shuffle_test(
     n_workers: int = 1,
     count_ties: bool = True,
     stop_at: int | None = None,
+    volume_constant: float = 0.0,
     known: Mapping[int, float] | None = None,
     on_shuffle: Callable[[int, float], object] = lambda index, ncut: None,
 ) -> ShuffleTest:
@@ -156,6 +157,8 @@ def shuffle_test(
             graph's; ``n_shuffles`` is then the most that are made. What is settled so is a large
             p-value, to a relative standard error of about 1 / sqrt(stop_at): a small one needs all
             shuffles. See :func:`sequential_p_value`.
+        volume_constant: Of the n-cuts, as ``own_ncut`` has it; see
+            :func:`~nn_clustering.partitions.ncut`.
         known: N-cuts of shuffles, by index, that the same test gave before it was cut short.
         on_shuffle: Called with the index and the n-cut of every shuffle, in order.
 
@@ -165,7 +168,9 @@ def shuffle_test(
     _check_numbers(n_shuffles=n_shuffles, n_workers=n_workers, stop_at=stop_at)
     known = known or {}
     missing = [index for index in range(n_shuffles) if index not in known]
-    computed = shuffled_ncuts(null, cluster, missing, seed=seed, n_workers=n_workers)
+    computed = shuffled_ncuts(
+        null, cluster, missing, seed=seed, n_workers=n_workers, volume_constant=volume_constant
+    )
     ncuts: list[float] = []
     n_found = 0
     for index in range(n_shuffles):
@@ -186,14 +191,16 @@ def shuffled_ncuts(
     *,
     seed: int,
     n_workers: int = 1,
+    volume_constant: float = 0.0,
 ) -> Generator[float, None, None]:
     """Yield the n-cut of shuffles, in the order of their indices; see :func:`shuffle_test`."""
     from joblib import delayed
 
+    recipe = _Recipe(cluster, null.method, seed, volume_constant)
     if isinstance(null, FreshNetworks):
-        yield from _of_fresh_networks(null, cluster, list(indices), seed, n_workers)
+        yield from _of_fresh_networks(null, recipe, list(indices), n_workers)
         return
-    tasks = (delayed(_shuffled_ncut)(null, cluster, seed, index) for index in indices)
+    tasks = (delayed(_shuffled_ncut)(null, recipe, index) for index in indices)
     with worker_pool(n_workers) as parallel:
         ncuts = parallel(tasks)
         try:
@@ -207,8 +214,43 @@ def shuffled_ncuts(
                 ncuts.close()
 
 
+@dataclass(frozen=True, eq=False)
+class _Recipe:
+    """How the n-cut of every graph of a null model is found.
+
+    Attributes:
+        cluster: Clusters them.
+        method: Name of the null model, for messages.
+        seed: Fixes every draw and its clustering.
+        volume_constant: Of the n-cuts.
+    """
+
+    cluster: Clustering
+    method: str
+    seed: int
+    volume_constant: float
+
+    def random(self, index: int) -> np.random.Generator:
+        """Return where the randomness of a draw comes from."""
+        return generator(self.seed, "shuffle", index)
+
+    def ncut(self, graph: UnitGraph, index: int) -> float:
+        """Return the n-cut of one of the graphs."""
+        # One thread here too, so that no digit depends on the number of workers.
+        with one_thread():
+            try:
+                labels = self.cluster(
+                    graph, seed=integer_seed(self.seed, "shuffle clustering", index)
+                ).labels
+            except InvalidInputError as error:
+                raise InvalidInputError(
+                    f"shuffle {index} ({self.method}) cannot be clustered like the graph: {error}"
+                ) from error
+            return ncut(graph, labels, volume_constant=self.volume_constant)
+
+
 def _of_fresh_networks(
-    null: FreshNetworks, cluster: Clustering, indices: list[int], seed: int, n_workers: int
+    null: FreshNetworks, recipe: _Recipe, indices: list[int], n_workers: int
 ) -> Iterator[float]:
     """Yield n-cuts of networks that are built here, as many at once as there are workers."""
     from joblib import delayed
@@ -216,9 +258,9 @@ def _of_fresh_networks(
     with worker_pool(n_workers) as parallel:
         for start in range(0, len(indices), n_workers):
             chunk = indices[start : start + n_workers]
-            graphs = [null.draw(generator(seed, "shuffle", index)) for index in chunk]
+            graphs = [null.draw(recipe.random(index)) for index in chunk]
             yield from parallel(
-                delayed(_ncut_of)(graph, cluster, null.method, seed, index)
+                delayed(recipe.ncut)(graph, index)
                 for graph, index in zip(graphs, chunk, strict=True)
             )
 
@@ -235,18 +277,5 @@ def worker_pool(n_workers: int) -> "Parallel":
         return Parallel(n_workers, return_as="generator", max_nbytes=_SENT_ONCE)
 
 
-def _shuffled_ncut(null: NullModel, cluster: Clustering, seed: int, index: int) -> float:
-    graph = null.draw(generator(seed, "shuffle", index))
-    return _ncut_of(graph, cluster, null.method, seed, index)
-
-
-def _ncut_of(graph: UnitGraph, cluster: Clustering, method: str, seed: int, index: int) -> float:
-    # One thread here too, so that no digit depends on the number of workers.
-    with one_thread():
-        try:
-            partition = cluster(graph, seed=integer_seed(seed, "shuffle clustering", index))
-        except InvalidInputError as error:
-            raise InvalidInputError(
-                f"shuffle {index} ({method}) cannot be clustered like the graph: {error}"
-            ) from error
-        return ncut(graph, partition.labels)
+def _shuffled_ncut(null: NullModel, recipe: _Recipe, index: int) -> float:
+    return recipe.ncut(null.draw(recipe.random(index)), index)

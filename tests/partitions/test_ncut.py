@@ -1,12 +1,20 @@
 """The n-cut by hand, by a loop over all pairs of units, and by networkx."""
 
+from dataclasses import replace
+
 import networkx
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.partitions import in_out_ratio, ncut
+from nn_clustering.graphs import Edges, Layer, UnitGraph
+from nn_clustering.partitions import (
+    PUBLISHED_VOLUME_CONSTANT,
+    check_volume_constant,
+    in_out_ratio,
+    ncut,
+)
 from nn_clustering.partitions._ncut import ncuts
 from tests.graphs.sample_graphs import as_networkx, dense_adjacency, layered, unit_graphs
 
@@ -52,6 +60,41 @@ def test_isolated_units_count_nothing():
     assert ncut(graph, np.array([0, 1, 1, 2])) == expected
 
 
+# Two triangles joined by one weak edge.
+TRIANGLES = np.zeros((6, 6))
+for one, other, weight in [(0, 1, 1), (0, 2, 1), (1, 2, 1), (2, 3, 0.01), (3, 4, 1), (3, 5, 1)]:
+    TRIANGLES[one, other] = TRIANGLES[other, one] = weight
+TRIANGLES[4, 5] = TRIANGLES[5, 4] = 1
+
+
+@pytest.mark.parametrize("scale", [1, 1e-6, 1e-9, 1e-12, 1e-30, 1e12])
+def test_small_weights_have_the_same_ncut(scale):
+    """Cut 0.01 of the volume 6.01, twice; with the studies' constant it falls with the unit."""
+    graph = UnitGraph((Layer("units", 6),), (Edges(0, 0, scale * TRIANGLES),))
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    assert ncut(graph, labels) == pytest.approx(2 * 0.01 / 6.01, rel=1e-12)
+    published = ncut(graph, labels, volume_constant=PUBLISHED_VOLUME_CONSTANT)
+    assert published == pytest.approx(2 * 0.01 * scale / (6.01 * scale + 1e-8), rel=1e-12)
+
+
+def test_clusters_of_dead_units_are_no_good_clusters():
+    """Alone, a dead unit's weight is all cut; the constant of the studies makes that 0."""
+    weights = np.ones((4, 4))
+    weights[0], weights[1] = 1e-19, 2e-19
+    graph = replace(layered(weights), isolated_below=0)
+    labels = np.array([0, 1, 2, 2, 2, 2, 2, 2])
+    # the third cluster is cut from 1.2e-18 of its 16
+    assert ncut(graph, labels) == pytest.approx(2, rel=1e-12)
+    assert ncut(graph, labels, volume_constant=1e-8) == pytest.approx(0, abs=1e-9)
+    assert ncut(layered(weights), np.array([-1, -1, 0, 0, 0, 0, 0, 0])) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("value", [-1e-8, float("inf"), float("nan"), True, "none"])
+def test_constant_out_of_range_refused(value):
+    with pytest.raises(InvalidInputError, match=r"volume_constant=.*expected 0"):
+        check_volume_constant(value)
+
+
 @st.composite
 def labelled_graphs(draw):
     graph = draw(unit_graphs())
@@ -71,7 +114,7 @@ def test_loop_over_all_pairs(case):
             if labels[one] == cluster:
                 volume += weight
                 cut += weight * (labels[other] != cluster)
-        total += cut / (volume + 1e-8)
+        total += cut / volume if volume else 0
     assert ncut(graph, labels) == pytest.approx(total, rel=1e-9, abs=1e-12)
 
 
@@ -93,8 +136,7 @@ def test_networkx(case):
         assert ncut(graph, labels) == pytest.approx(both, abs=1e-6)
 
 
-# Not below 1: the 1e-8 beside the volume counts where volumes are small.
-@given(labelled_graphs(), st.floats(1, 50))
+@given(labelled_graphs(), st.sampled_from([1e-30, 1e-12, 1e-9, 1e-3, 3.0, 1e9]))
 def test_names_of_clusters_and_scale_of_weights_do_not_matter(case, scale):
     graph, labels = case
     renamed = np.where(labels >= 0, 3 - labels, -1)

@@ -17,6 +17,7 @@ from nn_clustering.partitions import (
     spectral_embedding,
     spectral_partition,
 )
+from nn_clustering.partitions._spectral import _lowest_of_fullest
 from tests.graphs.sample_graphs import (
     dense_adjacency,
     layered,
@@ -258,3 +259,9 @@ def test_refused(changes, message):
 def test_graph_without_edges_is_refused(graph):
     with pytest.raises(InvalidInputError, match="a graph of 5 units without any edge"):
         spectral_partition(graph, 2, seed=0)
+
+
+def test_start_that_leaves_clusters_empty_is_not_kept():
+    """Its n-cut is lower because it is that of fewer clusters."""
+    starts = np.array([[0, 0, 1, 1, 2, 2], [0, 0, 0, 1, 1, 1], [0, 1, 1, 2, 2, 2]], np.int32)
+    assert _lowest_of_fullest(np.array([1.5, 0.5, 1.25]), starts) == 2
