@@ -142,9 +142,9 @@ def _cautions(config: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[
     if result.get("n_small_clusters"):
         n_small, small = result["n_small_clusters"], result["small_clusters"]
         yield (
-            f"{n_small} of {result['n_clusters']} clusters hold {small['n_units']} units and "
-            f"{small['weight_share']:.1%} of the weight together: the n-cut is much that of a few "
-            "units beside all others"
+            f"{n_small} of {result['n_clusters']} clusters are small, {small['n_units']} units and "
+            f"{small['weight_share']:.1%} of the weight together; each counts in the n-cut like a "
+            "large one"
         )
     exact = result.get("ncut_without_constant")
     if exact is not None and abs(exact - result["ncut"]) > _SAME_NCUT:

@@ -19,6 +19,7 @@ from ._from_weights import (
 from ._isolation import (
     NEGLIGIBLE as NEGLIGIBLE,
     check_isolated_below as check_isolated_below,
+    isolated_units as isolated_units,
 )
 from ._unit_graph import (
     Edges as Edges,

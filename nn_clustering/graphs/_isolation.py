@@ -1,17 +1,14 @@
 """Which units have no edges to speak of (methods C5, quirk 26)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
 
-if TYPE_CHECKING:
-    from nn_clustering.graphs._unit_graph import Edges
+# Indices of the layers that edges come from and go to, and their weights.
+Block = tuple[int, int, NDArray[np.floating]]
 
 # A tenth of float32's resolution: what such a unit adds to the sums of the layers around it is
 # lost in their rounding.
@@ -33,7 +30,7 @@ def check_isolated_below(isolated_below: float) -> None:
 
 
 def isolated_units(
-    units: Sequence[slice], edges: Sequence[Edges], isolated_below: float
+    units: Sequence[slice], edges: Sequence[Block], isolated_below: float
 ) -> NDArray[np.bool_]:
     """Return which units have at most a negligible share of the weight in all their edges.
 
@@ -44,7 +41,7 @@ def isolated_units(
 
     Args:
         units: The numbers of every layer's units.
-        edges: The weights between and within the layers.
+        edges: The weights between and within the layers, with the layers that they join.
         isolated_below: The share up to which a unit is isolated; with 0 only units without any
             weight are.
 
@@ -61,14 +58,14 @@ def isolated_units(
 
 
 def _shares(
-    units: Sequence[slice], edges: Sequence[Edges], kept: NDArray[np.bool_]
+    units: Sequence[slice], edges: Sequence[Block], kept: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Return the largest share that every unit has in a matrix, counting only units kept."""
     shares = np.zeros(kept.size)
-    for block in edges:
-        ends = [(block.source, block.target, block.weights)]
-        if not block.is_within_layer:
-            ends.append((block.target, block.source, block.weights.T))
+    for source, target, matrix in edges:
+        ends = [(source, target, matrix)]
+        if source != target:  # within a layer every edge stands twice already
+            ends.append((target, source, matrix.T))
         for own, other, weights in ends:
             own_kept, other_kept = kept[units[own]], kept[units[other]]
             if not own_kept.any():

@@ -156,7 +156,8 @@ class UnitGraph:
     def isolated(self) -> NDArray[np.bool_]:
         """Whether a unit has no edges to speak of, shape (n_units,); see ``isolated_below``."""
         units = [self.units(index) for index in range(len(self.layers))]
-        return isolated_units(units, self.edges, self.isolated_below)
+        edges = [(block.source, block.target, block.weights) for block in self.edges]
+        return isolated_units(units, edges, self.isolated_below)
 
     @property
     def dead(self) -> NDArray[np.bool_]:

@@ -7,6 +7,8 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from nn_clustering.graphs import NEGLIGIBLE, isolated_units
+
 # Singular values of a normalised adjacency, which are 1 at most, count as 0 below this.
 _ZERO_SINGULAR_VALUE = 1e-6
 
@@ -25,8 +27,10 @@ def mean_eigenvalue(
         n_eigenvalues: How many eigenvalues count.
 
     Returns:
-        The mean, and its gradient by each of ``weights`` (0 by those of isolated units).
+        The mean, and its gradient by each of ``weights`` (0 by those of isolated units, dead ones
+        included: they would look like components of their own, with gradients of 1e19).
     """
+    weights = _without_dead(weights)
     forward = [matrix.sum(axis=1) for matrix in weights]
     backward = [matrix.sum(axis=0) for matrix in weights]
     degrees = [forward[0], *map(np.add, forward[1:], backward), backward[-1]]
@@ -50,6 +54,21 @@ def mean_eigenvalue(
         for layer in range(len(weights))
     ]
     return float(1 - singular_values.mean()), gradients
+
+
+def _without_dead(weights: Sequence[NDArray[np.floating]]) -> list[NDArray[np.floating]]:
+    """Return the weights, 0 at units with a negligible share of them (methods C5)."""
+    sizes = [len(weights[0]), *(matrix.shape[1] for matrix in weights)]
+    ends = np.cumsum([0, *sizes]).tolist()
+    units = [slice(start, stop) for start, stop in pairwise(ends)]
+    edges = [(layer, layer + 1, matrix) for layer, matrix in enumerate(weights)]
+    isolated = isolated_units(units, edges, NEGLIGIBLE)
+    if not isolated.any():
+        return list(weights)
+    return [
+        np.where(isolated[before, None] | isolated[behind], 0, matrix)
+        for matrix, (before, behind) in zip(weights, pairwise(units), strict=True)
+    ]
 
 
 def _leading_singular_vectors(

@@ -26,6 +26,7 @@ from nn_clustering.training import (
     train,
 )
 from nn_clustering.training._clusterability import ClusterabilityTerm
+from nn_clustering.training._small_eigenvalues import mean_eigenvalue
 
 
 def dense_layers(sizes, *, seed=0, sparse=0.0, **options):
@@ -650,3 +651,20 @@ def test_refuses_before_training(digits):
         train(network, digits, phase, seed=0)
     for ours, theirs in zip(network.get_weights(), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_dead_units_make_no_component():
+    """A pair of units that a penalty has driven to 1e-19 is left out like one without weights."""
+    random = np.random.default_rng(0)
+    first, second = random.uniform(size=(5, 4)), random.uniform(size=(4, 3))
+    first[1:, 0], first[0, 1:], second[0] = 0, 0, 0
+    apart = []
+    for weight in (0, 1e-19):
+        first[0, 0] = weight
+        apart.append(mean_eigenvalue([first, second], 2))
+    (value, gradients), (other, others) = apart
+    assert other == value
+    for gradient, of_other in zip(gradients, others, strict=True):
+        assert np.array_equal(of_other, gradient)
+    first[0, 0] = 1
+    assert mean_eigenvalue([first, second], 2)[0] < value - 0.1
