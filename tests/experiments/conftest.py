@@ -2,7 +2,9 @@
 
 import os
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -20,15 +22,23 @@ PIPELINE_OPTIONS = (
 def run_experiment(home, embedded_server):
     """Runs an experiment to its end; returns the finished process.
 
-    In a process that was forked from one with TensorFlow imported, or in a new interpreter.
+    In a process that was forked from one with TensorFlow imported, or in a new interpreter. Its
+    `run_id` is that of the run that it made, or used: which is the latest depends on other tests.
     """
 
     def run(name, *arguments, in_new_interpreter=False, **more):
         command = [PROJECT / "experiments" / f"{name}.py", *arguments]
-        environ = environment(home, MONGO_DB=DATABASE, **more)
-        if in_new_interpreter:
-            return run_python(command, environ)
-        return run_warm(command, environ, computes=True)
+        with tempfile.TemporaryDirectory() as folder:
+            noted = Path(folder, "run_id")
+            environ = environment(
+                home, MONGO_DB=DATABASE, NN_CLUSTERING_RUN_ID_FILE=str(noted), **more
+            )
+            if in_new_interpreter:
+                finished = run_python(command, environ)
+            else:
+                finished = run_warm(command, environ, computes=True)
+            finished.run_id = int(noted.read_text()) if noted.exists() else None
+        return finished
 
     return run
 
@@ -104,6 +114,6 @@ def pipeline(run_experiment, store):
 @pytest.fixture(scope="session")
 def runs(pipeline, store):
     """The pipeline's run and those of its stages, by experiment."""
-    whole = store.run("latest", experiment="pipeline")
+    whole = store.run(pipeline.run_id, experiment="pipeline")
     stages = {name: store.run(run_id) for name, run_id in whole.result["runs"].items()}
     return {"pipeline": whole, **stages}

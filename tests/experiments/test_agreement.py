@@ -23,7 +23,7 @@ def of_activations(run_experiment, store, runs):
     options = ["activations", "n_clusters=3", "stability.n_seeds=0"]
     finished = run_experiment("cluster", "with", f"train_run={runs['train'].id}", *options)
     assert finished.returncode == 0, finished.stderr
-    return store.run("latest", experiment="cluster")
+    return store.run(finished.run_id, experiment="cluster")
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +31,10 @@ def of_other_seed(run_experiment, store, runs):
     """Another network of the same kind and data, clustered by its weights."""
     finished = run_experiment("train", "with", "mlp", "digits", "fast", "seed=11")
     assert finished.returncode == 0, finished.stderr
-    options = ["train_run=latest", "n_clusters=3", "stability.n_seeds=0"]
+    options = [f"train_run={finished.run_id}", "n_clusters=3", "stability.n_seeds=0"]
     finished = run_experiment("cluster", "with", *options)
     assert finished.returncode == 0, finished.stderr
-    return store.run("latest", experiment="cluster")
+    return store.run(finished.run_id, experiment="cluster")
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_weights_and_activations_of_one_network(run_experiment, store, runs, of_
     options = [f"cluster_run={weights.id}", f"other_run={of_activations.id}"]
     finished = run_experiment("agreement", "with", "fast", *options)
     assert finished.returncode == 0, finished.stderr
-    run = store.run("latest", experiment="agreement")
+    run = store.run(finished.run_id, experiment="agreement")
     result = run.result
 
     (_, first), (activation_graph, second) = read(weights), read(of_activations)
@@ -190,6 +190,6 @@ def test_networks_of_other_architectures_are_refused(
         "cluster", "with", f"model={path}", "n_clusters=2", "stability.n_seeds=0"
     )
     assert finished.returncode == 0, finished.stderr
-    other = store.run("latest", experiment="cluster")
+    other = store.run(finished.run_id, experiment="cluster")
     with pytest.raises(NnClusteringError, match="share no layer of the same name and number of"):
         compared(runs["cluster"].id, other.id)

@@ -17,7 +17,7 @@ def test_every_number_of_clusters(run_experiment, store, runs):
     options = ["with", "fast", f"cluster_run={clustered.id}", "seed=3"]
     finished = run_experiment("choose_k", *options)
     assert finished.returncode == 0, finished.stderr
-    run = store.run("latest", experiment="choose_k")
+    run = store.run(finished.run_id, experiment="choose_k")
     graph = UnitGraph.from_npz(clustered.artifact("graph.npz"))
     numbers = cluster_numbers(graph, [2, 3, 4, 5], seed=3, **clustered.config["kmeans"])
     table = pandas.read_csv(io.BytesIO(run.artifact("cluster_numbers.csv")))

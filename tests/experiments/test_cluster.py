@@ -15,7 +15,7 @@ def test_own_network_is_clustered_and_lesioned(run_experiment, store, tmp_path):
     network.save(path)
     finished = run_experiment("cluster", "with", f"model={path}", "n_clusters=3")
     assert finished.returncode == 0, finished.stderr
-    clustered = store.run("latest", experiment="cluster")
+    clustered = store.run(finished.run_id, experiment="cluster")
     assert clustered.result["n_units"] == 24
     partition = Partition.from_npz(clustered.artifact("partition.npz"))
     assert [layer.name for layer in partition.layers] == ["conv_1", "conv_2", "conv_3"]
@@ -27,7 +27,7 @@ def test_own_network_is_clustered_and_lesioned(run_experiment, store, tmp_path):
     arguments = ["with", "fast", f"cluster_run={clustered.id}", "dataset.name=digits"]
     finished = run_experiment("lesion", *arguments)
     assert finished.returncode == 0, finished.stderr
-    assert 0 <= store.run("latest", experiment="lesion").result["accuracy"] <= 1
+    assert 0 <= store.run(finished.run_id, experiment="lesion").result["accuracy"] <= 1
 
 
 def test_published_config_uses_the_studies_kernel_norm(run_experiment, store, tmp_path):
@@ -45,6 +45,6 @@ def test_published_config_uses_the_studies_kernel_norm(run_experiment, store, tm
     arguments = ["with", "published", f"model={path}", "n_clusters=2"]
     finished = run_experiment("cluster", *arguments)
     assert finished.returncode == 0, finished.stderr
-    config = store.run("latest", experiment="cluster").config
+    config = store.run(finished.run_id, experiment="cluster").config
     assert config["graph"]["kernel_norm"] == "max_column_sum"
     assert config["kmeans"] == {"n_init": 25, "select": "inertia"}

@@ -102,7 +102,7 @@ def test_comment_tag_and_sources_are_stored(run_experiment, store):
     options = ["with", "fast", "reuse=False", "tags=first"]
     finished = run_experiment("train", "--comment", "a first try", *options)
     assert finished.returncode == 0, finished.stderr
-    run_id = store.run("latest", experiment="train").id
+    run_id = finished.run_id
     document = store.database["runs"].find_one({"_id": run_id})
     assert document["meta"]["comment"] == "a first try"
     assert document["config"]["tags"] == ["first"]

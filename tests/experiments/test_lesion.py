@@ -31,7 +31,7 @@ def finished_run(run_experiment, store, stage, *arguments):
     finished = run_experiment(stage, "with", *arguments)
     assert finished.returncode == 0, finished.stderr
     assert "Warning" not in finished.stderr
-    return store.run("latest", experiment=stage), finished.stdout
+    return store.run(finished.run_id, experiment=stage), finished.stdout
 
 
 def table_of(run, name):

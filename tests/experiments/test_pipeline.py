@@ -163,7 +163,7 @@ def test_same_seed_same_numbers_with_one_worker_and_with_four(runs, run_experime
             "seed=3",
         )
         assert finished.returncode == 0, finished.stderr
-        repeated = store.run("latest", experiment="shuffle_test")
+        repeated = store.run(finished.run_id, experiment="shuffle_test")
         assert repeated.config["n_workers"] == n_workers
         assert repeated.result == runs["shuffle_test"].result
         curves = [run.metric("shuffled_ncut") for run in (runs["shuffle_test"], repeated)]
@@ -175,7 +175,7 @@ def test_same_seed_same_network_labels_and_p_values(runs, run_experiment, store)
     finished = run_experiment("pipeline", *PIPELINE_OPTIONS, "reuse=False")
     assert finished.returncode == 0, finished.stderr
     assert "using " not in finished.stdout
-    again = store.run("latest", experiment="pipeline")
+    again = store.run(finished.run_id, experiment="pipeline")
     first = {key: value for key, value in runs["pipeline"].result.items() if key != "runs"}
     assert {key: value for key, value in again.result.items() if key != "runs"} == first
     partitions = [

@@ -32,7 +32,7 @@ def ncut_by_hand(seed, modules=None):
 def test_ncuts_are_those_of_fresh_networks(run_experiment, store):
     finished = run_experiment("random_init", "with", "fast", "seed=3")
     assert finished.returncode == 0, finished.stderr
-    run = store.run("latest", experiment="random_init")
+    run = store.run(finished.run_id, experiment="random_init")
     rows = rows_of(run)
     assert [row["network"] for row in rows] == list("01234")
     assert len({row["seed"] for row in rows}) == 5
@@ -62,7 +62,7 @@ def test_modular_networks_cut_lower(run_experiment, store):
     options = [f"modular_init.{key}={value}" for key, value in modules.items()]
     finished = run_experiment("random_init", "with", "fast", "modular_init", "seed=3", *options)
     assert finished.returncode == 0, finished.stderr
-    rows = rows_of(store.run("latest", experiment="random_init"))
+    rows = rows_of(store.run(finished.run_id, experiment="random_init"))
     for row in rows:
         assert float(row["ncut"]) == ncut_by_hand(int(row["seed"]), modules)
         assert float(row["ncut"]) < ncut_by_hand(int(row["seed"]))

@@ -53,7 +53,7 @@ def test_pipeline_typed_again_is_a_run_of_its_own_on_the_same_stages(run_experim
     newest = store.find(limit=1)[0].id
     finished = run_experiment("pipeline", *PIPELINE_OPTIONS)
     assert finished.returncode == 0, finished.stderr
-    again = store.run("latest", experiment="pipeline")
+    again = store.run(finished.run_id, experiment="pipeline")
     assert [run.id for run in store.find() if run.id > newest] == [again.id]
     assert {**again.result, "runs": {}} == {**runs["pipeline"].result, "runs": {}}
     assert set(again.info["lineage"].values()) == set(again.result["runs"].values())
@@ -64,12 +64,14 @@ def test_own_network_is_known_by_its_content(run_experiment, runs, store, tmp_pa
     path = tmp_path / "my network.keras"
     path.write_bytes(runs["train"].artifact("unpruned.keras"))
     command = ["cluster", "with", "fast", f"model={path}"]
-    assert run_experiment(*command).returncode == 0
-    first = store.run("latest", experiment="cluster")
+    finished = run_experiment(*command)
+    assert finished.returncode == 0
+    first = store.run(finished.run_id, experiment="cluster")
     assert f"using cluster run {first.id}:" in run_experiment(*command).stdout
     path.write_bytes(runs["train"].artifact("pruned.keras"))
-    assert "using" not in run_experiment(*command).stdout
-    second = store.run("latest", experiment="cluster")
+    finished = run_experiment(*command)
+    assert "using" not in finished.stdout
+    second = store.run(finished.run_id, experiment="cluster")
     assert second.id != first.id
     assert second.artifact("network.keras") == path.read_bytes()
     assert second.result["ncut"] != first.result["ncut"]

@@ -23,7 +23,7 @@ def tested(run_experiment, store):
         finished = run_experiment("shuffle_test", "with", *arguments)
         assert finished.returncode == 0, finished.stderr
         printed = [line for line in finished.stdout.splitlines() if line.startswith("n-cut ")]
-        return store.run("latest", experiment="shuffle_test"), printed[-1]
+        return store.run(finished.run_id, experiment="shuffle_test"), printed[-1]
 
     return run
 
@@ -252,7 +252,7 @@ def test_network_from_a_file_has_no_initialiser(run_experiment, store, runs, tmp
     path.write_bytes(runs["train"].artifact("unpruned.keras"))
     finished = run_experiment("cluster", "with", f"model={path}", "fast", "stability.n_seeds=0")
     assert finished.returncode == 0, finished.stderr
-    cluster_run = f"cluster_run={store.run('latest', experiment='cluster').id}"
+    cluster_run = f"cluster_run={finished.run_id}"
     expected = ["method=fresh_initialisation", "from a file", "method=layer"]
     assert_refused(in_process, [cluster_run, "fresh_initialisation"], expected)
     assert_refused(in_process, [cluster_run, "rewiring"], ["no edge can be moved", "method=layer"])

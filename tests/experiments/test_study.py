@@ -11,7 +11,7 @@ from experiments.study import format_table, summarise
 def test_study_runs_once_and_then_reuses(run_experiment, store):
     first = run_experiment("study", "with", "fast")
     assert first.returncode == 0, first.stderr
-    study = store.run("latest", experiment="study")
+    study = store.run(first.run_id, experiment="study")
     networks = pandas.read_csv(io.BytesIO(study.artifact("networks.csv")))
     assert networks["seed"].tolist() == [0, 1]
     row = study.result["conditions"][0]
@@ -22,7 +22,7 @@ def test_study_runs_once_and_then_reuses(run_experiment, store):
     assert again.returncode == 0, again.stderr
     assert len(store.find()) == n_runs + 1  # the study itself
     assert again.stdout.count("same config, inputs and code") == 6
-    assert store.run("latest", experiment="study").result == study.result
+    assert store.run(again.run_id, experiment="study").result == study.result
 
 
 def test_table_is_mean_and_spread_beside_the_published_mean():

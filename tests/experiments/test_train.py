@@ -27,7 +27,7 @@ def two_paths(input_shape, n_outputs):
 def completed(finished, store):
     assert finished.returncode == 0, finished.stderr
     assert "Traceback" not in finished.stderr
-    return store.run("latest", experiment="train")
+    return store.run(finished.run_id, experiment="train")
 
 
 def assert_equal_networks(one, other):
@@ -77,14 +77,14 @@ def test_ncut_is_followed_over_training(many_conditions, run_experiment, store):
     arguments = [f"train_run={many_conditions.id}", "phase=unpruned", "n_clusters=3"]
     finished = run_experiment("cluster", "with", "checkpoint=1", *arguments)
     assert finished.returncode == 0, finished.stderr
-    clustered = store.run("latest", experiment="cluster")
+    clustered = store.run(finished.run_id, experiment="cluster")
     network = network_of_run(many_conditions, "unpruned.epoch_1")
     partition = Partition.from_npz(clustered.artifact("partition.npz"))
     assert clustered.result["ncut"] == ncut(graph_from_weights(network), partition.labels)
     assert clustered.info["network"] == "unpruned.epoch_1.keras"
     finished = run_experiment("lesion", "with", "fast", f"cluster_run={clustered.id}")
     assert finished.returncode == 0, finished.stderr
-    lesioned = store.run("latest", experiment="lesion")
+    lesioned = store.run(finished.run_id, experiment="lesion")
     dataset = load_dataset("halves_digits")
     predicted = network.predict(dataset.x_test, verbose=0).argmax(axis=1)
     assert lesioned.result["accuracy"] == pytest.approx((predicted == dataset.y_test).mean())

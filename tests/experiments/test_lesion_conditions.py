@@ -1,0 +1,156 @@
+"""Networks that differ in any setting are two rows of the table; in seeds and how they ran, one."""
+
+import copy
+import uuid
+
+import pytest
+from sacred.utils import iterate_flattened, set_by_dotted_path
+
+from experiments import cluster, lesion, train
+from nn_clustering.reports import lesioned_network, table_of_lesions
+from nn_clustering.tracking import RunStore, Server, connect
+from tests.experiments.test_lesion_table import _Study
+
+STAGES = {"train": train, "cluster": cluster, "lesion": lesion}
+DEFAULTS = {
+    name: dict(iterate_flattened(dict(stage.experiment.defaults))) for name, stage in STAGES.items()
+}
+# What makes no other condition: seeds and links to other runs (the phase that a run clustered is
+# noted with it, and a file is known by its content),
+SEEDS_AND_LINKS = {
+    "train": {"seed", "resume"},
+    "cluster": {"seed", "train_run", "model", "phase"},
+    "lesion": {"seed", "resume", "cluster_run"},
+}
+# how a stage ran,
+HOW_IT_RAN = {
+    "train": {"reuse", "tags", "n_repeats", "n_workers", "training.checkpoint_every"},
+    "cluster": {"reuse", "tags"},
+    "lesion": {"reuse", "tags", "memory_mb"},
+}
+# and what it found out besides, which changes nothing of the single lesions.
+BESIDES = {
+    "train": (),
+    "cluster": ("stability.",),
+    "lesion": ("double.", "single_units"),
+}
+CASES = [(stage, key) for stage, keys in DEFAULTS.items() for key in keys]
+
+
+def another(value):
+    """A value of the same type that is not this one."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    if isinstance(value, list):
+        return [*value, 7]
+    return f"not {value}"
+
+
+def makes_a_condition(stage, key):
+    return not (key in SEEDS_AND_LINKS[stage] | HOW_IT_RAN[stage] or key.startswith(BESIDES[stage]))
+
+
+class Networks:
+    """Lesion runs in a database: the first, and others that differ from it as is asked."""
+
+    def __init__(self, database, home):
+        self.store = RunStore(database, home)
+        study = _Study(database)
+        ids = {"train": study.add("train", {"seed": 5})}
+        config = {"seed": 5, "train_run": ids["train"]}
+        ids["cluster"] = study.add("cluster", config, train_run=ids["train"], phase="unpruned")
+        study.lesion("one", {"seed": 5, "cluster_run": ids["cluster"]}, ids["cluster"])
+        ids["lesion"] = study.ids["one"]
+        self.runs = database["runs"]
+        self.first = {stage: self.runs.find_one({"_id": ids[stage]}) for stage in STAGES}
+        self.n_runs = max(ids.values())
+        self.one = self.read(self.first)
+
+    def read(self, documents):
+        run = self.store.run(documents["lesion"]["_id"], experiment="lesion")
+        return lesioned_network(self.store, run)
+
+    def like_the_first(self, change=lambda documents: None):
+        """Store and read a network like it with another seed, its documents changed further."""
+        documents = copy.deepcopy(self.first)
+        for document in documents.values():
+            self.n_runs += 1
+            document["_id"] = self.n_runs
+            document["config"]["seed"] = 2
+        for stage, link in (("cluster", "train"), ("lesion", "cluster")):
+            linked = documents[link]["_id"]
+            documents[stage]["config"][f"{link}_run"] = linked
+            documents[stage]["info"]["lineage"][f"{link}_run"] = linked
+        change(documents)
+        self.runs.insert_many(documents.values())
+        return self.read(documents)
+
+    def conditions(self, *others):
+        table = table_of_lesions([self.one, *others], n_resamples=9)
+        return table.rows["condition"].tolist()
+
+
+@pytest.fixture(scope="module")
+def networks(embedded_server, home):
+    database = connect(Server(embedded_server.url, f"test_{uuid.uuid4().hex}", embedded=True))
+    yield Networks(database, home)
+    database.client.drop_database(database.name)
+    database.client.close()
+
+
+def test_networks_of_two_seeds_are_one_condition(networks):
+    assert networks.conditions(networks.like_the_first()) == ["digits mlp"]
+
+
+@pytest.mark.parametrize(("stage", "key"), CASES, ids=[f"{stage}.{key}" for stage, key in CASES])
+def test_condition(networks, stage, key):
+    value = another(DEFAULTS[stage][key])
+
+    def change(documents):
+        set_by_dotted_path(documents[stage]["config"], key, value)
+
+    rows = networks.conditions(networks.like_the_first(change))
+    if not makes_a_condition(stage, key):
+        assert len(rows) == 1
+        return
+    assert len(rows) == 2
+    # each says what it is by what tells it apart
+    assert rows[0] != rows[1]
+    assert str(value) in rows[1]
+
+
+@pytest.mark.parametrize("phase", ["pruned", "untrained"])
+def test_phases_are_conditions(networks, phase):
+    """As the run notes it: the config of a clustering can leave the phase open."""
+    rows = networks.conditions(
+        networks.like_the_first(lambda documents: documents["cluster"]["info"].update(phase=phase))
+    )
+    assert rows == ["digits mlp, phase=unpruned", f"digits mlp, phase={phase}"]
+
+
+def test_dropout_is_a_condition_of_its_own_beside_others(networks):
+    """With and without, at two numbers of clusters: four rows, of two networks each."""
+    others = []
+    for dropout in (False, True):
+        for n_clusters in (16, 12):
+
+            def change(documents, dropout=dropout, n_clusters=n_clusters):
+                documents["train"]["config"]["network"]["dropout"] = dropout
+                documents["cluster"]["config"]["n_clusters"] = n_clusters
+
+            others.append(networks.like_the_first(change))
+    assert networks.conditions(*others[1:]) == [
+        "digits mlp, dropout=False, n_clusters=16",
+        "digits mlp, dropout=False, n_clusters=12",
+        "digits mlp, dropout=True, n_clusters=16",
+        "digits mlp, dropout=True, n_clusters=12",
+    ]
+
+
+def test_every_exception_is_a_key():
+    for stage, keys in DEFAULTS.items():
+        assert SEEDS_AND_LINKS[stage] | HOW_IT_RAN[stage] <= set(keys)
+        for beginning in BESIDES[stage]:
+            assert any(key.startswith(beginning) for key in keys)

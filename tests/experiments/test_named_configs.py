@@ -1,0 +1,783 @@
+"""The whole effect of every named config, beside the values of the studies in docs/methods.md.
+
+All values are typed here, none is read from a file: a config that drifts fails, and so does a new
+one without a row, or a new key without a default.
+"""
+
+import numpy as np
+import pytest
+from sacred.utils import iterate_flattened
+
+from experiments import (
+    agreement,
+    choose_k,
+    cluster,
+    lesion,
+    lesion_table,
+    pipeline,
+    random_init,
+    shuffle_test,
+    study,
+    train,
+)
+from experiments._phase_settings import training_phases, without_switch
+from nn_clustering import networks, training
+from tests.programs import PROJECT
+
+CONFIGS = PROJECT / "configs"
+EXPERIMENTS = {
+    stage.experiment.path: stage.experiment
+    for stage in (
+        agreement, choose_k, cluster, lesion, lesion_table, pipeline, random_init, shuffle_test,
+        study, train,
+    )
+}  # fmt: skip
+
+MLP = [256, 256, 256, 256]
+VGG = [[64, 64], [128, 128], [256, 256, 256], [512, 512, 512], [512, 512, 512]]
+HOW = {"seed": 0, "reuse": True, "tags": []}
+MODULAR = {
+    "modular_init.enabled": False,
+    "modular_init.n_modules": 10,  # A15
+    "modular_init.down": None,
+    "modular_init.all_layers": False,  # quirk 4
+}
+OF_WEIGHTS = {
+    "graph.kernel_norm": "l1",  # quirk 1
+    "graph.fold_normalisation": True,  # quirk 2
+    "graph.inputs": None,
+    "graph.outputs": None,
+    "graph.dense_layers": None,
+    "graph.normalise_units": False,  # C10
+    "graph.commute_time": False,  # C9
+}
+KMEANS = {"kmeans.n_init": 5, "kmeans.select": "ncut"}
+
+DEFAULTS = {
+    "train": {
+        **HOW,
+        **MODULAR,
+        "dataset.name": "digits",
+        "dataset.seed": 42,  # B
+        "dataset.channels": None,
+        "dataset.n_train": None,
+        "dataset.n_test": None,
+        "network.kind": "mlp",
+        "network.hidden_units": MLP,  # A1
+        "network.conv_filters": [64, 64, 64],  # A2
+        "network.activation": "relu",
+        "network.dropout": False,
+        "network.dropout_rate": None,
+        "network.precision": "float32",
+        "training.enabled": True,
+        "training.epochs": 20,  # A7
+        "training.batch_size": 128,
+        "training.learning_rate": 1e-3,  # A6
+        "training.shuffle": True,
+        "training.checkpoint_every": None,
+        "pruning.enabled": False,
+        "pruning.epochs": 20,
+        "pruning.initial_sparsity": 0.5,  # A9
+        "pruning.final_sparsity": 0.9,
+        "pruning.every_n_steps": 10,
+        "penalty.l1": False,
+        "penalty.l2": False,
+        "penalty.l1_rate": 5e-5,  # A11
+        "penalty.l2_rate": 5e-5,
+        "penalty.first_layer_l1": False,  # quirk 3
+        "augmentation.enabled": False,
+        "augmentation.rotation": 15.0,  # A12
+        "augmentation.shift": 0.1,
+        "augmentation.flip": True,
+        "clusterability_gradient.enabled": False,
+        "clusterability_gradient.weight": 0.1,  # I1
+        "clusterability_gradient.n_eigenvalues": 3,
+        "resume": None,
+        "n_repeats": 1,
+        "n_workers": None,
+    },
+    "cluster": {
+        **HOW,
+        **OF_WEIGHTS,
+        **KMEANS,
+        "train_run": None,
+        "model": None,
+        "phase": None,
+        "checkpoint": None,
+        "n_clusters": 16,  # C8
+        "graph.source": "weights",
+        "dataset.name": None,
+        "activations.split": "test",  # E2
+        "activations.n_samples": None,
+        "activations.position": "post",
+        "activations.map_norm": "spectral",
+        "activations.correlation": "spearman",  # E1
+        "partition.method": "spectral",
+        "partition.local": False,
+        "partition.local_clusters": None,
+        "partition.assign_labels": "kmeans",  # C6
+        "partition.resolution": 1.0,
+        "partition.file": None,
+        "stability.n_seeds": 5,
+    },
+    "shuffle_test": {
+        **HOW,
+        "cluster_run": None,
+        "n_shuffles": 50,  # D3
+        "method": "layer",  # D1
+        "kernels": "norms",  # D2
+        "n_workers": None,
+        "count_ties": True,
+        "reconnect_last_layer": False,  # quirk 11
+        "stop_early.enabled": False,
+        "stop_early.stop_at": 10,
+        "against_run": None,
+        "resume": None,
+    },
+    "lesion": {
+        **HOW,
+        "cluster_run": None,
+        "dataset.name": None,
+        "n_shuffles": 19,  # G6
+        "silence": "output",  # quirk 14
+        "draws": "joint",
+        "sizes.min_units": 1,  # G3
+        "sizes.max_share": 1.0,
+        "count_ties": True,
+        "tail": None,  # quirk 8
+        "double.enabled": False,
+        "double.n_shuffles": 50,  # G11
+        "double.sub_clusters": "important",
+        "double.overlap": False,  # quirk 12
+        "single_units": False,
+        "memory_mb": 1024,
+        "resume": None,
+    },
+    "lesion_table": {
+        **HOW,
+        "lesion_runs": None,
+        "query.tags": [],
+        "query.since": None,
+        "query.config": [],
+        "query.result": [],
+        "query.limit": None,
+        "level": 0.05,  # G8
+        "n_resamples": 9999,
+    },
+    "agreement": {
+        **HOW,
+        "cluster_run": None,
+        "other_run": None,
+        "layers": None,
+        "n_permutations": 1000,
+    },
+    "choose_k": {**HOW, "cluster_run": None, "k_min": 2, "k_max": 20},
+    "random_init": {
+        **HOW,
+        **MODULAR,
+        **OF_WEIGHTS,
+        **KMEANS,
+        "n_networks": 100,  # D6
+        "input_shape": [28, 28, 1],
+        "n_outputs": 10,
+        "network.kind": "mlp",
+        "network.hidden_units": MLP,
+        "network.conv_filters": [64, 64, 64],
+        "n_clusters": 12,  # D6
+    },
+    "study": {**HOW, "conditions": []},
+}
+# The pipeline's own keys, and those of the parts that it does not set itself.
+SET_BY_PIPELINE = {
+    "train": {"seed", "reuse", "tags", "resume", "n_repeats", "n_workers"},
+    "cluster": {"seed", "reuse", "tags", "train_run", "model", "checkpoint"},
+    "shuffle_test": {"seed", "reuse", "tags", "cluster_run", "resume", "against_run"},
+    "lesion": {"seed", "reuse", "tags", "cluster_run", "resume"},
+}
+
+
+def of_part(part, effect):
+    """What a part's keys are called in the pipeline, as far as it has them."""
+    return {
+        f"{part}.{key}": value for key, value in effect.items() if key not in SET_BY_PIPELINE[part]
+    }
+
+
+DEFAULTS["pipeline"] = {
+    **HOW,
+    "figures_folder": "figures",
+    **{
+        key: value
+        for part in SET_BY_PIPELINE
+        for key, value in of_part(part, DEFAULTS[part]).items()
+    },
+}
+
+PUBLISHED_GRAPH = {  # quirks 1 and 2, C6
+    "graph.kernel_norm": "max_column_sum",
+    "graph.fold_normalisation": False,
+    "kmeans.n_init": 25,
+    "kmeans.select": "inertia",
+}
+
+
+def network(kind, epochs, batch_size, pruning_epochs, **more):
+    """The keys that a network's config sets, epochs and batches with it (A7)."""
+    return {
+        "network.kind": kind,
+        "training.epochs": epochs,
+        "training.batch_size": batch_size,
+        "pruning.epochs": pruning_epochs,
+        **more,
+    }
+
+
+def cnn(filters, **more):
+    return network(
+        "cnn", 10, 64, 10,
+        **{"network.conv_filters": filters, "network.hidden_units": [128], **more},
+    )  # fmt: skip
+
+
+def condition(name, named, seeds, unpruned, pruned):
+    """One of a study's conditions: C8, D3, A14, and the published means of both phases."""
+    measures = ("accuracy", "ncut", "shuffled_mean")
+    return {
+        "name": name,
+        "train": named.split(),
+        "seeds": list(range(seeds)),
+        "phases": ["unpruned", "pruned"],
+        "n_clusters": 12,
+        "n_shuffles": 50,
+        "published": {
+            "unpruned": dict(zip(measures, unpruned, strict=True)),
+            "pruned": dict(zip(measures, pruned, strict=True)),
+        },
+    }
+
+
+DATASETS = {
+    "B1": ("mnist", "fashion", "cifar10", "cifar10_grey", "small_mnist", "digits"),
+    "B2": ("halves_mnist", "halves_fashion", "halves_cifar10_grey"),
+    "B3": ("halves_same_mnist", "halves_same_fashion", "halves_same_cifar10_grey"),
+    "B4": (
+        "stacked_mnist", "stacked_fashion", "stacked_cifar10_grey", "stacked_same_mnist",
+        "stacked_same_fashion", "stacked_same_cifar10_grey",
+    ),
+    "B5": (
+        "mixed_mnist_cifar10_grey", "mixed_mnist_fashion", "mixed_fashion_cifar10_grey",
+        "mixed_lines_mnist", "mixed_lines_cifar10_grey", "separated_mnist_cifar10_grey",
+        "separated_mnist_fashion", "separated_fashion_cifar10_grey", "separated_lines_mnist",
+        "separated_lines_cifar10_grey",
+    ),
+    "B6": ("lines", "circles", "random", "random_labels"),
+    "B7": ("poly",),
+}  # fmt: skip
+NETWORKS = {
+    "A1": {"mlp": network("mlp", 20, 128, 20, **{"network.hidden_units": MLP})},
+    "A2": {"cnn": cnn([64, 64, 64]), "older_cnn": cnn([32, 32])},
+    "A3": {
+        "vgg": network(
+            "vgg", 200, 128, 50,
+            **{
+                "network.conv_filters": VGG,
+                "network.hidden_units": [512, 512],
+                "training.checkpoint_every": 20,
+                "penalty.l2_rate": 5e-4,  # A11
+            },
+        )
+    },
+    "A4": {
+        "regression_mlp": network(
+            "mlp", 20, 128, 20, **{"network.hidden_units": MLP, "dataset.name": "poly"}
+        )
+    },
+    "A5": {"small_mlp": network("mlp", 10, 128, 10, **{"network.hidden_units": [64, 64, 64]})},
+    "A7": {
+        "visualisation_mlp": network(
+            "mlp", 30, 128, 20, **{"network.hidden_units": MLP, "dataset.channels": 3}
+        ),
+        "visualisation_cnn": cnn([64, 64, 64], **{"dataset.channels": 3}),
+    },
+    "A8": {
+        "older_cifar10_grey": network("mlp", 20, 128, 40, **{"dataset.name": "cifar10_grey"}),
+        "older_cifar10_grey_dropout": network(
+            "mlp", 100, 128, 40,
+            **{
+                "dataset.name": "cifar10_grey",
+                "network.dropout": True,
+                "network.dropout_rate": 0.2,
+            },
+        ),
+        "older_mixture": network("mlp", 30, 128, 40),
+        "older_mixture_dropout": network(
+            "mlp", 30, 128, 40, **{"network.dropout": True, "network.dropout_rate": 0.2}
+        ),
+        "overfitting": {
+            "dataset.name": "random",
+            "dataset.n_train": 3000,
+            "training.epochs": 100,
+            "training.shuffle": False,
+            "pruning.epochs": 100,
+        },
+    },
+    "quirk 4": {"cnn_128": cnn([128, 128, 128])},
+}  # fmt: skip
+# By stage and name of config: the method number, and every key whose value is another.
+EFFECTS = {
+    "train": {
+        **{
+            name: (number, {"dataset.name": name})
+            for number, names in DATASETS.items()
+            for name in names
+        },
+        **{
+            name: (number, effect)
+            for number, effects in NETWORKS.items()
+            for name, effect in effects.items()
+        },
+        "pruned": ("A9", {"pruning.enabled": True}),
+        "dropout": ("A10", {"network.dropout": True}),
+        "l1": ("A11", {"penalty.l1": True}),
+        "l2": ("A11", {"penalty.l2": True}),
+        "augmented": ("A12", {"augmentation.enabled": True}),
+        "modular_init": ("A15", {"modular_init.enabled": True}),
+        "three_channels": ("B8", {"dataset.channels": 3}),
+        "clusterability_gradient": ("I1", {"clusterability_gradient.enabled": True}),
+        "published": (
+            "quirks 3 and 5",
+            {"penalty.first_layer_l1": True, "clusterability_gradient.weight": 0.05},
+        ),
+        "tanh": ("", {"network.activation": "tanh"}),
+        "untrained": ("D6", {"training.enabled": False}),
+        "checkpoints": ("", {"training.checkpoint_every": 1}),
+        "fast": (
+            "",
+            {
+                "network.hidden_units": [32, 32],
+                "network.conv_filters": [8, 8],
+                "training.epochs": 2,
+                "training.batch_size": 64,
+                "pruning.epochs": 2,
+            },
+        ),
+    },
+    "cluster": {
+        "published": ("quirks 1 and 2, C6, E2", {**PUBLISHED_GRAPH, "activations.n_samples": 9984}),
+        "published_local": (
+            "quirks 1 and 2, C6, C8, E2",
+            {
+                **PUBLISHED_GRAPH,
+                "activations.split": "train",
+                "activations.n_samples": 4992,
+                "activations.position": "pre",
+                "activations.map_norm": "max_column_sum",
+            },
+        ),
+        "commute_time": ("C9", {"graph.commute_time": True}),
+        "normalised_units": ("C10", {"graph.normalise_units": True}),
+        "activations": ("E1", {"graph.source": "activations"}),
+        "local": ("F1", {"partition.local": True}),
+        "gradients": ("", {"graph.source": "gradients"}),
+        "dense_layers": ("C2", {"graph.dense_layers": True}),
+        "cluster_qr": ("", {"partition.assign_labels": "cluster_qr"}),
+        "leiden": ("", {"partition.method": "leiden"}),
+        "louvain": ("", {"partition.method": "louvain"}),
+        "random_partition": ("", {"partition.method": "random"}),
+        "per_layer": ("", {"partition.method": "per_layer"}),
+        "fast": ("", {"n_clusters": 4}),
+    },
+    "shuffle_test": {
+        "published": ("D4, quirk 11", {"count_ties": False, "reconnect_last_layer": True}),
+        "layer_nonzero": ("D1", {"method": "layer_nonzero"}),
+        "layer_nonzero_distribution": ("D1", {"method": "layer_nonzero_distribution"}),
+        "layer_all_distribution": ("D1", {"method": "layer_all_distribution"}),
+        "kernels": ("D2", {"kernels": "weights"}),
+        "all_edges": ("E3", {"method": "all_edges"}),
+        "rewiring": ("", {"method": "rewiring"}),
+        "fresh_initialisation": ("D6", {"method": "fresh_initialisation"}),
+        "stop_early": ("", {"n_shuffles": 1000, "stop_early.enabled": True}),
+        "fast": ("", {"n_shuffles": 5}),
+    },
+    "lesion": {
+        "published": (
+            "G1, G2, quirks 8, 12 and 14",
+            {
+                "silence": "weights",
+                "draws": "afresh",
+                "count_ties": False,
+                "tail": "left",
+                "double.overlap": True,
+            },
+        ),
+        "double": ("G11", {"double.enabled": True}),
+        "mean": ("", {"silence": "mean"}),
+        "single_units": ("", {"single_units": True}),
+        "fast": ("", {"n_shuffles": 4, "double.n_shuffles": 4}),
+    },
+    "lesion_table": {"fast": ("", {"n_resamples": 99})},
+    "agreement": {"fast": ("", {"n_permutations": 9})},
+    "choose_k": {"fast": ("", {"k_max": 5})},
+    "random_init": {
+        "mlp": ("A1", {}),
+        "cnn": ("A2", {"network.kind": "cnn", "network.hidden_units": [128]}),
+        "cnn_128": (
+            "quirk 4",
+            {
+                "network.kind": "cnn",
+                "network.conv_filters": [128, 128, 128],
+                "network.hidden_units": [128],
+            },
+        ),
+        "vgg": (
+            "A3",
+            {
+                "network.kind": "vgg",
+                "network.conv_filters": VGG,
+                "network.hidden_units": [512, 512],
+                "input_shape": [32, 32, 3],
+            },
+        ),
+        "modular_init": ("A15", {"modular_init.enabled": True}),
+        "published": ("quirks 1 and 2, C6", PUBLISHED_GRAPH),
+        "fast": (
+            "",
+            {
+                "n_networks": 5,
+                "network.hidden_units": [32, 32],
+                "network.conv_filters": [8, 8, 8],
+                "n_clusters": 4,
+            },
+        ),
+    },
+    "study": {
+        "mnist": (
+            "C8, D3",
+            {
+                "conditions": [
+                    condition("MLP", "mlp mnist pruned", 5,
+                              (0.980, 10.024, 10.165), (0.984, 8.881, 9.183)),
+                    condition("MLP, dropout", "mlp mnist dropout pruned", 5,
+                              (0.980, 9.971, 10.295), (0.979, 8.351, 9.247)),
+                    condition("MLP, halves of one class", "mlp halves_same_mnist pruned", 5,
+                              (0.993, 10.041, 10.104), (0.995, 8.923, 9.036)),
+                    condition("CNN", "cnn mnist pruned", 2,
+                              (0.992, 10.687, 10.673), (0.993, 10.462, 10.034)),
+                    condition("CNN, stacked of one class", "cnn stacked_same_mnist pruned", 1,
+                              (0.998, 10.702, 10.679), (0.999, 10.347, 9.969)),
+                ]
+            },
+        ),
+        "cifar10": (
+            "C8, D3",
+            {
+                "conditions": [
+                    condition("VGG", "vgg cifar10 augmented pruned", 5,
+                              (0.882, 8.189, 3.819), (0.909, 8.133, 3.603)),
+                    condition("VGG, dropout and L2",
+                              "vgg cifar10 augmented dropout l2 pruned published", 5,
+                              (0.898, 8.355, 8.246), (0.902, 6.135, 7.994)),
+                    condition("VGG, modular initialisation",
+                              "vgg cifar10 augmented modular_init pruned", 5,
+                              (0.898, 8.213, 3.905), (0.902, 8.212, 3.582)),
+                ]
+            },
+        ),
+        "fast": (
+            "",
+            {
+                "conditions": [
+                    {
+                        "name": "MLP",
+                        "train": ["mlp", "digits", "fast"],
+                        "seeds": [0, 1],
+                        "phases": ["unpruned"],
+                        "n_clusters": 4,
+                        "n_shuffles": 3,
+                        "published": {
+                            "unpruned": {"accuracy": 0.5, "ncut": 3.0, "shuffled_mean": 3.0}
+                        },
+                    }
+                ]
+            },
+        ),
+    },
+    "pipeline": {
+        "demo": (
+            "",
+            {
+                "train.training.epochs": 40,
+                "train.training.batch_size": 32,
+                "train.pruning.enabled": True,
+                "train.pruning.epochs": 40,
+            },
+        )
+    },
+}  # fmt: skip
+CASES = [
+    pytest.param(stage, name, effect, id=" ".join(filter(None, [f"{stage} {name}", number])))
+    for stage, effects in EFFECTS.items()
+    for name, (number, effect) in effects.items()
+]
+
+
+def resolved(stage, *named):
+    """Every key of a run with these named configs as Sacred settles them, dotted."""
+    run = EXPERIMENTS[stage].run("print_config", named_configs=named)
+    config = dict(iterate_flattened(run.config))
+    assert config == dict(iterate_flattened(EXPERIMENTS[stage].full_config(named)))
+    return config
+
+
+def test_every_file_has_its_row():
+    files = {
+        path.parent.name: {found.stem for found in path.parent.rglob("*.yaml")} - {"default"}
+        for path in CONFIGS.glob("*/default.yaml")
+    }
+    assert {stage: set(effects) for stage, effects in EFFECTS.items()} == files
+    assert set(EXPERIMENTS) == set(DEFAULTS) == set(files)
+
+
+@pytest.mark.parametrize("stage", DEFAULTS)
+def test_defaults(stage):
+    assert resolved(stage) == DEFAULTS[stage]
+
+
+@pytest.mark.parametrize(("stage", "name", "effect"), CASES)
+def test_named_config(stage, name, effect):
+    """It has this effect, and no other."""
+    assert resolved(stage, name) == {**DEFAULTS[stage], **effect}
+
+
+def test_named_configs_of_the_pipeline_are_those_of_its_parts():
+    for name in sorted({name for part in SET_BY_PIPELINE for name in EFFECTS[part]}):
+        effects = {
+            key: value
+            for part in SET_BY_PIPELINE
+            for key, value in of_part(part, EFFECTS[part].get(name, ("", {}))[1]).items()
+        }
+        found = dict(iterate_flattened(pipeline.experiment.full_config([name])))
+        assert found == {**DEFAULTS["pipeline"], **effects}, name
+    every = {name for stage in (*SET_BY_PIPELINE, "pipeline") for name in EFFECTS[stage]}
+    assert set(pipeline.experiment.named_configs) == every
+
+
+def test_one_of_several_configs_wins_over_an_earlier_one():
+    assert resolved("train", "vgg", "l2")["penalty.l2_rate"] == 5e-4
+    assert resolved("train", "l2", "vgg")["penalty.l2_rate"] == 5e-4
+    assert resolved("train", "small_mlp", "fast")["training.epochs"] == 2
+    assert resolved("cluster", "published", "published_local")["activations.n_samples"] == 4992
+    with_l2 = resolved("train", "mlp", "l2", "published")
+    assert (with_l2["penalty.l2"], with_l2["penalty.first_layer_l1"]) == (True, True)
+    assert (
+        resolved("train", "clusterability_gradient", "published")["clusterability_gradient.weight"]
+        == 0.05
+    )
+
+
+# What the library makes of them: one word a layer, `dense 256 relu` or `dropout 0.5`.
+
+HIDDEN = ["dense 256 relu"] * 4
+DROPPED = ["dense 256 relu", "dropout 0.5"] * 4
+FILTERS = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
+POOLED = {2, 4, 7, 10, 13}  # the VGG's convolutions before a pooling, counted from 1
+# Dropout after each of them (A10).
+VGG_RATES = {1: 0.3, 3: 0.4, 5: 0.4, 6: 0.4, 8: 0.4, 9: 0.4, 11: 0.4, 12: 0.4, 13: 0.5}
+
+
+def vgg_layers(*, dropout):
+    """A3: convolution, pooling, batch norm, dropout in this order."""
+    found = []
+    for number, filters in enumerate(FILTERS, start=1):
+        found.append(f"conv {filters} relu")
+        found += ["pool"] if number in POOLED else []
+        found.append("batch norm")
+        found += [f"dropout {VGG_RATES[number]}"] if dropout and number in VGG_RATES else []
+    found += ["flatten", "dense 512 relu", "batch norm"]
+    found += ["dropout 0.5"] if dropout else []
+    return [*found, "dense 512 relu", "dense 10 softmax"]
+
+
+CNN = ["conv 64 relu", "conv 64 relu", "pool", "conv 64 relu", "pool", "flatten"]
+CNN_DROPPED = [
+    "conv 64 relu", "dropout 0.25", "conv 64 relu", "pool", "dropout 0.25", "conv 64 relu", "pool",
+    "dropout 0.25", "flatten", "dense 128 relu", "dropout 0.5", "dense 10 softmax",
+]  # fmt: skip
+GREY = (28, 28, 1)
+LAYERS = [
+    ("A1", "mlp", GREY, ["flatten", *HIDDEN, "dense 10 softmax"]),
+    ("A10", "mlp dropout", GREY, ["flatten", *DROPPED, "dense 10 softmax"]),
+    ("A2", "cnn", GREY, [*CNN, "dense 128 relu", "dense 10 softmax"]),
+    ("A10", "cnn dropout", GREY, CNN_DROPPED),
+    (
+        "quirk 4", "cnn_128", GREY,
+        [layer.replace("conv 64", "conv 128") for layer in CNN]
+        + ["dense 128 relu", "dense 10 softmax"],
+    ),
+    (
+        "A2", "older_cnn", GREY,
+        ["conv 32 relu", "conv 32 relu", "pool", "flatten", "dense 128 relu", "dense 10 softmax"],
+    ),
+    ("A3", "vgg", (32, 32, 3), vgg_layers(dropout=False)),
+    ("A10", "vgg dropout", (32, 32, 3), vgg_layers(dropout=True)),
+    ("A4", "regression_mlp", (2,), [*HIDDEN, "dense 512 linear"]),
+    ("A5", "small_mlp", (7, 7, 1), ["flatten", *["dense 64 relu"] * 3, "dense 10 softmax"]),
+    (
+        "A8", "older_mixture_dropout", GREY,
+        ["flatten", *["dense 256 relu", "dropout 0.2"] * 4, "dense 10 softmax"],
+    ),
+    ("", "mlp tanh", GREY, ["flatten", *["dense 256 tanh"] * 4, "dense 10 softmax"]),
+]  # fmt: skip
+
+
+def word_for(layer):
+    kind = type(layer).__name__
+    if kind == "Conv2D":
+        assert (layer.kernel_size, layer.strides, layer.padding) == ((3, 3), (1, 1), "same")
+        return f"conv {layer.filters} {layer.activation.__name__}"
+    if kind == "MaxPooling2D":
+        assert (layer.pool_size, layer.strides, layer.padding) == ((2, 2), (2, 2), "valid")
+        return "pool"
+    if kind == "Dense":
+        return f"dense {layer.units} {layer.activation.__name__}"
+    if kind == "Dropout":
+        return f"dropout {layer.rate}"
+    return {"Flatten": "flatten", "BatchNormalization": "batch norm"}[kind]
+
+
+@pytest.mark.parametrize(
+    ("named", "shape", "expected"),
+    [pytest.param(*case[1:], id=" ".join(case[:2])) for case in LAYERS],
+)
+def test_layers(named, shape, expected):
+    config = train.experiment.full_config(named.split())
+    is_regression = config["dataset"]["name"] == "poly"
+    built = networks.build_network(
+        input_shape=shape,
+        n_outputs=512 if is_regression else 10,
+        task="regression" if is_regression else "classification",
+        seed=0,
+        **config["network"],
+    )
+    assert [word_for(layer) for layer in built.layers] == expected
+    limits = []
+    for layer in built.layers:
+        for weights in layer.get_weights():
+            if type(layer).__name__ == "BatchNormalization":
+                continue
+            if weights.ndim == 1:
+                assert not weights.any()  # the biases
+                continue
+            *field, n_in, n_out = weights.shape
+            limits.append(np.abs(weights).max() / np.sqrt(6 / (np.prod(field) * (n_in + n_out))))
+    assert min(limits) > 0.9  # Glorot's uniform distribution: up to its limit
+    assert max(limits) <= 1
+
+
+def phases_of(named, n_train=60_000):
+    return training_phases(train.experiment.full_config(named.split()), n_train)
+
+
+@pytest.mark.parametrize(
+    ("named", "n_train", "epochs", "batch_size", "pruning_epochs", "n_steps"),
+    [
+        # ceil(n / batch) * pruning epochs (A9)
+        pytest.param("mlp", 60_000, 20, 128, 20, 9380, id="A7 mlp"),
+        pytest.param("cnn", 60_000, 10, 64, 10, 9380, id="A7 cnn"),
+        pytest.param("vgg", 50_000, 200, 128, 50, 19_550, id="A7 vgg"),
+        pytest.param("regression_mlp", 60_000, 20, 128, 20, 9380, id="A7 regression_mlp"),
+        pytest.param("small_mlp", 60_000, 10, 128, 10, 4690, id="A7 small_mlp"),
+        pytest.param("visualisation_mlp", 60_000, 30, 128, 20, 9380, id="A7 visualisation_mlp"),
+        pytest.param("visualisation_cnn", 60_000, 10, 64, 10, 9380, id="A7 visualisation_cnn"),
+        pytest.param("older_cifar10_grey", 50_000, 20, 128, 40, 15_640, id="A8 cifar10_grey"),
+        pytest.param(
+            "older_cifar10_grey_dropout", 50_000, 100, 128, 40, 15_640, id="A8 with dropout"
+        ),
+        pytest.param("older_mixture", 110_000, 30, 128, 40, 34_400, id="A8 mixture"),
+        pytest.param("mlp overfitting", 3000, 100, 128, 100, 2400, id="A8 overfitting"),
+    ],
+)
+def test_phases(named, n_train, epochs, batch_size, pruning_epochs, n_steps):
+    unpruned, pruned = phases_of(f"{named} pruned", n_train)
+    assert (unpruned.name, pruned.name) == ("unpruned", "pruned")
+    assert (unpruned.epochs, pruned.epochs) == (epochs, pruning_epochs)
+    for phase in (unpruned, pruned):
+        assert (phase.batch_size, phase.learning_rate) == (batch_size, 1e-3)
+        assert phase.shuffle == ("overfitting" not in named)
+        assert phase.penalty is phase.augmentation is phase.clusterability is None
+    assert unpruned.pruning is None
+    schedule = pruned.pruning
+    assert schedule == training.PruningSchedule(0.5, 0.9, n_steps, every_n_steps=10, power=3)
+    wanted = [float(schedule.sparsity(share * n_steps)) for share in (0, 0.25, 0.5, 1)]
+    # 0.9 - 0.4 (1 - t)^3
+    assert wanted == pytest.approx([0.5, 0.73125, 0.85, 0.9])
+
+
+def test_untrained_has_no_phase():
+    assert phases_of("mlp untrained") == []
+
+
+@pytest.mark.parametrize(
+    ("named", "l1", "l2", "first_layer_l1"),
+    [
+        pytest.param("mlp l1", 5e-5, 0, False, id="A11 mlp l1"),
+        pytest.param("mlp l2", 0, 5e-5, False, id="A11 mlp l2"),
+        pytest.param("cnn l1", 5e-5, 0, False, id="A11 cnn l1"),
+        pytest.param("cnn l2", 0, 5e-5, False, id="A11 cnn l2"),
+        pytest.param("vgg l1", 5e-5, 0, False, id="A11 vgg l1"),
+        pytest.param("vgg l2", 0, 5e-4, False, id="A11 vgg l2"),
+        pytest.param("mlp l1 l2", 5e-5, 5e-5, False, id="A11 both"),
+        pytest.param("mlp l2 published", 0, 5e-5, True, id="quirk 3 mlp"),
+        pytest.param("cnn l2 published", 0, 5e-5, False, id="quirk 3 mlps only: cnn"),
+        pytest.param("vgg l2 published", 0, 5e-4, False, id="quirk 3 mlps only: vgg"),
+    ],
+)
+def test_penalties_of_both_phases(named, l1, l2, first_layer_l1):
+    for phase in phases_of(f"{named} pruned"):
+        assert phase.penalty == training.Penalty(l1, l2, first_layer_l1)
+
+
+def test_augmentation_and_clusterability_of_both_phases():
+    for phase in phases_of("vgg augmented pruned"):
+        assert phase.augmentation == training.Augmentation(rotation=15, shift=0.1, flip=True)
+    for named, weight in (("", 0.1), (" published", 0.05)):
+        for phase in phases_of(f"small_mlp clusterability_gradient pruned{named}"):
+            assert phase.clusterability == training.ClusterabilityGradient(weight, 3, "l1")
+
+
+@pytest.mark.parametrize(
+    ("named", "scaled", "down", "up"),
+    [
+        pytest.param("mlp", [False, True, True], 0.6, 4.6, id="A15 mlp"),
+        pytest.param("cnn", [False, True, True, False, False], 0.8, 2.8, id="A15 cnn"),
+    ],
+)
+def test_modular_initialisation(named, scaled, down, up):
+    """The first weights and a CNN's dense ones are left alone; the factors are down or up."""
+    config = train.experiment.full_config([named, "modular_init"])
+    sizes = {"hidden_units": [40, 30] if named == "mlp" else [20], "conv_filters": [20, 30, 20]}
+    before, after = (
+        networks.build_network(
+            input_shape=(8, 8, 1), n_outputs=10, seed=0, **{**config["network"], **sizes}
+        )
+        for _ in range(2)
+    )
+    networks.modular_initialisation(after, seed=0, **without_switch(config["modular_init"]))
+    shares = []
+    for old, new, is_scaled in zip(
+        [weights for weights in before.get_weights() if weights.ndim > 1],
+        [weights for weights in after.get_weights() if weights.ndim > 1],
+        scaled,
+        strict=True,
+    ):
+        factors = np.unique((new / old).round(4))
+        assert factors.tolist() == pytest.approx([down, up] if is_scaled else [1])
+        if is_scaled:
+            shares.append(((new / old) > 1).mean())
+    assert np.mean(shares) == pytest.approx(0.1, abs=0.03)  # of ten modules
+
+
+def test_published_augments_and_prunes_as_by_default():
+    """Nothing else of a training depends on it (A9, A12)."""
+    named = "vgg augmented dropout pruned"
+    assert phases_of(named, 50_000) == phases_of(f"{named} published", 50_000)
