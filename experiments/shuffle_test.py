@@ -238,7 +238,8 @@ def _figure(run: StageRun[Inputs], test: ShuffleTest, result: Mapping[str, Any])
         other = given.against.value
         against = (f"of {other.method}, run {_against(run)}", other.ncuts)
         what = f"of {run.config['method']}, this run"
-        lines.append(f"d {_shown(result['cohens_d'])} = {result['cohens_d_of']}")
+        d = _shown(result["cohens_d"])
+        lines.append(f"Cohen's d {d} = (this run - run {_against(run)}) / pooled std")
     return reports.figure_of_null_distribution(
         test,
         "\n".join(lines),
