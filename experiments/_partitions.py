@@ -75,12 +75,12 @@ def partition_file(name: str) -> bytes:
 
 def clustered_graph(
     graph: UnitGraph, config: Mapping[str, Any], seed: int
-) -> tuple[Partition, dict[str, float] | None]:
+) -> tuple[Partition, dict[str, float | None] | None]:
     """Partition a graph as a config asks for, not from a file.
 
     Returns:
         The partition, as :func:`clustering_method` makes it, and the spread of n-cuts over the
-        k-means starts, None where there are none.
+        k-means starts (no standard deviation of one), None where there are none.
     """
     settings = config["partition"]
     if settings["method"] != "spectral":
@@ -96,7 +96,7 @@ def clustered_graph(
     starts = found.start_ncuts
     spread = {
         "ncut_mean": float(starts.mean()),
-        "ncut_std": float(starts.std()),
+        "ncut_std": float(starts.std(ddof=1)) if starts.size > 1 else None,
         "ncut_min": float(starts.min()),
         "ncut_max": float(starts.max()),
     }

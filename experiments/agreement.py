@@ -103,10 +103,22 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
         print("no units compared one by one: the networks' units do not correspond")
     for key in RUNS:
         if result["transfer"][key] is not None:
-            print(
-                "n-cut of run {}'s graph {own_ncut:.4f}, by the other's clusters "
-                "{transfer_ncut:.4f}".format(run.config[key], **result["transfer"][key])
-            )
+            print(_transfer_in_words(run.config[key], result["transfer"][key]))
+
+
+def _transfer_in_words(cluster_run: int, transfer: Mapping[str, Any]) -> str:
+    text = (
+        "n-cut of run {}'s graph {own_ncut:.4f} of {own_n_clusters} clusters ({own_per_cluster:.4f}"
+        " a cluster), by the other's {transfer_n_clusters} clusters {transfer_ncut:.4f} "
+        "({transfer_per_cluster:.4f} a cluster)"
+    ).format(cluster_run, **transfer)
+    own, other = transfer["own_n_clusters"], transfer["transfer_n_clusters"]
+    if own == other:
+        return text
+    return text + (
+        f"; n-cuts of {own} and of {other} clusters are not on one scale: compare them a cluster, "
+        f"and with (k - 1)/k by chance, {1 - 1 / own:.4f} and {1 - 1 / other:.4f}"
+    )
 
 
 @experiment.stage(inputs=inputs, summary=summary)
@@ -172,9 +184,17 @@ def _on_graph(
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Return the n-cuts of a graph by both partitions, and its mean r^2 if it has such."""
     shared = partitions.shared_graph(own.graph, own.partition, other.partition, layers)
-    if shared.transfer_ncut is None:
+    if shared.own_ncut is None or shared.transfer_ncut is None:
         return None, None
-    ncuts = {"own_ncut": shared.own_ncut, "transfer_ncut": shared.transfer_ncut}
+    n_own, n_other = shared.own_n_clusters, shared.other_n_clusters
+    ncuts = {
+        "own_ncut": shared.own_ncut,
+        "own_n_clusters": n_own,
+        "own_per_cluster": shared.own_ncut / n_own,
+        "transfer_ncut": shared.transfer_ncut,
+        "transfer_n_clusters": n_other,
+        "transfer_per_cluster": shared.transfer_ncut / n_other,
+    }
     if not own.is_of_correlations:
         return ncuts, None
     return ncuts, {

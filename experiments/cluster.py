@@ -239,7 +239,7 @@ def _in_words(value: float, partition: Partition, config: Mapping[str, Any]) -> 
 
 def _partition(
     run: StageRun[Inputs], graph: UnitGraph
-) -> tuple[Partition, dict[str, float] | None]:
+) -> tuple[Partition, dict[str, float | None] | None]:
     if run.inputs.partition is None:
         return clustered_graph(graph, run.config, run.seed)
     name = run.config["partition"]["file"]

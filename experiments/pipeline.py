@@ -163,9 +163,9 @@ def _summary(result: dict[str, Any], folder: Path) -> str:
         ),
         (
             "clusterability",
-            f"z = {result['z_score']:.2f}, p = {result['p_value']:.3g} of "
-            f"{result['n_shuffles']} shuffles",
+            f"{shuffle_test.in_words(result)} of {result['n_shuffles']} shuffles",
         ),
+        ("", shuffle_test.over_seeds_in_words(result, result["runs"]["cluster"])),
     ]
     lines += [
         (measure, f"{lesion.in_words(result[measure])}, {result['n_subclusters']} sub-clusters")

@@ -1,7 +1,8 @@
 """Test whether a network is more clusterable than its shuffles, or than fresh networks.
 
 python experiments/shuffle_test.py with cluster_run=latest n_shuffles=200
-python experiments/shuffle_test.py with cluster_run=12 layer_nonzero against_run=13
+python experiments/shuffle_test.py with cluster_run=12 layer_nonzero
+python experiments/shuffle_test.py with cluster_run=12 against_run=13
 python experiments/shuffle_test.py with cluster_run=12 fresh_initialisation
 python experiments/shuffle_test.py with resume=14
 """
@@ -33,6 +34,8 @@ from nn_clustering.errors import InvalidInputError, RunNotFoundError
 from nn_clustering.tracking import Input, StageExperiment
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from nn_clustering.significance import ShuffleTest
     from nn_clustering.tracking import Run, StageRun
 
@@ -53,11 +56,19 @@ def check_settings(config: Mapping[str, Any]) -> None:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class OtherNull:
+    """Another null model, and the n-cuts of its shuffles."""
+
+    method: str
+    ncuts: NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class Inputs(NullModelInputs):
-    """What a test rests on; ``against`` are the n-cuts of another one."""
+    """What a test rests on; ``against`` is another one's null model."""
 
-    against: Input[NDArray[np.float64]] | None
+    against: Input[OtherNull] | None
     unfinished: Input[Run] | None
 
 
@@ -86,11 +97,10 @@ def inputs(run: StageRun) -> Inputs:
 
 def summary(run: StageRun[Inputs], result: Mapping[str, Any]) -> None:
     """Print the network's n-cut beside those of its shuffles."""
-    what = "fresh networks" if is_fresh(run.config) else "shuffles"
+    what, clustered = _what(run), run.inputs.cluster_run.value
     print(
         f"\nn-cut {result['ncut']:.4f}, {what} {result['shuffled_mean']:.4f} "
-        f"(std {result['shuffled_std']:.4f}): z = {result['z_score']:.2f}, "
-        f"p = {result['p_value']:.3g} of {result['n_shuffles']} {what}"
+        f"(std {result['shuffled_std']:.4f}): {in_words(result)} of {result['n_shuffles']} {what}"
         + (
             f", stopped early of {run.config['n_shuffles']}: {run.config['stop_early']['stop_at']} "
             "reached the network's n-cut"
@@ -98,18 +108,48 @@ def summary(run: StageRun[Inputs], result: Mapping[str, Any]) -> None:
             else ""
         )
     )
+    print(over_seeds_in_words(result, clustered.id))
     if "cohens_d" in result:
-        print(f"Cohen's d {result['cohens_d']:.2f} of these {what} and run {_against(run)}'s")
-    clustered = run.inputs.cluster_run.value
+        print(f"Cohen's d {_shown(result['cohens_d'])} = {result['cohens_d_of']}")
     if clustered.config["partition"]["method"] in ("leiden", "louvain"):
         print("each has its own number of clusters, and more clusters have a larger n-cut")
     if is_fresh(run.config) and clustered.info.get("phase") == "pruned":
         print("the network is pruned, the fresh ones are not: sparsity alone can make a difference")
 
 
+def in_words(result: Mapping[str, Any]) -> str:
+    """Return z and p of a result."""
+    return f"z = {_shown(result['z_score'])}, p = {result['p_value']:.3g}"
+
+
+def over_seeds_in_words(result: Mapping[str, Any], cluster_run: int) -> str:
+    """Return what a result says of the network clustered with other seeds."""
+    found = result["over_seeds"]
+    if found is None:
+        return (
+            "whether that rests on the clustering's seed cannot be told: cluster run "
+            f"{cluster_run} has no clusterings with other seeds; stability.n_seeds=5 makes five"
+        )
+    same = "all significant" if result["p_value"] <= found["level"] else "none significant"
+    return (
+        f"{found['n_seeds']} other clustering seeds: z = {_shown(found['z_smallest'])} to "
+        f"{_shown(found['z_largest'])}, p = {found['p_smallest']:.3g} to "
+        f"{found['p_largest']:.3g}: "
+        + (
+            "the verdict is FRAGILE, it rests on the clustering's seed"
+            if found["rests_on_seed"]
+            else f"{same}, as with this one"
+        )
+    )
+
+
+def _shown(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.2f}"
+
+
 @experiment.stage(check=lambda run: check_settings(run.config), inputs=inputs, summary=summary)
 def shuffle_test(run: StageRun[Inputs]) -> dict[str, Any]:
-    """Cluster shuffled networks; the result holds n-cut, null mean and std, z-score, p-value."""
+    """Cluster shuffled networks; the result holds n-cut, null mean and std, z, p, over seeds."""
     from joblib import delayed
 
     config = run.config
@@ -135,25 +175,17 @@ def shuffle_test(run: StageRun[Inputs]) -> dict[str, Any]:
             count_ties=config["count_ties"],
             stop_at=_stop_at(config),
             volume_constant=volume_constant(clustered.config),
+            population_std=config["population_std"],
             known=known,
             on_shuffle=log,
         )
-    against = None if run.inputs.against is None else run.inputs.against.value
-    title = f"run {clustered.id}: n-cut and its null distribution ({config['method']})"
-    run.add_figure(
-        "null_distribution.png",
-        reports.figure_of_null_distribution(
-            test, title, against=None if against is None else (f"run {_against(run)}", against)
-        ),
-    )
-    return {
+    result = {
         **_figures(test),
-        **(
-            {}
-            if against is None
-            else {"cohens_d": significance.cohens_d(test.shuffled_ncuts, against)}
-        ),
+        "over_seeds": _over_seeds(test, clustered),
+        **_two_null_models(run, test),
     }
+    run.add_figure("null_distribution.png", _figure(run, test, result))
+    return result
 
 
 def _figures(test: ShuffleTest) -> dict[str, Any]:
@@ -161,14 +193,85 @@ def _figures(test: ShuffleTest) -> dict[str, Any]:
         "ncut": test.ncut,
         "shuffled_mean": test.mean,
         "shuffled_std": test.std,
-        "z_score": test.z_score,
+        "z_score": _number(test.z_score),
         "p_value": test.p_value,
         "n_shuffles": test.n_shuffles,
         "stopped_early": test.stopped_early,
     }
 
 
-def _other_null(run: StageRun, clustered: Run) -> Input[NDArray[np.float64]]:
+def _two_null_models(run: StageRun[Inputs], test: ShuffleTest) -> dict[str, Any]:
+    """Return Cohen's d of this test's shuffles and another one's, and which minus which it is."""
+    if run.inputs.against is None:
+        return {}
+    other = run.inputs.against.value
+    return {
+        "cohens_d": _number(significance.cohens_d(test.shuffled_ncuts, other.ncuts)),
+        "cohens_d_of": (
+            f"(mean of {run.config['method']}, this run - mean of {other.method}, run "
+            f"{_against(run)}) / pooled std"
+        ),
+    }
+
+
+def _over_seeds(test: ShuffleTest, clustered: Run) -> dict[str, Any] | None:
+    """Return what other clustering seeds make of a test; None where the run has tried none."""
+    ncuts = _ncuts_of_other_seeds(clustered)
+    if ncuts is None:
+        return None
+    found = significance.other_seeds(test, ncuts).summary()
+    return {**found, "n_seeds": clustered.result["stability"]["n_seeds"]}
+
+
+def _figure(run: StageRun[Inputs], test: ShuffleTest, result: Mapping[str, Any]) -> Figure:
+    given, what, over_seeds = run.inputs, _what(run), result["over_seeds"]
+    lines = [
+        f"run {given.cluster_run.value.id}: n-cut and its null distribution "
+        f"({run.config['method']})",
+        in_words(result),
+    ]
+    against = None
+    if over_seeds is not None:
+        lines[-1] += f" ({over_seeds['p_smallest']:.3g} to {over_seeds['p_largest']:.3g} over seeds"
+        lines[-1] += ": fragile)" if over_seeds["rests_on_seed"] else ")"
+    if given.against is not None:
+        other = given.against.value
+        against = (f"of {other.method}, run {_against(run)}", other.ncuts)
+        what = f"of {run.config['method']}, this run"
+        d = _shown(result["cohens_d"])
+        lines.append(f"Cohen's d {d} = (this run - run {_against(run)}) / pooled std")
+    return reports.figure_of_null_distribution(
+        test,
+        "\n".join(lines),
+        name=what,
+        against=against,
+        of_other_seeds=_ncuts_of_other_seeds(given.cluster_run.value),
+    )
+
+
+def _ncuts_of_other_seeds(clustered: Run) -> NDArray[np.float64] | None:
+    """Return the n-cuts of a clustering run's stability, in order; None if it has none.
+
+    A run of an earlier version has kept the smallest and the largest alone, of which the extremes
+    of p and z are.
+    """
+    stability = clustered.result["stability"]
+    if stability is None:
+        return None
+    extremes = [stability["ncut_min"], stability["ncut_max"]]
+    return np.array(stability.get("ncuts", extremes), float)
+
+
+def _number(value: float) -> float | None:
+    """Return None in the place of NaN, which says that it is undefined."""
+    return None if np.isnan(value) else value
+
+
+def _what(run: StageRun) -> str:
+    return "fresh networks" if is_fresh(run.config) else "shuffles"
+
+
+def _other_null(run: StageRun, clustered: Run) -> Input[OtherNull]:
     """Return the n-cuts of another test of the same clustering."""
     other = run.read_run("against_run", "shuffle_test")
     if other.config["cluster_run"] != clustered.id:
@@ -176,7 +279,8 @@ def _other_null(run: StageRun, clustered: Run) -> Input[NDArray[np.float64]]:
             f"against_run={other.id}: run {other.id} tests cluster run "
             f"{other.config['cluster_run']}; expected another null model of run {clustered.id}"
         )
-    return Input(np.array(list(_stored_shuffles(other).values())), other.id)
+    ncuts = np.array(list(_stored_shuffles(other).values()))
+    return Input(OtherNull(other.config["method"], ncuts), other.id)
 
 
 def _unfinished(run: StageRun) -> Run | None:

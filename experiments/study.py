@@ -48,7 +48,8 @@ def study(run: StageRun) -> dict[str, Any]:
     table = summarise(networks, run.config["conditions"])
     run.add_artifact("table.csv", table.to_csv(index=False).encode())
     print("\n" + format_table(table))
-    return {"conditions": table.to_dict("records")}
+    defined = table.astype(object).where(table.notna(), None)
+    return {"conditions": defined.to_dict("records")}
 
 
 def _check(condition: Any) -> None:
@@ -115,32 +116,39 @@ def _one_network(run: StageRun, condition: Mapping[str, Any], seed: int) -> list
 def summarise(
     networks: pandas.DataFrame, conditions: Sequence[Mapping[str, Any]]
 ) -> pandas.DataFrame:
-    """Return one row a condition and phase: mean and spread over networks, published means."""
+    """Return one row a condition and phase: means over networks, and the published ones.
+
+    Standard deviations are those of a sample (n - 1); a single network has none.
+    """
     published = {condition["name"]: condition.get("published", {}) for condition in conditions}
     rows = []
     for (name, phase), group in networks.groupby(["condition", "phase"], sort=False):
         row = {"condition": f"{name}, {phase}", "n_networks": len(group)}
         for measure in MEASURES:
             row[measure] = group[measure].mean()
-            row[f"{measure}_std"] = group[measure].std(ddof=0)
+            row[f"{measure}_std"] = group[measure].std() if len(group) > 1 else None
             row[f"{measure}_published"] = published[name].get(phase, {}).get(measure)
-        row["z_score"] = group["z_score"].mean()
+        # undefined where all shuffles of a network are alike
+        row["z_score"] = group["z_score"].astype(float).mean()
         row["largest_p_value"] = group["p_value"].max()
         rows.append(row)
     return pandas.DataFrame(rows)
 
 
 def format_table(table: pandas.DataFrame) -> str:
-    """Return the table as Markdown: mean ± spread over networks, (published mean)."""
+    """Return the table as Markdown: mean ± standard deviation over networks, (published mean)."""
     header = ["", "networks", "accuracy", "n-cut", "shuffled mean", "z", "largest p"]
     lines = [header, ["---"] * len(header)]
     for row in table.to_dict("records"):
         cells = [row["condition"], str(row["n_networks"])]
         for measure, digits in zip(MEASURES, (4, 3, 3), strict=True):
-            reference = row[f"{measure}_published"]
-            shown = f"{row[measure]:.{digits}f} ± {row[f'{measure}_std']:.{digits}f}"
-            cells.append(shown if reference is None else f"{shown} ({reference})")
-        lines.append([*cells, f"{row['z_score']:.1f}", f"{row['largest_p_value']:.3f}"])
+            reference, spread = row[f"{measure}_published"], row[f"{measure}_std"]
+            shown = f"{row[measure]:.{digits}f}"
+            if pandas.notna(spread):
+                shown += f" ± {spread:.{digits}f}"
+            cells.append(f"{shown} ({reference})" if pandas.notna(reference) else shown)
+        z_score = f"{row['z_score']:.1f}" if pandas.notna(row["z_score"]) else "undefined"
+        lines.append([*cells, z_score, f"{row['largest_p_value']:.3f}"])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

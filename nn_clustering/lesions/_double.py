@@ -62,7 +62,7 @@ def double_lesion_test(
         engine: The network and its test data, a classification.
         partition: The clusters of its units.
         sub_clusters: Which to pair, some of the partition's. There may be none.
-        n_shuffles: Random lesions for each pair, 1 or more.
+        n_shuffles: Random lesions for each pair, 2 or more.
         seed: Fixes them, for each pair in its order, whatever the others.
         overlap: Whether the two random sub-clusters of a joint pair in one layer are drawn
             independently, so that they may have units in common; as in the studies (quirk 12).

@@ -2,6 +2,7 @@
 
 from nn_clustering.datasets import TASKS
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.significance import check_n_draws
 
 # What a lesion does to a unit: its output becomes 0 as every weight layer reads it that reads it,
 # after batch norm and pooling; or its incoming weights and bias become 0, after which batch norm
@@ -26,10 +27,10 @@ def check_lesion_test(*, n_shuffles: int, silence: str, memory_mb: float = 1024)
 
 def check_n_shuffles(n_shuffles: int) -> None:
     """Raise InvalidInputError unless the number of random sub-clusters is in range."""
-    is_integer = isinstance(n_shuffles, int) and not isinstance(n_shuffles, bool)
-    if not is_integer or not 1 <= n_shuffles <= MOST_SHUFFLES:
+    check_n_draws("n_shuffles", n_shuffles)
+    if n_shuffles > MOST_SHUFFLES:
         raise InvalidInputError(
-            f"n_shuffles={n_shuffles!r}; expected an integer from 1 to {MOST_SHUFFLES}"
+            f"n_shuffles={n_shuffles!r}; expected an integer from 2 to {MOST_SHUFFLES}"
         )
 
 

@@ -55,7 +55,7 @@ def lesion_test(
         partition: The clusters of its units.
         layers: Names of the layers to lesion.
         groups: What the lesions are measured by.
-        n_shuffles: Random sub-clusters for each sub-cluster, 1 or more.
+        n_shuffles: Random sub-clusters for each sub-cluster, 2 or more.
         seed: Fixes them.
         draws: "joint": draw s permutes the labels of a layer, so that the random sub-clusters of
             one draw are disjoint like the true ones, which the joint p-value needs; or "afresh" for

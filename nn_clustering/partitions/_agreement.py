@@ -217,6 +217,16 @@ class SharedGraph:
         """The n-cut by the other partition (methods E3); None without edges."""
         return None if self.graph.isolated.all() else ncut(self.graph, self.other)
 
+    @property
+    def own_n_clusters(self) -> int:
+        """The number of clusters of the graph's own partition that have edges here."""
+        return np.unique(self.own[~self.graph.isolated]).size
+
+    @property
+    def other_n_clusters(self) -> int:
+        """The number of clusters of the other partition that have edges here."""
+        return np.unique(self.other[~self.graph.isolated]).size
+
 
 def shared_graph(
     graph: UnitGraph, own: Partition, other: Partition, layers: Sequence[str] | None = None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +26,13 @@ class Stability:
     ncuts: NDArray[np.float64]
     adjusted_rands: NDArray[np.float64]
 
-    def summary(self) -> dict[str, float]:
-        """Return mean, population standard deviation and extremes of n-cut, mean agreement."""
+    def summary(self) -> dict[str, Any]:
+        """Return n-cuts, their mean, standard deviation (n - 1) and extremes, mean agreement."""
         return {
             "n_seeds": int(self.ncuts.size),
+            "ncuts": self.ncuts.tolist(),
             "ncut_mean": float(self.ncuts.mean()),
-            "ncut_std": float(self.ncuts.std()),
+            "ncut_std": float(self.ncuts.std(ddof=1)),
             "ncut_min": float(self.ncuts.min()),
             "ncut_max": float(self.ncuts.max()),
             "adjusted_rand": float(self.adjusted_rands.mean()),

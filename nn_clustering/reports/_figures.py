@@ -102,27 +102,37 @@ def figure_of_clusters(partition: Partition, title: str) -> Figure:
 
 
 def figure_of_null_distribution(
-    test: ShuffleTest, title: str, *, against: tuple[str, NDArray[np.float64]] | None = None
+    test: ShuffleTest,
+    title: str,
+    *,
+    name: str = "shuffles",
+    against: tuple[str, NDArray[np.float64]] | None = None,
+    of_other_seeds: NDArray[np.float64] | None = None,
 ) -> Figure:
     """Draw the n-cuts of the shuffles as a histogram, and the network's own as a line.
 
     Args:
         test: The shuffle test.
         title: Of the figure.
+        name: What to call the shuffles.
         against: The name and the n-cuts of another null distribution, to be drawn beside; bars
             are then shares of each, since one can have many more shuffles.
+        of_other_seeds: N-cuts of the network, clustered with other seeds; marked as thin lines.
     """
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = Figure(figsize=(6, 4.2), layout="constrained")
     axes = figure.subplots()
-    nulls = [("shuffles", test.shuffled_ncuts, "#9ecae1")]
+    nulls = [(name, test.shuffled_ncuts, "#9ecae1")]
     if against is not None:
-        nulls.append((f"of {against[0]}", against[1], "#fdae6b"))
-    for name, ncuts, colour in nulls:
+        nulls.append((*against, "#fdae6b"))
+    for of_null, ncuts, colour in nulls:
         bins = int(np.clip(ncuts.size // 4, 5, 40))
         weights = None if against is None else np.full(ncuts.size, 1 / ncuts.size)
-        label = f"{ncuts.size} {name}"
+        label = f"{ncuts.size} {of_null}"
         axes.hist(ncuts, bins=bins, weights=weights, color=colour, alpha=0.6, label=label)
     axes.axvline(test.ncut, color="#d62728", linewidth=2, label="the network")
+    for index, value in enumerate(() if of_other_seeds is None else of_other_seeds):
+        once = "" if index else "the network, clustered with other seeds"
+        axes.axvline(value, color="#d62728", linewidth=0.9, linestyle=(0, (4, 3)), label=once)
     axes.set_xlabel("n-cut")
     if against is None:
         axes.set_ylabel("shuffles")
@@ -130,8 +140,8 @@ def figure_of_null_distribution(
     else:
         axes.set_ylabel("share of the shuffles")
     axes.margins(x=0.08)
-    axes.set_title(f"{title}\nz = {test.z_score:.2f}, p = {test.p_value:.3g}", fontsize=10)
-    figure.legend(loc="outside lower center", ncols=3, fontsize=9)
+    axes.set_title(title, fontsize=10)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
     return figure
 
 

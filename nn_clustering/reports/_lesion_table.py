@@ -132,7 +132,7 @@ def _row(
         values = [network.scores[score] for network in networks if score in network.scores]
         if values:
             row[score] = float(np.mean(values))
-            row[f"{score}_std"] = float(np.std(values))
+            row[f"{score}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
     row["n_subclusters"] = sum(len(network.sub_clusters) for network in networks)
     for measure in MEASURES:
         of_measure = _of_measure(measure, networks, bootstrap)

@@ -33,7 +33,12 @@ from ._null_models import (
     Transformed as Transformed,
     shuffled_edges as shuffled_edges,
 )
+from ._other_seeds import (
+    OtherSeeds as OtherSeeds,
+    other_seeds as other_seeds,
+)
 from ._p_values import (
+    check_n_draws as check_n_draws,
     cohens_d as cohens_d,
     p_value as p_value,
     sequential_p_value as sequential_p_value,

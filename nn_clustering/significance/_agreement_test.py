@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_clustering.errors import InvalidInputError
 from nn_clustering.partitions import (
     CommonUnits,
     Partition,
@@ -15,7 +14,7 @@ from nn_clustering.partitions import (
     overlap_of_profiles,
 )
 from nn_clustering.seeds import generator
-from nn_clustering.significance._p_values import p_value
+from nn_clustering.significance._p_values import check_n_draws, p_value
 
 # Equal agreements can differ in their last digits, as the order of a sum does.
 _DIGITS = 12
@@ -40,8 +39,8 @@ class PermutationTest:
 
     @property
     def std(self) -> float:
-        """Population standard deviation over the permutations."""
-        return float(self.null.std())
+        """Standard deviation over the permutations (n - 1)."""
+        return float(self.null.std(ddof=1))
 
     @property
     def z_score(self) -> float:
@@ -75,13 +74,9 @@ def check_n_permutations(n_permutations: int) -> None:
     """Check the number of permutations of a test.
 
     Raises:
-        InvalidInputError: If it is no integer of 1 or more.
+        InvalidInputError: If it is no integer of 2 or more.
     """
-    is_integer = isinstance(n_permutations, int) and not isinstance(n_permutations, bool)
-    if not is_integer or n_permutations < 1:
-        raise InvalidInputError(
-            f"n_permutations={n_permutations!r}; expected an integer of 1 or more"
-        )
+    check_n_draws("n_permutations", n_permutations)
 
 
 def agreement_test(
@@ -100,7 +95,7 @@ def agreement_test(
 
     Args:
         units: The units and their labels in both.
-        n_permutations: Number of permutations.
+        n_permutations: Number of permutations, 2 or more.
         seed: Fixes every permutation.
         on_permutation: Called after each.
 
@@ -140,7 +135,7 @@ def profile_test(
     Args:
         first: A partition.
         second: Another, of a network whose units do not correspond to the first's.
-        n_permutations: Number of permutations.
+        n_permutations: Number of permutations, 2 or more.
         seed: Fixes every permutation.
 
     Raises:

@@ -8,6 +8,23 @@ from numpy.typing import ArrayLike
 from nn_clustering.errors import InvalidInputError
 
 
+def check_n_draws(name: str, n_draws: int) -> None:
+    """Check a number of null values, which must be enough for a spread.
+
+    Args:
+        name: What the number is called.
+        n_draws: The number.
+
+    Raises:
+        InvalidInputError: If it is no integer of 2 or more.
+    """
+    if isinstance(n_draws, bool) or not isinstance(n_draws, int) or n_draws < 2:
+        raise InvalidInputError(
+            f"{name}={n_draws!r}; expected an integer of 2 or more, of which there is a spread: n "
+            "of them give no p-value below 1 / (n + 1), so that one of 0.05 takes 19"
+        )
+
+
 def p_value(observed: float, null: ArrayLike, *, tail: str, count_ties: bool = True) -> float:
     """Return (r + 1) / (n + 1), r of the n null values being at least as extreme.
 

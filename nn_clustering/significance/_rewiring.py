@@ -15,7 +15,7 @@ def rewired(weights: NDArray[np.floating], random: np.random.Generator) -> NDArr
     and of every column as it is. A row keeps its entries, in a random order.
     """
     support = weights != 0
-    new_support = _rewired_support(support, random)
+    new_support = rewired_support(support, random)
     rows = np.nonzero(support)[0]
     shuffled = np.zeros_like(weights)
     # Both supports list row after row, and have as many places in each.
@@ -33,7 +33,7 @@ def can_be_rewired(support: NDArray[np.bool_]) -> bool:
     return bool((rows[:-1] & ~rows[1:]).any())
 
 
-def _rewired_support(support: NDArray[np.bool_], random: np.random.Generator) -> NDArray[np.bool_]:
+def rewired_support(support: NDArray[np.bool_], random: np.random.Generator) -> NDArray[np.bool_]:
     """Draw a matrix with the row and column sums of another one, by global curveball trades.
 
     All rows trade in random pairs: entries that only one row of a pair has are dealt out anew

@@ -13,7 +13,12 @@ from nn_clustering.graphs import UnitGraph
 from nn_clustering.partitions import Partition, ncut
 from nn_clustering.seeds import generator, integer_seed
 from nn_clustering.significance._null_models import FreshNetworks, NullModel, check_null_model
-from nn_clustering.significance._p_values import n_extreme, p_value, sequential_p_value
+from nn_clustering.significance._p_values import (
+    check_n_draws,
+    n_extreme,
+    p_value,
+    sequential_p_value,
+)
 from nn_clustering.threads import one_thread
 
 if TYPE_CHECKING:
@@ -44,12 +49,15 @@ class ShuffleTest:
         count_ties: Whether shuffles with an equal n-cut count in the p-value.
         stop_at: Number of shuffles at least as extreme as the network after which none was made
             any more; None where all that were planned were made whatever they gave.
+        population_std: Whether the standard deviation divides by n, as the studies' did, not by
+            n - 1.
     """
 
     ncut: float
     shuffled_ncuts: NDArray[np.float64]
     count_ties: bool = True
     stop_at: int | None = None
+    population_std: bool = False
 
     @property
     def n_shuffles(self) -> int:
@@ -63,8 +71,10 @@ class ShuffleTest:
 
     @property
     def std(self) -> float:
-        """Population standard deviation of the shuffles' n-cuts."""
-        return float(self.shuffled_ncuts.std())
+        """Standard deviation of the shuffles' n-cuts (n - 1); NaN of a single one."""
+        if self.n_shuffles < 2:
+            return float("nan")
+        return float(self.shuffled_ncuts.std(ddof=0 if self.population_std else 1))
 
     @property
     def z_score(self) -> float:
@@ -118,14 +128,15 @@ def check_shuffle_test(
 
 
 def _check_numbers(*, n_shuffles: int, n_workers: int, stop_at: int | None) -> None:
-    for name, value in (("n_shuffles", n_shuffles), ("n_workers", n_workers)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InvalidInputError(f"{name}={value!r}; expected an integer of 1 or more")
+    check_n_draws("n_shuffles", n_shuffles)
+    if isinstance(n_workers, bool) or not isinstance(n_workers, int) or n_workers < 1:
+        raise InvalidInputError(f"n_workers={n_workers!r}; expected an integer of 1 or more")
     if stop_at is None:
         return
-    if isinstance(stop_at, bool) or not isinstance(stop_at, int) or not 1 <= stop_at <= n_shuffles:
+    # stopped after one shuffle there would be no spread
+    if isinstance(stop_at, bool) or not isinstance(stop_at, int) or not 2 <= stop_at <= n_shuffles:
         raise InvalidInputError(
-            f"stop_at={stop_at!r}; expected an integer from 1 to n_shuffles={n_shuffles}"
+            f"stop_at={stop_at!r}; expected an integer from 2 to n_shuffles={n_shuffles}"
         )
 
 
@@ -140,6 +151,7 @@ def shuffle_test(
     count_ties: bool = True,
     stop_at: int | None = None,
     volume_constant: float = 0.0,
+    population_std: bool = False,
     known: Mapping[int, float] | None = None,
     on_shuffle: Callable[[int, float], object] = lambda index, ncut: None,
 ) -> ShuffleTest:
@@ -149,7 +161,7 @@ def shuffle_test(
         null: Makes the shuffles.
         cluster: Clusters them as the graph was.
         own_ncut: N-cut of the graph's own partition.
-        n_shuffles: Number of shuffles.
+        n_shuffles: Number of shuffles, 2 or more.
         seed: Fixes every shuffle, whatever the number of workers.
         n_workers: Number of processes that cluster shuffles side by side.
         count_ties: Whether shuffles with an equal n-cut count in the p-value.
@@ -159,6 +171,7 @@ def shuffle_test(
             shuffles. See :func:`sequential_p_value`.
         volume_constant: Of the n-cuts, as ``own_ncut`` has it; see
             :func:`~nn_clustering.partitions.ncut`.
+        population_std: Whether the standard deviation divides by n instead of n - 1.
         known: N-cuts of shuffles, by index, that the same test gave before it was cut short.
         on_shuffle: Called with the index and the n-cut of every shuffle, in order.
 
@@ -181,7 +194,7 @@ def shuffle_test(
         if n_found == stop_at:
             break
     computed.close()
-    return ShuffleTest(own_ncut, np.array(ncuts), count_ties, stop_at)
+    return ShuffleTest(own_ncut, np.array(ncuts), count_ties, stop_at, population_std)
 
 
 def shuffled_ncuts(

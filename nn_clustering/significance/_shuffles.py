@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import Edges, UnitGraph
 from nn_clustering.significance._rewiring import can_be_rewired, rewired
+from nn_clustering.significance._strengths import leave_strengths_a_choice, with_strengths_kept
 
 # Takes an array of weights, of any shape, and returns it shuffled.
 Shuffle = Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]
@@ -40,6 +41,9 @@ def shuffle(graph: UnitGraph, method: str, random: np.random.Generator) -> UnitG
             - ``rewiring`` draws the places of the non-zero entries anew, from all that leave every
               unit its number of edges. Weights stay with their unit in the source layer, in a
               random order;
+            - ``layer_strength`` draws places and weights anew such that every unit keeps, towards
+              each other layer, its number of edges and its strength, the sum of its weights (of
+              edges within a layer the places stay);
             - ``all_edges`` permutes the entries of all matrices together (E3).
         random: Where the randomness comes from.
 
@@ -73,7 +77,8 @@ def check_fits(graph: UnitGraph, method: str) -> None:
     Raises:
         InvalidInputError: If the method is unknown; if it is ``all_edges`` and some layers have no
             matrix between them or within them; if it is ``rewiring`` and there are edges within a
-            layer, or no unit's edges can be changed without changing the number of another's.
+            layer, or no unit's edges can be changed without changing the number of another's; if it
+            is ``layer_strength`` and the strengths leave no weight a choice.
     """
     check_shuffle(method)
     if method == "all_edges":
@@ -97,6 +102,14 @@ def check_fits(graph: UnitGraph, method: str) -> None:
                 "(all units of neighbouring layers are joined, as before pruning); expected a "
                 "sparse network; take method=layer"
             )
+    if method == "layer_strength" and not any(
+        leave_strengths_a_choice(block.weights, within_layer=block.is_within_layer)
+        for block in graph.edges
+    ):
+        raise InvalidInputError(
+            "method=layer_strength: no weight can change without changing a unit's strength (the "
+            "edges have no cycle); expected more edges than units; take method=layer"
+        )
 
 
 def _missing_pair(graph: UnitGraph) -> tuple[str, str] | None:
@@ -114,6 +127,8 @@ def _missing_pair(graph: UnitGraph) -> tuple[str, str] | None:
 def _shuffled(block: Edges, method: str, random: np.random.Generator) -> NDArray[Any]:
     if method == "rewiring":
         return rewired(np.asarray(block.weights), random)
+    if method == "layer_strength":
+        return with_strengths_kept(block.weights, random, within_layer=block.is_within_layer)
     shuffled = ENTRY_SHUFFLES[method](_entries(block), random)
     # What a kernel density adds can lead to below zero.
     return _as_matrix(np.abs(shuffled, out=shuffled), block)
@@ -206,4 +221,4 @@ ENTRY_SHUFFLES: dict[str, Shuffle] = {
     "layer_nonzero_distribution": _draw_nonzero,
     "layer_all_distribution": _permute_all_and_draw,
 }
-SHUFFLES = (*ENTRY_SHUFFLES, "rewiring", "all_edges")
+SHUFFLES = (*ENTRY_SHUFFLES, "rewiring", "layer_strength", "all_edges")

@@ -96,13 +96,24 @@ def test_weights_and_activations_of_one_network(run_experiment, store, runs, of_
     # all activations are of units that the graph of weights has too
     assert len(second.labels) == len(both)
     adjacency = activation_graph.adjacency().toarray()[np.ix_(both, both)]
+    own, transfer = (ncut_by_definition(adjacency, labels[both]) for labels in (other, one))
+    n_own, n_transfer = (len(set(labels[both])) for labels in (other, one))
+    assert n_own != n_transfer
     assert result["transfer"]["other_run"] == pytest.approx(
         {
-            "own_ncut": ncut_by_definition(adjacency, other[both]),
-            "transfer_ncut": ncut_by_definition(adjacency, one[both]),
+            "own_ncut": own,
+            "own_n_clusters": n_own,
+            "own_per_cluster": own / n_own,
+            "transfer_ncut": transfer,
+            "transfer_n_clusters": n_transfer,
+            "transfer_per_cluster": transfer / n_transfer,
         },
         rel=1e-5,
     )
+    assert (
+        f"by the other's {n_transfer} clusters {transfer:.4f} ({transfer / n_transfer:.4f} a "
+        f"cluster); n-cuts of {n_own} and of {n_transfer} clusters are not on one scale"
+    ) in finished.stdout
     assert result["transfer"]["cluster_run"]["own_ncut"] > 0
     assert result["mean_r_squared"]["cluster_run"] is None
     labels = np.where(both, other, -1)
@@ -162,7 +173,7 @@ def test_activations_of_two_seeds(compared, of_activations, of_other_seed):
     [
         ({"other_run": None}, "other_run=None"),
         ({"other_run": "cluster_run"}, "one run, which agrees with itself; expected two"),
-        ({"n_permutations": 0}, "n_permutations=0; expected an integer of 1 or more"),
+        ({"n_permutations": 1}, "n_permutations=1; expected an integer of 2 or more"),
         ({"layers": "dense_1"}, "layers='dense_1'; expected a list of names"),
         ({"layers": []}, "layers=[]; expected a list of names"),
         ({"layers": ["dense_7"]}, "layers=['dense_7']: the layers that both"),

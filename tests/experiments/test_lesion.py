@@ -142,7 +142,8 @@ def test_branched_network_of_ones_own(run_experiment, store, tmp_path):
         (["cluster_run=1", "sizes.min_units=0"], ["sizes.min_units=0"]),
         (["cluster_run=1", "sizes.max_share=2"], ["sizes.max_share=2"]),
         (["cluster_run=1", "memory_mb=0"], ["memory_mb=0"]),
-        (["cluster_run=1", "double.n_shuffles=0"], ["double.n_shuffles=0"]),
+        (["cluster_run=1", "double.n_shuffles=1"], ["double.n_shuffles=1", "1 / (n + 1)"]),
+        (["cluster_run=1", "n_shuffles=1"], ["n_shuffles=1", "1 / (n + 1)"]),
         (
             ["cluster_run=1", "double.sub_clusters=some"],
             ["sub_clusters='some'", "important or all"],

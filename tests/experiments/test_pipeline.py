@@ -128,7 +128,9 @@ def test_shuffle_test_logs_every_ncut_and_sums_them_up(runs):
     result = runs["shuffle_test"].result
     assert curve["step"].tolist() == list(range(5))
     assert result["shuffled_mean"] == pytest.approx(np.mean(values))
-    assert result["z_score"] == pytest.approx((result["ncut"] - np.mean(values)) / np.std(values))
+    assert result["z_score"] == pytest.approx(
+        (result["ncut"] - np.mean(values)) / np.std(values, ddof=1)
+    )
     assert result["p_value"] == (sum(value <= result["ncut"] for value in values) + 1) / 6
 
 

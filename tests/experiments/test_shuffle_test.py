@@ -11,7 +11,7 @@ from nn_clustering.errors import NnClusteringError
 from nn_clustering.graphs import UnitGraph, normalise_units
 from nn_clustering.partitions import make_partition, ncut
 from nn_clustering.seeds import generator, integer_seed
-from nn_clustering.significance import cohens_d, shuffle
+from nn_clustering.significance import shuffle
 from tests.experiments.conftest import DATABASE
 
 
@@ -50,7 +50,7 @@ def shuffles_of(run):
 def clustered_like(store, clustered, **changes):
     """Store a run like another one, but for what it says: section__key=value."""
     document = copy.deepcopy(store.database["runs"].find_one({"_id": clustered.id}))
-    document["_id"] = store.find(limit=1)[0].id + 1000
+    document["_id"] = store.database["runs"].find_one(sort=[("_id", -1)])["_id"] + 1000
     document.pop("tracking", None)  # nothing of it is in any journal
     for key, value in changes.items():
         *sections, name = key.split("__")
@@ -97,11 +97,20 @@ def test_two_null_models_of_one_network(tested, runs):
     assert first.result["stopped_early"] is False
     assert line.endswith("of 4 shuffles")
 
-    # the network is pruned, so its edges can be moved
-    arguments = (cluster_run, "rewiring", "n_shuffles=3", f"against_run={first.id}")
+    arguments = (cluster_run, "n_shuffles=9", f"against_run={first.id}")
     second, _ = tested(*arguments, "n_workers=1")
     assert second.lineage == {"cluster_run": clustered.id, "against_run": first.id}
-    assert second.result["cohens_d"] == cohens_d(shuffles_of(second), expected)
+    own = shuffles_of(second)
+    # 8 and 3 degrees of freedom
+    pooled = np.sqrt((8 * np.var(own, ddof=1) + 3 * np.var(expected, ddof=1)) / 11)
+    found = second.result["cohens_d"]
+    assert found == pytest.approx((np.mean(own) - np.mean(expected)) / pooled)
+    assert second.result["cohens_d_of"] == (
+        f"(mean of layer, this run - mean of layer_nonzero, run {first.id}) / pooled std"
+    )
+    # the studies' order, and the sign that they found for pruned networks: where the zeros are
+    # makes a network more clusterable
+    assert found > 0
     assert "null_distribution.png" in second.artifacts
 
 
@@ -114,6 +123,101 @@ def test_stops_early(in_process, changed_clustering, capsys):
     assert run.result["p_value"] == 1
     printed = capsys.readouterr().out
     assert "p = 1 of 3 shuffles, stopped early of 1000: 3 reached the network's n-cut" in printed
+
+
+def over_seeds_of(run, capsys):
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "seed" in line]
+    return run.result["over_seeds"], line
+
+
+def test_verdict_that_rests_on_the_clusterings_seed(in_process, changed_clustering, runs, capsys):
+    """The same network: of two seeds' clusterings, no shuffle is as good as one, all as the other.
+
+    Of 24 shuffles p is 0.04 or 1.
+    """
+    arguments = ["n_shuffles=24", "n_workers=1"]
+    whole = runs["cluster"].result
+    stability = {**whole["stability"], "n_seeds": 3, "ncuts": [0.5, 1000.0, 0.5]}
+    run = in_process(changed_clustering(result__stability=stability), *arguments)
+    mean, std = run.result["shuffled_mean"], run.result["shuffled_std"]
+    found, line = over_seeds_of(run, capsys)
+    assert found == {
+        "n_seeds": 3,
+        "p_smallest": 0.04,
+        "p_largest": 1,
+        "z_smallest": pytest.approx((0.5 - mean) / std),
+        "z_largest": pytest.approx((1000 - mean) / std),
+        "level": 0.05,
+        "rests_on_seed": True,
+    }
+    assert line.endswith("p = 0.04 to 1: the verdict is FRAGILE, it rests on the clustering's seed")
+
+    # the other seeds agree, and the tested one is the odd one out
+    changes = {"result__ncut": 1000.0, "result__stability__ncuts": [0.5, 0.5]}
+    found, line = over_seeds_of(in_process(changed_clustering(**changes), *arguments), capsys)
+    assert (found["p_smallest"], found["p_largest"], found["rests_on_seed"]) == (0.04, 0.04, True)
+
+    changes = {"result__ncut": 1000.0, "result__stability__ncuts": [900.0, 800.0]}
+    found, line = over_seeds_of(in_process(changed_clustering(**changes), *arguments), capsys)
+    assert (found["p_smallest"], found["p_largest"], found["rests_on_seed"]) == (1, 1, False)
+    assert line.endswith("p = 1 to 1: none significant, as with this one")
+
+
+def test_other_seeds_of_a_run_that_kept_their_extremes_alone(
+    in_process, changed_clustering, runs, capsys
+):
+    stability = {**runs["cluster"].result["stability"], "ncut_min": 0.5, "ncut_max": 1000.0}
+    del stability["ncuts"]
+    arguments = [changed_clustering(result__stability=stability), "n_shuffles=24", "n_workers=1"]
+    found, line = over_seeds_of(in_process(*arguments), capsys)
+    assert (found["n_seeds"], found["p_smallest"], found["p_largest"]) == (5, 0.04, 1)
+    assert line.startswith("5 other clustering seeds: ")
+
+
+def test_without_other_seeds_it_cannot_be_told(in_process, changed_clustering, capsys):
+    cluster_run = changed_clustering(result__stability=None)
+    found, line = over_seeds_of(in_process(cluster_run, "fast", "n_workers=1"), capsys)
+    assert found is None
+    assert "cannot be told" in line
+    assert "stability.n_seeds=5" in line
+
+
+def test_other_seeds_of_the_pipelines_network(runs, pipeline):
+    """By hand from what the clustering run keeps; five shuffles give no p below 1/6."""
+    shuffles = np.array(shuffles_of(runs["shuffle_test"]))
+    ncuts = runs["cluster"].result["stability"]["ncuts"]
+    assert len(ncuts) == 5
+    p_values = [(np.sum(shuffles <= value) + 1) / 6 for value in ncuts]
+    z_scores = (np.array(ncuts) - shuffles.mean()) / shuffles.std(ddof=1)
+    found = runs["shuffle_test"].result["over_seeds"]
+    assert runs["pipeline"].result["over_seeds"] == found
+    assert found["level"] == 1 / 6
+    assert (found["p_smallest"], found["p_largest"]) == (min(p_values), max(p_values))
+    assert found["z_smallest"] == pytest.approx(z_scores.min())
+    assert found["z_largest"] == pytest.approx(z_scores.max())
+    assert f"5 other clustering seeds: z = {z_scores.min():.2f} to" in pipeline.stdout
+
+
+def test_shuffles_that_are_all_alike_have_no_z(in_process, changed_clustering, runs, capsys):
+    """Every unit a cluster of its own: nothing that a shuffle does changes the n-cut."""
+    graph = UnitGraph.from_npz(runs["cluster"].artifact("graph.npz")).without_isolated()
+    cluster_run = changed_clustering(
+        config__partition__method="random", config__n_clusters=graph.n_units
+    )
+    run = in_process(cluster_run, "n_shuffles=3", "layer_nonzero", "n_workers=1")
+    assert run.result["z_score"] is None
+    assert run.result["over_seeds"]["z_largest"] is None
+    assert "z = undefined, p = " in capsys.readouterr().out
+
+
+def test_published_divides_by_n(in_process, runs):
+    """z of the studies is larger by the root of n / (n - 1)."""
+    arguments = [f"cluster_run={runs['cluster'].id}", "n_shuffles=4", "n_workers=1"]
+    ours = in_process(*arguments, "reconnect_last_layer=True").result
+    theirs = in_process(*arguments, "published").result
+    assert theirs["shuffled_mean"] == ours["shuffled_mean"]
+    assert theirs["shuffled_std"] == pytest.approx(ours["shuffled_std"] * np.sqrt(3 / 4))
+    assert theirs["z_score"] == pytest.approx(ours["z_score"] * np.sqrt(4 / 3))
 
 
 def test_kernels_of_a_dense_network_are_its_matrices(in_process, runs):
@@ -149,7 +253,7 @@ def test_shuffles_are_transformed_as_the_graph_was(
         )
         expected.append(ncut(shuffled, partition.labels))
     assert run.result["shuffled_mean"] == pytest.approx(np.mean(expected), rel=1e-12)
-    assert run.result["shuffled_std"] == pytest.approx(np.std(expected), rel=1e-9)
+    assert run.result["shuffled_std"] == pytest.approx(np.std(expected, ddof=1), rel=1e-9)
 
 
 def test_fresh_networks_of_the_trainings_own_initialiser(tested, runs):
@@ -190,12 +294,12 @@ def test_killed_test_goes_on_to_the_same_end(tested, in_process, runs, store, ki
     [
         ([], ["cluster_run=None"]),
         (["method=rows"], ["method='rows'", "layer_nonzero", "fresh_initialisation"]),
-        (["n_shuffles=0"], ["n_shuffles=0"]),
+        (["n_shuffles=1"], ["n_shuffles=1", "no p-value below 1 / (n + 1)"]),
         (["kernels=entries"], ["kernels='entries'", "norms or weights"]),
         (["kernels", "rewiring"], ["kernels=weights with method=rewiring", "kernels=norms"]),
         (["layer_nonzero", "rewiring"], ["layer_nonzero and rewiring both set method"]),
-        (["stop_early", "stop_early.stop_at=0"], ["stop_at=0", "1 to n_shuffles=1000"]),
-        (["stop_early.enabled=True", "n_shuffles=9"], ["stop_at=10", "1 to n_shuffles=9"]),
+        (["stop_early", "stop_early.stop_at=1"], ["stop_at=1", "2 to n_shuffles=1000"]),
+        (["stop_early.enabled=True", "n_shuffles=9"], ["stop_at=10", "2 to n_shuffles=9"]),
         (["resume=latest"], ["resume=latest", "the number of one"]),
         (["resume=99999"], ["resume=99999", "no run 99999"]),
     ],

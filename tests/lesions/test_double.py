@@ -218,7 +218,7 @@ def test_refuses(engine, trained, partition):
         (engine, [first, first], {}, "sub-cluster 0 of layer 'dense_1' is given twice"),
         (engine, [shifted], {}, "sub-cluster 0 of layer 'dense_1' is not the partition's"),
         (engine, partition.sub_clusters(("output",)), {}, "no such hidden layer: the partition be"),
-        (engine, [first], {"n_shuffles": 0}, "n_shuffles=0; expected an integer from 1 to 100000"),
+        (engine, [first], {"n_shuffles": 1}, "n_shuffles=1; expected an integer of 2 or more"),
         (engine, [first], {"known": {0: np.zeros((5, 10))}}, r"expected \(4, 10\): they belong"),
         (regression, [first], {}, "double lesions of a regression; expected a classification"),
     ]

@@ -272,7 +272,7 @@ def test_refuses(engine, polynomials):
     too_few_groups = classes_of(np.ones(9, int), NAMES)
     scores = np.zeros((5, 9), int)
     cases = [
-        (good, HIDDEN, {"n_shuffles": 0}, "n_shuffles=0; expected an integer from 1 to 100000"),
+        (good, HIDDEN, {"n_shuffles": 1}, "n_shuffles=1; expected an integer of 2 or more"),
         (good, HIDDEN, {"n_shuffles": 2.0}, "n_shuffles=2.0; expected an integer"),
         (good, HIDDEN, {"draws": "new"}, "draws='new'; expected one of joint, afresh"),
         (good, HIDDEN, {"groups": other_groups}, "groups of 10 outputs of a regression; expected"),

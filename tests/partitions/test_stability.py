@@ -20,7 +20,8 @@ def test_summary_by_hand():
     assert found.summary() == {
         "n_seeds": 4,
         "ncut_mean": 3,
-        "ncut_std": pytest.approx(np.sqrt(3.5)),
+        "ncuts": [1, 2, 3, 6],
+        "ncut_std": pytest.approx(np.sqrt(14 / 3)),
         "ncut_min": 1,
         "ncut_max": 6,
         "adjusted_rand": 0.5,

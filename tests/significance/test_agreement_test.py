@@ -23,11 +23,11 @@ def partition(*sizes, labels):
 
 
 def test_numbers_by_hand():
-    """Null values 1, 2, 3, 6: mean 3, variance 14 / 4; two are as high as 3."""
+    """Null values 1, 2, 3, 6: mean 3, variance 14 / 3; two are as high as 3."""
     test = PermutationTest(3.0, np.array([1.0, 2.0, 3.0, 6.0]))
     assert test.mean == 3
-    assert test.std == pytest.approx(np.sqrt(3.5))
-    assert PermutationTest(5.0, test.null).z_score == pytest.approx(2 / np.sqrt(3.5))
+    assert test.std == pytest.approx(np.sqrt(14 / 3))
+    assert PermutationTest(5.0, test.null).z_score == pytest.approx(2 / np.sqrt(14 / 3))
     assert test.p_value == 3 / 5
     assert PermutationTest(7.0, test.null).p_value == 1 / 5
 
@@ -149,10 +149,10 @@ def test_seed_fixes_every_permutation():
         assert run(0).tolist() != run(1).tolist()
 
 
-@pytest.mark.parametrize("n_permutations", [0, True, 2.0, "9"])
+@pytest.mark.parametrize("n_permutations", [0, 1, True, 2.0, "9"])
 def test_refused(n_permutations):
     one, other = independent(0)
-    message = f"n_permutations={n_permutations!r}; expected an integer of 1 or more"
+    message = f"n_permutations={n_permutations!r}; expected an integer of 2 or more"
     with pytest.raises(InvalidInputError, match=message):
         agreement_test(common_units(one, other), n_permutations=n_permutations, seed=0)
     with pytest.raises(InvalidInputError, match=message):

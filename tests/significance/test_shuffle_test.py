@@ -37,17 +37,22 @@ def run(graph=GRAPH, own_ncut=1.0, n_clusters=3, *, method="layer", reconnect=Fa
 
 
 def test_numbers_by_hand():
-    """Shuffles of 1, 2, 3, 6: mean 3, squared distances 4, 1, 0, 9, so the variance is 14 / 4."""
+    """Shuffles of 1, 2, 3, 6: mean 3, squared distances 4, 1, 0, 9, so the variance is 14 / 3."""
     test = ShuffleTest(1.0, np.array([1.0, 2.0, 3.0, 6.0]))
     assert test.mean == 3
-    assert test.std == pytest.approx(np.sqrt(3.5))
-    assert test.z_score == pytest.approx(-2 / np.sqrt(3.5))
+    assert test.std == pytest.approx(np.sqrt(14 / 3))
+    assert test.z_score == pytest.approx(-2 / np.sqrt(14 / 3))
+    studies = ShuffleTest(1.0, test.shuffled_ncuts, population_std=True)
+    assert studies.std == pytest.approx(np.sqrt(14 / 4))
+    assert studies.z_score == pytest.approx(-2 / np.sqrt(14 / 4))
     assert test.p_value == 2 / 5
     assert ShuffleTest(1.0, test.shuffled_ncuts, count_ties=False).p_value == 1 / 5
 
 
 def test_z_score_without_spread():
     assert np.isnan(ShuffleTest(1.0, np.array([2.0, 2.0])).z_score)
+    single = ShuffleTest(1.0, np.array([2.0]))
+    assert np.isnan([single.std, single.z_score]).all()
 
 
 def test_n_cuts_that_only_rounding_tells_apart_are_equal():
@@ -72,7 +77,7 @@ def test_numbers_of_a_run():
     assert ncuts.shape == (9,)
     assert test.ncut == 1.5
     assert test.mean == pytest.approx(sum(ncuts) / 9)
-    assert test.std == pytest.approx(np.sqrt(sum((x - sum(ncuts) / 9) ** 2 for x in ncuts) / 9))
+    assert test.std == pytest.approx(np.sqrt(sum((x - sum(ncuts) / 9) ** 2 for x in ncuts) / 8))
     assert test.z_score == pytest.approx((1.5 - test.mean) / test.std)
     assert test.p_value == (1 + sum(x <= 1.5 for x in ncuts)) / 10
     assert test.p_value == p_value(1.5, ncuts, tail="left")
@@ -234,7 +239,7 @@ def test_stops_when_enough_shuffles_are_extreme(n_workers):
 
 def test_does_not_stop_before_enough_are_extreme():
     whole = run(own_ncut=0.1, n_shuffles=8)
-    test = run(own_ncut=0.1, n_shuffles=8, stop_at=1)
+    test = run(own_ncut=0.1, n_shuffles=8, stop_at=2)
     assert not test.stopped_early
     assert test.shuffled_ncuts.tolist() == whole.shuffled_ncuts.tolist()
     assert test.p_value == whole.p_value == 1 / 9
@@ -299,12 +304,13 @@ def test_a_shuffle_that_cannot_be_clustered_is_named(n_workers):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n_shuffles": 0}, "n_shuffles=0; expected an integer of 1 or more"),
+        ({"n_shuffles": 0}, "n_shuffles=0; expected an integer of 2 or more"),
+        ({"n_shuffles": 1}, r"n_shuffles=1; .* no p-value below 1 / \(n \+ 1\)"),
         ({"n_shuffles": True}, "n_shuffles=True"),
         ({"n_shuffles": 2.0}, "n_shuffles=2.0"),
         ({"n_workers": 0}, "n_workers=0; expected an integer of 1 or more"),
         ({"n_workers": "2"}, "n_workers='2'"),
-        ({"stop_at": 0}, "stop_at=0; expected an integer from 1 to n_shuffles=6"),
+        ({"stop_at": 1}, "stop_at=1; expected an integer from 2 to n_shuffles=6"),
         ({"stop_at": 7}, "stop_at=7"),
         ({"stop_at": True}, "stop_at=True"),
         ({"method": "rows"}, "method='rows'; expected one of layer, layer_nonzero"),
@@ -322,12 +328,12 @@ def test_refused(changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n_shuffles": 0}, "n_shuffles=0"),
+        ({"n_shuffles": 1}, "n_shuffles=1"),
         ({"n_workers": -1}, "n_workers=-1"),
         ({"method": "rows"}, "method='rows'; expected one of layer, .*, fresh_initialisation"),
         ({"kernels": "entries"}, "kernels='entries'; expected norms or weights"),
         ({"kernels": "weights", "method": "rewiring"}, "kernels=weights with method=rewiring"),
-        ({"stop_at": 51}, "stop_at=51; expected an integer from 1 to n_shuffles=50"),
+        ({"stop_at": 51}, "stop_at=51; expected an integer from 2 to n_shuffles=50"),
     ],
 )
 def test_settings_refused(changes, message):

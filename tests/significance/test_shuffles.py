@@ -34,7 +34,7 @@ def complete(sizes, dtype=np.float64):
 
 
 def test_methods():
-    assert set(SHUFFLES) == {*OF_ANY_GRAPH, "rewiring", "all_edges"}
+    assert set(SHUFFLES) == {*OF_ANY_GRAPH, "rewiring", "layer_strength", "all_edges"}
     assert set(METHODS) == {*SHUFFLES, "fresh_initialisation"}
 
 
