@@ -50,6 +50,7 @@ OF_WEIGHTS = {
     "graph.dense_layers": None,
     "graph.normalise_units": False,  # C10
     "graph.commute_time": False,  # C9
+    "graph.isolated_below": 1e-8,  # C5, quirk 26
 }
 KMEANS = {"kmeans.n_init": 5, "kmeans.select": "ncut"}
 
@@ -117,6 +118,7 @@ DEFAULTS = {
         "partition.local_clusters": None,
         "partition.assign_labels": "kmeans",  # C6
         "partition.resolution": 1.0,
+        "partition.volume_constant": 0.0,  # C7, quirk 26
         "partition.file": None,
         "stability.n_seeds": 5,
     },
@@ -129,6 +131,7 @@ DEFAULTS = {
         "n_workers": None,
         "count_ties": True,
         "reconnect_last_layer": False,  # quirk 11
+        "population_std": False,  # D4
         "stop_early.enabled": False,
         "stop_early.stop_at": 10,
         "against_run": None,
@@ -216,6 +219,7 @@ DEFAULTS["pipeline"] = {
 PUBLISHED_GRAPH = {  # quirks 1 and 2, C6
     "graph.kernel_norm": "max_column_sum",
     "graph.fold_normalisation": False,
+    "graph.isolated_below": 0.0,  # quirk 26
     "kmeans.n_init": 25,
     "kmeans.select": "inertia",
 }
@@ -363,11 +367,19 @@ EFFECTS = {
         ),
     },
     "cluster": {
-        "published": ("quirks 1 and 2, C6, E2", {**PUBLISHED_GRAPH, "activations.n_samples": 9984}),
-        "published_local": (
-            "quirks 1 and 2, C6, C8, E2",
+        "published": (
+            "quirks 1, 2 and 26, C6, E2",
             {
                 **PUBLISHED_GRAPH,
+                "partition.volume_constant": 1e-8,
+                "activations.n_samples": 9984,
+            },
+        ),
+        "published_local": (
+            "quirks 1, 2 and 26, C6, C8, E2",
+            {
+                **PUBLISHED_GRAPH,
+                "partition.volume_constant": 1e-8,
                 "activations.split": "train",
                 "activations.n_samples": 4992,
                 "activations.position": "pre",
@@ -388,7 +400,11 @@ EFFECTS = {
         "fast": ("", {"n_clusters": 4}),
     },
     "shuffle_test": {
-        "published": ("D4, quirk 11", {"count_ties": False, "reconnect_last_layer": True}),
+        "published": (
+            "D4, quirk 11",
+            {"count_ties": False, "reconnect_last_layer": True, "population_std": True},
+        ),
+        "layer_strength": ("", {"method": "layer_strength"}),
         "layer_nonzero": ("D1", {"method": "layer_nonzero"}),
         "layer_nonzero_distribution": ("D1", {"method": "layer_nonzero_distribution"}),
         "layer_all_distribution": ("D1", {"method": "layer_all_distribution"}),
@@ -439,7 +455,7 @@ EFFECTS = {
             },
         ),
         "modular_init": ("A15", {"modular_init.enabled": True}),
-        "published": ("quirks 1 and 2, C6", PUBLISHED_GRAPH),
+        "published": ("quirks 1, 2 and 26, C6", PUBLISHED_GRAPH),
         "fast": (
             "",
             {
