@@ -48,7 +48,7 @@ class WithoutWeights(layers.Layer):
         ((4,), layers.Lambda(lambda x: x, name="odd"), "Lambda, whose code cannot be read"),
         ((4, 2), layers.Permute((2, 1), name="odd"), "Permute, which moves the channels"),
         ((4, 2), layers.Reshape((2, 4), name="odd"), r"Reshape, which makes \(None, 2, 4\)"),
-        ((4, 2), layers.EinsumDense("abc,cd->abd", (4, 3), name="odd"), "EinsumDense, which has w"),
+        ((4, 2), layers.EinsumDense("abc,cd->abd", (4, 3), name="odd"), r"EinsumDense, with the equation 'abc"),
         ((4, 4, 4, 1), layers.Conv3D(2, 1, name="odd"), "Conv3D, whose kernels have three dim"),
         ((4, 4, 2), layers.Conv2D(2, 1, data_format="channels_first", name="odd"), "first axis"),
         ((4,), OwnCode(3, name="odd"), "OwnCode, which has weights"),
