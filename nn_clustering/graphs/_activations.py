@@ -17,7 +17,6 @@ from nn_clustering.networks.structure import (
     KERNEL_NORMS,
     NetworkWeights,
     Walk,
-    Weighted,
     around_nonlinearity,
     read_weights,
     walk_network,
@@ -131,9 +130,7 @@ def _hidden_units(weights: NetworkWeights) -> list[UnitSet]:
     """Return the hidden units of dense layers, or, if there are convolutions, all filters."""
     filters = weights.has_convolutions
     is_convolution = {
-        channels.name: weights.kernels[channels.kernel].ndim == 4
-        for channels in weights.channels
-        if isinstance(channels, Weighted)
+        layer.name: weights.is_convolutional(layer) for layer in weights.weight_layers.values()
     }
     readers = weight_readers(weights, inputs=True, dense_layers=True)
     made = {
@@ -163,5 +160,7 @@ def _numbers(maps: NDArray[np.float32], map_norm: str) -> NDArray[np.float32]:
     if map_norm == "mean":
         found: NDArray[np.float32] = maps.mean(axis=tuple(range(1, maps.ndim - 1)))
         return found
-    matrices = maps[:, :, None] if maps.ndim == 3 else maps
+    # of more than two dimensions all but the last are rows
+    rows, columns = (maps.shape[1:-2], maps.shape[-2]) if maps.ndim > 3 else (maps.shape[1:2], 1)
+    matrices = maps.reshape(len(maps), int(np.prod(rows)), columns, maps.shape[-1])
     return KERNEL_NORMS[map_norm](matrices.transpose(1, 2, 0, 3))

@@ -33,7 +33,7 @@ class ReadingLayer:
         left out.
         """
         layer = self.step.operation
-        if not is_plain(layer):
+        if not is_plain(layer) or self.step.n_times:
             return self.all_channels(value)[..., channel]
         if not layer_kind(layer).convolves:
             return tf.tensordot(value, layer.kernel[:, channel], 1)

@@ -11,8 +11,8 @@ from nn_clustering.networks.structure import (
     VALUES_AT_A_TIME,
     Contribution,
     NetworkWeights,
-    Origin,
     Part,
+    SharedFactors,
     norms_of_kernel,
 )
 
@@ -34,13 +34,15 @@ def edge_blocks(
         for part in selection.parts[layer.reads]:
             if part.origin not in index:
                 continue
-            by_unit = _by_unit(part, kernel, norms, kernel_norm, selection.scale_of_set)
+            shared = selection.shared_factors[part.origin]
+            by_unit = _by_unit(part, kernel, norms, kernel_norm, shared)
             for target in selection.targets(number):
                 pair = (index[part.origin], index[target])
                 for contribution in selection.contributions(target):
                     if contribution.layer == number:
-                        scale = selection.scale_of_set.get(target)
-                        _add(blocks, pair, by_unit, contribution, scale, target.n_units)
+                        added = _into_units(by_unit, contribution, kernel_norm)
+                        added *= selection.shared_factors[target].scale[contribution.units]
+                        _add(blocks, pair, added, contribution.units, target.n_units)
     return blocks
 
 
@@ -49,7 +51,7 @@ def _by_unit(
     kernel: NDArray[np.floating],
     norms: NDArray[np.float64] | None,
     kernel_norm: str,
-    scale_of_set: dict[Origin, NDArray[np.float64]],
+    shared: SharedFactors,
 ) -> NDArray[np.float64]:
     """Return the weights from the units of a part to all units of a layer, (units, units)."""
     if norms is not None:
@@ -58,8 +60,9 @@ def _by_unit(
         weights = _norms_over_positions(part, kernel, kernel_norm)
     else:
         weights = np.abs(_rows(kernel, part.rows[0, 0]), dtype=np.float64)
-    if part.origin not in scale_of_set:
-        weights = weights * part.scale[:, None]
+    scale = part.scale_beside(shared)
+    if (scale != 1).any():
+        weights = weights * scale[:, None]
     if np.array_equal(part.units, np.arange(part.origin.n_units)):
         return weights
     summed = np.zeros((part.origin.n_units, weights.shape[1]))
@@ -97,23 +100,29 @@ def _grouped(norms: NDArray[np.float64], groups: int) -> NDArray[np.float64]:
     return weights
 
 
+def _into_units(
+    weights: NDArray[np.float64], contribution: Contribution, kernel_norm: str
+) -> NDArray[np.float64]:
+    """Return a layer's weights into its columns as weights into units, (source units, units)."""
+    if not contribution.is_of_maps:
+        added: NDArray[np.float64] = weights[:, contribution.columns[0, 0]]
+        added *= contribution.scale[0, 0]
+        return added
+    by_position = weights[:, contribution.columns] * contribution.scale
+    return KERNEL_NORMS[kernel_norm](by_position.transpose(1, 2, 0, 3))
+
+
 def _add(
     blocks: dict[tuple[int, int], NDArray[np.float64]],
     pair: tuple[int, int],
-    weights: NDArray[np.float64],
-    contribution: Contribution,
-    scale_of_target: NDArray[np.float64] | None,
+    added: NDArray[np.float64],
+    units: NDArray[np.int64],
     n_targets: int,
 ) -> None:
-    """Add a layer's weights from one set into another to the block between the two."""
-    scale = contribution.scale
-    if scale_of_target is not None:
-        scale = scale * scale_of_target[contribution.units]
-    added = weights[:, contribution.columns]
-    added *= scale
-    if pair not in blocks and np.array_equal(contribution.units, np.arange(n_targets)):
+    """Add a layer's weights from one set into units of another to the block between the two."""
+    if pair not in blocks and np.array_equal(units, np.arange(n_targets)):
         blocks[pair] = added
         return
     if pair not in blocks:
-        blocks[pair] = np.zeros((len(weights), n_targets))
-    blocks[pair][:, contribution.units] += added
+        blocks[pair] = np.zeros((len(added), n_targets))
+    blocks[pair][:, units] += added

@@ -12,6 +12,8 @@ from nn_clustering.networks.structure import (
     NetworkWeights,
     Origin,
     Part,
+    SharedFactors,
+    shared_factors,
     trace_contributions,
     trace_parts,
 )
@@ -41,7 +43,7 @@ class Selection:
             fold_normalisation=fold_normalisation,
         )
         self._contributions = trace_contributions(network.channels, self.parts)
-        self.scale_of_set = self._common_scales()
+        self.shared_factors = self._shared_factors()
         chosen = self._chosen_origins()
         self._leads_into: dict[int, list[Origin]] = defaultdict(list)
         for origin in chosen:
@@ -85,7 +87,10 @@ class Selection:
             for contribution in self.contributions(target):
                 if contribution.layer == layer:
                     units = offsets[target] + contribution.units
-                    ways.extend(_one_unit_a_column(contribution.columns, units, n_columns))
+                    units = np.broadcast_to(units, contribution.columns.shape)
+                    there = contribution.columns >= 0
+                    found = contribution.columns[there], units[there]
+                    ways.extend(_one_unit_a_column(*found, n_columns))
         return np.array(ways)
 
     def _offsets(self) -> dict[Origin, int]:
@@ -100,7 +105,7 @@ class Selection:
 
     def _counts(self, number: int) -> bool:
         network = self._network
-        return self._dense or network.kernels[network.weight_layers[number].kernel].ndim == 4
+        return self._dense or network.is_convolutional(network.weight_layers[number])
 
     def _joins(self, number: int, chosen: set[Origin]) -> bool:
         reads = any(part.origin in chosen for part in self._read_by(number))
@@ -150,24 +155,16 @@ class Selection:
         """Return whether no weights lead into a set: an input, or a merge of inputs."""
         return not self.contributions(origin)
 
-    def _common_scales(self) -> dict[Origin, NDArray[np.float64]]:
-        """Return the scale of every set's units if all that read it see the same.
+    def _shared_factors(self) -> dict[Origin, SharedFactors]:
+        """Return what every set's units are multiplied by on the way to all that read it.
 
-        What is read by no weight layer is scaled as it is put out.
+        What is read by no weight layer is multiplied as it is put out.
         """
         read = self._read_origins()
         put_out = [part for part in self._output_parts() if part.origin not in read]
         for part in put_out:
             read[part.origin].append(part)
-        scales = {}
-        for origin, parts in read.items():
-            first, *others = (part.per_unit() for part in parts)
-            if first is not None and all(
-                other is not None and np.array_equal(first, other, equal_nan=True)
-                for other in others
-            ):
-                scales[origin] = first
-        return scales
+        return {origin: shared_factors(parts) for origin, parts in read.items()}
 
     def _check(self, inputs: bool | None, outputs: bool | None) -> None:
         network = self._network

@@ -16,6 +16,7 @@ from nn_clustering.networks.structure import (
     Origin,
     Part,
     Rearranged,
+    Unflattened,
     Weighted,
 )
 
@@ -30,7 +31,7 @@ class UnitSet:
         tensor: Number of the tensor where they arise, as in
             :func:`~nn_clustering.networks.structure.walk_network`; for a weight layer, before its
             activation.
-        arises_from: "input", "dense", "convolution" or "merge".
+        arises_from: "input", "dense", "convolution", "merge" or "reshape".
     """
 
     name: str
@@ -145,6 +146,8 @@ def unit_set(network: NetworkWeights, origin: Origin, parts: Sequence[tuple[Part
         return UnitSet(name, origin.n_units, channels.tensor, kind)
     if isinstance(channels, Merged):
         return UnitSet(name, origin.n_units, channels.tensor, "merge")
+    if isinstance(channels, Unflattened):
+        return UnitSet(name, origin.n_units, channels.tensor, "reshape")
     return UnitSet(name, origin.n_units, _tensor_of(network, origin, parts), "input")
 
 

@@ -19,7 +19,7 @@ _DWARFS = 1e4
 def is_linear(step: Step) -> bool:
     """Return whether a step is one that :class:`LinearStep` takes."""
     layer = step.operation
-    return is_plain(layer) and layer.compute_dtype in ("float32", "float64")
+    return is_plain(layer) and not step.n_times and layer.compute_dtype in ("float32", "float64")
 
 
 class LinearStep:

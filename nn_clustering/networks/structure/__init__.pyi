@@ -4,12 +4,14 @@ from ._chain import (
     find_weight_layers as find_weight_layers,
 )
 from ._channels import (
+    Broadcast as Broadcast,
     Depthwise as Depthwise,
     Flattened as Flattened,
     InputValues as InputValues,
     Merged as Merged,
     Origin as Origin,
     Rearranged as Rearranged,
+    Unflattened as Unflattened,
     Weighted as Weighted,
 )
 from ._kernel_norms import (
@@ -31,6 +33,8 @@ from ._network_weights import (
 from ._tracing import (
     Contribution as Contribution,
     Part as Part,
+    SharedFactors as SharedFactors,
+    shared_factors as shared_factors,
     trace_contributions as trace_contributions,
     trace_parts as trace_parts,
 )

@@ -40,6 +40,7 @@ class Weighted:
         kernel: Index of its kernel, of shape (inputs, units) or (height, width, inputs a group,
             units).
         groups: Number of groups; each reads its own share of the inputs.
+        is_behind_maps: Whether it reads what a flatten or a global pooling made of maps.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Weighted:
     read_tensor: int
     kernel: int
     groups: int = 1
+    is_behind_maps: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,14 @@ class Merged:
 
 
 @dataclass(frozen=True)
+class Broadcast:
+    """One channel as it stands for each of ``n_units``, such as a gate for all."""
+
+    reads: int
+    n_units: int
+
+
+@dataclass(frozen=True)
 class Concatenated:
     """Tensors side by side along the channels."""
 
@@ -95,13 +105,36 @@ class Flattened:
     positions: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Unflattened:
+    """Maps that a reshape makes of the values on one axis: the flatten the other way round.
+
+    Each of its ``n_units`` channels is a unit, all positions together.
+    """
+
+    name: str
+    tensor: int
+    reads: int
+    n_units: int
+    positions: tuple[int, int]
+
+
 Channels = (
-    InputValues | Rearranged | Weighted | Depthwise | Scaled | Merged | Concatenated | Flattened
+    InputValues
+    | Rearranged
+    | Weighted
+    | Depthwise
+    | Scaled
+    | Merged
+    | Broadcast
+    | Concatenated
+    | Flattened
+    | Unflattened
 )
 
 
 class Origin(NamedTuple):
-    """Where a set of units arises: an input, a weight layer or a merge, by its index."""
+    """Where a set of units arises: an input, a weight layer, a merge or a reshape, by its index."""
 
     channels: int
     n_units: int

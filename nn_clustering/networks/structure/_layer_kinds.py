@@ -12,15 +12,22 @@ from typing import Any, Literal
 
 from nn_clustering.networks.structure._walk import Step
 from nn_clustering.networks.structure._weights_builder import WeightsBuilder
-from nn_clustering.networks.structure.rules.merging import average, concatenation, merge
+from nn_clustering.networks.structure.rules.merging import (
+    average,
+    concatenation,
+    merge,
+    scaled_sum,
+)
 from nn_clustering.networks.structure.rules.normalisation import (
     batch_normalisation,
     fixed_normalisation,
     gamma_alone,
     rms_normalisation,
+    unit_normalisation,
 )
-from nn_clustering.networks.structure.rules.reshaping import reshape
+from nn_clustering.networks.structure.rules.reshaping import permutation, reshape
 from nn_clustering.networks.structure.rules.scaling import (
+    layer_scale,
     product,
     quotient,
     rescaling,
@@ -31,12 +38,14 @@ from nn_clustering.networks.structure.rules.weighted import (
     convolution,
     dense,
     depthwise_convolution,
+    einsum_dense,
     separable_convolution,
     transposed_convolution,
 )
 
 Rule = Callable[[WeightsBuilder, Step], None]
 PlaceInChain = Literal["weights", "unitwise", "batch norm", "flatten", "input scaling"]
+Wrapping = Literal["layer", "layer at each time", "layers in turn"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,8 @@ class LayerKind:
     Attributes:
         rule: What it makes of the channels that it reads; None if it has no place in a graph.
         refusal: Why it has none, a relative clause.
+        wraps: What it wraps, if it computes what other layers do and nothing else: the walk takes
+            their steps instead.
         kernels: Names of the variables that are its kernels: what is pruned and penalised, and
             joins units where there is a rule. A layer with kernels applies its activation last.
         convolves: Whether the kernels slide over positions.
@@ -58,6 +69,7 @@ class LayerKind:
 
     rule: Rule | None = None
     refusal: str | None = None
+    wraps: Wrapping | None = None
     kernels: tuple[str, ...] = ()
     convolves: bool = False
     is_nonlinearity: bool = False
@@ -89,6 +101,11 @@ _RECURRENT = LayerKind(refusal="which is recurrent: its units join themselves ov
 _ATTENTION = LayerKind(
     refusal="which mixes positions by weights that it makes anew for every input"
 )
+_RECURRENT_CELL = LayerKind(refusal="which is a cell of a recurrent layer")
+_OF_CATEGORIES = LayerKind(refusal="which makes numbers of categories or texts and reads no units")
+_OF_SPECTRA = LayerKind(refusal="which makes spectra of waves, whose values are no units")
+_CODE = LayerKind(refusal="whose code cannot be read; rebuild it from Keras' layers")
+_BASE = LayerKind(refusal="of which it is not known what it does to units")
 _UNITWISE = LayerKind(unitwise)
 _UNITWISE_IN_CHAIN = LayerKind(unitwise, place_in_chain="unitwise")
 _HOMOGENEOUS = LayerKind(unitwise, is_homogeneous=True)
@@ -100,7 +117,7 @@ _SOFTMAX = replace(_NONLINEARITY, joins_units=True)
 # version of Keras does not have plays no part in it.
 LAYER_KINDS: Mapping[str, LayerKind] = {
     "Dense": LayerKind(dense, kernels=("kernel",), place_in_chain="weights"),
-    "EinsumDense": LayerKind(kernels=("kernel",)),
+    "EinsumDense": LayerKind(einsum_dense, kernels=("kernel",)),
     "Conv1D": _CONVOLUTION,
     "Conv2D": replace(_CONVOLUTION, place_in_chain="weights"),
     **_each(_TRANSPOSED, "Conv1DTranspose", "Conv2DTranspose"),
@@ -110,7 +127,7 @@ LAYER_KINDS: Mapping[str, LayerKind] = {
     "BatchNormalization": LayerKind(batch_normalisation, place_in_chain="batch norm"),
     **_each(LayerKind(gamma_alone, joins_units=True), "LayerNormalization", "GroupNormalization"),
     "RMSNormalization": LayerKind(rms_normalisation, joins_units=True),
-    "UnitNormalization": LayerKind(unitwise, joins_units=True),
+    "UnitNormalization": LayerKind(unit_normalisation, joins_units=True),
     "Normalization": LayerKind(fixed_normalisation),
     "Rescaling": LayerKind(rescaling, place_in_chain="input scaling"),
     **_each(LayerKind(merge), "Add", "Subtract", "Multiply", "Maximum", "Minimum"),
@@ -118,6 +135,10 @@ LAYER_KINDS: Mapping[str, LayerKind] = {
     "Concatenate": LayerKind(concatenation),
     "Flatten": LayerKind(reshape, is_homogeneous=True, place_in_chain="flatten"),
     "Reshape": LayerKind(reshape),
+    "Permute": LayerKind(permutation),
+    "SpectralNormalization": LayerKind(wraps="layer"),
+    "TimeDistributed": LayerKind(wraps="layer at each time"),
+    "Pipeline": LayerKind(wraps="layers in turn"),
     # of an ``Activation``, and of a ReLU with bounds, see layer_kind and is_homogeneous
     "Activation": _NONLINEARITY,
     **_each(replace(_NONLINEARITY, is_homogeneous=True), "ReLU", "LeakyReLU"),
@@ -133,18 +154,33 @@ LAYER_KINDS: Mapping[str, LayerKind] = {
     **_each(_HOMOGENEOUS, *_in_dimensions(["ZeroPadding"], 1, 3)),
     "GaussianNoise": _UNITWISE_IN_CHAIN,
     **_each(_UNITWISE, "Identity", "AlphaDropout", "GaussianDropout", "ActivityRegularization"),
-    **_each(_UNITWISE, "RepeatVector", "Resizing", "RandomBrightness", "RandomContrast"),
-    **_each(_UNITWISE, "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom"),
+    **_each(_UNITWISE, "RepeatVector", "Masking"),
     **_each(_UNITWISE, *_in_dimensions(["AdaptiveMaxPooling", "Cropping"], 1, 2, 3)),
     **_each(_UNITWISE, *_in_dimensions(["AdaptiveAveragePooling", "UpSampling"], 1, 2, 3)),
     **_each(_RECURRENT, "RNN", "LSTM", "GRU", "Bidirectional"),
     **_each(_ATTENTION, "Attention", "AdditiveAttention"),
     **_each(_ATTENTION, "MultiHeadAttention", "GroupQueryAttention"),
-    "Embedding": LayerKind(refusal="which looks its outputs up and reads no units"),
-    "Lambda": LayerKind(refusal="whose code cannot be read; rebuild it from Keras' layers"),
-    "Permute": LayerKind(
-        refusal="which moves the channels; expected them on the last axis throughout"
+    **_each(_RECURRENT_CELL, "GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"),
+    **_each(
+        LayerKind(refusal="which looks its outputs up and reads no units"),
+        "Embedding",
+        "ReversibleEmbedding",
     ),
+    "Dot": LayerKind(refusal="which sums products of the units of two tensors, without weights"),
+    **_each(_OF_CATEGORIES, "CategoryEncoding", "Discretization", "HashedCrossing", "Hashing"),
+    **_each(_OF_CATEGORIES, "IntegerLookup", "StringLookup", "TextVectorization"),
+    **_each(_OF_SPECTRA, "MelSpectrogram", "STFTSpectrogram"),
+    **_each(_CODE, "Lambda", "FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"),
+    **_each(_BASE, "InputLayer", "Wrapper"),
+}
+
+# By the name of a class of Keras that ``keras.layers`` does not have: of Keras' own networks, and
+# the base of all layers that change images, of which the random ones do nothing in inference.
+INNER_LAYER_KINDS: Mapping[str, LayerKind] = {
+    "BaseImagePreprocessingLayer": _UNITWISE,
+    "LayerScale": LayerKind(layer_scale),
+    "CustomScaleLayer": LayerKind(scaled_sum),
+    "StochasticDepth": _UNITWISE,
 }
 
 # By the name of the class of what ``keras.ops`` calls, which is not a public one.
@@ -168,7 +204,8 @@ OPERATION_KINDS: Mapping[str, LayerKind] = {
 ACTIVATION_KINDS: Mapping[str, LayerKind] = {
     "linear": _HOMOGENEOUS_IN_CHAIN,
     **_each(replace(_NONLINEARITY, is_homogeneous=True), "relu", "leaky_relu"),
-    **_each(_SOFTMAX, "softmax", "log_softmax"),
+    **_each(_SOFTMAX, "softmax", "log_softmax", "sparsemax"),
+    "glu": LayerKind(refusal="which is glu: it makes one channel of two"),
 }
 
 
@@ -183,8 +220,8 @@ def layer_kind(operation: Any) -> LayerKind:
     if isinstance(operation, keras.layers.Activation):
         return activation_kind(operation.activation)
     if isinstance(operation, keras.Layer):
-        known = _by_class()
-        return next((known[kind] for kind in type(operation).__mro__ if kind in known), LayerKind())
+        found = (_of_class(kind) for kind in type(operation).__mro__)
+        return next((kind for kind in found if kind is not None), LayerKind())
     if isinstance(operation, keras.Operation):
         return OPERATION_KINDS.get(type(operation).__name__, LayerKind())
     return activation_kind(operation)
@@ -194,8 +231,21 @@ def activation_kind(function: Any) -> LayerKind:
     """Return what is known of an activation function; a layer in its place is any function."""
     import keras
 
-    names = (name for name in ACTIVATION_KINDS if function is getattr(keras.activations, name))
+    names = (
+        name for name in ACTIVATION_KINDS if function is getattr(keras.activations, name, None)
+    )
     return ACTIVATION_KINDS.get(next(names, ""), _NONLINEARITY)
+
+
+def _of_class(layer_class: type) -> LayerKind | None:
+    if _is_of_keras(layer_class):
+        by_name = INNER_LAYER_KINDS.get(layer_class.__name__)
+        return _by_class().get(layer_class, by_name)
+    return None
+
+
+def _is_of_keras(layer_class: type) -> bool:
+    return layer_class.__module__.split(".")[0] == "keras"
 
 
 @cache
@@ -211,9 +261,39 @@ def _by_class() -> Mapping[type, LayerKind]:
 
 
 def computes_as_in_keras(operation: Any) -> bool:
-    """Return whether an operation's class is Keras' own, or derived from it with its ``call``."""
-    defining = next(kind for kind in type(operation).__mro__ if "call" in vars(kind))
-    return defining.__module__.split(".")[0] == "keras"
+    """Return whether an operation's class is Keras' own, or derived from it and computes alike.
+
+    A layer's derived class must not define anew what Keras' has, but for how it is made: its
+    ``call`` may lean on any other method. Of a network, which has methods for much else, it counts
+    that its ``call`` is Keras'.
+    """
+    import keras
+
+    classes = type(operation).__mro__
+    if isinstance(operation, keras.Model) or not isinstance(operation, keras.Layer):
+        return _is_of_keras(next(kind for kind in classes if "call" in vars(kind)))
+    n_own = next(place for place, kind in enumerate(classes) if _is_of_keras(kind))
+    return not any(_changes(kind, classes[n_own]) for kind in classes[:n_own])
+
+
+# What a derived class may do anew: how its layer is made, saved and spoken of.
+_HARMLESS = frozenset(
+    {
+        *("build", "build_from_config", "get_build_config", "from_config", "get_config"),
+        *("compute_output_shape", "compute_output_spec"),
+        *("load_own_variables", "save_own_variables"),
+    }
+)
+
+
+def _changes(derived: type, base: type) -> bool:
+    """Return whether a class defines anew what may be part of how its base computes."""
+    own = {
+        name
+        for name in vars(derived)
+        if name == "__call__" or not (name.startswith("__") and name.endswith("__"))
+    }
+    return any(hasattr(base, name) for name in own - _HARMLESS)
 
 
 def is_plain(layer: Any) -> bool:

@@ -13,6 +13,7 @@ from nn_clustering.networks.structure._channels import (
     InputValues,
     Merged,
     Origin,
+    Unflattened,
     Weighted,
 )
 
@@ -58,6 +59,16 @@ class NetworkWeights:
         """Whether any layer is a convolution."""
         return any(kernel.ndim == 4 for kernel in self.kernels)
 
+    def is_convolutional(self, layer: Weighted) -> bool:
+        """Return whether a weight layer is of the convolutional part of the network.
+
+        A convolution is, and in a network with convolutions so is a dense layer that does not lie
+        behind a flatten or a global pooling, such as one on a map: a convolution of size 1.
+        """
+        if self.kernels[layer.kernel].ndim == 4:
+            return True
+        return self.has_convolutions and not layer.is_behind_maps
+
     @cached_property
     def weight_layers(self) -> dict[int, Weighted]:
         """The dense and convolutional layers that make units, by their index in ``channels``."""
@@ -70,5 +81,5 @@ class NetworkWeights:
     def name_of(self, origin: Origin) -> str:
         """Return the name of the layer where a set of units arises."""
         channels = self.channels[origin.channels]
-        assert isinstance(channels, InputValues | Weighted | Merged)
+        assert isinstance(channels, InputValues | Weighted | Merged | Unflattened)
         return channels.name

@@ -5,13 +5,15 @@ on its way (:func:`trace_parts`), and to the weights that lead into every set of
 (:func:`trace_contributions`).
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.networks.structure._channels import (
+    Broadcast,
     Channels,
     Concatenated,
     Depthwise,
@@ -21,6 +23,7 @@ from nn_clustering.networks.structure._channels import (
     Origin,
     Rearranged,
     Scaled,
+    Unflattened,
     Weighted,
 )
 from nn_clustering.networks.structure._kernel_norms import norms_of_kernel
@@ -35,8 +38,10 @@ class Part:
         rows: Places on the last axis, of shape (rows, columns, channels): one position but where
             maps were flattened.
         units: The unit of the origin that every channel is, of shape (channels,).
-        scale: What every channel was multiplied by on its way here, without sign, of shape
-            (channels,).
+        factors: What the units were multiplied by on their way here, one after the other, without
+            sign, of shape (the origin's units,) each: whatever is the same for all channels that
+            are one unit.
+        scale: What the channels were multiplied by beside, of shape (channels,).
         scale_by_position: What every value was multiplied by once flattened, shaped as ``rows``,
             with its sign, of which the spectral norm over the positions takes account.
     """
@@ -44,6 +49,7 @@ class Part:
     origin: Origin
     rows: NDArray[np.int64]
     units: NDArray[np.int64]
+    factors: tuple[NDArray[np.float64], ...]
     scale: NDArray[np.float64]
     scale_by_position: NDArray[np.float64] | None = None
 
@@ -55,9 +61,9 @@ class Part:
     def scaled(self, factors: NDArray[np.float64]) -> "Part":
         """Return the part with the values on the last axis multiplied by ``factors``."""
         if factors.size == 1:
-            return replace(self, scale=self.scale * abs(factors.item()))
+            return self._with_factor(np.full(self.units.size, abs(factors.item())))
         if not self.is_flattened:
-            return replace(self, scale=self.scale * np.abs(factors[self.rows[0, 0]]))
+            return self._with_factor(np.abs(factors[self.rows[0, 0]]))
         before = 1.0 if self.scale_by_position is None else self.scale_by_position
         return replace(self, scale_by_position=before * factors[self.rows])
 
@@ -65,27 +71,81 @@ class Part:
         """Return what depthwise kernels of norms (channels, multiplier) make of it."""
         multiplier = factors.shape[1]
         rows = self.rows[0, 0]
-        new_rows = (rows[:, None] * multiplier + np.arange(multiplier)).reshape(1, 1, -1)
-        scale = (self.scale[:, None] * factors[rows]).ravel()
-        return Part(self.origin, new_rows, np.repeat(self.units, multiplier), scale)
+        repeated = replace(
+            self,
+            rows=(rows[:, None] * multiplier + np.arange(multiplier)).reshape(1, 1, -1),
+            units=np.repeat(self.units, multiplier),
+            scale=np.repeat(self.scale, multiplier),
+        )
+        return repeated._with_factor(factors[rows].ravel())
 
-    def per_unit(self) -> NDArray[np.float64] | None:
-        """Return the scale of every unit, or None if the units are not all here just once."""
-        if not np.array_equal(np.sort(self.units), np.arange(self.origin.n_units)):
-            return None
-        scale = np.empty(self.origin.n_units)
-        scale[self.units] = self.scale
-        return scale
+    def _with_factor(self, of_channels: NDArray[np.float64]) -> "Part":
+        """Return the part with its channels multiplied, each by one number at all positions."""
+        of_units = np.ones(self.origin.n_units)
+        of_units[self.units] = of_channels
+        if np.array_equal(of_units[self.units], of_channels, equal_nan=True):
+            return replace(self, factors=(*self.factors, of_units))
+        return replace(self, scale=self.scale * of_channels)
+
+    def scale_beside(self, shared: "SharedFactors | None") -> NDArray[np.float64]:
+        """Return what the channels were multiplied by beside some of the units' factors."""
+        left = Counter() if shared is None else shared.counts.copy()
+        scale = np.ones(self.units.size)
+        for factor in self.factors:
+            if left[factor.tobytes()]:
+                left[factor.tobytes()] -= 1
+            else:
+                scale = scale * factor[self.units]
+        return scale * self.scale
+
+
+@dataclass(frozen=True, eq=False)
+class SharedFactors:
+    """What the units of a set were multiplied by on the way to all that read it.
+
+    Attributes:
+        scale: The product, of shape (units,).
+        counts: How often each factor is among them, by its bytes.
+    """
+
+    scale: NDArray[np.float64]
+    counts: Counter[bytes] = field(repr=False)
+
+
+def shared_factors(parts: Sequence[Part]) -> SharedFactors:
+    """Return the factors that all parts of one origin have, in the order of the first."""
+    counts = Counter(factor.tobytes() for factor in parts[0].factors)
+    for part in parts[1:]:
+        counts &= Counter(factor.tobytes() for factor in part.factors)
+    scale, left = np.ones(parts[0].origin.n_units), counts.copy()
+    for factor in parts[0].factors:
+        if left[factor.tobytes()]:
+            left[factor.tobytes()] -= 1
+            scale = scale * factor
+    return SharedFactors(scale, counts)
 
 
 @dataclass(frozen=True, eq=False)
 class Contribution:
-    """Columns of a weight layer's kernel that lead into units of a set, times a scale each."""
+    """Columns of a weight layer's kernel that lead into units of a set, times a scale each.
+
+    Attributes:
+        layer: Index of the layer.
+        columns: The columns that lead into each unit, of shape (rows, columns, units): one position
+            but where a reshape made maps; -1 where none does.
+        units: The units, of shape (units,).
+        scale: What multiplies the weights of each column, shaped as ``columns``; 0 where none is.
+    """
 
     layer: int
     columns: NDArray[np.int64]
     units: NDArray[np.int64]
     scale: NDArray[np.float64]
+
+    @property
+    def is_of_maps(self) -> bool:
+        """Whether several columns, one for each position, lead into a unit."""
+        return bool(self.columns.shape[0] * self.columns.shape[1] > 1)
 
 
 def trace_parts(
@@ -113,8 +173,13 @@ def trace_parts(
                 found = (_whole(number, kernels[kernel].shape[-1]),)
             case Merged(reads=reads):
                 found = (_whole(number, _width(parts[reads[0]])),)
+            case Unflattened(n_units=n_units):
+                found = (_whole(number, n_units),)
             case Rearranged(reads=reads, n_units=n_units):
                 found = (_whole(parts[reads][0].origin.channels, n_units),)
+            case Broadcast(reads=reads, n_units=n_units):
+                (one,) = parts[reads]
+                found = (_broadcast(one, n_units),)
             case Depthwise(reads=reads, kernel=kernel):
                 factors = norms_of_kernel(kernels[kernel], kernel_norm)
                 found = tuple(part.repeated(factors) for part in parts[reads])
@@ -139,7 +204,12 @@ def trace_parts(
 
 def _whole(number: int, n_units: int) -> Part:
     units = np.arange(n_units)
-    return Part(Origin(number, n_units), units.reshape(1, 1, -1), units, np.ones(n_units))
+    return Part(Origin(number, n_units), units.reshape(1, 1, -1), units, (), np.ones(n_units))
+
+
+def _broadcast(one: Part, n_units: int) -> Part:
+    rows = np.arange(n_units).reshape(1, 1, -1)
+    return replace(one, rows=rows, units=one.units.repeat(n_units), scale=one.scale.repeat(n_units))
 
 
 def _width(parts: Sequence[Part]) -> int:
@@ -175,6 +245,7 @@ def _flattened(
         Origin(part.origin.channels, n_positions * n_units),
         rows.reshape(1, 1, -1),
         units.ravel(),
+        tuple(np.tile(factor, n_positions) for factor in part.factors),
         np.tile(part.scale, n_positions),
     )
 
@@ -189,7 +260,8 @@ def trace_contributions(
             contributions[number] = []
         elif isinstance(channels, Weighted):
             (whole,) = parts[number]
-            contributions[number] = [Contribution(number, whole.units, whole.units, whole.scale)]
+            one = np.ones((1, 1, whole.units.size))
+            contributions[number] = [Contribution(number, whole.rows, whole.units, one)]
         elif isinstance(channels, Merged):
             contributions[number] = _together(
                 _through(part, contribution)
@@ -197,22 +269,50 @@ def trace_contributions(
                 for part in parts[read]
                 for contribution in contributions[part.origin.channels]
             )
+        elif isinstance(channels, Unflattened):
+            contributions[number] = [
+                _as_maps(_through(part, contribution), channels)
+                for part in parts[channels.reads]
+                for contribution in contributions[part.origin.channels]
+            ]
     return contributions
 
 
 def _through(part: Part, contribution: Contribution) -> Contribution:
     """Return what leads into a part's units as what leads into the merge that reads the part."""
-    column = np.full(part.origin.n_units, -1)
-    column[contribution.units] = contribution.columns
-    scale = np.zeros(part.origin.n_units)
-    scale[contribution.units] = contribution.scale
-    shape = part.rows.shape
-    columns = np.broadcast_to(column[part.units], shape).ravel()
-    scales = np.broadcast_to(scale[part.units] * part.scale, shape).ravel()
+    shape = (*contribution.columns.shape[:2], part.origin.n_units)
+    column, scale = np.full(shape, -1), np.zeros(shape)
+    column[..., contribution.units] = contribution.columns
+    scale[..., contribution.units] = contribution.scale
+    column, scale = column[..., part.units], scale[..., part.units] * part.scale_beside(None)
+    rows = part.rows.reshape(1, 1, -1)
+    if not contribution.is_of_maps:
+        column = np.broadcast_to(column, part.rows.shape).reshape(rows.shape)
+        scale = np.broadcast_to(scale, part.rows.shape).reshape(rows.shape)
+    elif part.rows.shape == column.shape:  # the maps of a reshape, flattened again
+        column, scale = column.reshape(rows.shape), scale.reshape(rows.shape)
+    elif part.is_flattened:  # as other maps, of which every position may hang on all before
+        n_positions = part.rows.shape[0] * part.rows.shape[1]
+        column, scale = np.tile(column, n_positions), np.tile(scale, n_positions)
     if part.scale_by_position is not None:
-        scales = scales * np.abs(part.scale_by_position.ravel())
-    there = columns >= 0
-    return Contribution(contribution.layer, columns[there], part.rows.ravel()[there], scales[there])
+        scale = scale * np.abs(part.scale_by_position.ravel())
+    there = (column >= 0).any(axis=(0, 1))
+    return Contribution(
+        contribution.layer, column[..., there], rows[0, 0, there], scale[..., there]
+    )
+
+
+def _as_maps(contribution: Contribution, maps: Unflattened) -> Contribution:
+    """Return what leads into values on one axis as what leads into the maps made of them."""
+    shape = (*maps.positions, maps.n_units)
+    column, scale = np.full(np.prod(shape), -1), np.zeros(np.prod(shape))
+    column[contribution.units] = contribution.columns[0, 0]
+    scale[contribution.units] = contribution.scale[0, 0]
+    column, scale = column.reshape(shape), scale.reshape(shape)
+    there = (column >= 0).any(axis=(0, 1))
+    return Contribution(
+        contribution.layer, column[..., there], np.flatnonzero(there), scale[..., there]
+    )
 
 
 def _together(contributions: Iterator[Contribution]) -> list[Contribution]:

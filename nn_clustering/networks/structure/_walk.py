@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.errors import InvalidInputError
@@ -32,7 +32,11 @@ class Step:
         kwargs: Its named arguments likewise, with ``training=False`` where it takes that.
         inputs: Numbers of the tensors it reads, in the order of the arguments.
         outputs: Numbers of the tensors it makes.
-        layer: The layer as the network holds it, activation included; None for other operations.
+        layer: The layer as the network holds it, activation included, without what is wrapped
+            around it; None for other operations.
+        n_times: Number of axes behind the batch's that the operation does not see: it is called on
+            every slice along them, as a ``TimeDistributed`` layer calls what it wraps.
+        reads_mask: Whether it also hangs on a mask that goes with what it reads.
     """
 
     name: str
@@ -42,17 +46,35 @@ class Step:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     layer: "keras.Layer | None"
+    n_times: int = 0
+    reads_mask: bool = False
 
     def run(self, read: Callable[[int], Any]) -> list[Any]:
         """Call the operation on the tensors that ``read`` gives for their numbers."""
         import keras
 
+        if self.n_times:
+            return self._run_slice_by_slice(read)
         args, kwargs = keras.tree.map_structure(
             lambda leaf: read(leaf.number) if isinstance(leaf, TensorId) else leaf,
             (self.args, self.kwargs),
         )
         found: list[Any] = keras.tree.flatten(self.operation(*args, **kwargs))
         return found
+
+    def _run_slice_by_slice(self, read: Callable[[int], Any]) -> list[Any]:
+        """Call the operation on all slices at once: as many samples as there are slices."""
+        from keras import ops
+
+        n_axes = 1 + self.n_times
+        leading = list(ops.shape(read(self.inputs[0]))[:n_axes])
+
+        def sliced(number: int) -> Any:
+            value = read(number)
+            return ops.reshape(value, (-1, *ops.shape(value)[n_axes:]))
+
+        found = replace(self, n_times=0).run(sliced)
+        return [ops.reshape(value, (*leading, *ops.shape(value)[1:])) for value in found]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +134,22 @@ class Walk:
                 if uses[number] and number not in values:
                     held[number] = value
         return {number: held[number] for number in wanted}
+
+    def require_no_masks(self, purpose: str) -> None:
+        """Check that no step hangs on a mask, which does not go with a tensor that is replaced.
+
+        Args:
+            purpose: What replaces tensors, for the message.
+
+        Raises:
+            InvalidInputError: If a step does.
+        """
+        masked = next((step for step in self.steps if step.reads_mask), None)
+        if masked is not None:
+            raise InvalidInputError(
+                f"layer {masked.name!r} of network {self.name!r} reads a mask, which {purpose} "
+                "cannot carry along; expected a network without masks: leave out its Masking layer"
+            )
 
     def steps_between(self, given: Iterable[int], wanted: Iterable[int]) -> list[Step]:
         """Return the steps, in order, by which tensors are computed from others.

@@ -1,13 +1,14 @@
 """Finding the steps by which a Keras network computes: its graph, walked from output to input.
 
-Networks inside the network are opened to any depth, and an activation that is part of a dense or
-convolutional layer becomes a step of its own. What a layer is called, or whether other networks
-use it too, plays no part.
+Networks inside the network are opened to any depth, as are layers that wrap others, and an
+activation that is part of a dense or convolutional layer becomes a step of its own. What a layer is
+called, or whether other networks use it too, plays no part.
 """
 
 import inspect
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -37,10 +38,42 @@ def walk_network(network: keras.Model) -> Walk:
             "own, which cannot be read; expected a sequential or functional Keras model"
         )
     walker = _Walker()
-    inputs = tuple(walker.new_tensor(tensor) for tensor in network.inputs)
-    outputs = walker.walk(network, inputs, prefix="")
+    inputs = tuple(walker.new_tensor(tensor.shape) for tensor in network.inputs)
+    outputs = walker.walk(network, inputs)
     names = tuple(tensor.name for tensor in network.inputs)
     return Walk(network.name, tuple(walker.steps), inputs, outputs, tuple(walker.shapes), names)
+
+
+@dataclass(frozen=True)
+class _Around:
+    """What is around a network or a layer that is opened.
+
+    Attributes:
+        prefix: Names of the networks around it.
+        times: Sizes of the axes behind the batch's that it does not see.
+    """
+
+    prefix: str = ""
+    times: tuple[int | None, ...] = ()
+
+    def shape(self, seen: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Return the shape of a tensor of which it sees this."""
+        return (*seen[:1], *self.times, *seen[1:])
+
+
+_NOTHING_AROUND = _Around()
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call of an operation, on tensors by their numbers, and the shapes that it says it makes."""
+
+    name: str
+    operation: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    shapes: tuple[tuple[int | None, ...], ...]
+    reads_mask: bool
 
 
 class _Walker:
@@ -51,11 +84,13 @@ class _Walker:
         self.shapes: list[tuple[int | None, ...]] = []
         self._calls: Counter[str] = Counter()
 
-    def new_tensor(self, like: keras.KerasTensor) -> int:
-        self.shapes.append(tuple(like.shape))
+    def new_tensor(self, shape: Sequence[int | None]) -> int:
+        self.shapes.append(tuple(shape))
         return len(self.shapes) - 1
 
-    def walk(self, network: keras.Model, inputs: Sequence[int], prefix: str) -> tuple[int, ...]:
+    def walk(
+        self, network: keras.Model, inputs: Sequence[int], around: _Around = _NOTHING_AROUND
+    ) -> tuple[int, ...]:
         """Add the steps of a network that reads the tensors ``inputs``; return its outputs."""
         numbers = {id(t): number for t, number in zip(network.inputs, inputs, strict=True)}
         pending = list(reversed(network.outputs))
@@ -75,37 +110,87 @@ class _Walker:
                 ),
                 (node.arguments.args, node.arguments.kwargs),
             )
-            made = self._add_call(node, args, kwargs, prefix)
+            call = _Call(
+                self._unique(around.prefix + node.operation.name),
+                node.operation,
+                args,
+                kwargs,
+                tuple(around.shape(made.shape) for made in node.output_tensors),
+                _reads_mask(node),
+            )
+            made = self._add_call(call, around)
             numbers.update(zip(map(id, node.output_tensors), made, strict=True))
         return tuple(numbers[id(tensor)] for tensor in network.outputs)
 
-    def _add_call(
-        self, node: Any, args: tuple[Any, ...], kwargs: dict[str, Any], prefix: str
-    ) -> tuple[int, ...]:
-        operation = node.operation
-        name = self._unique(prefix + operation.name)
+    def _add_call(self, call: _Call, around: _Around) -> tuple[int, ...]:
+        operation = call.operation
         if _is_transparent(operation):
-            return self.walk(operation, _inputs_of_call(operation, args, kwargs), name + "/")
-        outputs = tuple(self.new_tensor(tensor) for tensor in node.output_tensors)
-        inputs = tuple(leaf.number for leaf in _tensors((args, kwargs)))
+            inputs = _inputs_of_call(operation, call.args, call.kwargs)
+            return self.walk(operation, inputs, replace(around, prefix=call.name + "/"))
+        match _wraps(operation):
+            case "layer":
+                return self._add_call(_of_wrapped(call), around)
+            case "layer at each time":
+                time = call.shapes[0][1 + len(around.times)]
+                around = replace(around, times=(*around.times, time))
+                return self._add_call(_of_wrapped(call), around)
+            case "layers in turn":
+                return self._add_in_turn(call, around)
+        return self._add_steps(call, around)
+
+    def _add_in_turn(self, call: _Call, around: _Around) -> tuple[int, ...]:
+        """Add the calls of layers that a layer makes one after the other."""
+        (made,) = _tensors((call.args, call.kwargs))
+        n_hidden = len(around.times)
+        for layer in call.operation.layers:
+            read = self.shapes[made.number]
+            shape = layer.compute_output_shape((*read[:1], *read[1 + n_hidden :]))
+            name = self._unique(f"{call.name}/{layer.name}")
+            shapes = (around.shape(shape),)
+            (number,) = self._add_call(
+                _Call(name, layer, (made,), {}, shapes, call.reads_mask), around
+            )
+            made = TensorId(number)
+        return (made.number,)
+
+    def _add_steps(self, call: _Call, around: _Around) -> tuple[int, ...]:
+        """Add a call as it is, but for an activation that is part of it."""
+        operation = call.operation
+        outputs = tuple(self.new_tensor(shape) for shape in call.shapes)
+        inputs = tuple(leaf.number for leaf in _tensors((call.args, call.kwargs)))
         layer = operation if isinstance(operation, keras.Layer) else None
+        kwargs = call.kwargs
         if layer is not None and "training" in inspect.signature(layer.call).parameters:
             kwargs = {**kwargs, "training": False}
+        step = Step(
+            call.name,
+            operation,
+            call.args,
+            kwargs,
+            inputs,
+            outputs,
+            layer,
+            len(around.times),
+            call.reads_mask,
+        )
         if not _has_activation(operation):
-            self.steps.append(Step(name, operation, args, kwargs, inputs, outputs, layer))
+            self.steps.append(step)
             return outputs
-        linear = self.new_tensor(node.output_tensors[0])
-        without = _without_activation(operation)
-        self.steps.append(Step(name, without, args, kwargs, inputs, (linear,), layer))
+        linear = self.new_tensor(call.shapes[0])
+        activation = operation.activation
+        self.steps.append(
+            replace(step, operation=_without_activation(operation), outputs=(linear,))
+        )
         self.steps.append(
             Step(
-                f"{name}/activation",
-                operation.activation,
+                f"{call.name}/activation",
+                activation,
                 (TensorId(linear),),
                 {},
                 (linear,),
                 outputs,
-                operation.activation if isinstance(operation.activation, keras.Layer) else None,
+                activation if isinstance(activation, keras.Layer) else None,
+                len(around.times),
             )
         )
         return outputs
@@ -128,6 +213,32 @@ def _is_transparent(operation: Any) -> bool:
     """Return whether an operation is a network that computes by its graph, not by its own code."""
     is_network = isinstance(operation, keras.Model | keras.Function)
     return is_network and bool(operation.inputs) and computes_as_in_keras(operation)
+
+
+def _wraps(operation: Any) -> str | None:
+    """Return what a layer wraps, if it computes what that does and nothing else."""
+    wraps = layer_kind(operation).wraps
+    return wraps if wraps is not None and computes_as_in_keras(operation) else None
+
+
+def _of_wrapped(call: _Call) -> _Call:
+    """Return the call of the layer that is wrapped by the one that is called."""
+    kwargs = {name: value for name, value in call.kwargs.items() if name != "training"}
+    return replace(call, operation=call.operation.layer, kwargs=kwargs)
+
+
+def _reads_mask(node: Any) -> bool:
+    """Return whether what a call makes hangs on masks that go with its tensors.
+
+    A merge takes them from its tensors, other layers as an argument; of batch norm in inference
+    nothing hangs on it.
+    """
+    operation = node.operation
+    if isinstance(operation, keras.layers.BatchNormalization):
+        return False
+    masks = [getattr(tensor, "_keras_mask", None) for tensor in node.input_tensors]
+    takes_masks = getattr(operation, "_call_has_mask_arg", False)
+    return any(mask is not None for mask in masks) and (takes_masks or len(masks) > 1)
 
 
 def _inputs_of_call(

@@ -8,13 +8,16 @@ from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.networks.structure._channels import (
+    Broadcast,
     Channels,
     Concatenated,
     Depthwise,
     Flattened,
     InputValues,
+    Merged,
     Rearranged,
     Scaled,
+    Weighted,
 )
 from nn_clustering.networks.structure._network_weights import NetworkWeights
 from nn_clustering.networks.structure._walk import Step
@@ -38,6 +41,7 @@ class WeightsBuilder:
         self._at: dict[int, int] = {}  # index of the channels that a tensor holds
         self._kernels: list[NDArray[np.floating]] = []
         self._kernel_layers: list[str] = []
+        self._behind_maps: set[int] = set()  # tensors made of maps by a flatten or a global pooling
 
     def add(self, channels: Channels, tensor: int) -> None:
         """Add channels, which a tensor holds."""
@@ -54,6 +58,22 @@ class WeightsBuilder:
         self._kernel_layers.append(step.name)
         return len(self._kernels) - 1
 
+    def add_weighted(
+        self, step: Step, kernel: NDArray[np.floating], *, groups: int = 1, reads: int | None = None
+    ) -> None:
+        """Add the channels that a step makes of those that it reads, by a kernel.
+
+        Args:
+            step: The step.
+            kernel: Its kernel.
+            groups: Number of groups.
+            reads: Index of the channels that the kernel reads, if not those that the step reads.
+        """
+        tensor, read = step.outputs[0], step.inputs[0]
+        reads = self.read(step) if reads is None else reads
+        index, is_behind_maps = self.add_kernel(step, kernel), read in self._behind_maps
+        self.add(Weighted(step.name, tensor, reads, read, index, groups, is_behind_maps), tensor)
+
     def pass_on(self, step: Step) -> None:
         """Say that the tensor that a step makes holds the channels that it reads."""
         self._at[step.outputs[0]] = self.read(step)
@@ -68,16 +88,25 @@ class WeightsBuilder:
 
     def shapes(self, step: Step) -> tuple[Shape, Shape]:
         """Return the shapes of the first tensor that a step reads and of the first it makes."""
-        return self._shapes[step.inputs[0]], self._shapes[step.outputs[0]]
+        return self._seen(step, step.inputs[0]), self._seen(step, step.outputs[0])
+
+    def shapes_read(self, step: Step) -> list[Shape]:
+        """Return the shape of every tensor that a step reads."""
+        return [self._seen(step, tensor) for tensor in step.inputs]
+
+    def _seen(self, step: Step, tensor: int) -> Shape:
+        """Return a tensor's shape as the operation of a step sees it."""
+        shape = self._shapes[tensor]
+        return (*shape[:1], *shape[1 + step.n_times :])
 
     def widths_read(self, step: Step) -> list[int | None]:
         """Return the number of channels of every tensor that a step reads."""
-        return [self._shapes[tensor][-1] for tensor in step.inputs]
+        return [shape[-1] for shape in self.shapes_read(step)]
 
     def source(self, step: Step) -> str:
         """Return where the channels that a step reads arise, for a message."""
         channels = self._channels[self.read(step)]
-        while isinstance(channels, Rearranged | Depthwise | Scaled | Flattened):
+        while isinstance(channels, Rearranged | Depthwise | Scaled | Broadcast | Flattened):
             channels = self._channels[channels.reads]
         if isinstance(channels, Concatenated):
             return "a concatenation's"
@@ -97,16 +126,46 @@ class WeightsBuilder:
         """Return whether a step reads flattened maps: a channel once for every position."""
         return self._holds_positions(self.read(step))
 
+    def mixes_positions(self, step: Step) -> bool:
+        """Return whether a step reads flattened maps, or a merge that does."""
+        return self.reads_positions(step) or self._merges_positions(self.read(step))
+
+    def _merges_positions(self, index: int) -> bool:
+        match self._channels[index]:
+            case Merged(reads=merged) | Concatenated(reads=merged):
+                return any(
+                    self._holds_positions(one) or self._merges_positions(one) for one in merged
+                )
+            case Scaled(reads=reads) | Depthwise(reads=reads) | Broadcast(reads=reads):
+                return self._merges_positions(reads)
+            case _:
+                return False
+
     def _holds_positions(self, index: int) -> bool:
         match self._channels[index]:
             case Flattened(reads=reads, positions=positions):
                 return math.prod(positions) > 1 and not self._is_input(reads)
-            case Scaled(reads=reads) | Depthwise(reads=reads):
+            case Scaled(reads=reads) | Depthwise(reads=reads) | Broadcast(reads=reads):
                 return self._holds_positions(reads)
             case Concatenated(reads=concatenated):
                 return any(map(self._holds_positions, concatenated))
             case _:
                 return False
+
+    def follow_positions(self, step: Step, *, has_kernels: bool) -> None:
+        """Note whether what a step makes lies behind a flatten or a global pooling of maps."""
+        before, after = self.shapes(step)
+        is_one = _n_positions(after) == 1
+        gathers = len(before) > 2 and (
+            len(after) == 2 or (is_one and not has_kernels and _n_positions(before) != 1)
+        )
+        # what is spread over positions again is a map once more
+        stays = any(
+            tensor in self._behind_maps and (is_one or _n_positions(shape) != 1)
+            for tensor, shape in zip(step.inputs, self.shapes_read(step), strict=True)
+        )
+        if gathers or stays:
+            self._behind_maps.update(step.outputs)
 
     def refusal(self, step: Step, reason: str) -> InvalidInputError:
         """Return the error that names a step's layer and says what is amiss with it.
@@ -115,7 +174,8 @@ class WeightsBuilder:
             step: The step.
             reason: A relative clause.
         """
-        kind = type(step.operation).__name__
+        operation = step.operation
+        kind = getattr(operation, "__name__", type(operation).__name__)
         return InvalidInputError(
             f"layer {step.name!r} of network {self._network!r} is a {kind}, {reason}"
         )
@@ -139,3 +199,9 @@ class WeightsBuilder:
             tuple(self._kernel_layers),
             tuple(self._kernels),
         )
+
+
+def _n_positions(shape: Shape) -> int | None:
+    """Return the number of positions of maps of this shape; None if it is open."""
+    sizes = [size for size in shape[1:-1] if size is not None]
+    return math.prod(sizes) if len(sizes) == max(len(shape) - 2, 0) else None

@@ -54,6 +54,7 @@ def read_weights(network: keras.Model) -> NetworkWeights:
             )
         assert kind.rule is not None
         kind.rule(builder, step)
+        builder.follow_positions(step, has_kernels=bool(kind.kernels))
     return builder.weights(walk.outputs)
 
 

@@ -5,9 +5,16 @@ import numpy as np
 import pytest
 from keras import layers
 
-from nn_clustering.networks.structure import is_homogeneous, is_plain, kernels_of, layer_kind
+from nn_clustering.networks.structure import (
+    LayerKind,
+    is_homogeneous,
+    is_plain,
+    kernels_of,
+    layer_kind,
+)
 from nn_clustering.networks.structure._layer_kinds import (
     ACTIVATION_KINDS,
+    INNER_LAYER_KINDS,
     LAYER_KINDS,
     OPERATION_KINDS,
 )
@@ -47,17 +54,17 @@ def built(layer, *shape):
 )
 def test_keras_has_what_is_listed(names, place):
     """So that a name that is mistyped does not make a rule that nothing uses."""
-    newer = {"RMSNormalization", "GroupQueryAttention"}
+    newer = {"RMSNormalization", "GroupQueryAttention", "ReversibleEmbedding"}
     adaptive = {name for name in names if name.startswith("Adaptive")}
     missing = {name for name in names if not hasattr(place, name)}
     assert missing <= newer | adaptive
 
 
 def test_layer_is_read_or_refused_with_a_reason():
-    """Of those without a rule, a layer with kernels may say no more than that it has weights."""
-    for name, kind in LAYER_KINDS.items():
-        assert (kind.rule is None) != (kind.refusal is None) or name == "EinsumDense", name
-    assert all(kind.rule for kind in (*OPERATION_KINDS.values(), *ACTIVATION_KINDS.values()))
+    for kinds in (LAYER_KINDS, INNER_LAYER_KINDS, OPERATION_KINDS, ACTIVATION_KINDS):
+        for name, kind in kinds.items():
+            ways = (kind.rule, kind.refusal, kind.wraps)
+            assert sum(way is not None for way in ways) == 1, name
 
 
 class Derived(layers.Dense):
@@ -71,7 +78,7 @@ class OwnLayer(layers.Layer):
 def test_derived_class_is_of_the_kind_of_its_base():
     assert layer_kind(Derived(2)) is layer_kind(layers.Dense(2)) is LAYER_KINDS["Dense"]
     assert layer_kind(layers.GRU(2)).refusal == layer_kind(layers.RNN(layers.GRUCell(2))).refusal
-    assert layer_kind(OwnLayer()) == layer_kind(layers.Masking()) != layer_kind(layers.Dense(2))
+    assert layer_kind(OwnLayer()) == LayerKind() != layer_kind(layers.Dense(2))
 
 
 @pytest.mark.parametrize(

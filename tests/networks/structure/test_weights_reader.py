@@ -34,6 +34,31 @@ class OwnCode(layers.Dense):
         return super().call(inputs)[:, ::-1]
 
 
+class OwnConvolution(layers.Conv2D):
+    """A method that Keras' own ``call`` leans on."""
+
+    def convolution_op(self, inputs, kernel):
+        return super().convolution_op(inputs, kernel)[..., ::-1]
+
+
+class OwnFlip(layers.RandomFlip):
+    def transform_images(self, images, transformation, training=True):
+        return images[..., ::-1]
+
+
+class OwnBeginning(layers.Dense):
+    """What says how the layer is made changes nothing of what it computes."""
+
+    def __init__(self, units=2, **options):
+        super().__init__(units, **options)
+
+    def get_config(self):
+        return super().get_config()
+
+    def in_words(self):
+        return "a method of its own"
+
+
 class WithoutWeights(layers.Layer):
     def call(self, inputs):
         return inputs
@@ -48,10 +73,16 @@ class WithoutWeights(layers.Layer):
         ((4,), layers.Lambda(lambda x: x, name="odd"), "Lambda, whose code cannot be read"),
         ((4, 2), layers.Permute((2, 1), name="odd"), "Permute, which moves the channels"),
         ((4, 2), layers.Reshape((2, 4), name="odd"), r"Reshape, which makes \(None, 2, 4\)"),
-        ((4, 2), layers.EinsumDense("abc,cd->abd", (4, 3), name="odd"), "EinsumDense, which has w"),
+        (
+            (4, 2),
+            layers.EinsumDense("abc,cd->abd", (4, 3), name="odd"),
+            r"EinsumDense, with the equation 'abc",
+        ),
         ((4, 4, 4, 1), layers.Conv3D(2, 1, name="odd"), "Conv3D, whose kernels have three dim"),
         ((4, 4, 2), layers.Conv2D(2, 1, data_format="channels_first", name="odd"), "first axis"),
         ((4,), OwnCode(3, name="odd"), "OwnCode, which has weights"),
+        ((4, 4, 2), OwnConvolution(2, 1, name="odd"), "OwnConvolution, which has weights"),
+        ((4, 4, 2), OwnFlip(name="odd"), "OwnFlip, of which it is not known"),
         ((4,), WithoutWeights(name="odd"), "WithoutWeights, of which it is not known"),
     ],
     ids=lambda value: "",
@@ -60,6 +91,11 @@ def test_layers_without_a_place_in_the_graph_refused_by_name(input_shape, layer,
     first = pointwise(2, "conv") if len(input_shape) == 3 else layers.Dense(input_shape[-1])
     with pytest.raises(InvalidInputError, match=rf"layer 'odd' of network 'net' is a .*{reason}"):
         read_weights(sequential(input_shape, first, layer))
+
+
+def test_derived_layer_that_computes_as_its_base_is_read():
+    network = sequential((4,), layers.Dense(3), OwnBeginning(name="own"))
+    assert read_weights(network).kernel_layers[1] == "own"
 
 
 @pytest.mark.parametrize(

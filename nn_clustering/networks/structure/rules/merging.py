@@ -2,26 +2,33 @@
 
 import numpy as np
 
-from nn_clustering.networks.structure._channels import Concatenated, Merged, Scaled
+from nn_clustering.networks.structure._channels import Broadcast, Concatenated, Merged, Scaled
 from nn_clustering.networks.structure._walk import Step
 from nn_clustering.networks.structure._weights_builder import WeightsBuilder
 
 
 def merge(builder: WeightsBuilder, step: Step) -> None:
-    """Sum, product, maximum or the like, element by element."""
-    _require_same_width(builder, step)
-    builder.add(Merged(step.name, step.outputs[0], builder.all_read(step)), step.outputs[0])
+    """Sum, product, maximum or the like, element by element; one channel goes with each."""
+    reads = _one_for_each(builder, step)
+    builder.add(Merged(step.name, step.outputs[0], reads), step.outputs[0])
 
 
 def average(builder: WeightsBuilder, step: Step) -> None:
     """A merge of an equal share of each."""
-    _require_same_width(builder, step)
     share = np.array([1 / len(step.inputs)])
     reads = tuple(
         builder.add_inner(Scaled(read, share, is_normalisation=False))
-        for read in builder.all_read(step)
+        for read in _one_for_each(builder, step)
     )
     builder.add(Merged(step.name, step.outputs[0], reads), step.outputs[0])
+
+
+def scaled_sum(builder: WeightsBuilder, step: Step) -> None:
+    """One tensor and, times a factor, another: a residual that is scaled down."""
+    first, second = _one_for_each(builder, step)
+    factor = np.array([float(step.operation.scale)])
+    scaled = builder.add_inner(Scaled(second, factor, is_normalisation=False))
+    builder.add(Merged(step.name, step.outputs[0], (first, scaled)), step.outputs[0])
 
 
 def concatenation(builder: WeightsBuilder, step: Step) -> None:
@@ -34,12 +41,30 @@ def concatenation(builder: WeightsBuilder, step: Step) -> None:
     builder.add(Concatenated(builder.all_read(step)), step.outputs[0])
 
 
-def _require_same_width(builder: WeightsBuilder, step: Step) -> None:
+def _one_for_each(builder: WeightsBuilder, step: Step) -> tuple[int, ...]:
+    """Return the channels that a step reads, each as many as it makes."""
     _, after = builder.shapes(step)
-    for width in builder.widths_read(step):
-        if width != after[-1]:
+    width = after[-1]
+    assert width is not None
+    found = []
+    for read, shape in zip(builder.all_read(step), builder.shapes_read(step), strict=True):
+        if shape[-1] != width and shape[-1] != 1:
             raise builder.refusal(
                 step,
-                f"which joins a tensor of {width} channels with one of {after[-1]}; expected "
-                "as many in both, since units cannot be told apart by one channel for all",
+                f"which joins a tensor of {shape[-1]} channels with one of {width}; expected as "
+                "many in both, or one that goes with each",
             )
+        found.append(read if shape[-1] == width else builder.add_inner(Broadcast(read, width)))
+    _require_aligned(builder, step)
+    return tuple(found)
+
+
+def _require_aligned(builder: WeightsBuilder, step: Step) -> None:
+    """Check that samples meet their own: an operation aligns the last axes, a layer the first."""
+    shapes = builder.shapes_read(step)
+    if step.layer is None and len({len(shape) for shape in shapes}) > 1:
+        raise builder.refusal(
+            step,
+            f"which joins tensors of the shapes {', '.join(map(str, shapes))}; expected as many "
+            "axes in each, since here the samples of one would meet the positions of the other",
+        )

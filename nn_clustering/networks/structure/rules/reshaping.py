@@ -2,14 +2,14 @@
 
 import math
 
-from nn_clustering.networks.structure._channels import Flattened, Rearranged
+from nn_clustering.networks.structure._channels import Flattened, Rearranged, Unflattened
 from nn_clustering.networks.structure._walk import Step
 from nn_clustering.networks.structure._weights_builder import Shape, WeightsBuilder
 from nn_clustering.networks.structure.rules.unitwise import unitwise
 
 
 def reshape(builder: WeightsBuilder, step: Step) -> None:
-    """Channels left on the last axis, all values on one axis, or an input in any other shape."""
+    """Channels left on the last axis, all on one axis or back in maps, or an input in any shape."""
     before, after = builder.shapes(step)
     n_values = None if None in before[1:] else math.prod(before[1:])  # type: ignore[arg-type]
     if before[-1] == after[-1]:
@@ -24,12 +24,42 @@ def reshape(builder: WeightsBuilder, step: Step) -> None:
     elif builder.reads_input(step) and after[-1] is not None:
         rearranged = Rearranged(builder.read(step), step.outputs[0], after[-1])
         builder.add(rearranged, step.outputs[0])
+    elif n_values == before[-1] and None not in after[1:]:
+        _unflatten(builder, step)
     else:
         raise builder.refusal(
             step,
             f"which makes {after} of {before}; expected all on one axis, or the channels left "
             "on the last",
         )
+
+
+def permutation(builder: WeightsBuilder, step: Step) -> None:
+    """Positions in another order; the channels must stay the last."""
+    dims = tuple(step.operation.dims)
+    if dims[-1] != len(dims):
+        raise builder.refusal(
+            step,
+            f"which moves the channels, dims={dims}; expected them on the last axis throughout",
+        )
+    unitwise(builder, step)
+
+
+def _unflatten(builder: WeightsBuilder, step: Step) -> None:
+    """Maps of what is on one axis, as behind the dense layer of a decoder."""
+    _, after = builder.shapes(step)
+    if builder.mixes_positions(step):
+        raise builder.refusal(
+            step,
+            f"which makes {after} of a merge of flattened maps; expected a reshape of what dense "
+            "layers make",
+        )
+    width = after[-1]
+    assert width is not None
+    builder.add(
+        Unflattened(step.name, step.outputs[0], builder.read(step), width, _positions(after)),
+        step.outputs[0],
+    )
 
 
 def _positions(shape: Shape) -> tuple[int, int]:

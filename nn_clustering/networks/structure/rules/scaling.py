@@ -9,6 +9,7 @@ from nn_clustering.networks.structure._walk import Step
 from nn_clustering.networks.structure._weights_builder import WeightsBuilder
 from nn_clustering.networks.structure.rules.merging import merge
 from nn_clustering.networks.structure.rules.unitwise import unitwise
+from nn_clustering.networks.structure.rules.variables import to_numpy
 
 
 def add_scaled(
@@ -30,7 +31,17 @@ def add_scaled(
 
 def rescaling(builder: WeightsBuilder, step: Step) -> None:
     """Every channel is multiplied; what is added joins no units."""
-    add_scaled(builder, step, step.operation.scale, is_normalisation=False)
+    scale = np.asarray(step.operation.scale, np.float64)
+    if scale.size > 1 and scale.size != scale.shape[-1]:
+        raise builder.refusal(
+            step, f"with a scale of shape {scale.shape}; expected one number for each channel"
+        )
+    add_scaled(builder, step, scale, is_normalisation=False)
+
+
+def layer_scale(builder: WeightsBuilder, step: Step) -> None:
+    """Every channel is multiplied by a weight of its own."""
+    add_scaled(builder, step, to_numpy(step.operation.gamma), is_normalisation=False)
 
 
 def sum_or_constant(builder: WeightsBuilder, step: Step) -> None:

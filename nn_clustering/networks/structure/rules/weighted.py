@@ -1,11 +1,12 @@
 """Layers whose kernels join units: dense layers, and convolutions of every kind."""
 
+import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_clustering.networks.structure._channels import Depthwise, Weighted
+from nn_clustering.networks.structure._channels import Depthwise
 from nn_clustering.networks.structure._walk import Step
 from nn_clustering.networks.structure._weights_builder import WeightsBuilder
 from nn_clustering.networks.structure.rules.variables import to_numpy
@@ -13,19 +14,31 @@ from nn_clustering.networks.structure.rules.variables import to_numpy
 
 def dense(builder: WeightsBuilder, step: Step) -> None:
     """Every unit reads every channel."""
-    _add_weighted(builder, step, _kernel(builder, step, step.operation.kernel))
+    builder.add_weighted(step, _kernel(builder, step, step.operation.kernel))
+
+
+def einsum_dense(builder: WeightsBuilder, step: Step) -> None:
+    """An equation that says what a dense layer does."""
+    equation = step.operation.equation.replace(" ", "")
+    if not _is_of_dense_layer(equation):
+        raise builder.refusal(
+            step,
+            f"with the equation {step.operation.equation!r}; expected a product over the last "
+            "axis alone, such as '...x,xy->...y'",
+        )
+    dense(builder, step)
 
 
 def convolution(builder: WeightsBuilder, step: Step) -> None:
     """Every filter reads every channel of its group."""
     kernel = _two_dimensional(_kernel(builder, step, step.operation.kernel))
-    _add_weighted(builder, step, kernel, step.operation.groups)
+    builder.add_weighted(step, kernel, groups=step.operation.groups)
 
 
 def transposed_convolution(builder: WeightsBuilder, step: Step) -> None:
     """As a convolution, of which Keras' kernel has the filters before the channels."""
     kernel = _two_dimensional(_kernel(builder, step, step.operation.kernel))
-    _add_weighted(builder, step, np.swapaxes(kernel, 2, 3))
+    builder.add_weighted(step, np.swapaxes(kernel, 2, 3))
 
 
 def depthwise_convolution(builder: WeightsBuilder, step: Step) -> None:
@@ -42,17 +55,15 @@ def separable_convolution(builder: WeightsBuilder, step: Step) -> None:
     pointwise = _two_dimensional(_kernel(builder, step, layer.pointwise_kernel))
     read = builder.read(step)
     depth = builder.add_inner(Depthwise(read, builder.add_kernel(step, depthwise)))
-    index = builder.add_kernel(step, pointwise)
-    builder.add(Weighted(step.name, step.outputs[0], depth, step.inputs[0], index), step.outputs[0])
+    builder.add_weighted(step, pointwise, reads=depth)
 
 
-def _add_weighted(
-    builder: WeightsBuilder, step: Step, kernel: NDArray[np.floating], groups: int = 1
-) -> None:
-    tensor, index = step.outputs[0], builder.add_kernel(step, kernel)
-    builder.add(
-        Weighted(step.name, tensor, builder.read(step), step.inputs[0], index, groups), tensor
-    )
+def _is_of_dense_layer(equation: str) -> bool:
+    found = re.fullmatch(r"(\.\.\.|\w*)(\w),(\w)(\w)->(\.\.\.|\w*)(\w)", equation)
+    if found is None:
+        return False
+    before, read, rows, columns, kept, made = found.groups()
+    return (read, columns, before) == (rows, made, kept) and not {read, made} & set(before)
 
 
 def _kernel(builder: WeightsBuilder, step: Step, variable: Any) -> NDArray[np.floating]:

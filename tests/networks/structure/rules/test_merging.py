@@ -87,11 +87,26 @@ def test_gate_leads_into_the_set_that_it_gates():
     assert block(graph, "gated", "last").tolist() == [[7], [8]]
 
 
-@pytest.mark.parametrize("merge", [layers.Multiply, layers.Add, layers.Average])
-def test_one_gate_for_all_channels_refused(merge):
-    message = rf"'gated' of network 'net' is an? {merge.__name__}, .* 1 ch"
-    with pytest.raises(InvalidInputError, match=message):
-        graph_from_weights(gated(pointwise(1, "gate"), merge))
+@pytest.mark.parametrize(
+    ("merge", "share"), [(layers.Multiply, 1), (layers.Add, 1), (layers.Average, 0.5)]
+)
+def test_one_gate_for_all_channels_leads_into_each(merge, share):
+    network = gated(pointwise(1, "gate"), merge)
+    weigh(network, "stem", [[1, 2]])
+    weigh(network, "gate", [[3], [-5]])
+    graph = graph_from_weights(network, inputs=True)
+    assert named(graph) == [("input", 1), ("stem", 2), ("gated", 2), ("last", 1)]
+    assert block(graph, "input", "gated").tolist() == [[1 * share, 2 * share]]
+    assert block(graph, "stem", "gated").tolist() == [[3 * share] * 2, [5 * share] * 2]
+
+
+def test_tensors_that_are_aligned_by_their_last_axes_refused():
+    """The samples of the one would meet the positions of the other."""
+    inputs = keras.Input((3, 2), batch_size=3)
+    maps = dense([[1, 2], [3, 4]], "first")(inputs)
+    total = maps + dense([[1, 2], [3, 4]], "second")(keras.ops.mean(inputs, 1))
+    with pytest.raises(InvalidInputError, match=r"is a Add, which joins tensors of the shapes"):
+        graph_from_weights(keras.Model(inputs, total))
 
 
 def test_gate_by_operations_and_dense_layers():
