@@ -69,6 +69,7 @@ def graph_from_gradients(
             graph of the weights with these settings, or a value is NaN or infinite.
     """
     walk = walk_network(network)
+    walk.require_no_masks("a derivative")
     check_samples(walk, x)
     if not len(x):
         raise InvalidInputError("no samples to take derivatives at; expected one or more")

@@ -87,6 +87,7 @@ class LesionEngine:
         check_silencing(silence)
         check_memory(memory_mb)
         self._walk = walk_network(network)
+        self._walk.require_no_masks("a lesion")
         self._samples = Samples(network, x, y, task=task)
         self._units = unit_layers(read_weights(network), of_weights=silence == "weights")
         self._takes_means = silence == "mean"

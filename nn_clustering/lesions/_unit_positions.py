@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import Layer, Reader, kernel_units, unit_sets, weight_readers
-from nn_clustering.networks.structure import NetworkWeights
+from nn_clustering.networks.structure import Broadcast, Merged, NetworkWeights
 
 # All that a network has of units, so that every partition finds its own among them.
 _ALL = {"inputs": True, "dense_layers": True}
@@ -86,8 +86,11 @@ def unit_layers(weights: NetworkWeights, *, of_weights: bool = False) -> UnitLay
             instead of what the weight layers read that the units lead into.
 
     Raises:
-        InvalidInputError: If the network has no hidden units, or two layers have one name.
+        InvalidInputError: If the network has no hidden units, two layers have one name, or a lesion
+            is to strike what leads into a merge in which one channel stands for several units.
     """
+    if of_weights:
+        _require_units_of_their_own(weights)
     sets, readers = unit_sets(weights, **_ALL), weight_readers(weights, **_ALL)
     sizes: dict[str, tuple[int, ...]] = {}
     for units in sets:
@@ -116,6 +119,18 @@ def unit_layers(weights: NetworkWeights, *, of_weights: bool = False) -> UnitLay
         for index in hidden
     }
     return UnitLayers(weights.name, sizes, places)
+
+
+def _require_units_of_their_own(weights: NetworkWeights) -> None:
+    """Check that no channel leads into several units of a merge, which would all fall silent."""
+    merges = [channels for channels in weights.channels if isinstance(channels, Merged)]
+    for merge in merges:
+        if any(isinstance(weights.channels[read], Broadcast) for read in merge.reads):
+            raise InvalidInputError(
+                f"layer {merge.name!r} of network {weights.name!r} joins one channel with each of "
+                "several: silence='weights' would silence all of its units at once; expected "
+                "silence='output' or 'mean' for this network"
+            )
 
 
 def _where_read(readers: Sequence[Reader], index: int) -> Iterator[Places]:

@@ -1,9 +1,6 @@
-"""The sets of units of a network, beside a naive second way to its graph, and their use."""
+"""The sets of units of a network, and their use."""
 
 import keras
-import numpy as np
-import pytest
-from hypothesis import given, settings, strategies as st
 from keras import layers
 
 from nn_clustering.graphs import graph_of_weights, kernel_units, unit_sets, weight_readers
@@ -16,109 +13,6 @@ from tests.networks.sample_networks import (
     set_kernel,
     two_branches,
 )
-
-# What the next tensor of a random network is made by, and of which of the tensors before it.
-KINDS = ["conv", "conv", "add", "average", "concatenate", "norm", "depthwise", "half"]
-STEPS = st.lists(
-    st.tuples(st.sampled_from(KINDS), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=8
-)
-
-
-def linear_network(steps, seed):
-    """A random network with positive weights and without biases or nonlinearities."""
-    tensors = [keras.Input((1, 2, 2))]
-    for kind, one, other in steps:
-        x, y = tensors[one % len(tensors)], tensors[other % len(tensors)]
-        tensors.append(step_of(kind, x, y))
-    last = pointwise(3, "last", use_bias=False)(tensors[-1])
-    flat = layers.Flatten()(layers.BatchNormalization(epsilon=0)(last))
-    outputs = layers.Dense(2, use_bias=False, name="out")(flat)
-    network = keras.Model(tensors[0], outputs)
-    random = np.random.default_rng(seed)
-    for variable in network.weights:
-        if not variable.path.endswith(("beta", "moving_mean")):
-            variable.assign(random.uniform(0.5, 2, variable.shape))
-    return network
-
-
-def step_of(kind, x, y):
-    if kind in ("add", "average") and x.shape == y.shape:
-        return (layers.Add() if kind == "add" else layers.Average())([x, y])
-    if kind == "concatenate" and x.shape[-1] + y.shape[-1] <= 6:
-        return layers.Concatenate()([x, y])
-    if kind == "norm":
-        return layers.BatchNormalization(epsilon=0)(x)
-    if kind == "depthwise" and x.shape[-1] <= 3:
-        return layers.DepthwiseConv2D(1, depth_multiplier=2, use_bias=False)(x)
-    if kind == "half":
-        return x / 2
-    return layers.Conv2D(2, 1, use_bias=False)(x)
-
-
-def naive_blocks(network, weights):
-    """Return the weights between sets from what the network computes, by the sets' indices.
-
-    A unit is set to 1 at all places. Every weight layer reads what comes of that without another
-    weight layer between, and what these layers then make of it comes of that unit's weights. The
-    factors between where a unit arises and where it is read are seen there.
-    """
-    walk = walk_network(network)
-    options = {"inputs": True, "dense_layers": True}
-    sets, readers = unit_sets(weights, **options), weight_readers(weights, **options)
-    read_tensor = {reader.name: reader.tensor for reader in readers}
-    # also of layers that lead into sums alone and have no set of their own
-    made_by_weights = {s.outputs[0] for s in walk.steps if s.name in read_tensor}
-    blocks, scales = {}, {}
-    for source, units in enumerate(sets):
-        zeros = {
-            number: np.zeros([units.n_units, *walk.shapes[number][1:]], np.float32)
-            for number in {*walk.inputs, *made_by_weights, *(each.tensor for each in sets)}
-        }
-        impulses = zeros[units.tensor].copy()
-        for unit in range(units.n_units):
-            impulses[unit, ..., unit] = 1
-        read = walk.run(zeros | {units.tensor: impulses}, set(read_tensor.values()))
-        scales[source] = common([np.asarray(tensor) for tensor in read.values()])
-        made = walk.run(
-            {walk.inputs[0]: zeros[walk.inputs[0]]},
-            [target.tensor for target in sets],
-            on_read=lambda step, number, value, read=read: (
-                read[number] if step.name in read_tensor else value
-            ),
-        )
-        for target, to in enumerate(sets):
-            values = np.asarray(made[to.tensor]).reshape(units.n_units, -1, to.n_units)
-            blocks[source, target] = values[:, 0]  # all places are alike
-    return {
-        (source, target): block * scales[target] / scales[source][:, None]
-        for (source, target), block in blocks.items()
-        if block.any()
-    }
-
-
-def common(tensors):
-    """Return the one factor of every unit if all layers that read it see just that, else 1."""
-    factors = []
-    for unit in range(len(tensors[0])):
-        seen = np.concatenate([tensor[unit].ravel() for tensor in tensors])
-        seen = seen[seen != 0]
-        if seen.size and np.ptp(seen) > 1e-5 * seen[0]:
-            return np.ones(len(tensors[0]))
-        factors.append(seen[0] if seen.size else 1.0)
-    return np.array(factors)
-
-
-@given(steps=STEPS, seed=st.integers(0, 2**16))
-@settings(max_examples=25)
-def test_beside_what_a_linear_network_computes(steps, seed):
-    network = linear_network(steps, seed)
-    weights = read_weights(network)
-    graph = graph_of_weights(weights, inputs=True, dense_layers=True)
-    expected = naive_blocks(network, weights)
-    found = {(edges.source, edges.target): edges.weights for edges in graph.edges}
-    assert found.keys() == expected.keys()
-    for pair, block in expected.items():
-        assert found[pair] == pytest.approx(block, rel=1e-4)
 
 
 def test_unit_sets_and_readers():

@@ -51,10 +51,12 @@ class _Around:
     Attributes:
         prefix: Names of the networks around it.
         times: Sizes of the axes behind the batch's that it does not see.
+        has_masks: Whether masks go with the tensors that it reads.
     """
 
     prefix: str = ""
     times: tuple[int | None, ...] = ()
+    has_masks: bool = False
 
     def shape(self, seen: Sequence[int | None]) -> tuple[int | None, ...]:
         """Return the shape of a tensor of which it sees this."""
@@ -100,7 +102,8 @@ class _Walker:
                 pending.pop()
                 continue
             node = _node_that_made(tensor)
-            unknown = [t for t in node.input_tensors if id(t) not in numbers]
+            masks = _masks_of(node)
+            unknown = [t for t in node.input_tensors if id(t) not in numbers and id(t) not in masks]
             if unknown:
                 pending.extend(reversed(unknown))
                 continue
@@ -108,7 +111,7 @@ class _Walker:
                 lambda leaf: (
                     TensorId(numbers[id(leaf)]) if isinstance(leaf, keras.KerasTensor) else leaf
                 ),
-                (node.arguments.args, node.arguments.kwargs),
+                (node.arguments.args, _without(masks, node.arguments.kwargs)),
             )
             call = _Call(
                 self._unique(around.prefix + node.operation.name),
@@ -116,7 +119,8 @@ class _Walker:
                 args,
                 kwargs,
                 tuple(around.shape(made.shape) for made in node.output_tensors),
-                _reads_mask(node),
+                _hangs_on_masks(node.operation, n_tensors=len(node.input_tensors) - len(masks))
+                and (around.has_masks or bool(masks) or _have_masks(node.input_tensors)),
             )
             made = self._add_call(call, around)
             numbers.update(zip(map(id, node.output_tensors), made, strict=True))
@@ -126,8 +130,9 @@ class _Walker:
         operation = call.operation
         if _is_transparent(operation):
             inputs = _inputs_of_call(operation, call.args, call.kwargs)
-            return self.walk(operation, inputs, replace(around, prefix=call.name + "/"))
-        match _wraps(operation):
+            inside = replace(around, prefix=call.name + "/", has_masks=call.reads_mask)
+            return self.walk(operation, inputs, inside)
+        match _wraps(call):
             case "layer":
                 return self._add_call(_of_wrapped(call), around)
             case "layer at each time":
@@ -215,30 +220,55 @@ def _is_transparent(operation: Any) -> bool:
     return is_network and bool(operation.inputs) and computes_as_in_keras(operation)
 
 
-def _wraps(operation: Any) -> str | None:
-    """Return what a layer wraps, if it computes what that does and nothing else."""
-    wraps = layer_kind(operation).wraps
-    return wraps if wraps is not None and computes_as_in_keras(operation) else None
+def _wraps(call: _Call) -> str | None:
+    """Return what a layer wraps that is called, if it computes what that does and nothing else."""
+    wraps = layer_kind(call.operation).wraps
+    # slices of a tensor do not have slices of its mask
+    is_masked = call.kwargs.get("mask") is not None or (call.reads_mask and wraps != "layer")
+    return wraps if computes_as_in_keras(call.operation) and not is_masked else None
 
 
 def _of_wrapped(call: _Call) -> _Call:
     """Return the call of the layer that is wrapped by the one that is called."""
-    kwargs = {name: value for name, value in call.kwargs.items() if name != "training"}
+    kwargs = {
+        name: value for name, value in call.kwargs.items() if name not in ("training", "mask")
+    }
     return replace(call, operation=call.operation.layer, kwargs=kwargs)
 
 
-def _reads_mask(node: Any) -> bool:
-    """Return whether what a call makes hangs on masks that go with its tensors.
+def _masks_of(node: Any) -> set[int]:
+    """Return the tensors, by their ids, that a call reads as masks that go with others.
+
+    Keras gives them to the layers that take them, here as where the walk is run.
+    """
+    masks = {id(getattr(tensor, "_keras_mask", None)) for tensor in node.input_tensors}
+    return masks & {id(tensor) for tensor in node.input_tensors}
+
+
+def _have_masks(tensors: Sequence[Any]) -> bool:
+    return any(getattr(tensor, "_keras_mask", None) is not None for tensor in tensors)
+
+
+def _without(masks: set[int], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def is_mask(value: Any) -> bool:
+        return any(id(leaf) in masks for leaf in keras.tree.flatten(value))
+
+    return {name: value for name, value in kwargs.items() if not is_mask(value)}
+
+
+def _hangs_on_masks(operation: Any, n_tensors: int) -> bool:
+    """Return whether an operation makes something else of tensors with masks than without.
 
     A merge takes them from its tensors, other layers as an argument; of batch norm in inference
-    nothing hangs on it.
+    nothing hangs on it, and what wraps others passes it on.
     """
-    operation = node.operation
+    if layer_kind(operation).wraps == "layers in turn":
+        return any(_hangs_on_masks(layer, n_tensors) for layer in operation.layers)
+    while layer_kind(operation).wraps is not None:
+        operation = operation.layer
     if isinstance(operation, keras.layers.BatchNormalization):
         return False
-    masks = [getattr(tensor, "_keras_mask", None) for tensor in node.input_tensors]
-    takes_masks = getattr(operation, "_call_has_mask_arg", False)
-    return any(mask is not None for mask in masks) and (takes_masks or len(masks) > 1)
+    return n_tensors > 1 or getattr(operation, "_call_has_mask_arg", False)
 
 
 def _inputs_of_call(

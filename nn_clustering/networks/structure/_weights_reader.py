@@ -88,6 +88,8 @@ def _reason(operation: keras.Operation, kind: LayerKind) -> str:
     """Return why an operation has no place in the graph of units."""
     if kind.refusal is not None:
         return kind.refusal
+    if kind.wraps is not None:
+        return "derived from Keras' or around a layer that reads a mask; expected neither"
     if isinstance(operation, keras.Model):
         return "which computes by code of its own; expected a sequential or functional network"
     if isinstance(operation, keras.Layer) and operation.weights:

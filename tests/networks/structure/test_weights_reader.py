@@ -75,8 +75,8 @@ class WithoutWeights(layers.Layer):
         ((4, 2), layers.Reshape((2, 4), name="odd"), r"Reshape, which makes \(None, 2, 4\)"),
         (
             (4, 2),
-            layers.EinsumDense("abc,cd->abd", (4, 3), name="odd"),
-            r"EinsumDense, with the equation 'abc",
+            layers.EinsumDense("abc,bd->adc", (3, 2), name="odd"),
+            "EinsumDense, with the equation 'abc",
         ),
         ((4, 4, 4, 1), layers.Conv3D(2, 1, name="odd"), "Conv3D, whose kernels have three dim"),
         ((4, 4, 2), layers.Conv2D(2, 1, data_format="channels_first", name="odd"), "first axis"),
