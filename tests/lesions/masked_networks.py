@@ -11,7 +11,7 @@ class Reading(keras.layers.Layer):
         super().__init__(name=inner.name)
         self.inner, self.silent, self.fill = inner, silent, fill
 
-    def call(self, x):
+    def call(self, x, mask=None):
         return self.inner(keras.ops.where(self.silent, keras.ops.cast(self.fill, x.dtype), x))
 
 

@@ -10,9 +10,11 @@ from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import graph_from_gradients, unit_activations
 from nn_clustering.lesions import LesionEngine
+from tests.graphs.test_from_gradients import jacobian
 from tests.lesions.conftest import convolution, functional, with_random_weights
 from tests.lesions.masked_networks import scores, silenced_for
 from tests.lesions.test_engine import lesions_of, silent_places
+from tests.networks.sample_networks import block
 
 
 def _timed(x):
@@ -142,13 +144,25 @@ def test_weights_of_a_channel_that_goes_with_each_are_refused(built, images):
         LesionEngine(built["spatial gate"], *images, silence="weights")
 
 
+DERIVATIVES = [
+    ("timed", "timed_1", "timed_2"),
+    ("timed", "timed_2", "timed_dense"),
+    ("scaled", "expand", "sum"),
+    ("scaled", "sum", "spectral"),
+    ("decoder", "code", "maps"),
+    ("decoder", "maps", "up"),
+    ("spatial gate", "gated", "after"),
+]
+
+
 @pytest.mark.parametrize("kind", CONNECT)
 def test_derivatives_are_those_of_the_network(built, images, kind):
-    """Of the last hidden layer's units by what the one before puts out, by differences."""
-    network = built[kind]
-    graph = graph_from_gradients(network, images[0][:3], inputs=True, dense_layers=True)
-    assert all(np.isfinite(edges.weights).all() and edges.weights.any() for edges in graph.edges)
+    network, x = built[kind], images[0][:3].astype(np.float32)
+    graph = graph_from_gradients(network, x, inputs=True, dense_layers=True)
     assert {layer.name for layer in graph.layers} >= set(READERS[kind])
+    for source, target in [pair for name, *pair in DERIVATIVES if name == kind]:
+        expected = jacobian(network, source, target, x)
+        np.testing.assert_allclose(block(graph, source, target), expected, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", CONNECT)
