@@ -205,7 +205,7 @@ def expected_blocks(recipe, needed):
 
 
 @given(steps=STEPS, seed=st.integers(0, 2**16))
-@settings(max_examples=100)
+@settings(max_examples=30)
 def test_beside_what_layers_compute(steps, seed):
     network, recipe, needed = recipe_of(steps, seed)
     graph = graph_from_weights(network, inputs=True, dense_layers=True)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.networks.structure import walk_network
+from nn_clustering.networks.structure import read_weights, walk_network
 from tests.networks.sample_networks import SUBCLASSED_OR_UNBUILT, dense, sequential
 
 X = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
@@ -144,3 +144,61 @@ def with_own_call():
 def test_networks_that_cannot_be_walked_refused(build, message):
     with pytest.raises(InvalidInputError, match=message):
         walk_network(build())
+
+
+def wrapped():
+    """Layers around layers and around a network, on sequences of any length."""
+    image = keras.Input((4, 4, 1))
+    x = layers.Conv2D(3, 2, activation="relu", name="conv")(image)
+    inner = keras.Model(image, layers.GlobalMaxPooling2D()(layers.BatchNormalization()(x)))
+    inputs = keras.Input((None, 4, 4, 1))
+    x = layers.Pipeline([layers.Rescaling(2.0), layers.Dense(1, "tanh", name="d")], name="line")(
+        inputs
+    )
+    x = layers.TimeDistributed(inner, name="each")(x)
+    x = layers.TimeDistributed(layers.Dense(4, "softmax"), name="timed")(x)
+    x = layers.SpectralNormalization(layers.Dense(2, "elu"), name="spectral")(x)
+    network = keras.Model(inputs, layers.GlobalAveragePooling1D()(x))
+    random = np.random.default_rng(0)
+    for variable in network.weights:
+        if "float" in variable.dtype:
+            variable.assign(random.uniform(0.5, 1.5, variable.shape))
+    return network
+
+
+def test_wrapped_layers_are_opened():
+    walk = walk_network(wrapped())
+    names = [step.name for step in walk.steps]
+    assert names[0].startswith("line/rescaling")
+    assert names[1:5] == ["line/d", "line/d/activation", "each/conv", "each/conv/activation"]
+    assert names[7:] == [
+        *("timed", "timed/activation", "spectral", "spectral/activation"),
+        walk.steps[-1].name,
+    ]
+    assert [step.n_times for step in walk.steps] == [0] * 3 + [1] * 6 + [0] * 3
+    assert walk.shapes[walk.steps[3].outputs[0]] == (None, None, 3, 3, 3)
+    assert type(walk.steps[7].operation) is layers.Dense
+
+
+@pytest.mark.parametrize("length", [1, 3])
+def test_wrapped_layers_compute_as_the_network(length):
+    network = wrapped()
+    walk = walk_network(network)
+    x = np.random.default_rng(1).normal(size=(2, length, 4, 4, 1)).astype(np.float32)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, 4, 4, 1))])
+    def walked(x):
+        return walk.run({walk.inputs[0]: x}, walk.outputs)[walk.outputs[0]]
+
+    expected = keras.ops.convert_to_numpy(network(x, training=False))
+    assert walked(x).numpy() == pytest.approx(expected, abs=1e-6)
+    found = walk.run({walk.inputs[0]: tf.constant(x)}, walk.outputs)[walk.outputs[0]]
+    assert found.numpy() == pytest.approx(expected, abs=1e-6)
+
+
+def test_layer_of_two_wrappers_is_one_layer_used_twice():
+    inner = layers.Dense(3)
+    inputs = keras.Input((2, 3))
+    x = layers.TimeDistributed(inner)(layers.TimeDistributed(inner, name="first")(inputs))
+    with pytest.raises(InvalidInputError, match="'first' .* is a Dense, used 2 times"):
+        read_weights(keras.Model(inputs, x))

@@ -106,3 +106,29 @@ def test_normalisation_of_the_inputs_does_not_count():
     network = sequential((2,), normalisation, layers.BatchNormalization(), dense([[3], [5]], "a"))
     network.layers[1].gamma.assign([7.0, 11.0])
     assert graph_from_weights(network).edges[0].weights.tolist() == [[3], [5]]
+
+
+@pytest.mark.parametrize("invert", [False, True])
+def test_normalisation_by_given_statistics(invert):
+    """Standard deviations 2 and 1000; of a column that never varies Keras' smallest divisor."""
+    normal = layers.Normalization(mean=[1.0, 2, 3], variance=[4.0, 1e6, 0], invert=invert)
+    network = sequential((1,), dense([[3, 5, 7]], "dense"), normal, dense(np.ones((3, 1)), "last"))
+    deviations = np.array([2, 1000, keras.config.epsilon()])
+    expected = np.array([3, 5, 7]) * (deviations if invert else 1 / deviations)
+    weights = graph_from_weights(network).edges[0].weights
+    assert weights == pytest.approx(expected[None], rel=1e-6)
+    # which is what the layer computes of a step from the mean
+    made = keras.ops.convert_to_numpy(normal(np.array([1.0, 2, 3]) + np.eye(3)[:2]))
+    rest = keras.ops.convert_to_numpy(normal(np.array([[1.0, 2, 3]])))
+    computed = np.abs(np.diag(made - rest))
+    assert np.array([3, 5]) * computed == pytest.approx(expected[:2], rel=1e-3)
+
+
+def test_inverse_of_a_normalisation_undoes_it():
+    data = np.random.default_rng(0).normal(0, [1, 10, 100], (200, 3)).astype(np.float32)
+    there, back = layers.Normalization(), layers.Normalization(invert=True)
+    there.adapt(data)
+    back.adapt(data)
+    kernel = np.diag([3.0, 5, 7])
+    network = sequential((3,), dense(kernel, "dense"), there, back, dense(np.eye(3), "last"))
+    assert graph_from_weights(network).edges[0].weights == pytest.approx(kernel, rel=1e-6)

@@ -1,15 +1,21 @@
 """Flattening and other shapes."""
 
+import keras
+import numpy as np
 import pytest
 from keras import layers
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import graph_from_weights
+from nn_clustering.graphs import graph_from_weights, kernel_units
+from nn_clustering.networks.structure import KERNEL_NORMS, read_weights
 from tests.networks.sample_networks import (
+    block,
     dense,
     named,
     pointwise,
     sequential,
+    set_batch_norm,
+    weigh,
 )
 
 
@@ -37,3 +43,98 @@ def test_input_that_becomes_an_image():
     network = sequential((4,), layers.Reshape((2, 2, 1)), pointwise(2, "a"), pointwise(1, "b"))
     assert named(graph_from_weights(network)) == [("a", 2), ("b", 1)]
     assert named(graph_from_weights(network, inputs=True))[0] == ("input", 1)
+
+
+def decoder(*between):
+    """A dense layer's 12 values as 2 x 2 maps of 3 channels."""
+    network = sequential(
+        (2,),
+        layers.Dense(12, name="spread"),
+        *between,
+        layers.Reshape((2, 2, 3), name="maps"),
+        pointwise(1, "last"),
+    )
+    kernel = np.random.default_rng(0).normal(size=(2, 12))
+    weigh(network, "spread", kernel)
+    weigh(network, "last", [[1], [-2], [3]])
+    return network, kernel.astype(np.float32).astype(float).reshape(2, 2, 2, 3)
+
+
+@pytest.mark.parametrize("norm", ["l1", "frobenius", "spectral", "max_column_sum"])
+def test_channels_of_a_decoders_maps_are_units(norm):
+    """Of the weights into all positions of a channel the norm, as behind a flatten."""
+    network, kernel = decoder()
+    graph = graph_from_weights(network, inputs=True, kernel_norm=norm)
+    assert named(graph) == [("input", 2), ("maps", 3), ("last", 1)]
+    expected = KERNEL_NORMS[norm](np.abs(kernel).transpose(1, 2, 0, 3))
+    assert block(graph, "input", "maps") == pytest.approx(expected, rel=1e-6)
+    assert block(graph, "maps", "last").tolist() == [[1], [2], [3]]
+
+
+def test_what_multiplies_a_decoders_values_multiplies_each_position():
+    norm = layers.BatchNormalization(epsilon=0)
+    network, kernel = decoder(norm, layers.ReLU())
+    gamma = np.arange(1.0, 13) * np.resize([1, -1], 12)
+    set_batch_norm(norm, gamma, np.ones(12))
+    graph = graph_from_weights(network, inputs=True)
+    expected = np.abs(kernel * gamma.reshape(2, 2, 3)).sum(axis=(1, 2))
+    assert block(graph, "input", "maps") == pytest.approx(expected, rel=1e-6)
+
+
+def test_decoders_maps_in_a_sum_and_flattened_again():
+    """Each position of the sum's channels has the weights of its own values."""
+    inputs = keras.Input((2,))
+    random = np.random.default_rng(0)
+    left, right, last = (random.normal(size=shape) for shape in [(2, 12), (2, 12), (12, 1)])
+    maps = [
+        layers.Reshape((2, 2, 3))(dense(kernel, name)(inputs))
+        for kernel, name in [(left, "left"), (right, "right")]
+    ]
+    total = layers.Add(name="sum")(maps)
+    network = keras.Model(inputs, dense(last, "last")(layers.Flatten()(total)))
+    graph = graph_from_weights(network)
+    assert named(graph) == [("input", 2), ("sum", 3), ("last", 1)]
+    expected = np.abs(np.stack([left, right])).reshape(2, 2, 4, 3).sum(axis=(0, 2))
+    assert block(graph, "input", "sum") == pytest.approx(expected, rel=1e-6)
+    of_channels = np.abs(last).reshape(4, 3).sum(axis=0)[:, None]
+    assert block(graph, "sum", "last") == pytest.approx(of_channels, rel=1e-6)
+
+
+def test_maps_that_are_flattened_meet_others_position_by_position():
+    """A sum behind the flatten has a unit for every value: one weight into each."""
+    inputs = keras.Input((1,))
+    left = layers.Flatten()(layers.Reshape((2, 2, 1))(dense([[1, 2, 3, 4]], "left")(inputs)))
+    total = layers.Add(name="sum")([left, dense([[10, 20, 30, 40]], "right")(inputs)])
+    graph = graph_from_weights(keras.Model(inputs, dense(np.ones((4, 1)), "last")(total)))
+    assert block(graph, "input", "sum").tolist() == [[11, 22, 33, 44]]
+
+
+def test_maps_that_pooling_changed_meet_others_with_all_their_weights():
+    inputs = keras.Input((1,))
+    maps = layers.Reshape((4, 1))(dense([[1, 2, 3, 4]], "left")(inputs))
+    left = layers.Flatten()(layers.MaxPooling1D(2)(maps))
+    total = layers.Add(name="sum")([left, dense([[10, 20]], "right")(inputs)])
+    graph = graph_from_weights(keras.Model(inputs, dense(np.ones((2, 1)), "last")(total)))
+    assert block(graph, "input", "sum").tolist() == [[20, 30]]
+
+
+def test_maps_of_a_merge_of_flattened_maps_refused():
+    inputs = keras.Input((2, 2, 1))
+    flat = layers.Flatten()(pointwise(1, "conv")(inputs))
+    total = layers.Add()([flat, dense(np.ones((4, 4)), "dense")(flat)])
+    again = layers.Reshape((2, 2, 1), name="again")(total)
+    with pytest.raises(InvalidInputError, match=r"layer 'again' .* merge of flattened maps"):
+        graph_from_weights(keras.Model(inputs, pointwise(1, "last")(again)))
+
+
+def test_kernels_of_a_decoder_join_its_channels():
+    network, _ = decoder()
+    spread, last = kernel_units(read_weights(network), inputs=True)
+    assert spread.columns.tolist() == [[2, 3, 4] * 4]
+    assert last.rows.tolist() == [[2, 3, 4]]
+
+
+def test_positions_in_another_order():
+    network = sequential((2, 3, 1), pointwise(2, "a"), layers.Permute((2, 1, 3)), pointwise(1, "b"))
+    weigh(network, "b", [[5], [-6]])
+    assert graph_from_weights(network).edges[0].weights.tolist() == [[5], [6]]
