@@ -75,7 +75,8 @@ def clustering_of(network, n_clusters=3):
     graph = graphs.graph_from_weights(network)
     partition = partitions.make_partition(graph, "spectral", n_clusters, seed=0)
     files = {"graph.npz": graph.to_npz(), "partition.npz": partition.to_npz()}
-    return files, {"ncut": partitions.ncut(graph, partition.labels), "n_clusters": n_clusters}
+    result = {"ncut": partitions.ncut(graph, partition.labels), "stability": None}
+    return files, {**result, "n_clusters": n_clusters}
 
 
 @pytest.fixture(scope="module")
@@ -331,6 +332,7 @@ CLUSTER = Stage(
         "partition_stability": partitions,
         "read_partition": partitions,
         "modularity": partitions,
+        "ncut": partitions,
     },
     lambda runs: {"train_run": runs.ids["trained"], "n_clusters": 3},
     {
@@ -373,6 +375,14 @@ CLUSTER = Stage(
             ]
             for key, value in (("inputs", False), ("outputs", False), ("dense_layers", True))
         },
+        "graph.isolated_below": [
+            Case(1e-3, "graph_from_weights", "isolated_below"),
+            Case(
+                1e-3, "graph_from_gradients", "isolated_below",
+                given={"graph.source": "gradients"},
+            ),
+            Case(1e-3, "graph_from_activations", "isolated_below", given=ACTIVE),
+        ],
         "graph.normalise_units": Case(True, "normalise_units", stop="spectral_clustering"),
         "graph.commute_time": Case(True, "commute_time_graph", stop="spectral_clustering"),
         "dataset.name": Case("lines", "load_dataset", "name", given=ACTIVE),
@@ -406,6 +416,13 @@ CLUSTER = Stage(
             Case(2.5, "make_partition", "resolution", given=LEIDEN),
             Case(2.5, "partition_stability", "resolution", given=LEIDEN),
             Case(2.5, "modularity", "resolution"),
+        ],
+        "partition.volume_constant": [
+            Case(0.5, "spectral_clustering", "volume_constant"),
+            Case(0.5, "make_partition", "volume_constant", given=LEIDEN),
+            Case(0.5, "local_partition", "volume_constant", given=LOCAL),
+            Case(0.5, "partition_stability", "volume_constant"),
+            Case(0.5, "ncut", "volume_constant"),
         ],
         "partition.file": Case(
             lambda runs: str(runs.partition), "read_partition", "name",
@@ -467,6 +484,7 @@ SHUFFLE_TEST = Stage(
             Case(2, "shuffle_test", "n_workers"),
         ],
         "count_ties": Case(False, "shuffle_test", "count_ties"),
+        "population_std": Case(True, "shuffle_test", "population_std"),
         "reconnect_last_layer": [
             Case(True, "shuffled_edges", "reconnect_last_layer"),
             Case(True, "shuffled_kernels", "reconnect_last_layer", given=KERNELS),
@@ -479,7 +497,7 @@ SHUFFLE_TEST = Stage(
             Case(
                 run_of("tested"), "figure_of_null_distribution", "against",
                 lambda found, runs: (
-                    found is not None and found[0] == f"run {runs.ids['tested']}"
+                    found is not None and found[0] == f"of layer, run {runs.ids['tested']}"
                     and found[1].tolist() == NULL
                 ),
                 given={"n_shuffles": 2},
@@ -522,6 +540,7 @@ OF_CLUSTERING = {
     "kmeans.select": "inertia",
     "partition.assign_labels": "cluster_qr",
     "partition.resolution": 2.5,
+    "partition.volume_constant": 0.5,
 }
 OF_GRAPH = {
     "kernel_norm": "frobenius",
@@ -529,6 +548,7 @@ OF_GRAPH = {
     "inputs": True,
     "outputs": True,
     "dense_layers": True,
+    "isolated_below": 1e-3,
 }
 
 
@@ -542,8 +562,9 @@ def test_shuffles_are_clustered_as_the_network_was(runs, monkeypatch):
     (call,) = calls.of["shuffle_test"]
     assert call["cluster"].keywords == {
         "method": "spectral", "assign_labels": "cluster_qr", "resolution": 2.5, "n_clusters": 4,
-        "n_init": 3, "select": "inertia",
+        "n_init": 3, "select": "inertia", "volume_constant": 0.5,
     }  # fmt: skip
+    assert call["volume_constant"] == 0.5
 
 
 def test_kernels_are_shuffled_in_the_graph_that_was_clustered(runs, monkeypatch):
@@ -707,7 +728,7 @@ RANDOM_INIT = Stage(
             f"graph.{key}": Case(value, "graph_from_weights", key)
             for key, value in (
                 ("kernel_norm", "frobenius"), ("fold_normalisation", False), ("inputs", False),
-                ("outputs", False), ("dense_layers", True),
+                ("outputs", False), ("dense_layers", True), ("isolated_below", 1e-3),
             )
         },
         "graph.normalise_units": Case(True, "normalise_units", stop="spectral_partition"),
@@ -745,8 +766,10 @@ def test_numbers_of_clusters_are_tried_as_the_graph_was_clustered(runs, monkeypa
     with pytest.raises(ReachedError):
         choose_k.experiment.run(config_updates={"cluster_run": run_id})
     (call,) = calls.of["cluster_numbers"]
-    found = {key: call[key] for key in ("n_init", "select", "assign_labels")}
-    assert found == {"n_init": 3, "select": "inertia", "assign_labels": "cluster_qr"}
+    found = {key: call[key] for key in ("n_init", "select", "assign_labels", "volume_constant")}
+    assert found == {
+        "n_init": 3, "select": "inertia", "assign_labels": "cluster_qr", "volume_constant": 0.5,
+    }  # fmt: skip
 
 
 # agreement
