@@ -35,6 +35,11 @@ def study(run: StageRun) -> dict[str, Any]:
             "a study needs stored runs and conditions: run it without -u and with a named config "
             "(print_named_configs lists the studies)"
         )
+    if run.seed != experiment.defaults["seed"]:
+        raise InvalidInputError(
+            f"seed={run.seed} changes nothing: the networks of a study have the seeds of its "
+            "conditions; leave it out, or change their seeds"
+        )
     for condition in run.config["conditions"]:
         _check(condition)
     rows = [
