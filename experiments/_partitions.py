@@ -12,7 +12,7 @@ from nn_clustering.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from nn_clustering.graphs import UnitGraph
-    from nn_clustering.partitions import Partition
+    from nn_clustering.partitions import Partition, SpectralClustering
 
 # The method of a partition that is read from a file.
 FROM_FILE = "file"
@@ -106,6 +106,26 @@ def clustered_graph(
 def clustering_method(config: Mapping[str, Any]) -> Callable[..., Partition]:
     """Return the function ``cluster(graph, seed=...)`` that a config asks for, not from a file."""
     return partial(partitions.make_partition, **_method(config))
+
+
+def clustering_with_starts(
+    config: Mapping[str, Any],
+) -> Callable[..., Partition | SpectralClustering]:
+    """Return what :func:`clustering_method` does, and the n-cuts of the starts where that matters.
+
+    It does where the start of the lowest inertia is kept, which need not be that of the lowest
+    n-cut.
+    """
+    settings = config["partition"]
+    by_inertia = config["kmeans"]["select"] == "inertia"
+    if settings["method"] != "spectral" or settings["assign_labels"] != "kmeans" or not by_inertia:
+        return clustering_method(config)
+    return partial(
+        partitions.spectral_clustering,
+        n_clusters=config["n_clusters"],
+        volume_constant=volume_constant(config),
+        **config["kmeans"],
+    )
 
 
 def volume_constant(config: Mapping[str, Any]) -> float:

@@ -165,7 +165,9 @@ def _summary(result: dict[str, Any], folder: Path) -> str:
             "clusterability",
             f"{shuffle_test.in_words(result)} of {result['n_shuffles']} shuffles",
         ),
-        ("", shuffle_test.over_seeds_in_words(result, result["runs"]["cluster"])),
+    ]
+    lines += [
+        ("", line) for line in shuffle_test.fragility_in_words(result, result["runs"]["cluster"])
     ]
     lines += [
         (measure, f"{lesion.in_words(result[measure])}, {result['n_subclusters']} sub-clusters")

@@ -10,8 +10,8 @@ python experiments/shuffle_test.py with resume=14
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from experiments._chosen_null_model import (
     shuffled_graph,
 )
 from experiments._networks import clustered_network
-from experiments._partitions import clustering_method, volume_constant
+from experiments._partitions import clustering_with_starts, volume_constant
 from nn_clustering import reports, significance
 from nn_clustering.errors import InvalidInputError, RunNotFoundError
 from nn_clustering.tracking import Input, StageExperiment
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from nn_clustering.tracking import Run, StageRun
 
 METRIC = "shuffled_ncut"
+# By the k-means start of the lowest n-cut, where another one can be kept.
+LOWEST = "shuffled_lowest_ncut"
 
 experiment = StageExperiment("shuffle_test", base_dir=PROJECT, save_git_info=False)
 configure(experiment, exclusive_keys=("method",))
@@ -108,7 +110,8 @@ def summary(run: StageRun[Inputs], result: Mapping[str, Any]) -> None:
             else ""
         )
     )
-    print(over_seeds_in_words(result, clustered.id))
+    for line in fragility_in_words(result, clustered.id):
+        print(line)
     if "cohens_d" in result:
         print(f"Cohen's d {_shown(result['cohens_d'])} = {result['cohens_d_of']}")
     if clustered.config["partition"]["method"] in ("leiden", "louvain"):
@@ -122,8 +125,23 @@ def in_words(result: Mapping[str, Any]) -> str:
     return f"z = {_shown(result['z_score'])}, p = {result['p_value']:.3g}"
 
 
-def over_seeds_in_words(result: Mapping[str, Any], cluster_run: int) -> str:
-    """Return what a result says of the network clustered with other seeds."""
+def fragility_in_words(result: Mapping[str, Any], cluster_run: int) -> Iterator[str]:
+    """Yield what a result says of the network clustered with other seeds, or by another start."""
+    yield _over_seeds_in_words(result, cluster_run)
+    lowest = result["of_lowest_starts"]
+    if lowest is not None:
+        yield (
+            "had the k-means start of the lowest n-cut been kept, here and in the shuffles: n-cut "
+            f"{lowest['ncut']:.4f}, {in_words(lowest)}"
+            + (
+                ": the verdict is FRAGILE, it rests on the start that is kept (kmeans.select)"
+                if lowest["rests_on_start"]
+                else ""
+            )
+        )
+
+
+def _over_seeds_in_words(result: Mapping[str, Any], cluster_run: int) -> str:
     found = result["over_seeds"]
     if found is None:
         return (
@@ -143,6 +161,15 @@ def over_seeds_in_words(result: Mapping[str, Any], cluster_run: int) -> str:
     )
 
 
+def is_fragile(result: Mapping[str, Any]) -> bool:
+    """Whether another seed, or another k-means start, of the clustering turns a verdict."""
+    over_seeds, lowest = result["over_seeds"], result["of_lowest_starts"]
+    return bool(
+        (over_seeds is not None and over_seeds["rests_on_seed"])
+        or (lowest is not None and lowest["rests_on_start"])
+    )
+
+
 def _shown(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.2f}"
 
@@ -155,19 +182,27 @@ def shuffle_test(run: StageRun[Inputs]) -> dict[str, Any]:
     config = run.config
     clustered = run.inputs.cluster_run.value
     n_workers = _n_workers(config)
-    known = _known_shuffles(run)
+    known = _known_shuffles(run, METRIC)
+    if run.inputs.unfinished is not None:
+        print(
+            f"going on with run {run.inputs.unfinished.value.id} after {len(known)} of "
+            f"{config['n_shuffles']} shuffles"
+        )
     null = build_null_model(run)
     with run.uncaptured():
         list(significance.worker_pool(n_workers)(delayed(abs)(index) for index in range(n_workers)))
     with run.progress(config["n_shuffles"], "shuffles") as bar:
 
-        def log(index: int, value: float) -> None:
+        def log(index: int, value: float, lowest: float) -> None:
+            # first, so that a test that is interrupted has no shuffle without it
+            if not np.isnan(lowest):
+                run.log(LOWEST, lowest, index)
             run.log(METRIC, value, index)
             bar.update()
 
         test = significance.shuffle_test(
             null,
-            clustering_method(clustered.config),
+            clustering_with_starts(clustered.config),
             clustered.result["ncut"],
             n_shuffles=config["n_shuffles"],
             seed=run.seed,
@@ -175,13 +210,15 @@ def shuffle_test(run: StageRun[Inputs]) -> dict[str, Any]:
             count_ties=config["count_ties"],
             stop_at=_stop_at(config),
             volume_constant=volume_constant(clustered.config),
-            population_std=config["population_std"],
             known=known,
+            known_lowest=_known_shuffles(run, LOWEST),
             on_shuffle=log,
         )
+    test = replace(test, population_std=config["population_std"])
     result = {
         **_figures(test),
         "over_seeds": _over_seeds(test, clustered),
+        "of_lowest_starts": _of_lowest_starts(test, clustered),
         **_two_null_models(run, test),
     }
     run.add_figure("null_distribution.png", _figure(run, test, result))
@@ -223,30 +260,56 @@ def _over_seeds(test: ShuffleTest, clustered: Run) -> dict[str, Any] | None:
     return {**found, "n_seeds": clustered.result["stability"]["n_seeds"]}
 
 
+def _of_lowest_starts(test: ShuffleTest, clustered: Run) -> dict[str, Any] | None:
+    """Return the test by the lowest of all k-means starts; None where that one is always kept."""
+    if clustered.result["starts"] is None:
+        return None
+    found = test.of_lowest_starts(clustered.result["starts"]["ncut_min"])
+    if found is None:
+        return None
+    return {
+        "ncut": found.ncut,
+        "shuffled_mean": found.mean,
+        "z_score": _number(found.z_score),
+        "p_value": found.p_value,
+        "rests_on_start": (test.p_value <= test.level) != (found.p_value <= test.level),
+    }
+
+
 def _figure(run: StageRun[Inputs], test: ShuffleTest, result: Mapping[str, Any]) -> Figure:
-    given, what, over_seeds = run.inputs, _what(run), result["over_seeds"]
-    lines = [
-        f"run {given.cluster_run.value.id}: n-cut and its null distribution "
-        f"({run.config['method']})",
-        in_words(result),
-    ]
-    against = None
-    if over_seeds is not None:
-        lines[-1] += f" ({over_seeds['p_smallest']:.3g} to {over_seeds['p_largest']:.3g} over seeds"
-        lines[-1] += ": fragile)" if over_seeds["rests_on_seed"] else ")"
-    if given.against is not None:
+    given, name, against = run.inputs, _what(run), None
+    title = f"run {given.cluster_run.value.id}: n-cut and its null distribution"
+    if given.against is None:
+        title += f" ({run.config['method']})"
+    else:
         other = given.against.value
         against = (f"of {other.method}, run {_against(run)}", other.ncuts)
-        what = f"of {run.config['method']}, this run"
+        name = f"of {run.config['method']}, this run"
         d = _shown(result["cohens_d"])
-        lines.append(f"Cohen's d {d} = (this run - run {_against(run)}) / pooled std")
+        title += f"\nCohen's d {d} = (this run - run {_against(run)}) / pooled std"
     return reports.figure_of_null_distribution(
         test,
-        "\n".join(lines),
-        name=what,
+        title,
+        name=name,
         against=against,
         of_other_seeds=_ncuts_of_other_seeds(given.cluster_run.value),
+        remarks=_remarks(result),
     )
+
+
+def _remarks(result: Mapping[str, Any]) -> str:
+    """Return what the figure says of other seeds and starts."""
+    over_seeds, lowest = result["over_seeds"], result["of_lowest_starts"]
+    remarks = []
+    if over_seeds is not None:
+        remarks.append(
+            f"p = {over_seeds['p_smallest']:.3g} to {over_seeds['p_largest']:.3g} over seeds"
+        )
+    if lowest is not None:
+        remarks.append(f"{lowest['p_value']:.3g} by the lowest starts")
+    if not remarks:
+        return ""
+    return f"\n{', '.join(remarks)}" + (": FRAGILE" if is_fragile(result) else "")
 
 
 def _ncuts_of_other_seeds(clustered: Run) -> NDArray[np.float64] | None:
@@ -292,22 +355,15 @@ def _unfinished(run: StageRun) -> Run | None:
     return stored
 
 
-def _known_shuffles(run: StageRun[Inputs]) -> dict[int, float]:
-    if run.inputs.unfinished is None:
-        return {}
-    unfinished = run.inputs.unfinished.value
-    known = _stored_shuffles(unfinished)
-    print(
-        f"going on with run {unfinished.id} after {len(known)} of {run.config['n_shuffles']} "
-        "shuffles"
-    )
-    return known
+def _known_shuffles(run: StageRun[Inputs], metric: str) -> dict[int, float]:
+    unfinished = run.inputs.unfinished
+    return {} if unfinished is None else _stored_shuffles(unfinished.value, metric)
 
 
-def _stored_shuffles(stored: Run) -> dict[int, float]:
+def _stored_shuffles(stored: Run, metric: str = METRIC) -> dict[int, float]:
     """Return the n-cuts of a run's shuffles, by index; none where it was cut short before any."""
     try:
-        points = stored.metric(METRIC)
+        points = stored.metric(metric)
     except RunNotFoundError:
         return {}
     return dict(zip(points["step"].tolist(), points["value"].tolist(), strict=True))

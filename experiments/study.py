@@ -110,6 +110,7 @@ def _one_network(run: StageRun, condition: Mapping[str, Any], seed: int) -> list
                 "accuracy": trained.result[phase]["test_accuracy"],
                 **{key: shuffled.result[key] for key in ("ncut", "shuffled_mean", "shuffled_std")},
                 **{key: shuffled.result[key] for key in ("z_score", "p_value")},
+                "fragile": shuffle_test.is_fragile(shuffled.result),
                 "train_run": trained._id,
                 "cluster_run": clustered._id,
                 "shuffle_test_run": shuffled._id,
@@ -136,6 +137,7 @@ def summarise(
         # undefined where all shuffles of a network are alike
         row["z_score"] = group["z_score"].astype(float).mean()
         row["largest_p_value"] = group["p_value"].max()
+        row["n_fragile"] = int(group["fragile"].sum())
         rows.append(row)
     return pandas.DataFrame(rows)
 
@@ -153,7 +155,8 @@ def format_table(table: pandas.DataFrame) -> str:
                 shown += f" ± {spread:.{digits}f}"
             cells.append(f"{shown} ({reference})" if pandas.notna(reference) else shown)
         z_score = f"{row['z_score']:.1f}" if pandas.notna(row["z_score"]) else "undefined"
-        lines.append([*cells, z_score, f"{row['largest_p_value']:.3f}"])
+        fragile = f" ({row['n_fragile']} fragile)" if row["n_fragile"] else ""
+        lines.append([*cells, z_score, f"{row['largest_p_value']:.3f}{fragile}"])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

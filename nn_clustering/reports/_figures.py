@@ -108,6 +108,7 @@ def figure_of_null_distribution(
     name: str = "shuffles",
     against: tuple[str, NDArray[np.float64]] | None = None,
     of_other_seeds: NDArray[np.float64] | None = None,
+    remarks: str = "",
 ) -> Figure:
     """Draw the n-cuts of the shuffles as a histogram, and the network's own as a line.
 
@@ -118,6 +119,7 @@ def figure_of_null_distribution(
         against: The name and the n-cuts of another null distribution, to be drawn beside; bars
             are then shares of each, since one can have many more shuffles.
         of_other_seeds: N-cuts of the network, clustered with other seeds; marked as thin lines.
+        remarks: What follows z and p under the title.
     """
     figure = Figure(figsize=(6, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -131,7 +133,7 @@ def figure_of_null_distribution(
         axes.hist(ncuts, bins=bins, weights=weights, color=colour, alpha=0.6, label=label)
     axes.axvline(test.ncut, color="#d62728", linewidth=2, label="the network")
     for index, value in enumerate(() if of_other_seeds is None else of_other_seeds):
-        once = "" if index else "the network, clustered with other seeds"
+        once = "" if index else "the network, other seeds"
         axes.axvline(value, color="#d62728", linewidth=0.9, linestyle=(0, (4, 3)), label=once)
     axes.set_xlabel("n-cut")
     if against is None:
@@ -140,7 +142,9 @@ def figure_of_null_distribution(
     else:
         axes.set_ylabel("share of the shuffles")
     axes.margins(x=0.08)
-    axes.set_title(title, fontsize=10)
+    z_score = "undefined" if np.isnan(test.z_score) else f"{test.z_score:.2f}"
+    figures = f"z = {z_score}, p = {test.p_value:.3g}{remarks}"
+    axes.set_title(f"{title}\n{figures}", fontsize=10)
     figure.legend(loc="outside lower center", ncols=2, fontsize=9)
     return figure
 

@@ -9,9 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.significance._shuffle_test import ShuffleTest
 
-# The level at which a network counts as more clusterable than its shuffles.
-SIGNIFICANT = 0.05
-
 
 @dataclass(frozen=True, eq=False)
 class OtherSeeds:
@@ -54,8 +51,7 @@ def other_seeds(test: ShuffleTest, ncuts: ArrayLike) -> OtherSeeds:
     """Compare clusterings of a network with other seeds with the shuffles of a test.
 
     Each p-value is (r + 1)/(n + 1) of the shuffles that were made, where those of the test ended
-    early too. The level is 0.05, or the smallest p-value that n shuffles can give where that is
-    larger.
+    early too.
 
     Args:
         test: The shuffle test.
@@ -74,5 +70,5 @@ def other_seeds(test: ShuffleTest, ncuts: ArrayLike) -> OtherSeeds:
         test.p_value,
         np.array([one.p_value for one in tests]),
         np.array([one.z_score for one in tests]),
-        max(SIGNIFICANT, 1 / (test.n_shuffles + 1)),
+        test.level,
     )

@@ -2,7 +2,8 @@
 
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import UnitGraph
-from nn_clustering.partitions import Partition, ncut
+from nn_clustering.partitions import Partition, SpectralClustering, ncut
 from nn_clustering.seeds import generator, integer_seed
 from nn_clustering.significance._null_models import FreshNetworks, NullModel, check_null_model
 from nn_clustering.significance._p_values import (
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 # that nothing joins, differ in what comes after.
 _DIGITS = 6
 
+_SIGNIFICANT = 0.05
+
+# The n-cut of the lowest start, where the clustering does not tell.
+_UNKNOWN = float("nan")
+
 # Arrays of more bytes reach worker processes as files in memory, written once, not once a task.
 _SENT_ONCE = 2**14
 
@@ -35,8 +41,8 @@ _SENT_ONCE = 2**14
 class Clustering(Protocol):
     """Clusters a graph; a function that worker processes can import, or a partial of one."""
 
-    def __call__(self, graph: UnitGraph, /, *, seed: int) -> Partition:
-        """Return the partition that a seed fixes."""
+    def __call__(self, graph: UnitGraph, /, *, seed: int) -> Partition | SpectralClustering:
+        """Return the partition that a seed fixes; or it with the n-cuts of its k-means starts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +57,8 @@ class ShuffleTest:
             any more; None where all that were planned were made whatever they gave.
         population_std: Whether the standard deviation divides by n, as the studies' did, not by
             n - 1.
+        lowest_ncuts: The n-cut of every shuffle by the k-means start of the lowest n-cut, whichever
+            was kept, shape (n_shuffles,); None where the clustering does not tell.
     """
 
     ncut: float
@@ -58,6 +66,7 @@ class ShuffleTest:
     count_ties: bool = True
     stop_at: int | None = None
     population_std: bool = False
+    lowest_ncuts: NDArray[np.float64] | None = None
 
     @property
     def n_shuffles(self) -> int:
@@ -82,12 +91,36 @@ class ShuffleTest:
         same = np.ptp(self.shuffled_ncuts.round(_DIGITS)) == 0
         return float("nan") if same else (self.ncut - self.mean) / self.std
 
+    def of_lowest_starts(self, ncut: float) -> "ShuffleTest | None":
+        """Return the same test, had the k-means start of the lowest n-cut been kept everywhere.
+
+        Args:
+            ncut: The network's n-cut by that start.
+
+        Returns:
+            The test, all of whose shuffles count, where those of this one ended early too; None
+            where the clustering does not tell the n-cuts of its starts.
+        """
+        if self.lowest_ncuts is None:
+            return None
+        return replace(
+            self, ncut=ncut, shuffled_ncuts=self.lowest_ncuts, stop_at=None, lowest_ncuts=None
+        )
+
     @property
     def n_extreme(self) -> int:
         """The number of shuffles whose n-cut is at most the network's."""
         return n_extreme(
             *_compared(self.ncut, self.shuffled_ncuts), tail="left", count_ties=self.count_ties
         )
+
+    @property
+    def level(self) -> float:
+        """The largest p-value at which the network counts as more clusterable than its shuffles.
+
+        It is 0.05, or the smallest p-value that so many shuffles can give where that is larger.
+        """
+        return max(_SIGNIFICANT, 1 / (self.n_shuffles + 1))
 
     @property
     def stopped_early(self) -> bool:
@@ -151,9 +184,9 @@ def shuffle_test(
     count_ties: bool = True,
     stop_at: int | None = None,
     volume_constant: float = 0.0,
-    population_std: bool = False,
     known: Mapping[int, float] | None = None,
-    on_shuffle: Callable[[int, float], object] = lambda index, ncut: None,
+    known_lowest: Mapping[int, float] | None = None,
+    on_shuffle: Callable[[int, float, float], object] = lambda index, ncut, lowest: None,
 ) -> ShuffleTest:
     """Cluster a graph's shuffles like the graph itself, and compare their n-cuts.
 
@@ -171,9 +204,10 @@ def shuffle_test(
             shuffles. See :func:`sequential_p_value`.
         volume_constant: Of the n-cuts, as ``own_ncut`` has it; see
             :func:`~nn_clustering.partitions.ncut`.
-        population_std: Whether the standard deviation divides by n instead of n - 1.
         known: N-cuts of shuffles, by index, that the same test gave before it was cut short.
-        on_shuffle: Called with the index and the n-cut of every shuffle, in order.
+        known_lowest: Those of their k-means starts of the lowest n-cut.
+        on_shuffle: Called with the index of every shuffle, in order, its n-cut and that of its
+            k-means start of the lowest n-cut, NaN where ``cluster`` does not tell.
 
     Raises:
         InvalidInputError: If a value is out of range, or a shuffle cannot be clustered.
@@ -181,20 +215,25 @@ def shuffle_test(
     _check_numbers(n_shuffles=n_shuffles, n_workers=n_workers, stop_at=stop_at)
     known = known or {}
     missing = [index for index in range(n_shuffles) if index not in known]
-    computed = shuffled_ncuts(
-        null, cluster, missing, seed=seed, n_workers=n_workers, volume_constant=volume_constant
-    )
+    known_lowest = known_lowest or {}
+    recipe = _Recipe(cluster, null.method, seed, volume_constant)
+    computed = _shuffled(null, recipe, missing, n_workers)
     ncuts: list[float] = []
+    lowest: list[float] = []
     n_found = 0
     for index in range(n_shuffles):
-        value = known[index] if index in known else next(computed)
-        on_shuffle(index, value)
+        value, of_lowest = (
+            (known[index], known_lowest.get(index, _UNKNOWN)) if index in known else next(computed)
+        )
+        on_shuffle(index, value, of_lowest)
         ncuts.append(value)
+        lowest.append(of_lowest)
         n_found += n_extreme(*_compared(own_ncut, [value]), tail="left", count_ties=count_ties)
         if n_found == stop_at:
             break
     computed.close()
-    return ShuffleTest(own_ncut, np.array(ncuts), count_ties, stop_at, population_std)
+    lowest_ncuts = None if np.isnan(lowest).any() else np.array(lowest)
+    return ShuffleTest(own_ncut, np.array(ncuts), count_ties, stop_at, lowest_ncuts=lowest_ncuts)
 
 
 def shuffled_ncuts(
@@ -207,9 +246,18 @@ def shuffled_ncuts(
     volume_constant: float = 0.0,
 ) -> Generator[float, None, None]:
     """Yield the n-cut of shuffles, in the order of their indices; see :func:`shuffle_test`."""
+    recipe = _Recipe(cluster, null.method, seed, volume_constant)
+    with closing(_shuffled(null, recipe, indices, n_workers)) as computed:
+        for value, _ in computed:
+            yield value
+
+
+def _shuffled(
+    null: NullModel, recipe: "_Recipe", indices: Iterable[int], n_workers: int
+) -> Generator[tuple[float, float], None, None]:
+    """Yield the n-cuts of shuffles, of the start that is kept and of the lowest."""
     from joblib import delayed
 
-    recipe = _Recipe(cluster, null.method, seed, volume_constant)
     if isinstance(null, FreshNetworks):
         yield from _of_fresh_networks(null, recipe, list(indices), n_workers)
         return
@@ -247,24 +295,28 @@ class _Recipe:
         """Return where the randomness of a draw comes from."""
         return generator(self.seed, "shuffle", index)
 
-    def ncut(self, graph: UnitGraph, index: int) -> float:
-        """Return the n-cut of one of the graphs."""
+    def ncuts(self, graph: UnitGraph, index: int) -> tuple[float, float]:
+        """Return the n-cut of one of the graphs, and that of its lowest start, NaN if untold."""
         # One thread here too, so that no digit depends on the number of workers.
         with one_thread():
             try:
-                labels = self.cluster(
+                found = self.cluster(
                     graph, seed=integer_seed(self.seed, "shuffle clustering", index)
-                ).labels
+                )
             except InvalidInputError as error:
                 raise InvalidInputError(
                     f"shuffle {index} ({self.method}) cannot be clustered like the graph: {error}"
                 ) from error
-            return ncut(graph, labels, volume_constant=self.volume_constant)
+            if isinstance(found, SpectralClustering):
+                labels, lowest = found.partition.labels, float(found.start_ncuts.min())
+            else:
+                labels, lowest = found.labels, _UNKNOWN
+            return ncut(graph, labels, volume_constant=self.volume_constant), lowest
 
 
 def _of_fresh_networks(
     null: FreshNetworks, recipe: _Recipe, indices: list[int], n_workers: int
-) -> Iterator[float]:
+) -> Iterator[tuple[float, float]]:
     """Yield n-cuts of networks that are built here, as many at once as there are workers."""
     from joblib import delayed
 
@@ -273,7 +325,7 @@ def _of_fresh_networks(
             chunk = indices[start : start + n_workers]
             graphs = [null.draw(recipe.random(index)) for index in chunk]
             yield from parallel(
-                delayed(recipe.ncut)(graph, index)
+                delayed(recipe.ncuts)(graph, index)
                 for graph, index in zip(graphs, chunk, strict=True)
             )
 
@@ -290,5 +342,5 @@ def worker_pool(n_workers: int) -> "Parallel":
         return Parallel(n_workers, return_as="generator", max_nbytes=_SENT_ONCE)
 
 
-def _shuffled_ncut(null: NullModel, recipe: _Recipe, index: int) -> float:
-    return recipe.ncut(null.draw(recipe.random(index)), index)
+def _shuffled_ncut(null: NullModel, recipe: _Recipe, index: int) -> tuple[float, float]:
+    return recipe.ncuts(null.draw(recipe.random(index)), index)

@@ -126,7 +126,7 @@ def test_stops_early(in_process, changed_clustering, capsys):
 
 
 def over_seeds_of(run, capsys):
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "seed" in line]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "clustering" in line]
     return run.result["over_seeds"], line
 
 
@@ -198,6 +198,49 @@ def test_other_seeds_of_the_pipelines_network(runs, pipeline):
     assert f"5 other clustering seeds: z = {z_scores.min():.2f} to" in pipeline.stdout
 
 
+def test_verdict_that_rests_on_the_start_that_is_kept(in_process, changed_clustering, capsys):
+    """As published the start of the lowest inertia is kept, in the network and in its shuffles.
+
+    All other seeds agree on one whose n-cut no shuffle reaches, though there is a better start.
+    """
+    changes = {
+        "config__kmeans": {"n_init": 4, "select": "inertia"},
+        "result__ncut": 1000.0,
+        "result__starts__ncut_min": 0.5,
+        "result__stability__ncuts": [1000.0, 1000.0],
+    }
+    run = in_process(changed_clustering(**changes), "n_shuffles=24", "n_workers=1")
+    assert run.result["p_value"] == 1
+    assert run.result["over_seeds"]["rests_on_seed"] is False
+    lowest = run.result["of_lowest_starts"]
+    assert (lowest["ncut"], lowest["p_value"], lowest["rests_on_start"]) == (0.5, 0.04, True)
+    assert lowest["shuffled_mean"] < run.result["shuffled_mean"]
+    printed = capsys.readouterr().out
+    assert "p = 0.04: the verdict is FRAGILE, it rests on the start that is kept" in printed
+
+    changes["result__starts__ncut_min"] = 900.0
+    lowest = in_process(changed_clustering(**changes), "fast", "n_workers=1").result[
+        "of_lowest_starts"
+    ]
+    assert (lowest["p_value"], lowest["rests_on_start"]) == (1, False)
+
+
+def test_the_start_of_the_lowest_n_cut_is_the_one_kept_by_default(runs):
+    assert runs["shuffle_test"].result["of_lowest_starts"] is None
+
+
+def test_killed_test_of_two_starts_goes_on_to_the_same_end(
+    in_process, changed_clustering, killed_run
+):
+    """The n-cuts of both starts are kept."""
+    kmeans = {"n_init": 4, "select": "inertia"}
+    arguments = [changed_clustering(config__kmeans=kmeans), "n_shuffles=12", "n_workers=1"]
+    whole = in_process(*arguments)
+    assert whole.result["of_lowest_starts"]["shuffled_mean"] < whole.result["shuffled_mean"]
+    killed = killed_run("shuffle_test", *arguments, after=("point", "^shuffled_ncut$", 5))
+    assert in_process(f"resume={killed.id}", "n_workers=1").result == whole.result
+
+
 def test_shuffles_that_are_all_alike_have_no_z(in_process, changed_clustering, runs, capsys):
     """Every unit a cluster of its own: nothing that a shuffle does changes the n-cut."""
     graph = UnitGraph.from_npz(runs["cluster"].artifact("graph.npz")).without_isolated()
@@ -224,6 +267,8 @@ def test_kernels_of_a_dense_network_are_its_matrices(in_process, runs):
     """Whether weights are shuffled in the network or in its graph."""
     arguments = (f"cluster_run={runs['cluster'].id}", "n_shuffles=2", "n_workers=1")
     by_kernels, by_norms = (in_process(*arguments, f"kernels={of}") for of in ("weights", "norms"))
+    assert by_kernels.result.pop("of_lowest_starts") is None
+    assert by_norms.result.pop("of_lowest_starts") is None
     for figure, value in by_norms.result.items():
         assert by_kernels.result[figure] == pytest.approx(value, rel=1e-5), figure
     assert by_norms.result["shuffled_std"] > 0
@@ -253,6 +298,24 @@ def test_shuffles_are_transformed_as_the_graph_was(
         )
         expected.append(ncut(shuffled, partition.labels))
     assert run.result["shuffled_mean"] == pytest.approx(np.mean(expected), rel=1e-12)
+    assert run.result["shuffled_std"] == pytest.approx(np.std(expected, ddof=1), rel=1e-9)
+
+
+def test_every_unit_keeps_its_strength(in_process, runs):
+    """A pruned network's shuffles, by hand from its stored graph."""
+    clustered = runs["cluster"]
+    run = in_process(f"cluster_run={clustered.id}", "layer_strength", "n_shuffles=3", "n_workers=2")
+    graph = UnitGraph.from_npz(clustered.artifact("graph.npz")).without_isolated()
+    expected = []
+    for index in range(3):
+        shuffled = shuffle(graph, "layer_strength", generator(0, "shuffle", index))
+        np.testing.assert_allclose(shuffled.degrees, graph.degrees, rtol=1e-5)
+        partition = make_partition(
+            shuffled, "spectral", clustered.config["n_clusters"],
+            seed=integer_seed(0, "shuffle clustering", index), **clustered.config["kmeans"],
+        )  # fmt: skip
+        expected.append(ncut(shuffled, partition.labels))
+    assert run.result["shuffled_mean"] == np.mean(expected)
     assert run.result["shuffled_std"] == pytest.approx(np.std(expected, ddof=1), rel=1e-9)
 
 

@@ -35,11 +35,25 @@ def test_table_is_mean_and_spread_beside_the_published_mean():
             "shuffled_mean": [12.0, 12.0],
             "z_score": [-2.0, -4.0],
             "p_value": [0.1, 0.3],
+            "fragile": [False, True],
         }
     )
     published = {"unpruned": {"accuracy": 0.98, "ncut": 10.02}}
     table = summarise(networks, [{"name": "MLP", "published": published}])
     assert format_table(table).splitlines()[2] == (
         "| MLP, unpruned | 2 | 0.8500 ± 0.0707 (0.98) | 10.500 ± 0.707 (10.02) | 12.000 ± 0.000 "
-        "| -3.0 | 0.300 |"
+        "| -3.0 | 0.300 (1 fragile) |"
     )
+
+
+def test_a_single_network_has_no_spread_and_alike_shuffles_no_z():
+    rows = {"condition": ["A", "B", "B"], "phase": ["unpruned"] * 3, "fragile": [False] * 3}
+    numbers = {key: [0.5, 0.6, 0.8] for key in ("accuracy", "ncut", "shuffled_mean", "p_value")}
+    networks = pandas.DataFrame({**rows, **numbers, "z_score": [None, -1.0, -2.0]})
+    published = {"unpruned": {"ncut": 0.7}}
+    table = summarise(networks, [{"name": "A"}, {"name": "B", "published": published}])
+    assert format_table(table).splitlines()[2:] == [
+        "| A, unpruned | 1 | 0.5000 | 0.500 | 0.500 | undefined | 0.500 |",
+        "| B, unpruned | 2 | 0.7000 ± 0.1414 | 0.700 ± 0.141 (0.7) | 0.700 ± 0.141 "
+        "| -1.5 | 0.800 |",
+    ]

@@ -108,12 +108,27 @@ def test_null_distribution(n_shuffles):
 def test_two_null_distributions():
     values = 10 + np.random.default_rng(0).normal(0, 0.1, 50)
     other = values[:20] + 0.3
-    figure = figure_of_null_distribution(ShuffleTest(9.5, values), TITLE, against=("run 7", other))
+    other_null = ("of run 7", other)
+    figure = figure_of_null_distribution(ShuffleTest(9.5, values), TITLE, against=other_null)
     assert_saves(figure)
     shares = [[bar.get_height() for bar in bars] for bars in figure.axes[0].containers]
     assert [sum(heights) for heights in shares] == pytest.approx([1, 1])
     assert "share" in figure.axes[0].get_ylabel()
     assert legend_of(figure) == ["50 shuffles", "20 of run 7", "the network"]
+
+
+def test_null_distribution_beside_other_seeds():
+    """Their n-cuts are marked, alike shuffles have no z, and what is remarked follows."""
+    test, others = ShuffleTest(9.5, np.full(20, 10.0)), np.array([9.4, 9.6, 10.2])
+    figure = figure_of_null_distribution(
+        test, TITLE, name="fresh networks", of_other_seeds=others, remarks=", FRAGILE"
+    )
+    assert_saves(figure)
+    axes = figure.axes[0]
+    assert [line.get_xdata()[0] for line in axes.lines] == [9.5, *others]
+    assert axes.get_title().endswith(f"\nz = undefined, p = {1 / 21:.3g}, FRAGILE")
+    expected = ["20 fresh networks", "the network", "the network, other seeds"]
+    assert legend_of(figure) == expected
 
 
 @pytest.mark.parametrize("n_networks", [2, 100])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.partitions import Partition, ncut, spectral_partition
+from nn_clustering.partitions import Partition, ncut, spectral_clustering, spectral_partition
 from nn_clustering.seeds import generator, integer_seed
 from nn_clustering.significance import (
     FreshNetworks,
@@ -105,7 +105,7 @@ def test_workers_change_nothing():
             graph,
             n_shuffles=11,
             n_workers=n_workers,
-            on_shuffle=lambda index, value, to=seen: to.append((index, value)),
+            on_shuffle=lambda index, value, lowest, to=seen: to.append((index, value)),
         )
         for n_workers, seen in calls.items()
     )
@@ -130,7 +130,7 @@ def test_error_of_a_callback_ends_the_test():
     class StoppedError(Exception):
         pass
 
-    def stop(index, value):
+    def stop(index, value, lowest):
         if index == 1:
             raise StoppedError
 
@@ -198,6 +198,39 @@ def one_cluster_of_each_layer(graph, *, seed):
 
 
 @pytest.mark.parametrize("n_workers", [1, 2])
+def test_the_start_of_the_lowest_n_cut_beside_the_one_kept(n_workers):
+    """The same by hand; a test that goes on knows them too."""
+    cluster = partial(
+        spectral_clustering, n_clusters=3, n_init=4, select="inertia", volume_constant=1e-8
+    )
+    null = shuffled_edges(GRAPH, "layer")
+    options = {"n_shuffles": 5, "seed": 4, "n_workers": n_workers, "volume_constant": 1e-8}
+    seen = []
+    test = shuffle_test(null, cluster, 1.0, **options, on_shuffle=lambda *given: seen.append(given))
+    expected = []
+    for index in range(5):
+        shuffled = shuffle(GRAPH, "layer", generator(4, "shuffle", index))
+        expected.append(cluster(shuffled, seed=integer_seed(4, "shuffle clustering", index)))
+    assert test.shuffled_ncuts == pytest.approx([found.ncut for found in expected], rel=1e-12)
+    lowest = [found.start_ncuts.min() for found in expected]
+    assert test.lowest_ncuts.tolist() == lowest
+    assert seen == list(zip(range(5), test.shuffled_ncuts.tolist(), lowest, strict=True))
+    assert min(test.shuffled_ncuts - lowest) > -1e-12
+    assert max(test.shuffled_ncuts - lowest) > 0
+
+    of_lowest = test.of_lowest_starts(0.5)
+    assert of_lowest.shuffled_ncuts.tolist() == lowest
+    assert (of_lowest.ncut, of_lowest.lowest_ncuts) == (0.5, None)
+    known = {index: value for index, value, _ in seen[:3]}
+    known_lowest = {index: value for index, _, value in seen[:3]}
+    again = shuffle_test(null, cluster, 1.0, **options, known=known, known_lowest=known_lowest)
+    assert again.lowest_ncuts.tolist() == lowest
+    # nobody has kept them
+    assert shuffle_test(null, cluster, 1.0, **options, known=known).lowest_ncuts is None
+    assert run().of_lowest_starts(0.5) is None
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
 def test_any_clustering_can_be_tested(n_workers):
     """No edge is within a layer, so that each cluster cuts all its weight."""
     null = shuffled_edges(GRAPH, "layer")
@@ -212,7 +245,7 @@ def test_goes_on_from_known_shuffles(kept):
     whole = run(n_shuffles=9)
     seen = []
     known = {index: float(whole.shuffled_ncuts[index]) for index in kept}
-    test = run(n_shuffles=9, known=known, on_shuffle=lambda *pair: seen.append(pair))
+    test = run(n_shuffles=9, known=known, on_shuffle=lambda *given: seen.append(given[:2]))
     assert test.shuffled_ncuts.tobytes() == whole.shuffled_ncuts.tobytes()
     assert seen == list(enumerate(whole.shuffled_ncuts.tolist()))
 
