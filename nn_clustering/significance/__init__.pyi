@@ -21,6 +21,7 @@ from ._combination import (
 from ._joint import (
     JointTest as JointTest,
     joint_test as joint_test,
+    p_value_of_sum as p_value_of_sum,
 )
 from ._multiple_testing import (
     FalseDiscoveryControl as FalseDiscoveryControl,

@@ -12,7 +12,7 @@ from nn_clustering.errors import InvalidInputError
 # Scores are whole multiples of this, so that their sums are exact, and equal where they should be.
 _RESOLUTION = 1e-9
 # Sums of several layers are told apart on so many steps; fewer make a p-value larger.
-_N_STEPS = 2**16
+N_STEPS = 2**16
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,7 @@ def joint_test(
     numbers = {layer: number for number, layer in enumerate(dict.fromkeys(layers))}
     np.add.at(sums, [numbers[layer] for layer in layers], scores)
     sums = sums[np.ptp(sums, axis=1) > 0]
-    return JointTest(
-        _chance_to_reach(sums - sums[:, :1]), _standardised(sums), random.shape[1], len(sums)
-    )
+    return JointTest(p_value_of_sum(sums), _standardised(sums), random.shape[1], len(sums))
 
 
 def _check(
@@ -137,15 +135,21 @@ def _standardised(sums: NDArray[np.int64]) -> float | None:
     return float((sums[:, 0] - sums[:, 1:].mean(axis=1)).sum() / math.sqrt(variance))
 
 
-def _chance_to_reach(differences: NDArray[np.int64], n_steps: int = _N_STEPS) -> float:
-    """Return P(sum over rows of a random entry of each >= 0), never less.
+def p_value_of_sum(states: ArrayLike, *, n_steps: int = N_STEPS) -> float:
+    """Return P(sum over rows of a random state of each >= the sum of the first states).
 
     Sums are added step by step, not by Fourier transforms: so tiny chances keep their digits.
 
     Args:
-        differences: To the entry that is 0 in each row, shape (rows, entries).
-        n_steps: How many sums are told apart; all, if they are fewer.
+        states: Whole numbers, of which large ones are extreme, shape (rows, states).
+        n_steps: How many sums are told apart; beyond, they are rounded towards the extreme, so that
+            the p-value is only ever larger.
+
+    Returns:
+        The p-value; 1 if there is no row.
     """
+    values = np.asarray(states, np.int64)
+    differences = values - values[:, :1]
     # A sum that lies lower than all other rows together can raise is of no use, and none is higher.
     reach = int(differences.max(axis=1, initial=0).sum())
     step = max(1, -(-2 * reach // n_steps))
