@@ -71,7 +71,8 @@ class LesionTable:
 
 _SHOWN = (
     "p", "p_method", "p_adjusted", "significant", "fisher_statistic", "effect",
-    "effect_standard_error", "effect_null", "effect_null_low", "effect_null_high",
+    "effect_standard_error", "effect_null", "effect_null_low", "effect_null_high", "joint_z",
+    "n_null",
 )  # fmt: skip
 
 
@@ -234,7 +235,7 @@ def _over_networks(summaries: Sequence[Mapping[str, Any]], name: str) -> dict[st
 
 def _cells(of_measure: Mapping[str, Any]) -> list[str]:
     star = " *" if of_measure["significant"] is True else ""
-    method = f" ({of_measure['p_method']})" if of_measure["p"] is not None else ""
+    method = f" ({_rests_on(of_measure)})" if _shown_p(of_measure["p"]) != "-" else ""
     effect = _shown(of_measure["effect"], ".3f")
     if effect != "-":
         effect = f"{effect} ± {_shown(of_measure['effect_standard_error'], '.3f')}"
@@ -249,6 +250,14 @@ def _cells(of_measure: Mapping[str, Any]) -> list[str]:
         effect,
         null,
     ]
+
+
+def _rests_on(of_measure: Mapping[str, Any]) -> str:
+    """Return what a p-value over networks is made of."""
+    joint_z = _shown(of_measure["joint_z"], ".1f")
+    of_joint = of_measure["p_method"] == "joint" and joint_z != "-"
+    statistic = f", z = {joint_z}" if of_joint else ""
+    return f"{of_measure['p_method']}{statistic}, {of_measure['n_null']} draws"
 
 
 def _shown_p(p: float | None) -> str:

@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 
 from nn_clustering.errors import InvalidInputError
 
-# The smallest p-value that is shown in figures: below it, other draws of the same number change a
-# combined p-value tenfold and more, and nobody has counted how often it is as small by chance.
+# The smallest p-value that people are shown: below it, other draws of the same number change a
+# combined p-value tenfold, and simulations do not reach (methods G7).
 SMALLEST_SHOWN = 1e-4
 
 

@@ -197,7 +197,7 @@ def test_without_joint_draws_fishers_method_it_is(networks):
     assert row["importance_p_method"] == "fisher"
     assert row["importance_p"] == apart.summaries["importance"]["fisher_p"]
     assert pandas.isna(row["importance_joint_p_mean"])
-    assert "(fisher)" in table.text()
+    assert "(fisher, 19 draws)" in table.text()
 
 
 def test_nothing_to_combine():
@@ -232,7 +232,8 @@ def test_text():
     row = table.rows.to_dict("records")[0]
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[:4] == ["mnist mlp", "1", "0.9010", "12"]
-    assert cells[4] == f"{row['importance_p']:.2g} (joint) *"
+    z = row["importance_joint_z"]
+    assert cells[4] == f"{row['importance_p']:.2g} (joint, z = {z:.1f}, 19 draws) *"
     effect, error = row["importance_effect"], row["importance_effect_standard_error"]
     assert cells[7] == f"{effect:.3f} ± {error:.3f}"
     null, low, high = (row[f"importance_effect_null{end}"] for end in ("", "_low", "_high"))
@@ -244,7 +245,8 @@ def test_text_shows_no_p_value_below_what_can_be_said():
     table = table_of_lesions([network(run, shift=0.3) for run in range(1, 9)], n_resamples=9)
     row = table.rows.to_dict("records")[0]
     assert row["importance_p"] < 1e-4
-    assert "| < 0.0001 (joint) * | < 0.0001 |" in table.text()
+    z = row["importance_joint_z"]
+    assert f"| < 0.0001 (joint, z = {z:.1f}, 19 draws) * | < 0.0001 |" in table.text()
 
 
 def test_p_values_have_a_smallest_one(networks):
