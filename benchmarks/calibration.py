@@ -30,7 +30,7 @@ TABLE = Path(__file__).parents[1] / "docs" / "calibration.csv"
 
 # Permutations of a layer's labels; a test takes 20, 100 or all 200 of them.
 _N_STATES = 200
-# Enough that a p-value of 0.05 or less is wrong by 1% at most, with 12 layers.
+# Enough that a p-value of 0.05 is too large by 3% at most, with 12 layers.
 _N_STEPS = 2**13
 # Transforms err by less.
 _ROUNDING = 1e-6
@@ -258,8 +258,8 @@ def calibrate(
     draws: Sequence[int] = DRAWS,
     layers: Sequence[int] = LAYERS,
     *,
-    n_simulated: int = 5_000,
-    n_networks: int = 6_000,
+    n_simulated: int = 3_000,
+    n_networks: int = 3_000,
 ) -> Calibration:
     """Simulate networks without effects, and count their small p-values.
 

@@ -176,9 +176,13 @@ def _convolved(
         row: Entries, each of which is added to each sum.
         needed: Lower sums are left out.
     """
-    added = np.zeros(lowest + counts.size + int(row.max()) - needed)
-    for entry, times in zip(*np.unique(row, return_counts=True), strict=True):
-        start = lowest + int(entry) - needed
-        kept = counts[max(-start, 0) :]
-        added[max(start, 0) : max(start, 0) + kept.size] += times * kept
+    size = counts.size
+    added = np.zeros(lowest + size + int(row.max()) - needed)
+    entries, times = np.unique(row, return_counts=True)
+    for start, n_times in zip((entries + (lowest - needed)).tolist(), times.tolist(), strict=True):
+        several = counts if n_times == 1 else n_times * counts
+        if start >= 0:
+            added[start : start + size] += several
+        elif start > -size:
+            added[: start + size] += several[-start:]
     return added
