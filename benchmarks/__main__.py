@@ -8,6 +8,7 @@ from functools import cached_property
 
 import keras
 
+from benchmarks.calibration import benchmark_calibration
 from benchmarks.large import benchmark_growth, benchmark_large
 from benchmarks.lesions import benchmark_lesions
 from benchmarks.shuffling import benchmark_shuffling
@@ -117,10 +118,11 @@ PARTS: dict[str, Callable[[Bench], object]] = {
     "vgg": Bench.vgg,
     "resnet50": Bench.resnet50,
     "growth": lambda bench: benchmark_growth(),
+    "calibration": lambda bench: benchmark_calibration(),
 }
 
-# Only by name: it draws anew a chart that the documentation shows.
-_BY_NAME = {"growth"}
+# Only by name: they make anew a chart and a table that the documentation shows.
+_BY_NAME = {"growth", "calibration"}
 
 
 def main() -> None:

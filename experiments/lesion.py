@@ -25,6 +25,7 @@ from experiments._lesion_steps import (
 from experiments._networks import NetworkFile, clustered_network
 from nn_clustering import datasets, lesions, networks, partitions, reports
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.significance import SMALLEST_SHOWN, p_in_words
 from nn_clustering.tracking import Input, StageExperiment
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     left_out = f" ({result['n_left_out']} left out by size)" if result["n_left_out"] else ""
     print(f"\n{performance}, {result['n_subclusters']} sub-clusters lesioned{left_out}")
     for measure in ("importance", "coherence"):
-        print(f"{measure}: {in_words(result[measure])}, {run.config['n_shuffles']} random each")
+        print(f"{measure}: {in_words(result[measure])}")
     kinds = [f"{count} {kind}" for kind, count in result["kinds"].items() if count]
     if kinds:
         print(f"sub-clusters: {', '.join(kinds)}")
@@ -150,18 +151,37 @@ def pairs_in_words(double: Mapping[str, Any]) -> str:
 
 
 def in_words(measure: Mapping[str, Any]) -> str:
-    """Return combined p-value and effect of importance or coherence."""
+    """Return combined p-value and effect of importance or coherence, with what they rest on."""
     if measure["n_combined"] == 0:
         return "undefined"
-    if measure["joint_p"] is not None:
-        how, p_value = "joint", measure["joint_p"]
-    else:
-        how, p_value = "Fisher", measure["fisher_p"]
+    return f"{_p_in_words(measure)}\n  {_effect_in_words(measure)}"
+
+
+def _p_in_words(measure: Mapping[str, Any]) -> str:
+    n_null, p = measure["n_null"], measure["joint_p"]
+    if p is None:
+        return (
+            f"{p_in_words(measure['fisher_p'], 'Fisher p')} if sub-clusters were independent "
+            f"(mean -ln p {measure['fisher_statistic']:.3g}, {n_null} random each)"
+        )
+    n_layers = measure["joint_layers"]
+    draws = f"{n_null} draws of {n_layers} layer{'' if n_layers == 1 else 's'}"
+    if SMALLEST_SHOWN <= p <= measure["joint_p_smallest"]:
+        draws = f"no less can be had of {draws}"
+    z = "" if measure["joint_z"] is None else f"z = {measure['joint_z']:.1f} of summed scores, "
+    return f"{p_in_words(p, 'joint p')} ({z}{draws})"
+
+
+def _effect_in_words(measure: Mapping[str, Any]) -> str:
     if measure["effect"] is None:
-        return f"{how} p = {p_value:.3g}, effect undefined"
+        return "effect undefined"
+    effect = f"effect {measure['effect']:.3f} (median {measure['effect_median']:.3f})"
+    if measure["effect_null"] is None:
+        return effect
+    low, high = measure["effect_null_low"], measure["effect_null_high"]
     return (
-        f"{how} p = {p_value:.3g}, effect {measure['effect']:.3f} (median "
-        f"{measure['effect_median']:.3f}; 1 is none)"
+        f"{effect}; random draws in place of the partition have {measure['effect_null']:.3f} "
+        f"({low:.3f} to {high:.3f})"
     )
 
 
@@ -184,6 +204,7 @@ def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
     groups = groups_of(dataset, engine, config["tail"])
     test = single_lesions(run, engine, partition, layers, groups)
     add_table(run, "sub_clusters", test.table())
+    add_table(run, "random_effects", test.random_effects())
     title = f"cluster run {clustered.id}: lesions of {len(test.sub_clusters)} sub-clusters"
     for name, draw in {
         "lesions": reports.figure_of_lesions,

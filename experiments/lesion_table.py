@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from experiments import PROJECT, configure
 from nn_clustering import reports
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.significance import p_in_words
 from nn_clustering.tracking import Input, StageExperiment, parse_condition
 
 if TYPE_CHECKING:
@@ -49,10 +50,11 @@ def summary(run: StageRun[Inputs], result: Mapping[str, Any]) -> None:
     """Print the table."""
     table = run.inputs.table.value
     print(f"\n{table.text()}")
-    found = f"critical p {table.critical_p:.3g}" if table.critical_p else "none is"
+    found = p_in_words(table.critical_p, "critical p") if table.critical_p else "none is"
     print(
         f"p over networks: Bates combination; * significant with a false discovery rate of "
-        f"{table.level:g} over {table.n_tests} tests ({found})"
+        f"{table.level:g} over {table.n_tests} tests ({found}); of random draws: the effect that "
+        "draws have in the place of the partitions, in brackets from 5 to 95% of them"
     )
 
 

@@ -36,6 +36,7 @@ from ._statistics import (
     class_range as class_range,
     coherence_measure as coherence_measure,
     importance_measure as importance_measure,
+    null_interval as null_interval,
 )
 from ._taxonomy import (
     KINDS as KINDS,

@@ -15,6 +15,7 @@ from nn_clustering.lesions._statistics import (
     class_mean,
     class_range,
     coherence_measure,
+    finite_mean,
     importance_measure,
 )
 from nn_clustering.lesions._taxonomy import kind_of
@@ -159,7 +160,7 @@ class LesionTest:
             harm=self.harm,
             tail=self.tail,
             count_ties=self.count_ties,
-            jointly_drawn=self.draws == "joint",
+            layers=self._permuted_layers,
             combined=self.combined,
         )
 
@@ -170,9 +171,16 @@ class LesionTest:
             self.ranges,
             self.random_ranges,
             count_ties=self.count_ties,
-            jointly_drawn=self.draws == "joint",
+            layers=self._permuted_layers,
             combined=self.combined,
         )
+
+    @property
+    def _permuted_layers(self) -> tuple[str, ...] | None:
+        """Each sub-cluster's layer; None unless draws permute the labels of layers."""
+        if self.draws != "joint":
+            return None
+        return tuple(sub.layer for sub in self.sub_clusters)
 
     @cached_property
     def overall_p(self) -> NDArray[np.float64]:
@@ -209,7 +217,8 @@ class LesionTest:
         """Return one row a sub-cluster: where it is, what its lesion changed, how sure that is.
 
         ``possible_draws`` is 10^12 where there are more. Random ranges that are infinite are left
-        out of their means; what is undefined is NaN.
+        out of their means; what is undefined is NaN. Beside each effect stands, as ``_null``, the
+        mean of those that the sub-cluster's random ones have in its place.
         """
         import pandas
 
@@ -231,15 +240,39 @@ class LesionTest:
                 "random_class_mean_change": class_mean(self.random_mean_changes, self.unit),
                 "importance_p": self.importance.p_values,
                 "importance_effect": self.importance.effects,
+                "importance_effect_null": finite_mean(self.importance.null_effects),
                 "importance_ratio": self.importance.ratios,
+                "importance_ratio_null": finite_mean(self.importance.null_ratios),
                 "class_range": self.ranges,
                 "random_class_range": np.divide(
                     random_range, n_finite, where=n_finite > 0, out=np.full(len(finite), np.nan)
                 ),
                 "coherence_p": self.coherence.p_values,
                 "coherence_effect": self.coherence.effects,
+                "coherence_effect_null": finite_mean(self.coherence.null_effects),
                 "coherence_ratio": self.coherence.ratios,
+                "coherence_ratio_null": finite_mean(self.coherence.null_ratios),
                 **{f"change_{name}": self.changes[:, at] for at, name in enumerate(self.groups)},
+            }
+        )
+
+    def random_effects(self) -> pandas.DataFrame:
+        """Return one row a draw: the mean effects that it has in the place of the true partition.
+
+        The columns ``importance_effect``, ``importance_ratio``, ``coherence_effect`` and
+        ``coherence_ratio`` are means over the sub-clusters that are combined, NaN where all are
+        undefined. Without rows if there is a single draw. With ``draws="afresh"`` a row is of
+        random sub-clusters that are no partition: the mean over rows is what it would be of
+        partitions, the differences between rows are not.
+        """
+        import pandas
+
+        return pandas.DataFrame(
+            {
+                "importance_effect": self.importance.mean_null_effects(),
+                "importance_ratio": self.importance.mean_null_ratios(),
+                "coherence_effect": self.coherence.mean_null_effects(),
+                "coherence_ratio": self.coherence.mean_null_ratios(),
             }
         )
 

@@ -1,16 +1,18 @@
 """Importance and coherence of sub-clusters from changes of groups (methods G5, G7, G9)."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nn_clustering.significance import (
+    JointTest,
     chi_square_of_ranks,
     estimate_mean,
     fisher_combination,
     fisher_statistic,
-    joint_p_value,
+    joint_test,
     p_value,
     stouffer_combination,
 )
@@ -54,10 +56,13 @@ def class_range(changes: ArrayLike, unit: float = 1.0) -> NDArray[np.float64]:
 
 
 def relative_effects(true: ArrayLike, random_mean: ArrayLike) -> NDArray[np.float64]:
-    """Return 2 T / (T + mean random T) for each sub-cluster: 1 is no effect, 2 the most.
+    """Return 2 T / (T + mean random T) for each sub-cluster: 2 is the most.
+
+    It is 1 where both are equal, but that is not what it is on average if there is no effect: see
+    :func:`left_out_effects`.
 
     Args:
-        true: The statistic of the sub-clusters, shape (sub-clusters,).
+        true: The statistic of the sub-clusters, of any shape.
         random_mean: Mean of the statistic over their random sub-clusters, same shape.
 
     Returns:
@@ -74,6 +79,10 @@ def relative_effects(true: ArrayLike, random_mean: ArrayLike) -> NDArray[np.floa
 
 def ratio_effects(true: ArrayLike, random_mean: ArrayLike) -> NDArray[np.float64]:
     """Return (mean random T) / T for each sub-cluster, the earlier study's effect (methods G9).
+
+    Args:
+        true: The statistic of the sub-clusters, of any shape.
+        random_mean: Mean of the statistic over their random sub-clusters, same shape.
 
     Returns:
         Same shape; NaN where the denominator is 0 or a value is not finite.
@@ -98,17 +107,50 @@ def finite_mean(values: ArrayLike) -> NDArray[np.float64]:
     return found
 
 
+def left_out_effects(
+    random: ArrayLike,
+    effects_of: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """Return the effects of random sub-clusters in the place of the true ones (methods G9).
+
+    Each draw stands in for the true partition, and the others alone are its random ones.
+
+    Args:
+        random: The statistic of the random sub-clusters, shape (sub-clusters, draws).
+        effects_of: Gives the effects of statistics and of the means of their random ones, arrays of
+            that shape.
+
+    Returns:
+        Shape (sub-clusters, draws); with a single draw, (sub-clusters, 0). Infinite statistics are
+        left out of the means.
+    """
+    random = np.asarray(random, float)
+    if random.shape[1] < 2:
+        return np.empty((len(random), 0))
+    finite = np.isfinite(random)
+    values = np.where(finite, random, 0.0)
+    totals = values.sum(axis=1, keepdims=True) - values
+    counts = finite.sum(axis=1, keepdims=True) - finite
+    means = np.divide(totals, counts, where=counts > 0, out=np.full(random.shape, np.nan))
+    return effects_of(random, means.round(12) + 0.0)
+
+
 @dataclass(frozen=True, eq=False)
 class Measure:
     """Importance or coherence of all sub-clusters of a network.
 
     Attributes:
         p_values: Each sub-cluster's against its own random ones, shape (sub-clusters,).
-        effects: NaN where undefined; 1 is no effect, above 1 an effect. Same shape.
+        effects: NaN where undefined. Same shape.
         ratios: The earlier study's effects, likewise.
-        combined: Which sub-clusters enter combined p-values and mean effects, same shape.
-        joint_p: One p-value of the combined ones that allows for how they depend on each other;
-            None where draws were not joint, or cannot tell.
+        null_effects: The effects that random sub-clusters have in the place of the true ones, shape
+            (sub-clusters, draws): what effects are to be read beside, not 1. Without columns if
+            there is a single draw.
+        null_ratios: Likewise.
+        combined: Which sub-clusters enter combined p-values and mean effects, shape
+            (sub-clusters,).
+        joint: The test of the combined ones together that allows for how they depend on each other;
+            None where draws were not joint, or nothing is combined.
         n_null: Random sub-clusters behind every p-value.
         n_infinite_null: Random sub-clusters of the combined ones whose statistic is infinite and
             was left out of the means behind the effects.
@@ -117,16 +159,39 @@ class Measure:
     p_values: NDArray[np.float64]
     effects: NDArray[np.float64]
     ratios: NDArray[np.float64]
+    null_effects: NDArray[np.float64]
+    null_ratios: NDArray[np.float64]
     combined: NDArray[np.bool_]
-    joint_p: float | None
+    joint: JointTest | None
     n_null: int
     n_infinite_null: int = 0
+
+    @property
+    def joint_p(self) -> float | None:
+        """The p-value of :attr:`joint`."""
+        return None if self.joint is None else self.joint.p_value
+
+    def mean_null_effects(self) -> NDArray[np.float64]:
+        """Return the mean effect that every draw has in the place of the true partition.
+
+        Returns:
+            Of the combined sub-clusters whose effect is defined, shape (draws,); NaN where none is.
+        """
+        return finite_mean(self.null_effects[self.combined].T)
+
+    def mean_null_ratios(self) -> NDArray[np.float64]:
+        """Return the same of the earlier study's effect."""
+        return finite_mean(self.null_ratios[self.combined].T)
 
     def summary(self, seed: int) -> dict[str, float | int | None]:
         """Return combined p-values, and mean, error, interval and median of the effects.
 
-        Effects and ratios with a denominator of 0 are left out and counted as ``n_undefined`` and
-        ``n_undefined_ratio``. Intervals are bootstrapped over sub-clusters.
+        Beside the joint p-value stand the smallest one that the draws could give, how far the true
+        partition's scores are above those of draws, and the number of layers. Effects and ratios
+        with a denominator of 0 are left out and counted as ``n_undefined`` and
+        ``n_undefined_ratio``. Intervals are bootstrapped over sub-clusters. What a draw has in the
+        place of the true partition is ``effect_null`` on average, and ``effect_null_low`` to
+        ``effect_null_high`` in 5 to 95% of the draws.
 
         Args:
             seed: Fixes the bootstrap.
@@ -142,6 +207,9 @@ class Measure:
         }
         return {
             "joint_p": self.joint_p,
+            "joint_p_smallest": None if self.joint is None else self.joint.smallest,
+            "joint_z": None if self.joint is None else self.joint.z,
+            "joint_layers": None if self.joint is None else self.joint.n_layers,
             **{
                 name: combine(p_values, self.n_null) if p_values.size else None
                 for name, combine in combinations.items()
@@ -151,16 +219,37 @@ class Measure:
             "effect_low": effect.low,
             "effect_high": effect.high,
             "effect_median": effect.median,
+            **null_interval("effect_null", self.mean_null_effects()),
             "effect_ratio": ratio.mean,
             "effect_ratio_low": ratio.low,
             "effect_ratio_high": ratio.high,
             "effect_ratio_median": ratio.median,
+            **null_interval("effect_ratio_null", self.mean_null_ratios()),
             "n_undefined": effect.n_undefined,
             "n_undefined_ratio": ratio.n_undefined,
             "n_infinite_null": self.n_infinite_null,
             "n_null": self.n_null,
             "n_combined": int(self.combined.sum()),
         }
+
+
+def null_interval(name: str, of_draws: ArrayLike) -> dict[str, float | None]:
+    """Return the mean of what draws have, and what 5 to 95% of them have, under names.
+
+    Args:
+        name: The mean's; the interval's are ``{name}_low`` and ``{name}_high``.
+        of_draws: Shape (draws,); what is not finite is left out.
+
+    Returns:
+        The three numbers; None with fewer than two draws.
+    """
+    values = np.asarray(of_draws, float)
+    values = values[np.isfinite(values)]
+    keys = (name, f"{name}_low", f"{name}_high")
+    if values.size < 2:
+        return dict.fromkeys(keys)
+    numbers = (values.mean(), *np.quantile(values, [0.05, 0.95]))
+    return dict(zip(keys, map(float, numbers), strict=True))
 
 
 def importance_measure(
@@ -171,7 +260,7 @@ def importance_measure(
     harm: int,
     tail: str,
     count_ties: bool,
-    jointly_drawn: bool,
+    layers: Sequence[str] | None,
     combined: NDArray[np.bool_],
 ) -> Measure:
     """Return how much more harm lesions of sub-clusters do than those of random units (G5, G9).
@@ -188,8 +277,8 @@ def importance_measure(
         harm: -1 if a negative change is harm (accuracy), 1 if a positive one is (error).
         tail: Of the p-values: which changes are extreme, ``left`` (negative) or ``right``.
         count_ties: Whether random changes equal to the true one are as extreme in the p-values.
-        jointly_drawn: Whether column s of all sub-clusters of a layer comes from one permutation
-            of the layer's labels, which a joint p-value needs.
+        layers: Each sub-cluster's layer, if column s of all sub-clusters of a layer comes from one
+            permutation of the layer's labels, which a joint p-value needs; else None.
         combined: Which sub-clusters enter combined p-values and mean effects, shape
             (sub-clusters,).
 
@@ -198,14 +287,23 @@ def importance_measure(
     """
     true, random = np.asarray(changes, float), np.asarray(random_changes, float)
     mean = random.mean(axis=1).round(12)
-    both_harm = (harm * true > 0) & (harm * mean > 0)
-    lesioned = intact + true, intact + mean
+
+    def effects(true: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
+        both_harm = (harm * true > 0) & (harm * mean > 0)
+        return np.where(both_harm, relative_effects(true, mean), 0.0)
+
+    def ratios(true: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
+        lesioned = intact + true, intact + mean
+        return ratio_effects(*(lesioned if harm < 0 else lesioned[::-1]))
+
     return Measure(
         _p_values(true, random, tail=tail, count_ties=count_ties),
-        np.where(both_harm, relative_effects(true, mean), 0.0),
-        ratio_effects(*(lesioned if harm < 0 else lesioned[::-1])),
+        effects(true, mean),
+        ratios(true, mean),
+        left_out_effects(random, effects),
+        left_out_effects(random, ratios),
         combined,
-        _joint_p(true, random, tail=tail, of=combined) if jointly_drawn else None,
+        _joint(true, random, tail=tail, layers=layers, of=combined),
         random.shape[1],
     )
 
@@ -215,7 +313,7 @@ def coherence_measure(
     random_ranges: ArrayLike,
     *,
     count_ties: bool,
-    jointly_drawn: bool,
+    layers: Sequence[str] | None,
     combined: NDArray[np.bool_],
 ) -> Measure:
     """Return how much more selective lesions of sub-clusters are than those of random units (G9).
@@ -229,7 +327,7 @@ def coherence_measure(
         ranges: Of the sub-clusters, shape (sub-clusters,).
         random_ranges: Of their random sub-clusters, shape (sub-clusters, shuffles).
         count_ties: As for :func:`importance_measure`.
-        jointly_drawn: Likewise.
+        layers: Likewise.
         combined: Likewise.
 
     Raises:
@@ -241,8 +339,10 @@ def coherence_measure(
         _p_values(true, random, tail="right", count_ties=count_ties),
         relative_effects(true, mean),
         ratio_effects(true, mean),
+        left_out_effects(random, relative_effects),
+        left_out_effects(random, ratio_effects),
         combined,
-        _joint_p(true, random, tail="right", of=combined) if jointly_drawn else None,
+        _joint(true, random, tail="right", layers=layers, of=combined),
         random.shape[1],
         int(np.isinf(random[combined]).sum()),
     )
@@ -259,11 +359,15 @@ def _p_values(
     )
 
 
-def _joint_p(
+def _joint(
     true: NDArray[np.float64],
     random: NDArray[np.float64],
     *,
     tail: str,
+    layers: Sequence[str] | None,
     of: NDArray[np.bool_],
-) -> float | None:
-    return joint_p_value(true[of], random[of], tail=tail) if of.any() else None
+) -> JointTest | None:
+    if layers is None or not of.any():
+        return None
+    of_layers = [layer for layer, is_one in zip(layers, of.tolist(), strict=True) if is_one]
+    return joint_test(true[of], random[of], tail=tail, layers=of_layers)

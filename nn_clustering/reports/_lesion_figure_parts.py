@@ -164,11 +164,6 @@ def shortened(name: str) -> str:
     return f"{name[:half]}…{name[-half:]}"
 
 
-def p_in_words(p: float | None) -> str:
-    """Return a p-value as it stands in a title."""
-    return "undefined" if p is None or math.isnan(p) else f"{p:.2g}"
-
-
 @dataclass(frozen=True)
 class LayerSpan:
     """Where a layer's sub-clusters stand among all: from ``start`` to before ``end``."""

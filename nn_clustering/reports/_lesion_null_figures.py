@@ -9,8 +9,8 @@ import scipy.stats
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from nn_clustering.reports._lesion_figure_parts import HARM, RANDOM, add_title, p_in_words
-from nn_clustering.significance import fisher_combination
+from nn_clustering.reports._lesion_figure_parts import HARM, RANDOM, add_title
+from nn_clustering.significance import fisher_combination, p_in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +61,7 @@ def _combined_in_words(measure: Measure) -> str:
     if not p_values.size:
         return "nothing to combine"
     fisher = fisher_combination(p_values, measure.n_null)
-    return f"joint p = {p_in_words(measure.joint_p)}, Fisher p = {p_in_words(fisher)}"
+    return f"{p_in_words(measure.joint_p, 'joint p')}, {p_in_words(fisher, 'Fisher p')}"
 
 
 def _draw_ranks(axes: Axes, measure: Measure) -> None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.lesions import null_interval
 from nn_clustering.reports._lesioned_networks import (
     MEASURES,
     SCORES,
@@ -20,6 +22,7 @@ from nn_clustering.significance import (
     benjamini_hochberg,
     estimate_mean,
     fisher_statistic_by_chance,
+    p_in_words,
 )
 
 if TYPE_CHECKING:
@@ -46,11 +49,15 @@ class LesionTable:
     n_tests: int
 
     def text(self) -> str:
-        """Return the table as Markdown: means ± standard errors, p-values over networks."""
+        """Return the table as Markdown: means ± standard errors, p-values over networks.
+
+        Beside an effect stands the one of random draws in the place of the true partition, with the
+        interval from 5 to 95% of the draws.
+        """
         scores = [name for name in SCORES if name in self.rows]
         header = ["", "networks", *(name.replace("_", " ") for name in scores), "sub-clusters"]
         for measure in MEASURES:
-            header += [f"{measure} p", "adjusted", "Fisher statistic", "effect (1 is none)"]
+            header += [f"{measure} p", "adjusted", "Fisher statistic", "effect", "of random draws"]
         lines = [header, ["---"] * len(header)]
         for row in self.rows.to_dict("records"):
             cells = [row["condition"], str(row["n_networks"])]
@@ -64,7 +71,8 @@ class LesionTable:
 
 _SHOWN = (
     "p", "p_method", "p_adjusted", "significant", "fisher_statistic", "effect",
-    "effect_standard_error",
+    "effect_standard_error", "effect_null", "effect_null_low", "effect_null_high", "joint_z",
+    "n_null",
 )  # fmt: skip
 
 
@@ -83,11 +91,16 @@ def table_of_lesions(
       ``share_significant`` (at most 0.05) and ``bates``, the networks' combination into one
       (G7), which asks that they be small in most networks;
     - ``p``: the Bates combination of the joint p-values if all networks have one, else of
-      Fisher's, as ``p_method`` says; ``p_adjusted`` and ``significant`` are Benjamini-Hochberg's
-      (G8) over all rows and both measures;
+      Fisher's, as ``p_method`` says; ``p_smallest`` is the smallest that draws could give, None of
+      Fisher's; ``p_adjusted`` and ``significant`` are Benjamini-Hochberg's (G8) over all rows and
+      both measures;
+    - ``joint_z``, the sum over networks of how far the true partition's summed scores are above
+      those of draws, divided by the root of their number;
     - ``fisher_statistic``, the mean over networks, and ``fisher_statistic_by_chance``;
     - ``effect`` and ``effect_ratio`` (G9) over all sub-clusters of all networks: mean, standard
-      error, 95% bootstrap interval, median, and how many are undefined (quirk 13);
+      error, 95% bootstrap interval, median, and how many are undefined (quirk 13); and what draws
+      have in the place of the true partitions: ``effect_null`` on average, ``effect_null_low`` to
+      ``effect_null_high`` in 5 to 95% of the draws;
     - ``n_infinite_null``, random sub-clusters whose range is infinite.
 
     Args:
@@ -152,6 +165,8 @@ def _of_measure(
     row: dict[str, Any] = {
         "p": (joint if method == "joint" else fisher)["bates"],
         "p_method": method,
+        "p_smallest": _over_networks(summaries, "joint_p_smallest")["bates"],
+        "joint_z": _stouffer_z([found["joint_z"] for found in summaries]),
         **{f"joint_p_{key}": value for key, value in joint.items()},
         **{f"fisher_p_{key}": value for key, value in fisher.items()},
         "fisher_statistic": float(np.mean(statistics)) if statistics else None,
@@ -170,8 +185,33 @@ def _of_measure(
             f"{key}_high": mean.high,
             f"{key}_median": mean.median,
             f"{key}_n_undefined": mean.n_undefined,
+            **null_interval(f"{key}_null", _null_of_networks(networks, f"{measure}_{column}")),
         }
     return row
+
+
+def _null_of_networks(networks: Sequence[LesionedNetwork], column: str) -> NDArray[np.float64]:
+    """Return the mean effects of draws over the sub-clusters of all networks, shape (draws,).
+
+    Draw s of all networks is one draw, for networks are drawn independently.
+    """
+    combining = [one for one in networks if one.sub_clusters["combined"].any()]
+    if not combining:
+        return np.empty(0)
+    of_draws = np.stack([one.random_effects[column].to_numpy(float) for one in combining])
+    counts = np.array([[one.sub_clusters["combined"].sum()] for one in combining])
+    weights = counts * np.isfinite(of_draws)
+    total = np.where(weights > 0, weights * of_draws, 0.0).sum(axis=0)
+    weight = weights.sum(axis=0)
+    found: NDArray[np.float64] = np.divide(
+        total, weight, where=weight > 0, out=np.full(total.shape, np.nan)
+    )
+    return found
+
+
+def _stouffer_z(scores: Sequence[float | None]) -> float | None:
+    known = [score for score in scores if score is not None]
+    return float(sum(known) / len(known) ** 0.5) if known else None
 
 
 def _over_networks(summaries: Sequence[Mapping[str, Any]], name: str) -> dict[str, float | None]:
@@ -195,16 +235,33 @@ def _over_networks(summaries: Sequence[Mapping[str, Any]], name: str) -> dict[st
 
 def _cells(of_measure: Mapping[str, Any]) -> list[str]:
     star = " *" if of_measure["significant"] is True else ""
-    method = f" ({of_measure['p_method']})" if of_measure["p"] is not None else ""
+    method = f" ({_rests_on(of_measure)})" if _shown_p(of_measure["p"]) != "-" else ""
     effect = _shown(of_measure["effect"], ".3f")
     if effect != "-":
         effect = f"{effect} ± {_shown(of_measure['effect_standard_error'], '.3f')}"
+    null = _shown(of_measure["effect_null"], ".3f")
+    if null != "-":
+        low, high = (_shown(of_measure[f"effect_null_{end}"], ".3f") for end in ("low", "high"))
+        null = f"{null} ({low} to {high})"
     return [
-        f"{_shown(of_measure['p'], '.3g')}{method}{star}",
-        _shown(of_measure["p_adjusted"], ".3g"),
+        f"{_shown_p(of_measure['p'])}{method}{star}",
+        _shown_p(of_measure["p_adjusted"]),
         _shown(of_measure["fisher_statistic"], ".3f"),
         effect,
+        null,
     ]
+
+
+def _rests_on(of_measure: Mapping[str, Any]) -> str:
+    """Return what a p-value over networks is made of."""
+    joint_z = _shown(of_measure["joint_z"], ".1f")
+    of_joint = of_measure["p_method"] == "joint" and joint_z != "-"
+    statistic = f", z = {joint_z}" if of_joint else ""
+    return f"{of_measure['p_method']}{statistic}, {of_measure['n_null']} draws"
+
+
+def _shown_p(p: float | None) -> str:
+    return "-" if p is None or np.isnan(p) else p_in_words(p)
 
 
 def _shown(value: Any, form: str) -> str:

@@ -40,6 +40,7 @@ class LesionedNetwork:
         scores: Of the intact network: ``accuracy``, or ``mean_squared_error`` of a regression.
         summaries: Of importance and of coherence; see :meth:`Measure.summary`.
         sub_clusters: One row a sub-cluster; see :meth:`LesionTest.table`.
+        random_effects: One row a draw; see :meth:`LesionTest.random_effects`.
     """
 
     run: int
@@ -48,6 +49,7 @@ class LesionedNetwork:
     scores: Mapping[str, float]
     summaries: Mapping[str, Mapping[str, Any]] = field(repr=False)
     sub_clusters: pandas.DataFrame = field(repr=False)
+    random_effects: pandas.DataFrame = field(repr=False)
 
 
 def lesioned_network(store: RunStore, run: Run) -> LesionedNetwork:
@@ -77,9 +79,13 @@ def lesioned_network(store: RunStore, run: Run) -> LesionedNetwork:
     scores = {name: result[name] for name in SCORES if result.get(name) is not None}
     summaries = {measure: result.get(measure) or {} for measure in MEASURES}
     for measure, found in summaries.items():
-        if "joint_p" not in found:
-            raise InvalidInputError(_of_older_code(run.id, f"result has no {measure}.joint_p"))
-    return LesionedNetwork(run.id, settings, network, scores, summaries, _sub_clusters(run))
+        if "joint_p_smallest" not in found:
+            missing = f"result has no {measure}.joint_p_smallest"
+            raise InvalidInputError(_of_older_code(run.id, missing))
+    sub_clusters, random_effects = _sub_clusters(run), _table(run, "random_effects")
+    return LesionedNetwork(
+        run.id, settings, network, scores, summaries, sub_clusters, random_effects
+    )
 
 
 def conditions(networks: Sequence[LesionedNetwork]) -> Iterator[tuple[str, list[LesionedNetwork]]]:
@@ -133,10 +139,14 @@ def _layer_sizes(clustered: Run) -> str:
     return "-".join(str(layer.n_units) for layer in partition.layers)
 
 
-def _sub_clusters(run: Run) -> pandas.DataFrame:
+def _table(run: Run, name: str) -> pandas.DataFrame:
     import pandas
 
-    table = pandas.read_csv(io.BytesIO(run.artifact("sub_clusters.csv")))
+    return pandas.read_csv(io.BytesIO(run.artifact(f"{name}.csv")))
+
+
+def _sub_clusters(run: Run) -> pandas.DataFrame:
+    table = _table(run, "sub_clusters")
     wanted = ["combined", *(f"{m}_{value}" for m in MEASURES for value in ("effect", "ratio"))]
     missing = [name for name in wanted if name not in table.columns]
     if missing:

@@ -19,7 +19,9 @@ from ._combination import (
     stouffer_combination as stouffer_combination,
 )
 from ._joint import (
-    joint_p_value as joint_p_value,
+    JointTest as JointTest,
+    joint_test as joint_test,
+    p_value_of_sum as p_value_of_sum,
 )
 from ._multiple_testing import (
     FalseDiscoveryControl as FalseDiscoveryControl,
@@ -38,8 +40,10 @@ from ._other_seeds import (
     other_seeds as other_seeds,
 )
 from ._p_values import (
+    SMALLEST_SHOWN as SMALLEST_SHOWN,
     check_n_draws as check_n_draws,
     cohens_d as cohens_d,
+    p_in_words as p_in_words,
     p_value as p_value,
     sequential_p_value as sequential_p_value,
 )

@@ -19,7 +19,7 @@ def fisher_combination(p_values: ArrayLike, n_null: int) -> float:
     the interval that it stands for (methods G7). Its mean of -ln p is then a little too small
     (:func:`fisher_statistic_by_chance`), so that the combination of many tests is conservative.
     Where tests depend on each other, as those of the sub-clusters of one layer do, it is not
-    calibrated at all: see :func:`joint_p_value`.
+    calibrated at all: see :func:`joint_test`.
 
     Args:
         p_values: The p-values, shape (tests,).

@@ -7,6 +7,10 @@ from numpy.typing import ArrayLike
 
 from nn_clustering.errors import InvalidInputError
 
+# The smallest p-value that people are shown: below it, other draws of the same number change a
+# combined p-value tenfold, and simulations do not reach (methods G7).
+SMALLEST_SHOWN = 1e-4
+
 
 def check_n_draws(name: str, n_draws: int) -> None:
     """Check a number of null values, which must be enough for a spread.
@@ -56,6 +60,21 @@ def n_extreme(observed: float, null: ArrayLike, *, tail: str, count_ties: bool =
     if count_ties:
         extreme |= values == observed
     return int(extreme.sum())
+
+
+def p_in_words(p: float | None, name: str = "") -> str:
+    """Return a p-value as it is shown to people, with no more digits than random draws carry.
+
+    Args:
+        p: The p-value; None or NaN where there is none.
+        name: What stands before it, such as "p": "p = 0.012", "p < 0.0001"; without one it is
+            "0.012", "< 0.0001".
+    """
+    if p is None or math.isnan(p):
+        return f"{name} undefined".lstrip()
+    if p < SMALLEST_SHOWN:
+        return f"{name} < {SMALLEST_SHOWN:.4f}".lstrip()
+    return f"{name} = {p:.2g}" if name else f"{p:.2g}"
 
 
 def sequential_p_value(

@@ -83,7 +83,7 @@ class _Study:
         random = np.random.default_rng(self.n_runs)
         true, drawn = random.uniform(-0.2, 0, 10) - shift, random.uniform(-0.2, 0, (10, 19))
         combined = np.ones(N_SUB_CLUSTERS, bool)
-        shared = {"count_ties": True, "jointly_drawn": True, "combined": combined}
+        shared = {"count_ties": True, "layers": ["dense"] * 4 + ["last"] * 6, "combined": combined}
         measures = {
             "importance": importance_measure(
                 true, drawn, intact=0.95, harm=-1, tail="left", **shared
@@ -99,7 +99,20 @@ class _Study:
             "n_subclusters": N_SUB_CLUSTERS,
             **{measure: found.summary(seed=0) for measure, found in measures.items()},
         }
-        files = {"sub_clusters.csv": table.to_csv(index=False).encode()}
+        effects = pandas.DataFrame(
+            {
+                f"{measure}_{name}": of_draws
+                for measure, found in measures.items()
+                for name, of_draws in (
+                    ("effect", found.mean_null_effects()),
+                    ("ratio", found.mean_null_ratios()),
+                )
+            }
+        )
+        files = {
+            "sub_clusters.csv": table.to_csv(index=False).encode(),
+            "random_effects.csv": effects.to_csv(index=False).encode(),
+        }
         run = self.add("lesion", config, files=files, result=result, cluster_run=clustered)
         self.ids[name] = run
         return run
@@ -235,7 +248,7 @@ def test_one_network_lesioned_twice_is_refused(in_process, study):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ({"$set": {"result": {"importance": {"fisher_p": 0.1}}}}, "no importance.joint_p"),
+        ({"$set": {"result": {"importance": {"fisher_p": 0.1}}}}, "no importance.joint_p_small"),
         ({"$set": {"artifacts": []}}, "no artifact 'sub_clusters.csv'"),
     ],
 )

@@ -1,5 +1,7 @@
 """A table of lesioned networks: rows and their numbers by hand and beside scipy and pandas."""
 
+import dataclasses
+
 import numpy as np
 import pandas
 import pytest
@@ -27,7 +29,8 @@ def network(run, *, shift=0.0, draws="joint", settings=None, **fields):
     drawn = -random.uniform(0.01, 0.2, (n, 19))
     true = -random.uniform(0.01, 0.2, n) - shift
     combined = np.arange(n) != 3
-    shared = {"count_ties": True, "jointly_drawn": draws == "joint", "combined": combined}
+    layers = ["first"] * 5 + ["second"] * 7 if draws == "joint" else None
+    shared = {"count_ties": True, "layers": layers, "combined": combined}
     importance = importance_measure(true, drawn, intact=0.95, harm=-1, tail="left", **shared)
     ranges, random_ranges = random.uniform(1, 4, n), random.uniform(1, 4, (n, 19))
     random_ranges[:2, 5] = np.inf
@@ -43,13 +46,23 @@ def network(run, *, shift=0.0, draws="joint", settings=None, **fields):
         }
     )
     summaries = {"importance": importance.summary(0), "coherence": coherence.summary(0)}
+    of_draws = pandas.DataFrame(
+        {
+            "importance_effect": importance.mean_null_effects(),
+            "importance_ratio": importance.mean_null_ratios(),
+            "coherence_effect": coherence.mean_null_effects(),
+            "coherence_ratio": coherence.mean_null_ratios(),
+        }
+    )
     given = {
         "settings": {**SETTINGS, **(settings or {})},
         "network": f"training seed {run}",
         "scores": {"accuracy": 0.9 + run / 1000},
         **fields,
     }
-    return LesionedNetwork(run, summaries=summaries, sub_clusters=table, **given)
+    return LesionedNetwork(
+        run, summaries=summaries, sub_clusters=table, random_effects=of_draws, **given
+    )
 
 
 @pytest.fixture(scope="module")
@@ -146,10 +159,7 @@ def test_networks_from_files_beside_trained_ones():
     files = [
         network(run, network=f"file {run}", scores={"mean_squared_error": 0.25}) for run in (1, 2)
     ]
-    files = [
-        LesionedNetwork(one.run, settings, one.network, one.scores, one.summaries, one.sub_clusters)
-        for one in files
-    ]
+    files = [dataclasses.replace(one, settings=settings) for one in files]
     table = table_of_lesions([*files, network(3)], n_resamples=9)
     names = table.rows["condition"].tolist()
     assert names[0].startswith("mnist 784-32-10")
@@ -187,30 +197,30 @@ def test_without_joint_draws_fishers_method_it_is(networks):
     assert row["importance_p_method"] == "fisher"
     assert row["importance_p"] == apart.summaries["importance"]["fisher_p"]
     assert pandas.isna(row["importance_joint_p_mean"])
-    assert "(fisher)" in table.text()
+    assert "(fisher, 19 draws)" in table.text()
 
 
 def test_nothing_to_combine():
     one = network(1)
     table = one.sub_clusters.assign(combined=False)
     undefined = {
-        measure: {**found, "joint_p": None, "fisher_p": None, "fisher_statistic": None}
+        measure: {**found, **dict.fromkeys(k for k in found if k.startswith(("joint_", "fisher_")))}
         | {"n_combined": 0}
         for measure, found in one.summaries.items()
     }
-    empty = LesionedNetwork(1, one.settings, one.network, one.scores, undefined, table)
+    empty = dataclasses.replace(one, summaries=undefined, sub_clusters=table)
     found = table_of_lesions([empty], n_resamples=9)
     assert found.n_tests == found.critical_p == 0
     row = found.rows.to_dict("records")[0]
     assert row["importance_p"] is None
     assert row["importance_effect"] is None
-    assert "| - | - | - | - |" in found.text()
+    assert "| - | - | - | - | - |" in found.text()
 
 
 def test_a_tiny_p_value_has_a_geometric_mean():
     one = network(1)
     tiny = {m: {**found, "fisher_p": 0.0} for m, found in one.summaries.items()}
-    zero = LesionedNetwork(1, one.settings, one.network, one.scores, tiny, one.sub_clusters)
+    zero = dataclasses.replace(one, summaries=tiny)
     row = table_of_lesions([zero], n_resamples=9).rows.to_dict("records")[0]
     assert row["importance_fisher_p_geometric_mean"] == 0
 
@@ -218,13 +228,49 @@ def test_a_tiny_p_value_has_a_geometric_mean():
 def test_text():
     table = table_of_lesions([network(1, shift=0.3)], n_resamples=9)
     header, rule, line = table.text().splitlines()
-    assert header.count("|") == rule.count("|") == line.count("|") == 13
+    assert header.count("|") == rule.count("|") == line.count("|") == 15
     row = table.rows.to_dict("records")[0]
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[:4] == ["mnist mlp", "1", "0.9010", "12"]
-    assert cells[4] == f"{row['importance_p']:.3g} (joint) *"
+    z = row["importance_joint_z"]
+    assert cells[4] == f"{row['importance_p']:.2g} (joint, z = {z:.1f}, 19 draws) *"
     effect, error = row["importance_effect"], row["importance_effect_standard_error"]
     assert cells[7] == f"{effect:.3f} ± {error:.3f}"
+    null, low, high = (row[f"importance_effect_null{end}"] for end in ("", "_low", "_high"))
+    assert cells[8] == f"{null:.3f} ({low:.3f} to {high:.3f})"
+    assert header.split(" | ")[7:9] == ["effect", "of random draws"]
+
+
+def test_text_shows_no_p_value_below_what_can_be_said():
+    table = table_of_lesions([network(run, shift=0.3) for run in range(1, 9)], n_resamples=9)
+    row = table.rows.to_dict("records")[0]
+    assert row["importance_p"] < 1e-4
+    z = row["importance_joint_z"]
+    assert f"| < 0.0001 (joint, z = {z:.1f}, 19 draws) * | < 0.0001 |" in table.text()
+
+
+def test_p_values_have_a_smallest_one(networks):
+    """That of three networks with two layers each and 19 draws: 1/400 each, by Bates."""
+    (row,) = table_of_lesions(networks, n_resamples=9).rows.to_dict("records")
+    for measure in ("importance", "coherence"):
+        assert row[f"{measure}_p_smallest"] == pytest.approx((3 / 400) ** 3 / 6)
+        scores = [one.summaries[measure]["joint_z"] for one in networks]
+        assert row[f"{measure}_joint_z"] == pytest.approx(sum(scores) / np.sqrt(3))
+
+
+def test_effects_of_draws_are_of_all_networks(networks):
+    """Of networks that combine 11 and 2 sub-clusters, the means are weighted by these."""
+    few = networks[1].sub_clusters.assign(combined=np.arange(12) < 2)
+    two = [networks[0], dataclasses.replace(networks[1], sub_clusters=few)]
+    (row,) = table_of_lesions(two, n_resamples=9).rows.to_dict("records")
+    for measure in ("importance", "coherence"):
+        for key, column in (("effect_null", "effect"), ("effect_ratio_null", "ratio")):
+            of_networks = [one.random_effects[f"{measure}_{column}"].to_numpy() for one in two]
+            expected = np.average(of_networks, axis=0, weights=[11, 2])
+            assert row[f"{measure}_{key}"] == pytest.approx(expected.mean())
+            low, high = np.quantile(expected, [0.05, 0.95])
+            assert row[f"{measure}_{key}_low"] == pytest.approx(low)
+            assert row[f"{measure}_{key}_high"] == pytest.approx(high)
 
 
 def test_refused():

@@ -12,6 +12,7 @@ from hypothesis import given, strategies as st
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.significance import (
     cohens_d,
+    p_in_words,
     p_value,
     sequential_p_value,
 )
@@ -159,3 +160,17 @@ def test_cohens_d_is_the_t_statistic(values, shift):
 @pytest.mark.parametrize(("first", "second"), [([], [1, 2]), ([1], [2]), ([3, 3], [4, 4])])
 def test_cohens_d_undefined(first, second):
     assert np.isnan(cohens_d(first, second))
+
+
+def test_in_words():
+    """No digits beyond what draws carry, and nothing below 0.0001."""
+    assert p_in_words(0.012345) == "0.012"
+    assert p_in_words(0.05, "joint p") == "joint p = 0.05"
+    assert p_in_words(1.0, "p") == "p = 1"
+    assert p_in_words(1e-4, "p") == "p = 0.0001"
+    for tiny in (9.9e-5, 6e-18, 0.0):
+        assert p_in_words(tiny) == "< 0.0001"
+        assert p_in_words(tiny, "Fisher p") == "Fisher p < 0.0001"
+    for missing in (None, np.nan):
+        assert p_in_words(missing) == "undefined"
+        assert p_in_words(missing, "joint p") == "joint p undefined"
