@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from nn_clustering.lesions import LesionTest, Measure
 
 _MOST_BARS = 25
-# Standardised values beyond are drawn at the end.
-_FARTHEST = 4.0
+# In standard deviations of the random sub-clusters; what is farther is drawn at the edge, counted.
+_FARTHEST = 6.0
 
 
 def figure_of_lesion_nulls(test: LesionTest, title: str) -> Figure:
@@ -28,8 +28,9 @@ def figure_of_lesion_nulls(test: LesionTest, title: str) -> Figure:
 
     On the left how many random sub-clusters are at least as extreme as the true one: if it is one
     like them, every number is equally frequent. On the right the statistic of the true and the
-    random ones, standardised over all n + 1 of each sub-cluster, which then have the same
-    distribution. Sub-clusters that do not enter combined p-values are left out.
+    random ones, in standard deviations (n - 1) of the random ones from their mean, which the true
+    one has no part in. What lies farther out than six is drawn at the edge, and counted there.
+    Sub-clusters that do not enter combined p-values are left out.
 
     Args:
         test: The lesion test.
@@ -94,29 +95,72 @@ def _draw_ranks(axes: Axes, measure: Measure) -> None:
 def _draw_standardised(axes: Axes, states: NDArray[np.float64], name: str) -> None:
     """Draw the values of the true sub-clusters (first column) and of the random ones.
 
-    Values are extreme to the right, and standardised within rows; rows without spread or with
-    something infinite are left out and counted.
+    Values are extreme to the right. Rows with something infinite, or whose random values have no
+    spread, are left out and counted.
     """
-    with np.errstate(invalid="ignore"):
-        spreads = states.std(axis=1)
-    used = np.isfinite(spreads) & (spreads > 1e-12)
-    kept = states[used]
-    scores = (kept - kept.mean(axis=1, keepdims=True)) / spreads[used, np.newaxis]
-    scores = np.clip(scores, -_FARTHEST, _FARTHEST)
-    ends = scores.min(initial=-1.0), scores.max(initial=1.0)
-    bins = np.linspace(*ends, int(np.clip(used.sum() // 4, 7, 25)) + 1).tolist()
+    scores, used = standardised_by_draws(states)
+    n_bins = int(np.clip(used.sum() // 4, 7, 25))
+    shown = np.clip(scores, -_FARTHEST, _FARTHEST)
+    ends = min(shown.min(initial=-1.0), -1.0), max(shown.max(initial=1.0), 1.0)
+    bins = np.linspace(*ends, n_bins + 1).tolist()
     for column, label, colour in (
         (slice(1, None), "random sub-clusters", RANDOM),
         (slice(0, 1), "sub-clusters", HARM),
     ):
-        values = scores[:, column].ravel()
+        values = shown[:, column].ravel()
         weights = np.full(values.size, 1 / max(values.size, 1))
         if column.stop is None:
             axes.hist(values, bins, weights=weights, color=colour, label=label)
         else:
             axes.hist(values, bins, weights=weights, color=colour, histtype="step", linewidth=1.6)
+    _mark_cut(axes, scores)
     n_left_out = int((~used).sum())
-    left_out = f" ({n_left_out} left out: infinite or all equal)" if n_left_out else ""
+    left_out = f" ({n_left_out} left out: infinite or no spread)" if n_left_out else ""
     axes.set_title(f"{int(used.sum())} sub-clusters{left_out}", fontsize=9)
-    axes.set_xlabel(f"standardised {name}\n(right is extreme)")
+    axes.set_xlabel(f"{name}, in sd of the random ones\n(right is extreme)")
     axes.set_ylabel("share of each")
+
+
+def standardised_by_draws(
+    states: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return values in standard deviations (n - 1) of the draws from their mean.
+
+    Args:
+        states: The true value (first column) and those of the draws, shape (rows, 1 + draws).
+
+    Returns:
+        The values of the rows that can be standardised, and which these are, shape (rows,): all
+        values finite, two draws at least, and not all draws equal.
+    """
+    draws = states[:, 1:]
+    if draws.shape[1] < 2:
+        return states[:0], np.zeros(len(states), bool)
+    with np.errstate(invalid="ignore"):
+        spreads = draws.std(axis=1, ddof=1)
+        # what rounding makes of equal numbers is no spread
+        used = np.isfinite(states).all(axis=1) & (spreads > 1e-12)
+    means = draws[used].mean(axis=1, keepdims=True)
+    return (states[used] - means) / spreads[used, np.newaxis], used
+
+
+def _mark_cut(axes: Axes, scores: NDArray[np.float64]) -> None:
+    """Say at each edge how many true and random values lie beyond it."""
+    for is_cut, side, sign in (
+        (scores < -_FARTHEST, "left", "<"),
+        (scores > _FARTHEST, "right", ">"),
+    ):
+        n_true, n_random = int(is_cut[:, 0].sum()), int(is_cut[:, 1:].sum())
+        if not n_true + n_random:
+            continue
+        edge = -_FARTHEST if side == "left" else _FARTHEST
+        axes.axvline(edge, color="black", linestyle=":", linewidth=1)
+        axes.text(
+            0.06 if side == "left" else 0.92,
+            0.97,
+            f"{sign} {edge:g}, drawn at the edge:\n{n_true} true, {n_random} random",
+            transform=axes.transAxes,
+            ha=side,
+            va="top",
+            fontsize=7,
+        )

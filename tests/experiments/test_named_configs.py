@@ -141,7 +141,7 @@ DEFAULTS = {
         **HOW,
         "cluster_run": None,
         "dataset.name": None,
-        "n_shuffles": 19,  # G6
+        "n_shuffles": 99,  # G6
         "silence": "output",  # quirk 14
         "draws": "joint",
         "sizes.min_units": 1,  # G3
@@ -417,8 +417,9 @@ EFFECTS = {
     },
     "lesion": {
         "published": (
-            "G1, G2, quirks 8, 12 and 14",
+            "G1, G2, G6, quirks 8, 12 and 14",
             {
+                "n_shuffles": 19,
                 "silence": "weights",
                 "draws": "afresh",
                 "count_ties": False,

@@ -19,6 +19,7 @@ from nn_clustering.reports import (
     figure_of_lesions,
 )
 from nn_clustering.reports._lesion_figure_parts import spread, ticks_of_scale
+from nn_clustering.reports._lesion_null_figures import standardised_by_draws
 
 OF_SINGLE = (
     figure_of_lesions,
@@ -257,16 +258,43 @@ def test_nulls():
     assert expected[0].get_data().values.tolist() == [0.75] * 4
     joint, fisher = test.importance.joint_p, test.importance.summary(seed=0)["fisher_p"]
     assert ranks.get_title() == f"importance: joint p = {joint:.2g}, Fisher p = {fisher:.2g}"
-    assert values.get_title() == "3 sub-clusters"
-    scores = (means.mean(axis=1, keepdims=True) - means) / means.std(axis=1, keepdims=True)
+    assert values.get_title() == "2 sub-clusters (1 left out: infinite or no spread)"
+    # by hand: in the first row the random ones are -0.1, -0.2 and 0, of mean -0.1 and sd 0.1; in
+    # the second -0.2, -0.3 and 0, whose sd is that of 0.2, 0.3, 0; in the third they are equal
+    spread = np.sqrt(((1 / 30) ** 2 + (2 / 15) ** 2 + (1 / 6) ** 2) / 2)
+    scores = np.array([[2, 0, 1, -1], np.array([-1 / 15, 1 / 30, 2 / 15, -1 / 6]) / spread])
     edges = [bar.get_x() for bar in values.patches[:7]]
     edges.append(values.patches[6].get_x() + values.patches[6].get_width())
     assert (edges[0], edges[-1]) == pytest.approx((scores.min(), scores.max()))
-    inside = np.histogram(scores[:, 1:], edges)[0] / 9
+    inside = np.histogram(scores[:, 1:], edges)[0] / 6
     assert [bar.get_height() for bar in values.patches[:7]] == pytest.approx(inside.tolist())
     # ranges: 0 where nothing changes, 1 elsewhere; all of the third sub-cluster are 1
-    title = "2 sub-clusters (1 left out: infinite or all equal)"
+    title = "2 sub-clusters (1 left out: infinite or no spread)"
     assert figure.axes[3].get_title() == title
+
+
+def test_nulls_say_what_is_cut():
+    """The true one lies 20 standard deviations of the random ones away: the edge says so."""
+    means = np.array([[-2.1, -0.0, -0.1, -0.2], [-0.1, -0.0, -0.1, -0.2]])
+    changes = np.stack([means * 0.5, means * 1.5], axis=-1)
+    figure = laid_out(figure_of_lesion_nulls(lesion_test({"a": [1, 2]}, 2, 3, changes=changes), ""))
+    importance, coherence = figure.axes[1], figure.axes[3]
+    assert [text.get_text() for text in importance.texts] == [
+        "> 6, drawn at the edge:\n1 true, 0 random"
+    ]
+    (bar,) = [bar for bar in importance.patches[:7] if bar.get_x() + bar.get_width() > 5.99]
+    assert bar.get_height() == 0  # of the random ones none is there
+    assert not coherence.texts
+
+
+def test_standardised_by_draws():
+    states = np.array([[5.0, 1, 2, 3], [0.0, 1, 1, 1], [1.0, 0, np.inf, 2], [2.0, -1, 0, 1]])
+    scores, used = standardised_by_draws(states)
+    assert used.tolist() == [True, False, False, True]
+    np.testing.assert_allclose(scores, [[3, -1, 0, 1], [2, -1, 0, 1]])
+    nothing, used = standardised_by_draws(states[:, :2])
+    assert nothing.shape == (0, 2)
+    assert not used.any()
 
 
 def test_nulls_of_random_sub_clusters_are_flat():

@@ -200,5 +200,5 @@ def test_layer_of_two_wrappers_is_one_layer_used_twice():
     inner = layers.Dense(3)
     inputs = keras.Input((2, 3))
     x = layers.TimeDistributed(inner)(layers.TimeDistributed(inner, name="first")(inputs))
-    with pytest.raises(InvalidInputError, match="'first' .* is a Dense, used 2 times"):
+    with pytest.raises(InvalidInputError, match=r"'first' .* is a Dense, used 2 times"):
         read_weights(keras.Model(inputs, x))
