@@ -98,6 +98,7 @@ def check_settings_act(config: Mapping[str, Any], typed: Iterable[str]) -> None:
     Raises:
         InvalidInputError: If one was; it would change nothing, and be believed to.
     """
+    typed = list(typed)
     for key in typed:
         section, _, setting = key.partition(".")
         switch = _SWITCHES.get(key, "enabled")
@@ -108,6 +109,12 @@ def check_settings_act(config: Mapping[str, Any], typed: Iterable[str]) -> None:
                 f"{key}={settings[setting]} changes nothing while {section}.{switch}=False; "
                 "switch that on (there is a named config for it), or leave the setting out"
             )
+    scaling = "clusterability_gradient.norm_by_threshold"
+    if scaling in typed and not config["pruning"]["enabled"]:
+        raise InvalidInputError(
+            f"{scaling}={config['clusterability_gradient']['norm_by_threshold']} changes nothing "
+            "without pruning; add pruned, or leave the setting out"
+        )
 
 
 def phase_names(*, trained: bool, pruned: bool) -> list[str]:

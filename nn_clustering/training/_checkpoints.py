@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import keras
 
 # The parts of a training's state; the number of the variable follows.
-NETWORK, OPTIMIZER, MASK = "network", "optimizer", "mask"
+NETWORK, OPTIMIZER, MASK, THRESHOLD = "network", "optimizer", "mask", "threshold"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ class Checkpoint:
         epoch: Number of the epoch that it was taken after.
         results: Results of the phase up to then.
         arrays: All variables of the network (weights, statistics of batch norm, states of random
-            generators) and of the optimiser, and the pruning masks.
+            generators) and of the optimiser, the pruning masks, and their thresholds where units
+            are scaled by them.
     """
 
     phase: str

@@ -85,13 +85,18 @@ class ClusterabilityTerm:
 
         return term(*(_read(kernel) for kernel in self._kernels))
 
-    def normalise(self) -> None:
+    def normalise(
+        self, factor_of: Callable[[keras.Variable], tf.Tensor | float] = lambda kernel: 1.0
+    ) -> None:
         """Scale every hidden unit to a norm of sqrt 2, without a change of the function (I3).
 
         A unit's incoming weights and bias, taken together, get that Euclidean norm, and its
         outgoing weights are divided by the same factor: ReLU and what else lies between commute
         with it. Layers are taken in order, so that the incoming weights are those already divided.
         Zeros stay zeros, and units with neither weights nor bias are left as they are.
+
+        Args:
+            factor_of: What the weights of a kernel, not the biases, are multiplied by in the norm.
         """
         divisor = None
         for index, layer in enumerate(self._layers):
@@ -101,7 +106,7 @@ class ClusterabilityTerm:
                 n_positions = kernel.shape[-2] // divisor.shape[0]
                 kernel /= tf.tile(divisor, [n_positions])[:, None]
             if index < len(self._layers) - 1:
-                divisor = _scale_to_norm(layer, kernel)
+                divisor = _scale_to_norm(layer, kernel, factor_of(layer.kernel))
                 kernel *= divisor
             layer.kernel.assign(kernel)
 
@@ -173,13 +178,20 @@ def _read(variable: keras.Variable) -> tf.Tensor:
     return tf.cast(tf.convert_to_tensor(variable.value), tf.float32)
 
 
-def _scale_to_norm(layer: keras.Layer, kernel: tf.Tensor) -> tf.Tensor:
-    """Scale the biases of a layer with incoming weights ``kernel``, and return the factors."""
+def _scale_to_norm(layer: keras.Layer, kernel: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
+    """Scale the biases of a layer, and return the factors of its units.
+
+    Args:
+        layer: The layer.
+        kernel: Its incoming weights.
+        factor: What these are multiplied by in the norm.
+    """
     squares = tf.reduce_sum(tf.square(kernel), axis=list(range(kernel.shape.rank - 1)))
+    squares *= factor**2
     bias = _read(layer.bias) if layer.use_bias else tf.constant(0.0)
     squares += tf.square(bias)
     # written so that NaN stays NaN, for the diverging training to be seen
-    factor = tf.where(squares < _ZERO_SQUARED_NORM, 1.0, tf.sqrt(2.0 / squares))
+    scale = tf.where(squares < _ZERO_SQUARED_NORM, 1.0, tf.sqrt(2.0 / squares))
     if layer.use_bias:
-        layer.bias.assign(bias * factor)
-    return factor
+        layer.bias.assign(bias * scale)
+    return scale

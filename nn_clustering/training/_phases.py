@@ -110,6 +110,9 @@ class ClusterabilityGradient:
             normalised Laplacian.
         n_eigenvalues: How many eigenvalues count.
         kernel_norm: Norm that makes one edge weight of a convolution's kernel.
+        norm_by_threshold: Whether units are scaled, in a phase with pruning, by the norm of their
+            weights times the smallest magnitude that their layer's last mask kept, as in the
+            studies (quirk 27), instead of by the norm of the weights themselves.
 
     Raises:
         InvalidInputError: If a value is out of its range.
@@ -118,11 +121,13 @@ class ClusterabilityGradient:
     weight: float = 0.1
     n_eigenvalues: int = 3
     kernel_norm: str = "l1"
+    norm_by_threshold: bool = False
 
     def __post_init__(self) -> None:
         _check_range("clusterability_gradient.weight", self.weight, 0, math.inf)
         _check_count("clusterability_gradient.n_eigenvalues", self.n_eigenvalues)
         check_kernel_norm(self.kernel_norm)
+        _check_switch("clusterability_gradient.norm_by_threshold", self.norm_by_threshold)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,12 @@ def magnitude_mask(kernel: tf.Tensor, sparsity: tf.Tensor | float) -> tf.Tensor:
     return tf.cast(magnitudes >= threshold, tf.float32)
 
 
+def smallest_kept_magnitude(kernel: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Return the smallest magnitude that a mask keeps, a float32 scalar; the largest if none."""
+    magnitudes = tf.abs(tf.cast(kernel, tf.float32))
+    return tf.reduce_min(tf.where(mask > 0, magnitudes, tf.reduce_max(magnitudes)))
+
+
 def _smallest_kept(values: tf.Tensor, n_kept: tf.Tensor) -> tf.Tensor:
     """Return a number that ``n_kept`` of the values reach, the largest one if more must reach it.
 

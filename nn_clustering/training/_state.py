@@ -13,6 +13,7 @@ from nn_clustering.training._checkpoints import (
     MASK,
     NETWORK,
     OPTIMIZER,
+    THRESHOLD,
     Checkpoint,
     EpochResult,
     arrays_of_part,
@@ -20,7 +21,11 @@ from nn_clustering.training._checkpoints import (
     restore_variables,
 )
 from nn_clustering.training._phases import Phase
-from nn_clustering.training._pruning import magnitude_mask, prunable_kernels
+from nn_clustering.training._pruning import (
+    magnitude_mask,
+    prunable_kernels,
+    smallest_kept_magnitude,
+)
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,15 @@ class TrainingState:
         optimizer: Built for the network's trainable variables.
         kernels: The kernels that penalties and pruning act on.
         masks: One a kernel, 1 where a weight is kept; none in a phase without pruning.
+        thresholds: One a kernel, the smallest magnitude that its last mask kept, 0 before the
+            first; none where units are not scaled by them.
     """
 
     network: keras.Model
     optimizer: keras.Optimizer
     kernels: list[keras.Variable]
     masks: list[tf.Variable]
+    thresholds: list[tf.Variable]
 
     @classmethod
     def fresh(cls, network: keras.Model, phase: Phase) -> "TrainingState":
@@ -49,18 +57,32 @@ class TrainingState:
         optimizer.build(network.trainable_variables)
         kernels = prunable_kernels(network)
         pruned = kernels if phase.pruning is not None else []
-        return cls(network, optimizer, kernels, [tf.Variable(tf.ones(k.shape)) for k in pruned])
+        by_threshold = phase.clusterability is not None and phase.clusterability.norm_by_threshold
+        return cls(
+            network,
+            optimizer,
+            kernels,
+            masks=[tf.Variable(tf.ones(kernel.shape)) for kernel in pruned],
+            thresholds=[tf.Variable(0.0) for _ in pruned] if by_threshold else [],
+        )
 
     def prune(self, wanted: tf.Tensor | float) -> None:
         """Choose the weights to keep anew, and set the others to 0."""
         for kernel, mask in zip(self.kernels, self.masks, strict=True):
             mask.assign(magnitude_mask(kernel.value, wanted))
+        for kernel, mask, threshold in zip(self.kernels, self.masks, self.thresholds, strict=False):
+            threshold.assign(smallest_kept_magnitude(kernel.value, mask))
         self.apply_masks()
 
     def apply_masks(self) -> None:
         """Set the pruned weights to 0."""
         for kernel, mask in zip(self.kernels, self.masks, strict=True):
             kernel.assign(kernel.value * tf.cast(mask, kernel.dtype))
+
+    def threshold_of(self, kernel: keras.Variable) -> tf.Tensor | float:
+        """Return the smallest magnitude that the last mask of a kernel kept; 1 if none is kept."""
+        kept = zip(self.kernels, self.thresholds, strict=False)
+        return next((threshold.value() for own, threshold in kept if own is kernel), 1.0)
 
     def is_finite(self) -> bool:
         """Return whether no weight is infinite or NaN."""
@@ -72,6 +94,7 @@ class TrainingState:
             NETWORK: self.network.variables,
             OPTIMIZER: self.optimizer.variables,
             MASK: self.masks,
+            THRESHOLD: self.thresholds,
         }
         return {
             name: array
@@ -91,6 +114,7 @@ class TrainingState:
                 f"phase; expected one of the {phase.epochs} epochs of the {phase.name} phase"
             )
         restore_part(MASK, self.masks, checkpoint)
+        restore_part(THRESHOLD, self.thresholds, checkpoint)
         restore_part(OPTIMIZER, self.optimizer.variables, checkpoint)
         restore_variables(self.network, checkpoint)
         self.optimizer.learning_rate = phase.learning_rate

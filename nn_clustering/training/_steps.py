@@ -74,9 +74,12 @@ def _step_function(state: TrainingState, phase: Phase, task: str) -> Callable[..
         term = ClusterabilityTerm(network, phase.clusterability)
 
     def step(x: tf.Tensor, y: tf.Tensor, index: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        if term is not None and state.thresholds:
+            # Before the mask is chosen: the first norms are then those of the biases alone.
+            term.normalise(state.threshold_of)
         if pruning is not None and index % pruning.every_n_steps == 0:
             state.prune(pruning.sparsity(index))
-        if term is not None:
+        if term is not None and not state.thresholds:
             term.normalise()
         if phase.augmentation is not None:
             x = augment(x, phase.augmentation, seed)

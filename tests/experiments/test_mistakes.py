@@ -96,6 +96,10 @@ def test_mistake_is_refused_in_one_line(run_experiment, store, experiment, argum
         (["untrained", "pruned"], ["untrained", "pruning.enabled=True", "training only"]),
         (["untrained", "l2", "dropout"], ["network.dropout=True, penalty.l2=True"]),
         (["clusterability_gradient", "tanh"], ["network.activation=tanh", "relu"]),
+        (
+            ["clusterability_gradient", "clusterability_gradient.norm_by_threshold=True"],
+            ["norm_by_threshold=True changes nothing without pruning", "add pruned"],
+        ),
         (["clusterability_gradient", "vgg"], ["the batch norm of network.kind=vgg"]),
         (["poly", "cnn"], ["images"]),
         (["poly", "augmented"], ["augmentation", "images"]),

@@ -408,13 +408,13 @@ def test_scaling_leaves_the_function_alone(kind):
     assert changed == [True] * n_changed + [False] * (len(weights) - n_changed)
 
 
-def naive_scaling(weights):
+def naive_scaling(weights, thresholds=(1, 1, 1, 1)):
     """Unit by unit, for dense layers: pairs of a kernel and a bias."""
     weights = [weight.astype(np.float64) for weight in weights]
     for layer in range(len(weights) // 2 - 1):
         kernel, bias, following = weights[2 * layer : 2 * layer + 3]
         for unit in range(len(bias)):
-            norm = np.linalg.norm([*kernel[:, unit], bias[unit]])
+            norm = np.linalg.norm([*(thresholds[layer] * kernel[:, unit]), bias[unit]])
             if norm == 0:
                 continue
             factor = np.sqrt(2) / norm
@@ -442,6 +442,20 @@ def test_scaling_equals_naive_scaling_on_pruned_weights():
     assert abs(first.bias.numpy()[4]) == pytest.approx(np.sqrt(2))
     np.testing.assert_allclose(np.delete(norms, 2), np.sqrt(2), rtol=1e-6)
     np.testing.assert_allclose(joint_norms(second), np.sqrt(2), rtol=1e-6)
+
+
+def test_scaling_by_thresholds_leaves_the_function_alone():
+    network = dense_layers([5, 7, 6, 3])
+    x = np.random.default_rng(4).normal(size=(20, 5)).astype(np.float32)
+    before, weights = np.asarray(network(x)), network.get_weights()
+    thresholds = [0.3, 0.0, 5.0]  # the last layer has no hidden units
+    by_kernel = dict(zip(map(id, prunable_kernels(network)), thresholds, strict=True))
+    term = ClusterabilityTerm(network, ClusterabilityGradient())
+    term.normalise(lambda kernel: by_kernel[id(kernel)])
+    np.testing.assert_allclose(np.asarray(network(x)), before, rtol=1e-4, atol=1e-4)
+    for ours, theirs in zip(network.get_weights(), naive_scaling(weights, thresholds), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    np.testing.assert_allclose(np.abs(network.layers[1].bias.numpy()), np.sqrt(2), rtol=1e-6)
 
 
 def with_hidden(*layers):
@@ -610,15 +624,48 @@ def test_training_while_pruning(digits, build):
     assert clusterability_loss(network, condition) < before
 
 
+@pytest.mark.parametrize("by_threshold", [False, True])
+def test_scaling_while_pruning_by_hand(digits, by_threshold):
+    """Five steps that learn next to nothing, so that weights change by scaling and masks alone."""
+    schedule = PruningSchedule(0.5, 0.9, n_steps=8, every_n_steps=2)
+    network = small_mlp()
+    randomise(network, np.random.default_rng(5))
+    weights = [weight.astype(np.float64) for weight in network.get_weights()]
+    condition = ClusterabilityGradient(norm_by_threshold=by_threshold)
+    phase = Phase("pruned", 1, 40, learning_rate=1e-12, pruning=schedule, clusterability=condition)
+    train(network, digits, phase, seed=0)
+
+    def mask(sparsity):
+        for index in range(0, len(weights), 2):
+            n_kept = round((1 - sparsity) * weights[index].size)
+            thresholds[index // 2] = np.sort(np.abs(weights[index]), axis=None)[-n_kept]
+            weights[index] = np.where(
+                np.abs(weights[index]) >= thresholds[index // 2], weights[index], 0
+            )
+
+    thresholds = [0.0] * 4
+    for step in range(5):
+        if by_threshold:
+            weights = naive_scaling(weights, thresholds)
+        if step % 2 == 0:
+            mask(0.9 - 0.4 * (1 - step / 8) ** 3)
+        if not by_threshold:
+            weights = naive_scaling(weights)
+    mask(0.9)
+    for ours, theirs in zip(network.get_weights(), weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("by_threshold", [False, True])
 @pytest.mark.parametrize("pruning", [None, SCHEDULE])
 @pytest.mark.parametrize("build", [small_mlp, lambda: small_cnn(dropout=True)])
-def test_resumed_training_is_the_same_bit_for_bit(digits, build, pruning):
+def test_resumed_training_is_the_same_bit_for_bit(digits, build, pruning, by_threshold):
     phase = Phase(
         epochs=2,
         batch_size=50,
         pruning=pruning,
         penalty=Penalty(l2=1e-4),
-        clusterability=ClusterabilityGradient(),
+        clusterability=ClusterabilityGradient(norm_by_threshold=by_threshold),
     )
     network, resumed = build(), build()
     checkpoints = []

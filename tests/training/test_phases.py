@@ -63,6 +63,11 @@ NAN, INFINITY = float("nan"), float("inf")
             "clusterability_gradient.n_eigenvalues=0; expected an integer of 1 or more",
         ),
         (ClusterabilityGradient, {"kernel_norm": "l7"}, "kernel_norm='l7'; expected one of l1"),
+        (
+            ClusterabilityGradient,
+            {"norm_by_threshold": 1},
+            "clusterability_gradient.norm_by_threshold=1; expected True or False",
+        ),
     ],
 )
 def test_refuses(settings, values, message):
