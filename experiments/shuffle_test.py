@@ -43,6 +43,9 @@ METRIC = "shuffled_ncut"
 # By the k-means start of the lowest n-cut, where another one can be kept.
 LOWEST = "shuffled_lowest_ncut"
 
+# What a verdict says of a network beside its shuffles.
+_IN_WORDS = {"more": "more clusterable", "neither": "no different", "less": "less clusterable"}
+
 experiment = StageExperiment("shuffle_test", base_dir=PROJECT, save_git_info=False)
 configure(experiment, exclusive_keys=("method",))
 
@@ -134,7 +137,8 @@ def fragility_in_words(result: Mapping[str, Any], cluster_run: int) -> Iterator[
             "had the k-means start of the lowest n-cut been kept, here and in the shuffles: n-cut "
             f"{lowest['ncut']:.4f}, {in_words(lowest)}"
             + (
-                ": the verdict is FRAGILE, it rests on the start that is kept (kmeans.select)"
+                ": FRAGILE, it rests on the start that is kept (kmeans.select) whether the network "
+                f"is {_alternatives(result['verdict'], lowest['verdict'])}"
                 if lowest["rests_on_start"]
                 else ""
             )
@@ -148,17 +152,21 @@ def _over_seeds_in_words(result: Mapping[str, Any], cluster_run: int) -> str:
             "whether that rests on the clustering's seed cannot be told: cluster run "
             f"{cluster_run} has no clusterings with other seeds; stability.n_seeds=5 makes five"
         )
-    same = "all significant" if result["p_value"] <= found["level"] else "none significant"
     return (
         f"{found['n_seeds']} other clustering seeds: z = {_shown(found['z_smallest'])} to "
         f"{_shown(found['z_largest'])}, p = {found['p_smallest']:.3g} to "
         f"{found['p_largest']:.3g}: "
         + (
-            "the verdict is FRAGILE, it rests on the clustering's seed"
+            "FRAGILE, it rests on the seed whether the network is "
+            f"{_alternatives(result['verdict'], *found['verdicts'])}"
             if found["rests_on_seed"]
-            else f"{same}, as with this one"
+            else f"{_IN_WORDS[result['verdict']]} with every seed"
         )
     )
+
+
+def _alternatives(*verdicts: str) -> str:
+    return " or ".join(words for one, words in _IN_WORDS.items() if one in verdicts)
 
 
 def is_fragile(result: Mapping[str, Any]) -> bool:
@@ -232,6 +240,7 @@ def _figures(test: ShuffleTest) -> dict[str, Any]:
         "shuffled_std": test.std,
         "z_score": _number(test.z_score),
         "p_value": test.p_value,
+        "verdict": test.verdict,
         "n_shuffles": test.n_shuffles,
         "stopped_early": test.stopped_early,
     }
@@ -272,7 +281,8 @@ def _of_lowest_starts(test: ShuffleTest, clustered: Run) -> dict[str, Any] | Non
         "shuffled_mean": found.mean,
         "z_score": _number(found.z_score),
         "p_value": found.p_value,
-        "rests_on_start": (test.p_value <= test.level) != (found.p_value <= test.level),
+        "verdict": found.verdict,
+        "rests_on_start": found.verdict != test.verdict,
     }
 
 

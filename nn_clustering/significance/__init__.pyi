@@ -48,6 +48,7 @@ from ._p_values import (
     sequential_p_value as sequential_p_value,
 )
 from ._shuffle_test import (
+    VERDICTS as VERDICTS,
     Clustering as Clustering,
     ShuffleTest as ShuffleTest,
     check_shuffle_test as check_shuffle_test,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.significance._shuffle_test import ShuffleTest
+from nn_clustering.significance._shuffle_test import VERDICTS, ShuffleTest
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,26 +15,24 @@ class OtherSeeds:
     """A shuffle test with the network clustered with other seeds; made by :func:`other_seeds`.
 
     Attributes:
-        own_p: p-value of the clustering that was tested.
-        p_values: Those of the other clusterings of the network, among the same shuffles, shape
-            (seeds,).
+        own_verdict: Verdict on the clustering that was tested, see :attr:`ShuffleTest.verdict`.
+        verdicts: Those on the other clusterings of the network, one a seed.
+        p_values: Of the other clusterings, among the same shuffles, shape (seeds,).
         z_scores: Their z-scores, shape (seeds,); NaN if all shuffles have the same n-cut.
-        level: The largest p-value that is significant.
     """
 
-    own_p: float
+    own_verdict: str
+    verdicts: tuple[str, ...]
     p_values: NDArray[np.float64]
     z_scores: NDArray[np.float64]
-    level: float
 
     @property
     def rests_on_seed(self) -> bool:
-        """Whether some clusterings, the tested one included, are significant and others not."""
-        significant = np.append(self.p_values, self.own_p) <= self.level
-        return bool(significant.any() and not significant.all())
+        """Whether the clusterings, the tested one included, lead to more than one verdict."""
+        return len({self.own_verdict, *self.verdicts}) > 1
 
     def summary(self) -> dict[str, Any]:
-        """Return the extremes of p and z over the other seeds, and whether the verdict holds."""
+        """Return the extremes of p and z over the other seeds, and what verdicts they lead to."""
         undefined = bool(np.isnan(self.z_scores).any())
         return {
             "n_seeds": int(self.p_values.size),
@@ -42,7 +40,7 @@ class OtherSeeds:
             "p_largest": float(self.p_values.max()),
             "z_smallest": None if undefined else float(self.z_scores.min()),
             "z_largest": None if undefined else float(self.z_scores.max()),
-            "level": self.level,
+            "verdicts": [one for one in VERDICTS if one in self.verdicts],
             "rests_on_seed": self.rests_on_seed,
         }
 
@@ -67,8 +65,8 @@ def other_seeds(test: ShuffleTest, ncuts: ArrayLike) -> OtherSeeds:
         )
     tests = [replace(test, ncut=float(value), stop_at=None) for value in values]
     return OtherSeeds(
-        test.p_value,
+        test.verdict,
+        tuple(one.verdict for one in tests),
         np.array([one.p_value for one in tests]),
         np.array([one.z_score for one in tests]),
-        test.level,
     )

@@ -31,6 +31,9 @@ _DIGITS = 6
 
 _SIGNIFICANT = 0.05
 
+# What a network can be beside its shuffles: more clusterable, neither more nor less, less.
+VERDICTS = ("more", "neither", "less")
+
 # The n-cut of the lowest start, where the clustering does not tell.
 _UNKNOWN = float("nan")
 
@@ -116,11 +119,24 @@ class ShuffleTest:
 
     @property
     def level(self) -> float:
-        """The largest p-value at which the network counts as more clusterable than its shuffles.
+        """The largest p-value of a verdict.
 
         It is 0.05, or the smallest p-value that so many shuffles can give where that is larger.
         """
         return max(_SIGNIFICANT, 1 / (self.n_shuffles + 1))
+
+    @property
+    def verdict(self) -> str:
+        """One of :data:`VERDICTS`: what the network is beside its shuffles.
+
+        It is ``less`` clusterable if so few shuffles have an n-cut of at least the network's.
+        """
+        if self.p_value <= self.level:
+            return "more"
+        right = p_value(
+            *_compared(self.ncut, self.shuffled_ncuts), tail="right", count_ties=self.count_ties
+        )
+        return "less" if right <= self.level else "neither"
 
     @property
     def stopped_early(self) -> bool:

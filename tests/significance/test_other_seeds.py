@@ -13,7 +13,7 @@ SHUFFLES = np.arange(1.0, 40)
 def test_numbers_by_hand():
     """Two shuffles are at most 2.5, three 3, all 40; the variance of 1 to 39 is 40 x 39 / 12."""
     found = other_seeds(ShuffleTest(0.5, SHUFFLES), [2.5, 40, 3])
-    assert found.own_p == 1 / 40
+    assert (found.own_verdict, found.verdicts) == ("more", ("neither", "less", "neither"))
     assert found.p_values.tolist() == [3 / 40, 1, 4 / 40]
     assert found.z_scores == pytest.approx((np.array([2.5, 40, 3]) - 20) / np.sqrt(130))
     assert found.summary() == {
@@ -22,7 +22,7 @@ def test_numbers_by_hand():
         "p_largest": 1,
         "z_smallest": pytest.approx(-17.5 / np.sqrt(130)),
         "z_largest": pytest.approx(20 / np.sqrt(130)),
-        "level": 0.05,
+        "verdicts": ["neither", "less"],
         "rests_on_seed": True,
     }
 
@@ -35,6 +35,10 @@ def test_numbers_by_hand():
         (2.0, [3.0, 30.0], False),  # none is
         (2.0, [1.0, 30.0], True),
         (30.0, [0.5, 0.5], True),  # the tested one differs from all others
+        # two shuffles of 39 are 38 or more, one is 39
+        (38.0, [20.0, 38.0], False),
+        (38.0, [20.0, 38.5], True),
+        (38.5, [39.0, 40.0], False),
     ],
 )
 def test_verdicts(own, others, rests):
@@ -43,9 +47,11 @@ def test_verdicts(own, others, rests):
 
 def test_level_of_few_shuffles_is_the_smallest_p_that_they_can_give():
     test = ShuffleTest(0.5, np.array([1.0, 2.0, 3.0]))
-    assert other_seeds(test, [0.5]).level == 1 / 4
+    assert test.level == 1 / 4
+    assert ShuffleTest(0.5, SHUFFLES).level == 0.05
     assert not other_seeds(test, [0.9, 0.5]).rests_on_seed
     assert other_seeds(test, [1.0]).rests_on_seed
+    assert other_seeds(test, [3.5]).verdicts == ("less",)
 
 
 def test_counts_ties_as_the_test_does():
@@ -58,7 +64,7 @@ def test_of_a_test_that_ended_early_all_shuffles_count():
     """The tested clustering has p = 2 / 3 (Besag and Clifford), a better one of them 1 / 4."""
     test = ShuffleTest(2.5, np.array([1.0, 3.0, 2.0]), stop_at=2)
     found = other_seeds(test, [0.5, 3.5])
-    assert found.own_p == 2 / 3
+    assert found.own_verdict == "neither"
     assert found.p_values.tolist() == [1 / 4, 1]
 
 
