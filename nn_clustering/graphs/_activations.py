@@ -38,9 +38,9 @@ def unit_activations(
     """Return what every hidden unit answers to every sample.
 
     Units are the hidden units of dense layers, or all filters of a network with convolutions, the
-    first convolution's included and dense layers left out (methods E1). Merges such as sums are
-    units as they are in the graph of the weights, under the same names, so that partitions of the
-    two graphs can be compared layer by layer.
+    first convolution's included and dense layers behind them left out (methods E1). Merges such as
+    sums are units as they are in the graph of the weights, under the same names, so that partitions
+    of the two graphs can be compared layer by layer.
 
     Args:
         network: Any network of which a graph of the weights can be made, with one input.

@@ -40,8 +40,8 @@ def edge_blocks(
                 pair = (index[part.origin], index[target])
                 for contribution in selection.contributions(target):
                     if contribution.layer == number:
-                        added = _into_units(by_unit, contribution, kernel_norm)
-                        added *= selection.shared_factors[target].scale[contribution.units]
+                        scale = selection.shared_factors[target].scale
+                        added = _into_units(by_unit, contribution, scale, kernel_norm)
                         _add(blocks, pair, added, contribution.units, target.n_units)
     return blocks
 
@@ -101,14 +101,18 @@ def _grouped(norms: NDArray[np.float64], groups: int) -> NDArray[np.float64]:
 
 
 def _into_units(
-    weights: NDArray[np.float64], contribution: Contribution, kernel_norm: str
+    weights: NDArray[np.float64],
+    contribution: Contribution,
+    scale_of_set: NDArray[np.float64],
+    kernel_norm: str,
 ) -> NDArray[np.float64]:
     """Return a layer's weights into its columns as weights into units, (source units, units)."""
+    scale = contribution.scale * scale_of_set[contribution.units]
     if not contribution.is_of_maps:
         added: NDArray[np.float64] = weights[:, contribution.columns[0, 0]]
-        added *= contribution.scale[0, 0]
+        added *= scale[0, 0]
         return added
-    by_position = weights[:, contribution.columns] * contribution.scale
+    by_position = weights[:, contribution.columns] * scale
     return KERNEL_NORMS[kernel_norm](by_position.transpose(1, 2, 0, 3))
 
 

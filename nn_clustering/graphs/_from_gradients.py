@@ -60,7 +60,8 @@ def graph_from_gradients(
         x: Samples, of the shape that the network reads.
         inputs: Whether the inputs are units; by default in a network without convolutions.
         outputs: Whether the outputs are units; by default as far as the layers that count lead.
-        dense_layers: Whether dense layers count; by default in a network without convolutions.
+        dense_layers: Whether dense layers behind a flatten or a global pooling count, and whether
+            any do where nothing convolves; by default in a network without convolutions.
         isolated_below: See :class:`UnitGraph`.
         on_progress: Called with the number of samples done since the last call.
 

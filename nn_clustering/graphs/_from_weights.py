@@ -29,13 +29,15 @@ def graph_of_weights(
     puts out, named after the layer where they arise: an input, a weight layer or an
     element-by-element merge. The weights of all layers that lead into a merge without another
     weight layer between become edges into its set, shortcuts included; parallel weights
-    between two units add up. The weights of a convolution, or of a dense layer over the
-    flattened positions, become edges by a norm of the kernel between two channels.
+    between two units add up; one channel that is merged with many leads into each. The weights
+    of a convolution, or of a dense layer over the flattened positions, become edges by a norm of
+    the kernel between two channels; likewise those of a dense layer whose values a reshape makes
+    maps of, the channels of which are a set named after the reshape.
 
     What multiplies a channel between where it arises and where it is read (normalisation,
-    depthwise kernels by their norm, constants) multiplies the weights into its set if all that
-    read the set see the same factors, else the weights of the layer that reads. So nothing
-    comes of what scales the inputs alike for all.
+    depthwise kernels by their norm, constants) multiplies the weights into its set as far as all
+    that read the set see it, else the weights of the layer that reads. So nothing comes of what
+    scales the inputs alike for all.
 
     Args:
         network: The weights.
@@ -45,7 +47,8 @@ def graph_of_weights(
         inputs: Whether the inputs are units; by default in a network without convolutions.
         outputs: Whether what is put out and read by no layer is units; by default yes, as far
             as the layers that count lead there.
-        dense_layers: Whether dense layers count; by default in a network without convolutions.
+        dense_layers: Whether dense layers behind a flatten or a global pooling count, and whether
+            any do where nothing convolves; by default in a network without convolutions.
         isolated_below: See :class:`UnitGraph`.
 
     Raises:
@@ -79,7 +82,8 @@ def graph_from_weights(
 
     A network without convolutions gives a unit for every input, hidden unit and output, with edge
     weight |w|. A network with convolutions gives a unit for every filter and edges between
-    convolutions only, weighted by the norm of the kernel between two filters. See
+    convolutions only, weighted by the norm of the kernel between two filters; a dense layer on a
+    map is a convolution of size 1. See
     :func:`graph_of_weights` for the settings, and for merges, normalisation and what else lies
     between.
 
@@ -89,7 +93,8 @@ def graph_from_weights(
         fold_normalisation: Whether normalisation counts; the studies' VGGs left it out.
         inputs: Whether the inputs are units; by default in a network without convolutions.
         outputs: Whether the outputs are units; by default as far as the layers that count lead.
-        dense_layers: Whether dense layers count; by default in a network without convolutions.
+        dense_layers: Whether dense layers behind a flatten or a global pooling count, and whether
+            any do where nothing convolves; by default in a network without convolutions.
         isolated_below: See :class:`UnitGraph`.
 
     Raises:

@@ -106,14 +106,14 @@ def test_lesioned_unit_is_silent_for_the_next_layer(built, images, kind, layer, 
     network, readers = built[kind], READERS[kind][layer]
     engine = LesionEngine(network, *images, silence=silence)
     assert set(engine.layers) == set(READERS[kind])
-    lesions = lesions_of(engine.layers[layer])
+    lesions = lesions_of(engine.layers[layer])[1:5:2]
     found = engine.lesioned({layer: lesions})
     x = images[0] if silence == "mean" else None
     for units, right in zip(lesions, found, strict=True):
         expected = silenced_for(network, silent_places(network, readers, units), x)
         # a tie of rounding may fall either way
         assert np.abs(right - scores(expected, *images)).sum() <= 1
-    assert len(np.unique(found, axis=0)) > 1
+        assert (right != engine.intact()).any()
 
 
 @pytest.mark.parametrize(("kind", "layer"), [case for case in CASES if case[0] != "spatial gate"])

@@ -67,13 +67,13 @@ class Step:
         from keras import ops
 
         n_axes = 1 + self.n_times
-        leading = list(ops.shape(read(self.inputs[0]))[:n_axes])
-
-        def sliced(number: int) -> Any:
-            value = read(number)
-            return ops.reshape(value, (-1, *ops.shape(value)[n_axes:]))
-
-        found = replace(self, n_times=0).run(sliced)
+        values = {number: read(number) for number in self.inputs}
+        slices = {
+            number: ops.reshape(value, (-1, *ops.shape(value)[n_axes:]))
+            for number, value in values.items()
+        }
+        leading = ops.shape(values[self.inputs[0]])[:n_axes]
+        found = replace(self, n_times=0).run(slices.__getitem__)
         return [ops.reshape(value, (*leading, *ops.shape(value)[1:])) for value in found]
 
 

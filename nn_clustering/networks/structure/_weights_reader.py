@@ -22,8 +22,9 @@ def read_weights(network: keras.Model) -> NetworkWeights:
 
     Supported are dense layers, convolutions (one- and two-dimensional, grouped, dilated,
     depthwise, separable, transposed), batch, layer, group and RMS normalisation, element-by-element
-    merges and gates, concatenation, flattening, and whatever keeps the channels on the last axis
-    apart: activations, dropout, noise, pooling, padding, cropping, upsampling.
+    merges and gates, concatenation, flattening and the way back, whatever keeps the channels on the
+    last axis apart (activations, dropout, noise, pooling, padding, cropping, upsampling,
+    augmentation), and all these inside layers that wrap others.
 
     Args:
         network: Any built sequential or functional network.
