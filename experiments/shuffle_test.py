@@ -43,6 +43,8 @@ METRIC = "shuffled_ncut"
 # By the k-means start of the lowest n-cut, where another one can be kept.
 LOWEST = "shuffled_lowest_ncut"
 
+# The p-value that the smallest possible one should not be above.
+_SMALL = 0.05
 # What a verdict says of a network beside its shuffles.
 _IN_WORDS = {"more": "more clusterable", "neither": "no different", "less": "less clusterable"}
 
@@ -113,6 +115,12 @@ def summary(run: StageRun[Inputs], result: Mapping[str, Any]) -> None:
             else ""
         )
     )
+    smallest = 1 / (run.config["n_shuffles"] + 1)
+    if smallest > _SMALL:
+        print(
+            f"no p-value can be below {smallest:.2g}, whatever the network; choose "
+            "n_shuffles=19 or more"
+        )
     for line in fragility_in_words(result, clustered.id):
         print(line)
     if "cohens_d" in result:
