@@ -279,9 +279,10 @@ def _over_seeds(test: ShuffleTest, clustered: Run) -> dict[str, Any] | None:
 
 def _of_lowest_starts(test: ShuffleTest, clustered: Run) -> dict[str, Any] | None:
     """Return the test by the lowest of all k-means starts; None where that one is always kept."""
-    if clustered.result["starts"] is None:
+    starts = clustered.result.get("starts")  # a run of an earlier version can have none
+    if starts is None:
         return None
-    found = test.of_lowest_starts(clustered.result["starts"]["ncut_min"])
+    found = test.of_lowest_starts(starts["ncut_min"])
     if found is None:
         return None
     return {
@@ -336,7 +337,7 @@ def _ncuts_of_other_seeds(clustered: Run) -> NDArray[np.float64] | None:
     A run of an earlier version has kept the smallest and the largest alone, of which the extremes
     of p and z are.
     """
-    stability = clustered.result["stability"]
+    stability = clustered.result.get("stability")
     if stability is None:
         return None
     extremes = [stability["ncut_min"], stability["ncut_max"]]
