@@ -43,6 +43,8 @@ METRIC = "shuffled_ncut"
 # By the k-means start of the lowest n-cut, where another one can be kept.
 LOWEST = "shuffled_lowest_ncut"
 
+# The p-value that the smallest possible one should not be above.
+_SMALL = 0.05
 # What a verdict says of a network beside its shuffles.
 _IN_WORDS = {"more": "more clusterable", "neither": "no different", "less": "less clusterable"}
 
@@ -113,6 +115,12 @@ def summary(run: StageRun[Inputs], result: Mapping[str, Any]) -> None:
             else ""
         )
     )
+    smallest = 1 / (run.config["n_shuffles"] + 1)
+    if smallest > _SMALL:
+        print(
+            f"no p-value can be below {smallest:.2g}, whatever the network; choose "
+            "n_shuffles=19 or more"
+        )
     for line in fragility_in_words(result, clustered.id):
         print(line)
     if "cohens_d" in result:
@@ -271,9 +279,10 @@ def _over_seeds(test: ShuffleTest, clustered: Run) -> dict[str, Any] | None:
 
 def _of_lowest_starts(test: ShuffleTest, clustered: Run) -> dict[str, Any] | None:
     """Return the test by the lowest of all k-means starts; None where that one is always kept."""
-    if clustered.result["starts"] is None:
+    starts = clustered.result.get("starts")  # a run of an earlier version can have none
+    if starts is None:
         return None
-    found = test.of_lowest_starts(clustered.result["starts"]["ncut_min"])
+    found = test.of_lowest_starts(starts["ncut_min"])
     if found is None:
         return None
     return {
@@ -328,7 +337,7 @@ def _ncuts_of_other_seeds(clustered: Run) -> NDArray[np.float64] | None:
     A run of an earlier version has kept the smallest and the largest alone, of which the extremes
     of p and z are.
     """
-    stability = clustered.result["stability"]
+    stability = clustered.result.get("stability")
     if stability is None:
         return None
     extremes = [stability["ncut_min"], stability["ncut_max"]]

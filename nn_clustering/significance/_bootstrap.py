@@ -31,14 +31,14 @@ def bootstrap_interval(
         values: Independent values, shape (values,).
         confidence: How often the interval holds the mean.
         seed: Fixes the resamples.
-        n_resamples: How many samples are drawn from the values.
+        n_resamples: How many samples are drawn from the values, 2 or more.
 
     Returns:
         Its lower and its upper end, twice the value if all are equal; None of fewer than two.
 
     Raises:
         InvalidInputError: If a value is not finite, the confidence is not between 0 and 1, or there
-            is no resample.
+            are less than two resamples.
     """
     import scipy.stats
 
@@ -50,8 +50,10 @@ def bootstrap_interval(
         )
     if not 0 < confidence < 1:
         raise InvalidInputError(f"confidence={confidence!r}; expected a number between 0 and 1")
-    if n_resamples < 1:
-        raise InvalidInputError(f"n_resamples={n_resamples}; expected 1 or more")
+    if n_resamples < 2:
+        raise InvalidInputError(
+            f"n_resamples={n_resamples}; expected 2 or more, between which an interval lies"
+        )
     if sample.size < 2:
         return None
     if np.ptp(sample) <= _ROUNDING * np.abs(sample).max():

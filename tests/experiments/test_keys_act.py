@@ -484,7 +484,9 @@ SHUFFLE_TEST = Stage(
             Case(2, "shuffle_test", "n_workers"),
         ],
         "count_ties": Case(False, "shuffle_test", "count_ties"),
-        "population_std": Case(True, "shuffle_test", "population_std"),
+        "population_std": Case(
+            True, "figure_of_null_distribution", "test.population_std", given={"n_shuffles": 2}
+        ),
         "reconnect_last_layer": [
             Case(True, "shuffled_edges", "reconnect_last_layer"),
             Case(True, "shuffled_kernels", "reconnect_last_layer", given=KERNELS),

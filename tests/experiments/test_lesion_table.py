@@ -215,7 +215,7 @@ def test_conditions_of_a_query(in_process, study):
         (["query.since=yesterday"], ["since='yesterday': expected a date"]),
         (["query.config=['n_shuffles']"], ["query.config n_shuffles: expected a key"]),
         (["lesion_runs=[{mlp 16 1}]", "level=0"], ["level=0; expected"]),
-        (["lesion_runs=[{mlp 16 1}]", "n_resamples=0"], ["n_resamples=0; expected"]),
+        (["lesion_runs=[{mlp 16 1}]", "n_resamples=1"], ["n_resamples=1; expected 2 or more"]),
     ],
 )
 def test_refused(in_process, study, arguments, expected):

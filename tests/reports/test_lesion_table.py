@@ -281,8 +281,8 @@ def test_refused():
         table_of_lesions(same)
     with pytest.raises(InvalidInputError, match="level=1; expected a number between"):
         table_of_lesions([network(1)], level=1, n_resamples=9)
-    with pytest.raises(InvalidInputError, match="n_resamples=0; expected 1 or more"):
-        table_of_lesions([network(1)], n_resamples=0)
+    with pytest.raises(InvalidInputError, match="n_resamples=1; expected 2 or more"):
+        table_of_lesions([network(1)], n_resamples=1)
     # of two conditions it is two networks' worth
     same[1] = network(9, network="training seed 7", settings={"cluster.n_clusters": 12})
     assert len(table_of_lesions(same, n_resamples=9).rows) == 2
