@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 PHASES = ("untrained", "unpruned", "pruned")
 # What switches a setting on, where that is not its section's key `enabled`.
 _SWITCHES = {"penalty.l1_rate": "l1", "penalty.l2_rate": "l2", "penalty.first_layer_l1": "l2"}
+# Settings that kinds of networks have no use for.
+_UNUSED = {"network.conv_filters": ("mlp",)}
 _NETWORK = re.compile(r"(?P<phase>\w+)\.epoch_(?P<epoch>\d+)\.keras")
 _CHECKPOINT = re.compile(r"(?P<phase>\w+)\.epoch_(?P<epoch>\d+)\.checkpoint\.npz")
 
@@ -89,10 +91,10 @@ def check_conditions(config: Mapping[str, Any]) -> None:
 
 
 def check_settings_act(config: Mapping[str, Any], typed: Iterable[str]) -> None:
-    """Check that no setting was typed for a condition that is switched off.
+    """Check that no setting was typed for a condition that is switched off, or another network.
 
     Args:
-        config: The whole config of ``train``.
+        config: The whole config, of ``train`` or another stage.
         typed: Dotted keys that the user has set one by one, not through a named config.
 
     Raises:
@@ -100,6 +102,11 @@ def check_settings_act(config: Mapping[str, Any], typed: Iterable[str]) -> None:
     """
     typed = list(typed)
     for key in typed:
+        if key in _UNUSED and config["network"]["kind"] in _UNUSED[key]:
+            raise InvalidInputError(
+                f"{key}={config['network'][key.partition('.')[2]]} changes nothing while "
+                f"network.kind={config['network']['kind']}; leave it out, or take another network"
+            )
         section, _, setting = key.partition(".")
         switch = _SWITCHES.get(key, "enabled")
         settings = config[section] if setting else {}

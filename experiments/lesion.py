@@ -23,6 +23,7 @@ from experiments._lesion_steps import (
     single_units,
 )
 from experiments._networks import NetworkFile, clustered_network
+from experiments._phase_settings import check_settings_act
 from nn_clustering import datasets, lesions, networks, partitions, reports
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.significance import SMALLEST_SHOWN, p_in_words
@@ -92,6 +93,7 @@ def inputs(run: StageRun) -> Inputs:
     """Read partition, network and data set, and the test to go on with."""
     unfinished = _unfinished(run)
     check_settings(run.config)
+    check_settings_act(run.config, run.typed_keys())
     clustered = run.read_run("cluster_run", "cluster")
     network = clustered_network(run, clustered)
     dataset = network.dataset(run.config["dataset"]["name"])

@@ -108,8 +108,10 @@ def _check(run: StageRun) -> None:
             f"cluster.phase={clustering['phase']}: this training has the phases {', '.join(phases)}"
         )
     shuffle_test.check_settings(run.config["shuffle_test"])
+    check_settings_act(run.config["shuffle_test"], _typed(run, "shuffle_test"))
     lesioning = run.config["lesion"]
     lesion.check_settings(lesioning)
+    check_settings_act(lesioning, _typed(run, "lesion"))
     if lesioning["dataset"]["name"] is not None:
         datasets.require_dataset(lesioning["dataset"]["name"])
     lesion.check_task(lesioning, lesioning["dataset"]["name"] or training["dataset"]["name"])

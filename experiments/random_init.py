@@ -17,7 +17,7 @@ import numpy as np
 from experiments import PROJECT, configure
 from experiments._graphs import check_graph_settings, weight_graph
 from experiments._keras import import_keras
-from experiments._phase_settings import without_switch
+from experiments._phase_settings import check_settings_act, without_switch
 from nn_clustering import networks, partitions, reports
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.seeds import integer_seed
@@ -40,6 +40,7 @@ class Inputs:
 def inputs(run: StageRun) -> Inputs:
     """Check the numbers; read the code of a network of one's own."""
     config = run.config
+    check_settings_act(config, run.typed_keys())
     if config["n_networks"] < 2:
         raise InvalidInputError(
             f"n_networks={config['n_networks']}; expected 2 or more, of which there is a spread"

@@ -29,6 +29,7 @@ from experiments._chosen_null_model import (
 )
 from experiments._networks import clustered_network
 from experiments._partitions import clustering_with_starts, volume_constant
+from experiments._phase_settings import check_settings_act
 from nn_clustering import reports, significance
 from nn_clustering.errors import InvalidInputError, RunNotFoundError
 from nn_clustering.tracking import Input, StageExperiment
@@ -84,6 +85,7 @@ def inputs(run: StageRun) -> Inputs:
     unfinished = _unfinished(run)
     config = run.config
     check_settings(config)
+    check_settings_act(config, run.typed_keys())
     clustered = run.read_run("cluster_run", "cluster")
     check_clustering_fits(clustered, config)
     network = null_model = None

@@ -153,7 +153,9 @@ def readme(database, checkout, home):
 
 
 @pytest.fixture(scope="session")
-def after_the_tutorial(readme, checkout, home):
+def after_the_tutorial(readme, checkout, home, database):
     """Makes a shell where README and tutorial were gone through; the same runs for all pages."""
     shell_in(checkout, home).type_page("docs/tutorial.md")
+    # now, before another page leaves runs of its own
+    assert database["runs"].count_documents({"status": {"$ne": "COMPLETED"}}) == 0
     return lambda: shell_in(checkout, home, MONGO_DB=DATABASE)

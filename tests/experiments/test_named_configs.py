@@ -93,6 +93,7 @@ DEFAULTS = {
         "clusterability_gradient.enabled": False,
         "clusterability_gradient.weight": 0.1,  # I1
         "clusterability_gradient.n_eigenvalues": 3,
+        "clusterability_gradient.norm_by_threshold": False,  # I3
         "resume": None,
         "n_repeats": 1,
         "n_workers": None,
@@ -350,7 +351,11 @@ EFFECTS = {
         "clusterability_gradient": ("I1", {"clusterability_gradient.enabled": True}),
         "published": (
             "quirks 3 and 5",
-            {"penalty.first_layer_l1": True, "clusterability_gradient.weight": 0.05},
+            {
+                "penalty.first_layer_l1": True,
+                "clusterability_gradient.weight": 0.05,
+                "clusterability_gradient.norm_by_threshold": True,
+            },
         ),
         "tanh": ("", {"network.activation": "tanh"}),
         "untrained": ("D6", {"training.enabled": False}),
@@ -497,6 +502,18 @@ EFFECTS = {
                     condition("VGG, modular initialisation",
                               "vgg cifar10 augmented modular_init pruned", 5,
                               (0.898, 8.213, 3.905), (0.902, 8.212, 3.582)),
+                ]
+            },
+        ),
+        "clusterability_gradient": (
+            "A14, C8, D3, I4",
+            {
+                "conditions": [
+                    condition("small MLP", "small_mlp small_mnist pruned", 10,
+                              (0.957, 10.020, 10.035), (0.934, 7.114, 7.426)),
+                    condition("small MLP, clusterability gradient",
+                              "small_mlp small_mnist clusterability_gradient pruned published", 10,
+                              (0.959, 8.928, 8.144), (0.896, 5.514, 6.310)),
                 ]
             },
         ),
@@ -757,9 +774,11 @@ def test_penalties_of_both_phases(named, l1, l2, first_layer_l1):
 def test_augmentation_and_clusterability_of_both_phases():
     for phase in phases_of("vgg augmented pruned"):
         assert phase.augmentation == training.Augmentation(rotation=15, shift=0.1, flip=True)
-    for named, weight in (("", 0.1), (" published", 0.05)):
+    for named, weight, by_threshold in (("", 0.1, False), (" published", 0.05, True)):
         for phase in phases_of(f"small_mlp clusterability_gradient pruned{named}"):
-            assert phase.clusterability == training.ClusterabilityGradient(weight, 3, "l1")
+            assert phase.clusterability == training.ClusterabilityGradient(
+                weight, 3, "l1", by_threshold
+            )
 
 
 @pytest.mark.parametrize(
