@@ -165,6 +165,8 @@ def _p_in_words(measure: Mapping[str, Any]) -> str:
             f"(mean -ln p {measure['fisher_statistic']:.3g}, {n_null} random each)"
         )
     n_layers = measure["joint_layers"]
+    if n_layers == 0:
+        return f"{p_in_words(p, 'joint p')} (all of {n_null} draws are as extreme)"
     draws = f"{n_null} draws of {n_layers} layer{'' if n_layers == 1 else 's'}"
     if SMALLEST_SHOWN <= p <= measure["joint_p_smallest"]:
         draws = f"no less can be had of {draws}"
