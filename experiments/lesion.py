@@ -116,7 +116,7 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     left_out = f" ({result['n_left_out']} left out by size)" if result["n_left_out"] else ""
     print(f"\n{performance}, {result['n_subclusters']} sub-clusters lesioned{left_out}")
     for measure in ("importance", "coherence"):
-        print(f"{measure}: {in_words(result[measure])}")
+        print(f"{measure}: " + "\n  ".join(in_words(result[measure])))
     kinds = [f"{count} {kind}" for kind, count in result["kinds"].items() if count]
     if kinds:
         print(f"sub-clusters: {', '.join(kinds)}")
@@ -150,11 +150,15 @@ def pairs_in_words(double: Mapping[str, Any]) -> str:
     )
 
 
-def in_words(measure: Mapping[str, Any]) -> str:
-    """Return combined p-value and effect of importance or coherence, with what they rest on."""
+def in_words(measure: Mapping[str, Any]) -> list[str]:
+    """Return combined p-value and effect of importance or coherence, with what they rest on.
+
+    Returns:
+        Two lines, or one where nothing is combined.
+    """
     if measure["n_combined"] == 0:
-        return "undefined"
-    return f"{_p_in_words(measure)}\n  {_effect_in_words(measure)}"
+        return ["undefined"]
+    return [_p_in_words(measure), _effect_in_words(measure)]
 
 
 def _p_in_words(measure: Mapping[str, Any]) -> str:

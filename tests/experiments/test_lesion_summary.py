@@ -2,12 +2,17 @@
 
 import numpy as np
 
-from experiments.lesion import in_words
+from experiments import lesion
 from nn_clustering.lesions import coherence_measure, importance_measure
 
-# Two layers of two sub-clusters, 9 draws; the last sub-cluster is all of its layer.
+
+def in_words(measure):
+    return "\n  ".join(lesion.in_words(measure))
+
+
+# Two layers of two sub-clusters.
 LAYERS = ["one", "one", "two", "two"]
-COMBINED = np.array([True, True, True, True])
+COMBINED = np.ones(4, bool)
 
 
 def summary_of(shift, *, layers=LAYERS, combined=COMBINED, n_draws=9):
