@@ -7,7 +7,7 @@ and some of its own. Sub-clusters are permutations of labels; a network's true o
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,16 +75,10 @@ class Pool:
     variances: NDArray[np.float64]
     n_telling: NDArray[np.int64]
 
-    def networks(
-        self, n_layers: int, n_networks: int, random: np.random.Generator
-    ) -> Iterator[NDArray[np.int64]]:
-        """Yield the numbers of layers of networks, shape (networks, layers), a thousand a time."""
-        n_tests = len(self.sums)
-        while n_networks > 0:
-            shuffled = random.permutation(n_tests)[: n_tests // n_layers * n_layers]
-            together = shuffled.reshape(-1, n_layers)[:n_networks]
-            n_networks -= len(together)
-            yield from np.array_split(together, -(-len(together) // 1000))
+    def networks(self, n_layers: int) -> NDArray[np.int64]:
+        """Return the numbers of networks' layers, each in one network; (networks, layers)."""
+        n_networks = len(self.sums) // n_layers
+        return np.arange(n_networks * n_layers).reshape(n_networks, n_layers)
 
 
 def simulated_layers(
@@ -192,13 +186,11 @@ def student_p_values(pool: Pool, networks: NDArray[np.int64]) -> NDArray[np.floa
     return np.where(np.ptp(totals, axis=1) < 1e-7, 1.0, p)
 
 
-def counted(
-    pool: Pool, n_layers: int, n_networks: int, seed: int = 0
-) -> dict[str, NDArray[np.int64]]:
+def counted(pool: Pool, n_layers: int) -> dict[str, NDArray[np.int64]]:
     """Count p-values at most as large as each level, shape (levels,), of both methods."""
     found = {"joint": np.zeros(len(LEVELS), int), "student": np.zeros(len(LEVELS), int)}
-    random = generator(seed, "networks", n_layers)
-    for networks in pool.networks(n_layers, n_networks, random):
+    all_networks = pool.networks(n_layers)
+    for networks in np.array_split(all_networks, -(-len(all_networks) // 1000)):
         p_values = {
             "joint": joint_p_values(pool.sums[networks]),
             "student": student_p_values(pool, networks),
@@ -259,28 +251,28 @@ def calibrate(
     layers: Sequence[int] = LAYERS,
     *,
     n_simulated: int = 3_000,
-    n_networks: int = 3_000,
 ) -> Calibration:
     """Simulate networks without effects, and count their small p-values.
+
+    Networks are independent of each other: no layer is in two networks of one kind.
 
     Args:
         harms: Which of :data:`HARMS`.
         clusters: Numbers of sub-clusters in each layer.
         draws: Numbers of random draws.
         layers: Numbers of layers.
-        n_simulated: Layers that are simulated, each with 200 permutations; fewer where they have
-            many clusters.
-        n_networks: Networks that are made of them; of a single layer each of its tests is one.
+        n_simulated: Layers that are simulated, each with 200 permutations; fewer, by the root of
+            their number, of more than five clusters.
     """
     import pandas
 
     rows = []
     for harm, n_clusters in itertools.product(harms, clusters):
-        n = min(n_simulated, max(n_simulated // 10, 10 * n_simulated // n_clusters))
+        n = int(n_simulated * min(1, (5 / n_clusters) ** 0.5))
         for n_draws, pool in pools_of(harm, n_clusters, n, draws).items():
             for n_layers in layers:
-                size = len(pool.sums) if n_layers == 1 else min(n_networks, 10 * len(pool.sums))
-                found = counted(pool, n_layers, size)
+                found = counted(pool, n_layers)
+                size = len(pool.sums) // n_layers
                 rows += [
                     (harm, n_clusters, n_draws, n_layers, level, size, joint, student)
                     for level, joint, student in zip(

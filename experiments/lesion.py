@@ -118,7 +118,7 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     left_out = f" ({result['n_left_out']} left out by size)" if result["n_left_out"] else ""
     print(f"\n{performance}, {result['n_subclusters']} sub-clusters lesioned{left_out}")
     for measure in ("importance", "coherence"):
-        print(f"{measure}: {in_words(result[measure])}")
+        print(f"{measure}: " + "\n  ".join(in_words(result[measure])))
     kinds = [f"{count} {kind}" for kind, count in result["kinds"].items() if count]
     if kinds:
         print(f"sub-clusters: {', '.join(kinds)}")
@@ -152,11 +152,15 @@ def pairs_in_words(double: Mapping[str, Any]) -> str:
     )
 
 
-def in_words(measure: Mapping[str, Any]) -> str:
-    """Return combined p-value and effect of importance or coherence, with what they rest on."""
+def in_words(measure: Mapping[str, Any]) -> list[str]:
+    """Return combined p-value and effect of importance or coherence, with what they rest on.
+
+    Returns:
+        Two lines, or one where nothing is combined.
+    """
     if measure["n_combined"] == 0:
-        return "undefined"
-    return f"{_p_in_words(measure)}\n  {_effect_in_words(measure)}"
+        return ["undefined"]
+    return [_p_in_words(measure), _effect_in_words(measure)]
 
 
 def _p_in_words(measure: Mapping[str, Any]) -> str:
@@ -167,6 +171,8 @@ def _p_in_words(measure: Mapping[str, Any]) -> str:
             f"(mean -ln p {measure['fisher_statistic']:.3g}, {n_null} random each)"
         )
     n_layers = measure["joint_layers"]
+    if n_layers == 0:
+        return f"{p_in_words(p, 'joint p')} (all of {n_null} draws are as extreme)"
     draws = f"{n_null} draws of {n_layers} layer{'' if n_layers == 1 else 's'}"
     if SMALLEST_SHOWN <= p <= measure["joint_p_smallest"]:
         draws = f"no less can be had of {draws}"

@@ -171,11 +171,11 @@ def _summary(result: dict[str, Any], folder: Path) -> str:
     lines += [
         ("", line) for line in shuffle_test.fragility_in_words(result, result["runs"]["cluster"])
     ]
+    for measure in ("importance", "coherence"):
+        first, *others = lesion.in_words(result[measure])
+        lines += [(measure, first), *(("", other) for other in others)]
     lines += [
-        (measure, f"{lesion.in_words(result[measure])}, {result['n_subclusters']} sub-clusters")
-        for measure in ("importance", "coherence")
-    ]
-    lines += [
+        ("sub-clusters", str(result["n_subclusters"])),
         ("runs", ids),
         ("figures", str(folder)),
         ("Omniboard", page_command()),

@@ -53,6 +53,17 @@ def test_everything_at_once(run_experiment, store, runs):
     assert len(table) == result["n_subclusters"] == sum(result["kinds"].values())
     assert run.metric("importance_p")["value"].tolist() == table["importance_p"].tolist()
     assert run.metric("accuracy_change")["value"].tolist() == table["accuracy_change"].tolist()
+    effects = table_of(run, "random_effects")
+    assert len(effects) == 9
+    for measure in ("importance", "coherence"):
+        found = result[measure]
+        for key, column in (("effect", "effect"), ("effect_ratio", "ratio")):
+            of_draws = effects[f"{measure}_{column}"]
+            assert found[f"{key}_null"] == pytest.approx(of_draws.mean())
+            assert found[f"{key}_null_low"] == pytest.approx(np.quantile(of_draws, 0.05))
+        assert found["joint_layers"] <= 2
+        assert found["joint_p"] >= found["joint_p_smallest"] >= 1 / 100
+        assert f"place of the partition have {found['effect_null']:.3f} (" in printed
     n = len(table)
     pairs = table_of(run, "double_lesions")
     assert pairs["lesion"].value_counts().to_dict() == {

@@ -175,9 +175,7 @@ def simulated():
     found = {}
     for (harm, n_clusters, n_draws, n_layers), n_simulated in SIMULATED.items():
         pool = pools_of(harm, n_clusters, n_simulated, [n_draws], seed=1)[n_draws]
-        random = np.random.default_rng(0)
-        numbers = pool.networks(n_layers, len(pool.sums) // n_layers, random)
-        networks = np.concatenate(list(numbers))
+        networks = pool.networks(n_layers)
         found[harm, n_clusters, n_draws, n_layers] = (
             joint_p_values(pool.sums[networks]),
             student_p_values(pool, networks),
@@ -208,9 +206,9 @@ def test_p_values_are_not_larger_than_they_need_be(simulated):
 
 def test_a_table_of_calibration():
     """The command's own count is that of p-values one by one."""
-    found = calibrate(["Pareto"], [3], [19], [1, 2], n_simulated=100, n_networks=300)
+    found = calibrate(["Pareto"], [3], [19], [1, 2], n_simulated=100)
     cells = found.cells
-    assert cells["networks"].tolist() == [1000] * 4 + [300] * 4
+    assert cells["networks"].tolist() == [1000] * 4 + [500] * 4
     pool = pools_of("Pareto", 3, 100, [19])[19]
     one_by_one = [p_value_of_sum([sums]) for sums in pool.sums]
     for row in cells[cells["layers"] == 1].to_dict("records"):
