@@ -214,8 +214,7 @@ class Calibration:
     def __str__(self) -> str:
         """Two tables in Markdown: rates divided by nominal ones, over all and at worst."""
         parts = [
-            "Observed divided by nominal: over all harms and numbers of clusters, and in the worst "
-            "of them\n",
+            "Observed divided by nominal, over all cells; in brackets what it is at least in one\n",
             self._table(["draws", "layers"]),
             self._table(["harm", "clusters"]),
         ]
@@ -234,14 +233,16 @@ _METHODS = ("joint", "student")
 
 
 def _rates(rows: pandas.DataFrame, method: str) -> str:
-    """Return observed by nominal of all cells, and of the one that is most surely too high."""
-    expected = rows["networks"] * rows["level"]
-    excess = (rows[method] - expected) / np.sqrt(expected)
-    worst = rows.loc[excess.idxmax()]
-    return (
-        f"{rows[method].sum() / expected.sum():.2f} "
-        f"({worst[method] / worst['networks'] / worst['level']:.2f})"
-    )
+    """Return observed by nominal of all cells, and what it surely is at least in one of them.
+
+    The latter is the largest lower limit of Clopper and Pearson's, with a confidence of 0.999: of
+    30 cells without any excess it is below 1 in 97 of 100 cases.
+    """
+    counts, networks = rows[method].to_numpy(), rows["networks"].to_numpy()
+    expected = (networks * rows["level"]).sum()
+    lowest = scipy.stats.beta.ppf(0.001, counts, networks - counts + 1)
+    at_least = np.where(counts > 0, lowest, 0.0) / rows["level"].to_numpy()
+    return f"{counts.sum() / expected:.2f} ({at_least.max():.2f})"
 
 
 def calibrate(
