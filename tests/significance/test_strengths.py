@@ -127,6 +127,19 @@ def test_where_strengths_are_out_of_reach_the_places_stay():
     np.testing.assert_allclose(found, weights, rtol=1e-5)
 
 
+def test_only_edges_whose_strengths_are_out_of_reach_stay():
+    """Three strong units have one edge each, to one strong unit each: no other has their weight."""
+    random = np.random.default_rng(0)
+    weights = random.uniform(0.5, 1, size=(24, 18)) * (random.uniform(size=(24, 18)) < 0.3)
+    weights[:3], weights[[0, 1, 2], [0, 1, 2]] = 0, [100, 200, 400]
+    found = with_strengths_kept(weights, np.random.default_rng(1))
+    assert (found[[0, 1, 2], [0, 1, 2]] > 0).all()
+    for axis in (0, 1):
+        np.testing.assert_allclose(found.sum(axis=axis), weights.sum(axis=axis), rtol=1e-5)
+    others = weights[3:] != 0
+    assert (others & (found[3:] == 0)).sum() > 0.3 * others.sum()
+
+
 def test_weights_of_many_orders():
     """As weight decay leaves them: fitted all the same."""
     random = np.random.default_rng(0)
