@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from nn_clustering.lesions import Groups, LesionEngine, LesionTest, SubClusterResult
     from nn_clustering.partitions import Partition
     from nn_clustering.tracking import StageRun
+
+# How long is worth a word, and how long is measured for it.
+_LONG_SECONDS = 10
+_MEASURED_SECONDS = 1
+# The studies' number of random sub-clusters, for a first look.
+_FEW_SHUFFLES = 19
 
 
 def groups_of(dataset: Dataset, engine: LesionEngine, tail: str | None) -> Groups:
@@ -45,10 +52,19 @@ def single_lesions(
         KeptScores(run, "single", n_sub_clusters) as kept,
         _bar(run, engine, n_lesions, kept, "sub-clusters") as bar,
     ):
+        forecast = Forecast(n_lesions, engine.n_images, config["n_shuffles"])
+
+        def advance(n_answers: int) -> None:
+            bar.update(n_answers)
+            told = forecast.update(n_answers)
+            if told is not None:
+                bar.clear()
+                print(told, flush=True)
 
         def log(index: int, result: SubClusterResult) -> None:
             if index in kept.known:
                 bar.update(len(result.scores) * engine.n_images)
+                forecast.skip(len(result.scores) * engine.n_images)
             else:
                 kept.add(index, result.scores)
             overall = "accuracy" if groups.task == "classification" else "error"
@@ -69,7 +85,7 @@ def single_lesions(
             count_ties=config["count_ties"],
             known=kept.known,
             on_sub_cluster=log,
-            on_progress=bar.update,
+            on_progress=advance,
         )
 
 
@@ -132,6 +148,49 @@ def single_units(
             on_scores=kept.add,
             on_progress=bar.update,
         )
+
+
+class Forecast:
+    """Says once how long lesions will take, by the time that the first ones took, if that is long.
+
+    The first lesions of a layer wait for its function to be compiled, so that only what follows
+    them is measured; what is said is of the terminal, and enters no result.
+    """
+
+    def __init__(self, n_lesions: int, n_images: int, n_shuffles: int) -> None:
+        self._n_lesions, self._n_answers = n_lesions, n_lesions * n_images
+        self._n_shuffles = n_shuffles
+        self._n_done = self._n_measured = 0
+        self._since: float | None = None
+        self._is_over = False
+
+    def update(self, n_answers: int) -> str | None:
+        """Take what was computed since the last call; return what there is to say, once."""
+        now = time.perf_counter()
+        self._n_done += n_answers
+        if self._is_over:
+            return None
+        if self._since is None:
+            self._since = now
+            return None
+        self._n_measured += n_answers
+        if now - self._since < _MEASURED_SECONDS:
+            return None
+        self._is_over = True
+        seconds = (now - self._since) / self._n_measured * (self._n_answers - self._n_done)
+        return self._in_words(seconds) if seconds >= _LONG_SECONDS else None
+
+    def skip(self, n_answers: int) -> None:
+        """Take what was known before."""
+        self._n_done += n_answers
+
+    def _in_words(self, seconds: float) -> str:
+        words = f"some {seconds:.0f} s" if seconds < 120 else f"some {seconds / 60:.0f} minutes"
+        told = f"{words} more for {self._n_lesions:,} lesions"
+        if self._n_shuffles <= _FEW_SHUFFLES:
+            return told
+        share = (_FEW_SHUFFLES + 1) / (self._n_shuffles + 1)
+        return f"{told}; n_shuffles={_FEW_SHUFFLES} would take {share:.0%} of the time"
 
 
 def add_table(run: StageRun, name: str, table: pandas.DataFrame) -> None:

@@ -22,6 +22,7 @@ from nn_clustering.lesions._plan import (
     tensor_bytes,
 )
 from nn_clustering.lesions._samples import Samples
+from nn_clustering.lesions._silenced_units import Repeated
 from nn_clustering.lesions._unit_positions import Places, UnitLayers, unit_layers
 from nn_clustering.networks.structure import read_weights, walk_network
 
@@ -100,6 +101,8 @@ class LesionEngine:
         self.class_sizes = self._samples.class_sizes
         self._compiled: dict[tuple[str, ...], tuple[Passes, Bytes]] = {}
         self._means: dict[Places, NDArray[np.float32]] = {}
+        # scores of lesions of one unit, of which there are few, but drawn again and again
+        self._of_single_units: dict[tuple[str, ...], dict[bytes, NDArray[Any]]] = {}
         # what lesions of the layers of the last call start from, batch by batch
         self._kept: tuple[tuple[str, ...], list[tuple[Held, tf.Tensor]]] = ((), [])
         for layer in self.layers:
@@ -142,26 +145,56 @@ class LesionEngine:
             InvalidInputError: If the network has no such layer, the lesions do not fit it or each
                 other, or a lesioned network puts out NaN.
         """
-        n_lesions = self._check_lesions(silenced)
+        self._check_lesions(silenced)
         layers = tuple(layer for layer in self.layers if layer in silenced)
         masks = [silenced[layer] for layer in layers]
-        passes, needed = self._passes(layers)
+        known = self._of_single_units.setdefault(layers, {})
+        lesions = Repeated.of(masks)
+        new = [number for number, lesion in enumerate(lesions.distinct) if lesion not in known]
+        rows = lesions.first[new]
+        found = self._scores(
+            layers, [mask[rows] for mask in masks], lesions.counts[new], on_progress
+        )
+        total = self._zeros(len(lesions.distinct))
+        total[new] = found
+        for number, lesion in enumerate(lesions.distinct):
+            if lesion in known:
+                total[number] = known[lesion]
+                on_progress(self.n_images * int(lesions.counts[number]))
+        for row, number in zip(rows, new, strict=True):
+            if sum(int(mask[row].sum()) for mask in masks) == 1:
+                known[lesions.distinct[number]] = total[number]
+        scores: NDArray[Any] = total[lesions.number]
+        return scores
+
+    def _scores(
+        self,
+        layers: tuple[str, ...],
+        masks: Sequence[NDArray[np.bool_]],
+        counts: NDArray[np.int64],
+        on_progress: Progress,
+    ) -> NDArray[Any]:
+        """Return the scores of lesions, each of which stands for so many equal ones."""
+        n_lesions = len(counts)
         total = self._zeros(n_lesions)
+        if not n_lesions:
+            return total
+        passes, needed = self._passes(layers)
         for held, y in self._starts(layers, passes, needed):
             for first in range(0, n_lesions, LESIONS_A_CALL):
                 rows = slice(first, min(first + LESIONS_A_CALL, n_lesions))
                 scores, is_nan = passes.scores(held, y, [mask[rows] for mask in masks])
                 self._check_outputs(is_nan, _lesions_of(layers))
                 total[rows] += scores
-                on_progress(len(y) * len(scores))
+                on_progress(len(y) * int(counts[rows].sum()))
         return total
 
     @property
     def _classifies(self) -> bool:
         return self.task == "classification"
 
-    def _check_lesions(self, silenced: Mapping[str, NDArray[np.bool_]]) -> int:
-        """Check lesions and return how many there are."""
+    def _check_lesions(self, silenced: Mapping[str, NDArray[np.bool_]]) -> None:
+        """Check that lesions fit the network and each other."""
         if not silenced:
             raise InvalidInputError("no layer to lesion is given; expected one or two")
         shapes = set()
@@ -183,7 +216,6 @@ class LesionEngine:
                 f"{' and '.join(map(str, sorted(shapes)))} lesions for the layers of one call; "
                 "expected as many for each"
             )
-        return shapes.pop()
 
     def _check_outputs(self, is_nan: NDArray[np.bool_], where: str) -> None:
         if np.any(is_nan):

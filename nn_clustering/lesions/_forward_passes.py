@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nn_clustering.lesions._linear_steps import LinearStep, are_few
+from nn_clustering.lesions._linear_steps import LinearStep
 from nn_clustering.lesions._plan import Plan
 from nn_clustering.lesions._scores import Classes, class_counts, squared_errors
 from nn_clustering.lesions._unit_positions import Places
@@ -42,6 +42,7 @@ class Passes:
             self._cuts.index(self._cuts_at(step, step.inputs[0])[0]) for step in plan.linear
         ]
         self._compiled: dict[Callable[..., Any], Callable[..., Any]] = {}
+        self._fast_walk = plan.fast_walk
 
     def start(self, x: tf.Tensor) -> Held:
         """Return what all lesions start from, of some images."""
@@ -59,17 +60,22 @@ class Passes:
             silenced: For every lesioned layer which units are silenced, (lesions, units).
         """
         silent = self._silent_places(silenced)
-        few = np.full(len(silent[0]), bool(self._read))
+        in_part = np.full(len(silent[0]), bool(self._read))
         for cut in self._read:
-            few &= are_few(silent[cut])
-        if not few.any():
+            n_silent = silent[cut].sum(axis=1)
+            in_part &= (n_silent > 0) & (n_silent < silent[cut].shape[1])
+            if self._cuts[cut] in self._fill:
+                in_part &= 2 * n_silent < silent[cut].shape[1]
+        if not in_part.any():
             return self._plainly(held, y, silent)
-        if few.all():
-            return self._by_subtraction(held, y, silent)
-        of_few = self._by_subtraction(held, y, [places[few] for places in silent])
-        of_many = self._plainly(held, y, [places[~few] for places in silent])
-        order = np.argsort(np.append(np.flatnonzero(few), np.flatnonzero(~few)))
-        scores, is_nan = (np.concatenate(pair)[order] for pair in zip(of_few, of_many, strict=True))
+        if in_part.all():
+            return self._by_parts(held, y, silent)
+        of_parts = self._by_parts(held, y, [places[in_part] for places in silent])
+        others = self._plainly(held, y, [places[~in_part] for places in silent])
+        order = np.argsort(np.append(np.flatnonzero(in_part), np.flatnonzero(~in_part)))
+        scores, is_nan = (
+            np.concatenate(pair)[order] for pair in zip(of_parts, others, strict=True)
+        )
         return scores, is_nan
 
     def _plainly(
@@ -78,13 +84,15 @@ class Passes:
         scores, is_nan = self._call(self._scores_of_all, held, y, tuple(silent))
         return scores.numpy(), is_nan.numpy()
 
-    def _by_subtraction(
+    def _by_parts(
         self, held: Held, y: tf.Tensor, silent: Sequence[NDArray[np.bool_]]
     ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Count right answers fast, and compute again those on which rounding has a say."""
-        right, is_sure = self._call(self._correct_and_certain, held, y, tuple(silent))
-        right, is_nan = right.numpy(), np.zeros(len(right), bool)
-        doubtful = np.argwhere(~is_sure.numpy())
+        right, is_sure = (
+            found.numpy() for found in self._call(self._correct_and_certain, held, y, tuple(silent))
+        )
+        is_nan = np.zeros(len(right), bool)
+        doubtful = np.argwhere(~is_sure)
         for first in range(0, len(doubtful), len(y)):
             lesions, images = doubtful[first : first + len(y)].T
             some = {n: tf.gather(held[n], images) for n in self._plan.frontier}
@@ -140,7 +148,7 @@ class Passes:
                 step.number: step.under(places[cut])
                 for step, cut in zip(steps, self._read, strict=True)
             }
-            return classes.correct_and_certain(self._outputs(held | made, places))
+            return classes.correct_and_certain(self._outputs(held | made, places, self._fast_walk))
 
         right, is_sure = _for_each_lesion(of_one, silent, (tf.bool, tf.bool))
         return right, is_sure & is_exact
@@ -164,7 +172,7 @@ class Passes:
         found: tuple[Cut, Cut] = ((step.name, number), (None, number))
         return [cut for cut in found if cut in self._cuts]
 
-    def _outputs(self, given: Held, places: Sequence[Any]) -> tf.Tensor:
+    def _outputs(self, given: Held, places: Sequence[Any], walk: Walk | None = None) -> tf.Tensor:
         """Return what the network puts out with some places silent, (images, outputs).
 
         Args:
@@ -172,6 +180,7 @@ class Passes:
                 those of the lesioned network.
             places: For every cut tensor which places are silent, (places,), or under the lesion
                 of each image (images, places).
+            walk: Other steps to the same end.
         """
         silent = dict(zip(self._cuts, map(tf.convert_to_tensor, places), strict=True))
 
@@ -186,7 +195,7 @@ class Passes:
             return value
 
         (output,) = self._plan.walk.outputs
-        return self._plan.walk.run(given, [output], on_read=read)[output]
+        return (walk or self._plan.walk).run(given, [output], on_read=read)[output]
 
 
 def intact_scores(

@@ -1,8 +1,10 @@
 """What a linear layer makes of what it reads without some units, from what it makes of all.
 
 W h with the units S silenced is W h - W_S h_S: where h is the same under all lesions, as many
-products are left as units are silenced.
+products are left as units are silenced, or are not, whichever are fewer.
 """
+
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -44,6 +46,8 @@ class LinearStep:
         self.number, self.dtype = step.outputs[0], made.dtype
         self._made = made
         self._difference = read if fill is None else read - tf.cast(fill, read.dtype)
+        # what is made where all is silent; by the mean it may dwarf what is left
+        self._of_nothing = self._layer(tf.zeros_like(read[:1])) if fill is None else None
         self._is_matrix = read.shape.rank == 2
         if self._is_matrix:  # rows are gathered faster than columns
             self._transposed = tf.transpose(self._difference)
@@ -54,15 +58,23 @@ class LinearStep:
         Args:
             silent: Which places of what it reads are silent, shape (places,).
         """
-        places = tf.where(silent)[:, 0]
+        if self._of_nothing is None:
+            return self._made - self._of_places(tf.where(silent)[:, 0])
+        return tf.cond(
+            are_few(silent),
+            lambda: self._made - self._of_places(tf.where(silent)[:, 0]),
+            lambda: self._of_nothing + self._of_places(tf.where(~silent)[:, 0]),
+        )
+
+    def _of_places(self, places: tf.Tensor) -> tf.Tensor:
+        """Return what some places add to what is made."""
         kernel = tf.gather(tf.convert_to_tensor(self._layer.kernel), places, axis=-2)
         if self._is_matrix:
-            rows = tf.gather(self._transposed, places)
-            return self._made - tf.matmul(rows, kernel, transpose_a=True)
+            return tf.matmul(tf.gather(self._transposed, places), kernel, transpose_a=True)
         values = tf.gather(self._difference, places, axis=-1)
         if kernel.shape.rank == 2:
-            return self._made - values @ kernel
-        return self._made - tf.nn.convolution(
+            return values @ kernel
+        return tf.nn.convolution(
             values,
             kernel,
             strides=self._layer.strides,
@@ -87,11 +99,11 @@ class LinearStep:
         squares *= tf.reduce_sum(tf.square(kernel), axis=others)
         of_silent = tf.matmul(tf.cast(silent, squares.dtype), squares, transpose_b=True)
         of_others = tf.reduce_sum(squares, axis=1) - of_silent
-        return of_silent <= _DWARFS * of_others
+        # sums of what is left have no such difference
+        return (of_silent <= _DWARFS * of_others) | ~are_few(silent)[:, tf.newaxis]
 
 
-def are_few(silent: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return under which lesions some places are silent, but less than half: shape (lesions,)."""
-    n_silent = silent.sum(axis=1)
-    found: NDArray[np.bool_] = (n_silent > 0) & (2 * n_silent < silent.shape[1])
-    return found
+def are_few(silent: Any) -> Any:
+    """Return whether less than half of some places, on the last axis, are silent."""
+    n_silent = tf.math.count_nonzero(silent, axis=-1, dtype=tf.int32)
+    return 2 * n_silent < tf.shape(silent)[-1]

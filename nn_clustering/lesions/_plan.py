@@ -1,5 +1,6 @@
 """Which tensors of a network a lesion changes, and how many images fit into memory at a time."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from nn_clustering.lesions._linear_steps import is_linear
 from nn_clustering.lesions._unit_positions import Places
+from nn_clustering.lesions._winograd import WinogradConvolution, is_winograd
 from nn_clustering.networks.structure import Step, Walk
 
 
@@ -22,17 +24,29 @@ class Plan:
         places: For every lesioned layer where its lesion strikes.
         frontier: Numbers of the unchanged tensors that changed steps read.
         linear: Steps that read a frontier tensor silenced and nothing else, and are linear in it.
+        winograd: Convolutions that read changed tensors, and can be made of fewer products.
     """
 
     walk: Walk
     places: tuple[tuple[Places, ...], ...]
     frontier: tuple[int, ...]
     linear: tuple[Step, ...]
+    winograd: tuple[Step, ...]
 
     @property
     def held(self) -> tuple[int, ...]:
         """Numbers of the tensors that all lesions start from: of the intact network."""
         return (*self.frontier, *(step.outputs[0] for step in self.linear))
+
+    @property
+    def fast_walk(self) -> Walk:
+        """The steps in fewer operations, but for rounding to the same end."""
+        fast = {step.name: WinogradConvolution(step.operation) for step in self.winograd}
+        steps = [
+            dataclasses.replace(step, operation=fast.get(step.name, step.operation))
+            for step in self.walk.steps
+        ]
+        return dataclasses.replace(self.walk, steps=tuple(steps))
 
 
 def plan_lesions(walk: Walk, places: Sequence[tuple[Places, ...]], *, use_linearity: bool) -> Plan:
@@ -46,7 +60,7 @@ def plan_lesions(walk: Walk, places: Sequence[tuple[Places, ...]], *, use_linear
     cut = {place.cut for of_layer in places for place in of_layer}
     changed: set[int] = set()
     frontier: dict[int, None] = {}
-    linear = []
+    linear, winograd = [], []
     steps = walk.steps_between(walk.inputs, walk.outputs)
     # where half precision rounds, margins say little
     use_linearity &= not any(
@@ -61,11 +75,13 @@ def plan_lesions(walk: Walk, places: Sequence[tuple[Places, ...]], *, use_linear
         changed.update(step.outputs)
         if use_linearity and not reads_changed and is_linear(step):
             linear.append(step)
-    return Plan(walk, tuple(places), tuple(frontier), tuple(linear))
+        elif use_linearity and is_linear(step) and is_winograd(step, walk.shapes[step.inputs[0]]):
+            winograd.append(step)
+    return Plan(walk, tuple(places), tuple(frontier), tuple(linear), tuple(winograd))
 
 
 # More are computed in several calls.
-LESIONS_A_CALL = 64
+LESIONS_A_CALL = 128
 # Of an image under a lesion: the squares of what is silent, and whether they are small enough.
 _BYTES_OF_EXACTNESS = 12
 

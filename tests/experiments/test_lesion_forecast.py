@@ -1,0 +1,49 @@
+"""What is told of how long lesions will take."""
+
+import pytest
+
+from experiments import _lesion_steps
+from experiments._lesion_steps import Forecast
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that goes on when the test says so."""
+
+    class Clock:
+        now = 0.0
+
+        def perf_counter(self):
+            return self.now
+
+    found = Clock()
+    monkeypatch.setattr(_lesion_steps, "time", found)
+    return found
+
+
+def test_forecast_leaves_out_the_first_call(clock):
+    """1,000 answers a second after a slow start; 100 lesions of 1,000 images are left but 4."""
+    forecast = Forecast(100, 1000, 99)
+    clock.now = 50.0
+    assert forecast.update(1000) is None
+    told = []
+    for second in range(1, 4):
+        clock.now = 50.0 + second
+        told.append(forecast.update(1000))
+    assert told[0] == ("some 98 s more for 100 lesions; n_shuffles=19 would take 20% of the time")
+    assert told[1:] == [None, None]
+
+
+def test_short_tests_have_no_forecast(clock):
+    forecast = Forecast(10, 1000, 99)
+    for second in range(5):
+        clock.now = float(second)
+        assert forecast.update(1000) is None
+
+
+def test_what_is_known_takes_no_time(clock):
+    forecast = Forecast(1000, 1000, 19)
+    forecast.skip(798_000)
+    forecast.update(1000)
+    clock.now = 2.0
+    assert forecast.update(2000) == "some 3 minutes more for 1,000 lesions"
