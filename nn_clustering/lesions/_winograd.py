@@ -13,7 +13,7 @@ import tensorflow as tf
 from nn_clustering.networks.structure import Step
 
 # With fewer channels the sums before and after take longer than the products that are saved.
-_MIN_CHANNELS = 64
+_MIN_CHANNELS = 128
 
 
 def is_winograd(step: Step, shape: Sequence[int | None]) -> bool:

@@ -85,8 +85,8 @@ def test_wide_convolutions(images):
 
     def connect(inputs):
         hidden = layers.Conv2D(8, 3, padding="same", activation="relu", name="first")(inputs)
-        hidden = layers.Conv2D(64, 3, padding="same", activation="relu", name="second")(hidden)
-        hidden = layers.Conv2D(66, 3, activation="relu", name="third")(hidden)
+        hidden = layers.Conv2D(128, 3, padding="same", activation="relu", name="second")(hidden)
+        hidden = layers.Conv2D(130, 3, activation="relu", name="third")(hidden)
         return layers.GlobalAveragePooling2D()(hidden)
 
     network = with_random_weights(functional("wide", connect), 0, x)
