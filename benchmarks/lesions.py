@@ -15,7 +15,6 @@ from nn_clustering.graphs import graph_from_weights
 from nn_clustering.lesions import LesionEngine, lesionable_layers
 from nn_clustering.lesions._forward_passes import Held, Passes
 from nn_clustering.lesions._silenced_units import Repeated
-from nn_clustering.lesions._winograd import WinogradConvolution
 from nn_clustering.partitions import SubCluster, spectral_partition
 from nn_clustering.seeds import generator
 
@@ -166,9 +165,9 @@ def _operations_behind(passes: Passes, held: Held) -> float:
     tally: list[float] = []
     steps = [
         dataclasses.replace(step, operation=_Counted(step.operation, tally))
-        for step in passes._fast_walk.steps
+        for step in passes._plan.walk.steps
     ]
-    walk = dataclasses.replace(passes._fast_walk, steps=tuple(steps))
+    walk = dataclasses.replace(passes._plan.walk, steps=tuple(steps))
     (step,) = passes._plan.linear
     walk.run({step.outputs[0]: held[step.outputs[0]][:1]}, walk.outputs)
     return sum(tally)
@@ -182,12 +181,7 @@ class _Counted:
 
     def __call__(self, *values: Any, **settings: Any) -> Any:
         made = self._operation(*values, **settings)
-        if isinstance(self._operation, WinogradConvolution):
-            products = np.prod(made.shape) * values[0].shape[-1] * 6
-            # four sums of what is read and of what is made, for two rows each
-            sums = 2 * np.prod(values[0].shape) + 4 * np.prod(made.shape)
-            self._tally.append(float(products + sums))
-        elif getattr(self._operation, "kernel", None) is not None:
+        if getattr(self._operation, "kernel", None) is not None:
             n_positions = np.prod(made.shape[:-1], dtype=np.int64)
             self._tally.append(float(n_positions * self._operation.kernel.shape.num_elements()))
         return made

@@ -42,7 +42,6 @@ class Passes:
             self._cuts.index(self._cuts_at(step, step.inputs[0])[0]) for step in plan.linear
         ]
         self._compiled: dict[Callable[..., Any], Callable[..., Any]] = {}
-        self._fast_walk = plan.fast_walk
 
     def start(self, x: tf.Tensor) -> Held:
         """Return what all lesions start from, of some images."""
@@ -148,7 +147,7 @@ class Passes:
                 step.number: step.under(places[cut])
                 for step, cut in zip(steps, self._read, strict=True)
             }
-            return classes.correct_and_certain(self._outputs(held | made, places, self._fast_walk))
+            return classes.correct_and_certain(self._outputs(held | made, places))
 
         right, is_sure = _for_each_lesion(of_one, silent, (tf.bool, tf.bool))
         return right, is_sure & is_exact
@@ -172,7 +171,7 @@ class Passes:
         found: tuple[Cut, Cut] = ((step.name, number), (None, number))
         return [cut for cut in found if cut in self._cuts]
 
-    def _outputs(self, given: Held, places: Sequence[Any], walk: Walk | None = None) -> tf.Tensor:
+    def _outputs(self, given: Held, places: Sequence[Any]) -> tf.Tensor:
         """Return what the network puts out with some places silent, (images, outputs).
 
         Args:
@@ -180,7 +179,6 @@ class Passes:
                 those of the lesioned network.
             places: For every cut tensor which places are silent, (places,), or under the lesion
                 of each image (images, places).
-            walk: Other steps to the same end.
         """
         silent = dict(zip(self._cuts, map(tf.convert_to_tensor, places), strict=True))
 
@@ -195,7 +193,7 @@ class Passes:
             return value
 
         (output,) = self._plan.walk.outputs
-        return (walk or self._plan.walk).run(given, [output], on_read=read)[output]
+        return self._plan.walk.run(given, [output], on_read=read)[output]
 
 
 def intact_scores(

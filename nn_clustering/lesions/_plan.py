@@ -1,6 +1,5 @@
 """Which tensors of a network a lesion changes, and how many images fit into memory at a time."""
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ import tensorflow as tf
 
 from nn_clustering.lesions._linear_steps import is_linear
 from nn_clustering.lesions._unit_positions import Places
-from nn_clustering.lesions._winograd import WinogradConvolution, is_winograd
 from nn_clustering.networks.structure import Step, Walk
 
 
@@ -24,29 +22,17 @@ class Plan:
         places: For every lesioned layer where its lesion strikes.
         frontier: Numbers of the unchanged tensors that changed steps read.
         linear: Steps that read a frontier tensor silenced and nothing else, and are linear in it.
-        winograd: Convolutions that read changed tensors, and can be made of fewer products.
     """
 
     walk: Walk
     places: tuple[tuple[Places, ...], ...]
     frontier: tuple[int, ...]
     linear: tuple[Step, ...]
-    winograd: tuple[Step, ...]
 
     @property
     def held(self) -> tuple[int, ...]:
         """Numbers of the tensors that all lesions start from: of the intact network."""
         return (*self.frontier, *(step.outputs[0] for step in self.linear))
-
-    @property
-    def fast_walk(self) -> Walk:
-        """The steps in fewer operations, but for rounding to the same end."""
-        fast = {step.name: WinogradConvolution(step.operation) for step in self.winograd}
-        steps = [
-            dataclasses.replace(step, operation=fast.get(step.name, step.operation))
-            for step in self.walk.steps
-        ]
-        return dataclasses.replace(self.walk, steps=tuple(steps))
 
 
 def plan_lesions(walk: Walk, places: Sequence[tuple[Places, ...]], *, use_linearity: bool) -> Plan:
@@ -60,7 +46,7 @@ def plan_lesions(walk: Walk, places: Sequence[tuple[Places, ...]], *, use_linear
     cut = {place.cut for of_layer in places for place in of_layer}
     changed: set[int] = set()
     frontier: dict[int, None] = {}
-    linear, winograd = [], []
+    linear = []
     steps = walk.steps_between(walk.inputs, walk.outputs)
     # where half precision rounds, margins say little
     use_linearity &= not any(
@@ -75,9 +61,7 @@ def plan_lesions(walk: Walk, places: Sequence[tuple[Places, ...]], *, use_linear
         changed.update(step.outputs)
         if use_linearity and not reads_changed and is_linear(step):
             linear.append(step)
-        elif use_linearity and is_linear(step) and is_winograd(step, walk.shapes[step.inputs[0]]):
-            winograd.append(step)
-    return Plan(walk, tuple(places), tuple(frontier), tuple(linear), tuple(winograd))
+    return Plan(walk, tuple(places), tuple(frontier), tuple(linear))
 
 
 # More are computed in several calls.

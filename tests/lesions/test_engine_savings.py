@@ -2,13 +2,10 @@
 
 import numpy as np
 import pytest
-from keras import layers
 
 from nn_clustering.lesions import LesionEngine
 from nn_clustering.lesions._silenced_units import Repeated
-from nn_clustering.lesions._winograd import WinogradConvolution
 from nn_clustering.partitions import SubCluster, random_units
-from tests.lesions.conftest import functional, with_random_weights
 from tests.lesions.masked_networks import scores, silenced_for
 
 
@@ -66,38 +63,6 @@ def test_equal_lesions_of_two_layers():
     assert found.first.tolist() == [0, 1, 2]
     assert found.counts.tolist() == [2, 1, 1]
     assert found.number.tolist() == [0, 1, 2, 0]
-
-
-@pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize("size", [(7, 6), (4, 9), (3, 3)])
-@pytest.mark.parametrize("use_bias", [True, False])
-def test_winograd_is_the_convolution(padding, size, use_bias):
-    random = np.random.default_rng(0)
-    layer = layers.Conv2D(5, 3, padding=padding, use_bias=use_bias, bias_initializer="normal")
-    x = random.normal(size=(4, *size, 3)).astype(np.float32)
-    expected = layer(x)
-    np.testing.assert_allclose(WinogradConvolution(layer)(x), expected, atol=1e-5)
-
-
-def test_wide_convolutions(images):
-    """The counts of convolutions of fewer products are those of the plain ones."""
-    x, y = images
-
-    def connect(inputs):
-        hidden = layers.Conv2D(8, 3, padding="same", activation="relu", name="first")(inputs)
-        hidden = layers.Conv2D(128, 3, padding="same", activation="relu", name="second")(hidden)
-        hidden = layers.Conv2D(130, 3, activation="relu", name="third")(hidden)
-        return layers.GlobalAveragePooling2D()(hidden)
-
-    network = with_random_weights(functional("wide", connect), 0, x)
-    engine = LesionEngine(network, x, y)
-    lesions = lesions_of_all_sizes(8)
-    found = engine.lesioned({"first": lesions})
-    (step,) = engine._compiled[("first",)][0]._plan.winograd
-    assert step.name == "third"
-    for units, answered in zip(lesions, found, strict=True):
-        by_hand = silenced_for(network, {"second": (units, 8)})
-        assert answered.tolist() == scores(by_hand, x, y).tolist()
 
 
 def test_isolated_units_are_never_drawn():
