@@ -99,13 +99,15 @@ def test_readme_is_two_screens():
 
 
 def test_the_published_means_in_the_results_are_those_of_the_study():
-    study = yaml.safe_load((PROJECT / "configs" / "study" / "mnist.yaml").read_text())
     expected = {
         f"{condition['name']}, {phase}": list(means.values())
-        for condition in study["conditions"]
+        for study in ("mnist", "clusterability_gradient")
+        for condition in yaml.safe_load(
+            (PROJECT / "configs" / "study" / f"{study}.yaml").read_text()
+        )["conditions"]
         for phase, means in condition["published"].items()
     }
-    rows = re.findall(r"^\| (.+?) \| \d \| (.+)$", _page("results"), re.MULTILINE)
+    rows = re.findall(r"^\| (.+?) \| \d+ \| (.+)$", _page("results"), re.MULTILINE)
     shown = {name: [float(text) for text in re.findall(r"\((\S+)\)", row)] for name, row in rows}
     assert shown == expected
 
