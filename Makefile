@@ -1,10 +1,10 @@
 # The commands a person types. `make` alone lists them.
 python := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick bench study-mnist study-cifar10 study-random-init up down lint format types docs lock dev
+.PHONY: help install demo test test-quick bench study-mnist study-clusterability-gradient study-cifar10 study-random-init up down lint format types docs lock dev
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-30s %s\n", $$1, $$2 }' Makefile
 
 install:  ## make .venv with all that a run needs (the other commands do it by themselves)
 	@sh devops/install.sh demo
@@ -21,6 +21,9 @@ demo: install  ## train, cluster, test and lesion a small network, every run rec
 
 study-mnist: install  ## the study of the MNIST networks
 	$(python) experiments/study.py with mnist
+
+study-clusterability-gradient: install  ## the study of small networks trained to be clusterable
+	$(python) experiments/study.py with clusterability_gradient
 
 study-cifar10: install  ## the study of the CIFAR-10 networks (for a GPU)
 	$(python) experiments/study.py with cifar10

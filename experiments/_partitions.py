@@ -154,8 +154,8 @@ def stability_summary(
 
 def local_clustering(
     graph: UnitGraph, whole: Partition, config: Mapping[str, Any], seed: int
-) -> tuple[Partition, float]:
-    """Cluster every layer on its own (methods F); returns the mean n-cut of their graphs too."""
+) -> tuple[Partition, dict[str, float | None]]:
+    """Cluster every layer on its own (methods F); returns figures of their graphs too."""
     found = partitions.local_partition(
         graph,
         whole,
@@ -165,7 +165,10 @@ def local_clustering(
         volume_constant=volume_constant(config),
         **config["kmeans"],
     )
-    return found.partition, found.mean_ncut
+    constant = volume_constant(config)
+    exact = {"ncut_without_constant": found.mean_ncut_without_constant} if constant else {}
+    figures = {"ncut": found.mean_ncut, "in_out_ratio": None, "modularity": None, **exact}
+    return found.partition, figures
 
 
 def _method(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
             f"\nn-cut {result['ncut']:.4f} of {result['n_clusters']} clusters, in-out ratio "
             f"{_ratio_in_words(result['in_out_ratio'])}, modularity {result['modularity']:.4f}"
         )
-    if result["starts"] is not None and run.config["kmeans"]["n_init"] > 1:
+    if result["starts"] is not None and result["starts"]["ncut_std"] is not None:
         print(
             "its k-means starts: n-cut {ncut_mean:.4f} (std {ncut_std:.4f}, {ncut_min:.4f} to "
             "{ncut_max:.4f})".format(**result["starts"])
@@ -121,14 +121,20 @@ def _ratio_in_words(ratio: float | None) -> str:
     return f"{ratio:.4f}" if ratio < _LARGEST_RATIO else f"above {_LARGEST_RATIO:,}"
 
 
+def _of_dead_units(settings: Mapping[str, Any]) -> str:
+    if settings["source"] == "activations":
+        return "the spread of their activations"
+    return "what joins them to others"
+
+
 def _cautions(config: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[str]:
     """Yield what has to be known of a clustering before its n-cut is believed."""
     if result["n_isolated"]:
         yield (
             f"{result['n_isolated']} of {result['n_units']} units are isolated and in no cluster"
             + (
-                f", {result['n_dead']} of them dead: what joins them to others is not 0, but at "
-                f"most {config['graph']['isolated_below']:.0e} of their layer's mean"
+                f", {result['n_dead']} of them dead: {_of_dead_units(config['graph'])} is not 0, "
+                f"but at most {config['graph']['isolated_below']:g} of their layer's mean"
                 if result["n_dead"]
                 else ""
             )
@@ -149,7 +155,7 @@ def _cautions(config: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[
     exact = result.get("ncut_without_constant")
     if exact is not None and abs(exact - result["ncut"]) > _SAME_NCUT:
         yield (
-            f"warning: without the constant of {config['partition']['volume_constant']:.0e} in its "
+            f"warning: without the constant of {config['partition']['volume_constant']:g} in its "
             f"denominator the n-cut is {exact:.4f}: it makes clusters of dead units look perfect. "
             "Take partition.volume_constant=0 graph.isolated_below=1e-8, the default"
         )
@@ -167,8 +173,7 @@ def cluster(run: StageRun[Inputs]) -> dict[str, Any]:
     partition, of_starts = _partition(run, graph)
     figures = _figures(graph, partition, config)
     if config["partition"]["local"]:
-        partition, mean = local_clustering(graph, partition, config, run.seed)
-        figures = {"ncut": mean, "in_out_ratio": None, "modularity": None}
+        partition, figures = local_clustering(graph, partition, config, run.seed)
     title = f"{file.source}: {_in_words(figures['ncut'], partition, config)}"
 
     if config["model"] is not None:

@@ -1,7 +1,7 @@
 """Lesion every sub-cluster of a network, and random units beside it.
 
 python experiments/lesion.py with cluster_run=latest
-python experiments/lesion.py with cluster_run=12 double n_shuffles=99
+python experiments/lesion.py with cluster_run=12 double n_shuffles=19
 python experiments/lesion.py with resume=14
 """
 
@@ -186,6 +186,8 @@ def _effect_in_words(measure: Mapping[str, Any]) -> str:
     effect = f"effect {measure['effect']:.3f} (median {measure['effect_median']:.3f})"
     if measure["effect_null"] is None:
         return effect
+    if measure["joint_p"] is None:  # draws that are no partitions have no interval of their means
+        return f"{effect}; random sub-clusters in their place have {measure['effect_null']:.3f}"
     low, high = measure["effect_null_low"], measure["effect_null_high"]
     return (
         f"{effect}; random draws in place of the partition have {measure['effect_null']:.3f} "

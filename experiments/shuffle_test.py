@@ -44,8 +44,6 @@ METRIC = "shuffled_ncut"
 # By the k-means start of the lowest n-cut, where another one can be kept.
 LOWEST = "shuffled_lowest_ncut"
 
-# The p-value that the smallest possible one should not be above.
-_SMALL = 0.05
 # What a verdict says of a network beside its shuffles.
 _IN_WORDS = {"more": "more clusterable", "neither": "no different", "less": "less clusterable"}
 
@@ -118,7 +116,7 @@ def summary(run: StageRun[Inputs], result: Mapping[str, Any]) -> None:
         )
     )
     smallest = 1 / (run.config["n_shuffles"] + 1)
-    if smallest > _SMALL:
+    if smallest > significance.SIGNIFICANT:
         print(
             f"no p-value can be below {smallest:.2g}, whatever the network; choose "
             "n_shuffles=19 or more"
@@ -165,14 +163,19 @@ def _over_seeds_in_words(result: Mapping[str, Any], cluster_run: int) -> str:
     return (
         f"{found['n_seeds']} other clustering seeds: z = {_shown(found['z_smallest'])} to "
         f"{_shown(found['z_largest'])}, p = {found['p_smallest']:.3g} to "
-        f"{found['p_largest']:.3g}: "
-        + (
-            "FRAGILE, it rests on the seed whether the network is "
-            f"{_alternatives(result['verdict'], *found['verdicts'])}"
-            if found["rests_on_seed"]
-            else f"{_IN_WORDS[result['verdict']]} with every seed"
-        )
+        f"{found['p_largest']:.3g}: {_over_seeds_verdict(result['verdict'], found)}"
     )
+
+
+def _over_seeds_verdict(own: str, found: Mapping[str, Any]) -> str:
+    if found["rests_on_seed"]:
+        return (
+            "FRAGILE, it rests on the seed whether the network is "
+            f"{_alternatives(own, *found['verdicts'])}"
+        )
+    if "undecided" in (own, *found["verdicts"]):
+        return "19 shuffles or more, not stopped early, tell whether the verdict rests on the seed"
+    return f"{_IN_WORDS[own]} with every seed"
 
 
 def _alternatives(*verdicts: str) -> str:
@@ -293,7 +296,7 @@ def _of_lowest_starts(test: ShuffleTest, clustered: Run) -> dict[str, Any] | Non
         "z_score": _number(found.z_score),
         "p_value": found.p_value,
         "verdict": found.verdict,
-        "rests_on_start": found.verdict != test.verdict,
+        "rests_on_start": not test.stopped_early and found.verdict != test.verdict,
     }
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import UnitGraph
 from nn_clustering.partitions._alignment import align_labels
+from nn_clustering.partitions._ncut import ncut
 from nn_clustering.partitions._partition import Partition
 from nn_clustering.partitions._spectral import spectral_clustering
 from nn_clustering.seeds import integer_seed
@@ -23,18 +24,29 @@ class LocalPartition:
         partition: The labels of all layers. Clusters of one label in two layers are named after the
             same global cluster, and have nothing else in common.
         ncuts: The n-cut of the graph behind each layer; NaN where that has no edges.
+        ncuts_without_constant: The same without the constant in its denominators (quirk 26).
         n_clusters: The number of clusters that each of these graphs was cut into; 0 without edges.
     """
 
     partition: Partition
     ncuts: tuple[float, ...]
+    ncuts_without_constant: tuple[float, ...]
     n_clusters: tuple[int, ...]
 
     @property
     def mean_ncut(self) -> float:
         """Mean n-cut over the layers whose graphs have edges (methods F3); NaN if none has."""
-        known = [value for value in self.ncuts if not np.isnan(value)]
-        return float(np.mean(known)) if known else float("nan")
+        return _mean_of_known(self.ncuts)
+
+    @property
+    def mean_ncut_without_constant(self) -> float:
+        """The same without the constant in its denominators."""
+        return _mean_of_known(self.ncuts_without_constant)
+
+
+def _mean_of_known(values: Sequence[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def local_partition(
@@ -96,11 +108,12 @@ def local_partition(
     labels = np.full(graph.n_units, -1, np.int32)
     for index, centre in enumerate(centres):
         units = graph.units(index)
-        labels[units] = align_labels(clustered[centre][0][units], whole.labels[units])
+        labels[units] = align_labels(clustered[centre].labels[units], whole.labels[units])
     return LocalPartition(
         Partition(graph.layers, labels, max(whole.n_clusters, *counts)),
-        tuple(clustered[centre][1] for centre in centres),
-        tuple(clustered[centre][2] for centre in centres),
+        tuple(clustered[centre].ncut for centre in centres),
+        tuple(clustered[centre].ncut_without_constant for centre in centres),
+        tuple(clustered[centre].n_clusters for centre in centres),
     )
 
 
@@ -160,15 +173,24 @@ def _counts(
     return counts
 
 
-def _clustered(
-    graph: UnitGraph, n_clusters: int, seed: int, options: dict[str, Any]
-) -> tuple[NDArray[np.int32], float, int]:
-    """Return the labels of all units, the n-cut and the number of clusters."""
+@dataclass(frozen=True, eq=False)
+class _Clustered:
+    """The graph around a layer, clustered: labels of all units, n-cuts, number of clusters."""
+
+    labels: NDArray[np.int32]
+    ncut: float
+    ncut_without_constant: float
+    n_clusters: int
+
+
+def _clustered(graph: UnitGraph, n_clusters: int, seed: int, options: dict[str, Any]) -> _Clustered:
     n_connected = int((~graph.isolated).sum())
     n_clusters = min(n_clusters, n_connected)
     if n_clusters == 0:
-        return np.full(graph.n_units, -1, np.int32), float("nan"), 0
+        return _Clustered(np.full(graph.n_units, -1, np.int32), float("nan"), float("nan"), 0)
     if n_clusters == 1:
-        return np.where(graph.isolated, -1, 0).astype(np.int32), 0.0, 1
+        return _Clustered(np.where(graph.isolated, -1, 0).astype(np.int32), 0.0, 0.0, 1)
     found = spectral_clustering(graph, n_clusters, seed=seed, **options)
-    return found.partition.labels, found.ncut, n_clusters
+    labels = found.partition.labels
+    exact = ncut(graph, labels) if options["volume_constant"] else found.ncut
+    return _Clustered(labels, found.ncut, exact, n_clusters)

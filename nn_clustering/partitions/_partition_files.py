@@ -23,7 +23,7 @@ def read_partition(content: bytes, name: str, graph: UnitGraph) -> Partition:
     Args:
         content: What :meth:`Partition.to_npz` or :meth:`Partition.to_csv` writes.
         name: Of the file, for messages.
-        graph: The graph.
+        graph: The graph. Its dead units get the label -1, whatever the file has.
 
     Raises:
         InvalidInputError: If the content is neither; or a layer or a unit is unknown, a unit is
@@ -36,6 +36,8 @@ def read_partition(content: bytes, name: str, graph: UnitGraph) -> Partition:
         else:
             labels = _labels_of_csv(content, graph)
             n_clusters = int(labels.max(initial=0)) + 1
+        # whoever made the file may not have known them as such: their weights are not 0
+        labels = np.where(graph.dead, -1, labels).astype(np.int32)
         _check_isolated(labels, graph)
     except InvalidInputError as error:
         raise InvalidInputError(f"{name}: {error}") from None

@@ -240,7 +240,8 @@ def _cells(of_measure: Mapping[str, Any]) -> list[str]:
     if effect != "-":
         effect = f"{effect} ± {_shown(of_measure['effect_standard_error'], '.3f')}"
     null = _shown(of_measure["effect_null"], ".3f")
-    if null != "-":
+    # draws that are no partitions, and so have no joint test, have no interval of their means
+    if null != "-" and of_measure["joint_z"] is not None:
         low, high = (_shown(of_measure[f"effect_null_{end}"], ".3f") for end in ("low", "high"))
         null = f"{null} ({low} to {high})"
     return [

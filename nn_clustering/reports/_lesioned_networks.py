@@ -27,6 +27,12 @@ _LEFT_OUT = {
     "cluster": (*_HOW, "train_run", "model", "phase", "stability"),
     "lesion": (*_HOW, "cluster_run", "dataset", "double", "single_units"),
 }
+# What runs did before there was a key for it.
+_BEFORE: dict[str, dict[str, Any]] = {
+    "train": {"clusterability_gradient.norm_by_threshold": False},
+    "cluster": {"graph.isolated_below": 0.0, "partition.volume_constant": 1e-8},
+    "lesion": {},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +127,7 @@ def _settings(stage: str, run: Run) -> dict[str, Any]:
     left_out = _LEFT_OUT[stage]
     return {
         f"{stage}.{key}": value
-        for key, value in _leaves(run.config)
+        for key, value in {**_BEFORE[stage], **dict(_leaves(run.config))}.items()
         if not any(key == name or key.startswith(f"{name}.") for name in left_out)
     }
 

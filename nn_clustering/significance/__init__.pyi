@@ -48,6 +48,7 @@ from ._p_values import (
     sequential_p_value as sequential_p_value,
 )
 from ._shuffle_test import (
+    SIGNIFICANT as SIGNIFICANT,
     VERDICTS as VERDICTS,
     Clustering as Clustering,
     ShuffleTest as ShuffleTest,

@@ -16,7 +16,8 @@ class OtherSeeds:
 
     Attributes:
         own_verdict: Verdict on the clustering that was tested, see :attr:`ShuffleTest.verdict`.
-        verdicts: Those on the other clusterings of the network, one a seed.
+        verdicts: Those on the other clusterings of the network, one a seed; ``undecided`` where the
+            test ended early, by what the tested clustering gave.
         p_values: Of the other clusterings, among the same shuffles, shape (seeds,).
         z_scores: Their z-scores, shape (seeds,); NaN if all shuffles have the same n-cut.
     """
@@ -29,7 +30,7 @@ class OtherSeeds:
     @property
     def rests_on_seed(self) -> bool:
         """Whether the clusterings, the tested one included, lead to more than one verdict."""
-        return len({self.own_verdict, *self.verdicts}) > 1
+        return len({self.own_verdict, *self.verdicts} - {"undecided"}) > 1
 
     def summary(self) -> dict[str, Any]:
         """Return the extremes of p and z over the other seeds, and what verdicts they lead to."""
@@ -66,7 +67,7 @@ def other_seeds(test: ShuffleTest, ncuts: ArrayLike) -> OtherSeeds:
     tests = [replace(test, ncut=float(value), stop_at=None) for value in values]
     return OtherSeeds(
         test.verdict,
-        tuple(one.verdict for one in tests),
+        tuple("undecided" if test.stopped_early else one.verdict for one in tests),
         np.array([one.p_value for one in tests]),
         np.array([one.z_score for one in tests]),
     )

@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 # that nothing joins, differ in what comes after.
 _DIGITS = 6
 
-_SIGNIFICANT = 0.05
+# The largest p-value of a verdict.
+SIGNIFICANT = 0.05
 
-# What a network can be beside its shuffles: more clusterable, neither more nor less, less.
-VERDICTS = ("more", "neither", "less")
+# What a network can be beside its shuffles: more clusterable, neither more nor less, less; or there
+# are too few shuffles to tell.
+VERDICTS = ("more", "neither", "less", "undecided")
 
 # The n-cut of the lowest start, where the clustering does not tell.
 _UNKNOWN = float("nan")
@@ -118,25 +120,23 @@ class ShuffleTest:
         )
 
     @property
-    def level(self) -> float:
-        """The largest p-value of a verdict.
-
-        It is 0.05, or the smallest p-value that so many shuffles can give where that is larger.
-        """
-        return max(_SIGNIFICANT, 1 / (self.n_shuffles + 1))
-
-    @property
     def verdict(self) -> str:
         """One of :data:`VERDICTS`: what the network is beside its shuffles.
 
-        It is ``less`` clusterable if so few shuffles have an n-cut of at least the network's.
+        It is ``more`` clusterable with a p-value of 0.05 at most, and ``less`` if that of the other
+        tail is so small, which a test that ended early does not look at. Fewer than 19 shuffles,
+        which can give no such p-value, leave it ``undecided``.
         """
-        if self.p_value <= self.level:
+        if self.p_value <= SIGNIFICANT:
             return "more"
+        if self.stopped_early:
+            return "neither"
+        if 1 / (self.n_shuffles + 1) > SIGNIFICANT:
+            return "undecided"
         right = p_value(
             *_compared(self.ncut, self.shuffled_ncuts), tail="right", count_ties=self.count_ties
         )
-        return "less" if right <= self.level else "neither"
+        return "less" if right <= SIGNIFICANT else "neither"
 
     @property
     def stopped_early(self) -> bool:

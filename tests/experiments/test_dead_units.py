@@ -7,7 +7,7 @@ import numpy as np
 import pandas
 import pytest
 
-from nn_clustering.graphs import UnitGraph
+from nn_clustering.graphs import UnitGraph, graph_from_weights
 from nn_clustering.partitions import Partition, ncut
 
 HIDDEN = ["first", "second"]
@@ -48,7 +48,7 @@ def model(tmp_path_factory):
 def clustered(model, run_experiment, store):
     finished = run_experiment("cluster", "with", f"model={model}", "n_clusters=6")
     assert finished.returncode == 0, finished.stderr
-    return finished.stdout, store.run("latest", experiment="cluster")
+    return finished.stdout, store.run(finished.run_id)
 
 
 def test_dead_units_are_counted_and_in_no_cluster(clustered):
@@ -70,7 +70,7 @@ def test_random_weights_are_no_module(clustered, run_experiment, store):
     _, run = clustered
     finished = run_experiment("shuffle_test", "with", f"cluster_run={run.id}", "n_shuffles=19")
     assert finished.returncode == 0, finished.stderr
-    assert store.run("latest", experiment="shuffle_test").result["p_value"] > 0.1
+    assert store.run(finished.run_id).result["p_value"] > 0.1
 
 
 def test_dead_units_are_not_lesioned(clustered, run_experiment, store):
@@ -78,7 +78,7 @@ def test_dead_units_are_not_lesioned(clustered, run_experiment, store):
     arguments = ["with", f"cluster_run={run.id}", "dataset.name=digits", "fast"]
     finished = run_experiment("lesion", *arguments)
     assert finished.returncode == 0, finished.stderr
-    content = store.run("latest", experiment="lesion").artifact("sub_clusters.csv")
+    content = store.run(finished.run_id).artifact("sub_clusters.csv")
     n_units = pandas.read_csv(io.BytesIO(content)).groupby("layer")["n_units"].sum()
     assert n_units.to_dict() == dict.fromkeys(HIDDEN, 24 - N_DEAD // 2)
 
@@ -87,7 +87,7 @@ def test_constant_of_the_studies_is_warned_of(model, run_experiment, store):
     arguments = ["with", "published", f"model={model}", "n_clusters=6", "kmeans.select=ncut"]
     finished = run_experiment("cluster", *arguments)
     assert finished.returncode == 0, finished.stderr
-    result = store.run("latest", experiment="cluster").result
+    result = store.run(finished.run_id).result
     assert (result["n_isolated"], result["n_dead"]) == (0, 0)
     assert result["ncut_without_constant"] - result["ncut"] > 0.1
     assert "warning: without the constant of 1e-08" in finished.stdout
@@ -100,3 +100,29 @@ def test_values_out_of_range_are_refused(model, run_experiment, key):
     finished = run_experiment("cluster", "with", f"model={model}", f"{key}=-1.0")
     assert finished.returncode == 1
     assert f"{key.split('.')[1]}=-1.0; expected" in finished.stderr
+
+
+def test_constant_of_the_studies_is_warned_of_in_local_clusterings(model, run_experiment, store):
+    arguments = ["with", "published_local", "local", f"model={model}", "n_clusters=6"]
+    finished = run_experiment("cluster", *arguments, "partition.local_clusters=6")
+    assert finished.returncode == 0, finished.stderr
+    result = store.run(finished.run_id, experiment="cluster").result
+    assert result["ncut_without_constant"] - result["ncut"] > 0.1
+    assert "warning: without the constant of 1e-08" in finished.stdout
+
+
+def test_labels_of_dead_units_in_a_file_are_left_out(model, run_experiment, store, tmp_path):
+    """A partition of an earlier version, or of one's own, may have them in clusters."""
+    lines = ["layer,unit,label"]
+    for name, n_units in [("input_layer", 64), ("first", 24), ("second", 24), ("out", 10)]:
+        lines += [f"{name},{unit},{unit % 3}" for unit in range(n_units)]
+    graph = graph_from_weights(keras.saving.load_model(model))
+    names = {layer.n_units: layer.name for layer in graph.layers}
+    path = tmp_path / "labels.csv"
+    path.write_text("\n".join(lines).replace("input_layer", names[64]))
+    arguments = ["with", f"model={model}", "partition.method=file", f"partition.file={path}"]
+    finished = run_experiment("cluster", *arguments)
+    assert finished.returncode == 0, finished.stderr
+    partition = Partition.from_npz(store.run(finished.run_id).artifact("partition.npz"))
+    assert (partition.labels == -1).sum() == N_DEAD
+    assert "6 of them dead" in finished.stdout

@@ -45,13 +45,16 @@ def test_verdicts(own, others, rests):
     assert other_seeds(ShuffleTest(own, SHUFFLES), others).rests_on_seed is rests
 
 
-def test_level_of_few_shuffles_is_the_smallest_p_that_they_can_give():
-    test = ShuffleTest(0.5, np.array([1.0, 2.0, 3.0]))
-    assert test.level == 1 / 4
-    assert ShuffleTest(0.5, SHUFFLES).level == 0.05
-    assert not other_seeds(test, [0.9, 0.5]).rests_on_seed
-    assert other_seeds(test, [1.0]).rests_on_seed
-    assert other_seeds(test, [3.5]).verdicts == ("less",)
+def test_few_shuffles_decide_nothing():
+    """Eighteen can give no p-value of 0.05, nineteen can."""
+    shuffles = np.arange(1.0, 19)
+    test = ShuffleTest(0.5, shuffles)
+    assert (test.p_value, test.verdict) == (1 / 19, "undecided")
+    found = other_seeds(test, [0.5, 30.0])
+    assert found.verdicts == ("undecided", "undecided")
+    assert not found.rests_on_seed
+    assert ShuffleTest(0.5, np.append(shuffles, 19.0)).verdict == "more"
+    assert ShuffleTest(19.5, np.append(shuffles, 19.0)).verdict == "less"
 
 
 def test_counts_ties_as_the_test_does():
@@ -60,12 +63,14 @@ def test_counts_ties_as_the_test_does():
         assert other_seeds(test, [1.0]).p_values.tolist() == [expected]
 
 
-def test_of_a_test_that_ended_early_all_shuffles_count():
-    """The tested clustering has p = 2 / 3 (Besag and Clifford), a better one of them 1 / 4."""
-    test = ShuffleTest(2.5, np.array([1.0, 3.0, 2.0]), stop_at=2)
-    found = other_seeds(test, [0.5, 3.5])
-    assert found.own_verdict == "neither"
-    assert found.p_values.tolist() == [1 / 4, 1]
+def test_of_a_test_that_ended_early_others_are_undecided():
+    """It ended by what the tested clustering gave: p = 30 / 30 (Besag and Clifford)."""
+    test = ShuffleTest(30.5, np.arange(1.0, 31), stop_at=30)
+    assert (test.stopped_early, test.verdict) == (True, "neither")
+    found = other_seeds(test, [0.5, 31.0])
+    assert found.p_values.tolist() == [1 / 31, 1]
+    assert found.verdicts == ("undecided", "undecided")
+    assert not found.rests_on_seed
 
 
 def test_alike_shuffles_have_no_z():
