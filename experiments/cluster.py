@@ -140,12 +140,13 @@ def _cautions(config: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[
             )
         )
     n_empty = result["cluster_sizes"].count(0)
-    if n_empty and config["partition"]["method"] != FROM_FILE:
+    method, is_local = config["partition"]["method"], config["partition"]["local"]
+    if n_empty and method != FROM_FILE and not is_local:
         yield (
             f"{n_empty} of {result['n_clusters']} clusters are empty: the n-cut is that of fewer; "
             "take a smaller n_clusters"
         )
-    if result.get("n_small_clusters"):
+    if result.get("n_small_clusters") and method != "per_layer":
         n_small, small = result["n_small_clusters"], result["small_clusters"]
         yield (
             f"{n_small} of {result['n_clusters']} clusters are small, {small['n_units']} units and "

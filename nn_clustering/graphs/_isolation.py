@@ -1,5 +1,6 @@
 """Which units have no edges to speak of (methods C5, quirk 26)."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,10 +35,12 @@ def isolated_units(
 ) -> NDArray[np.bool_]:
     """Return which units have at most a negligible share of the weight in all their edges.
 
-    A unit's share in a matrix of weights is the sum of its weights over the mean sum of a unit of
-    its layer there; it is compared with the layers that it feeds and is fed by, not with the
-    graph, whose layers may have scales far apart. What is isolated is left out, and the rest
-    looked at anew, until all that is left has edges to what is left.
+    A unit's share towards a layer that it feeds is the sum of its weights there over the mean of
+    its own layer's units, if these had all weight that leads into that layer, and likewise towards
+    a layer that it is fed by. So it is compared with what lies around it, not with the graph, whose
+    layers may have scales far apart; and a dead branch is isolated beside one that lives. What is
+    isolated is left out, and the rest looked at anew, until all that is left has edges to what is
+    left.
 
     Args:
         units: The numbers of every layer's units.
@@ -60,19 +63,29 @@ def isolated_units(
 def _shares(
     units: Sequence[slice], edges: Sequence[Block], kept: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Return the largest share that every unit has in a matrix, counting only units kept."""
-    shares = np.zeros(kept.size)
+    """Return the largest share that every unit has towards a layer, counting only units kept."""
+    # for each end of each matrix its layer, which side of which layer it is at, and sums of units
+    ends: list[tuple[int, tuple[str, int], NDArray[np.float64]]] = []
     for source, target, matrix in edges:
-        ends = [(source, target, matrix)]
-        if source != target:  # within a layer every edge stands twice already
-            ends.append((target, source, matrix.T))
-        for own, other, weights in ends:
-            own_kept, other_kept = kept[units[own]], kept[units[other]]
-            if not own_kept.any():
-                continue
-            reached = weights if other_kept.all() else weights[:, other_kept]
-            sums = reached.sum(axis=1, dtype=np.float64)
-            mean = sums[own_kept].mean()
-            if mean > 0:
-                shares[units[own]] = np.maximum(shares[units[own]], sums / mean)
+        if source == target:  # every edge stands there twice
+            ends.append((source, ("within", source), _sums(matrix, kept[units[source]])))
+        else:
+            ends.append((source, ("into", target), _sums(matrix, kept[units[target]])))
+            ends.append((target, ("out of", source), _sums(matrix.T, kept[units[source]])))
+    totals: dict[tuple[str, int], float] = defaultdict(float)
+    for own, side, sums in ends:
+        totals[side] += float(sums[kept[units[own]]].sum())
+    shares = np.zeros(kept.size)
+    for own, side, sums in ends:
+        if totals[side] > 0:
+            of_mean = sums * (kept[units[own]].sum() / totals[side])
+            shares[units[own]] = np.maximum(shares[units[own]], of_mean)
     return shares
+
+
+def _sums(matrix: NDArray[np.floating], kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the sum of every row over the columns kept."""
+    found: NDArray[np.float64] = (matrix if kept.all() else matrix[:, kept]).sum(
+        axis=1, dtype=np.float64
+    )
+    return found

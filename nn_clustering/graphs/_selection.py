@@ -111,13 +111,15 @@ class Selection:
         reads = any(part.origin in chosen for part in self._read_by(number))
         return reads and bool(self._leads_into[number])
 
-    def _read_origins(self) -> defaultdict[Origin, list[Part]]:
+    def _read_origins(self, *, only_counting: bool = False) -> dict[Origin, list[Part]]:
         """Return all sets that weight layers read, with how each of them reads them."""
         read: defaultdict[Origin, list[Part]] = defaultdict(list)
         for number in self._network.weight_layers:
+            if only_counting and not self._counts(number):
+                continue
             for part in self._read_by(number):
                 read[part.origin].append(part)
-        return read
+        return dict(read)
 
     def _output_parts(self) -> Iterator[Part]:
         for number in self._network.outputs:
@@ -158,12 +160,13 @@ class Selection:
     def _shared_factors(self) -> dict[Origin, SharedFactors]:
         """Return what every set's units are multiplied by on the way to all that read it.
 
-        What is read by no weight layer is multiplied as it is put out.
+        Layers that do not count, such as the dense ones of a head, have no say where others read a
+        set. What is read by no weight layer is multiplied as it is put out.
         """
-        read = self._read_origins()
+        read = self._read_origins() | self._read_origins(only_counting=True)
         put_out = [part for part in self._output_parts() if part.origin not in read]
         for part in put_out:
-            read[part.origin].append(part)
+            read.setdefault(part.origin, []).append(part)
         return {origin: shared_factors(parts) for origin, parts in read.items()}
 
     def _check(self, inputs: bool | None, outputs: bool | None) -> None:

@@ -69,9 +69,10 @@ class UnitGraph:
     Attributes:
         layers: The layers, from input to output.
         edges: The weight matrices between and within layers; at most one a pair of layers.
-        isolated_below: The share of its layer's mean weight, in all matrices that it is in, up to
-            which a unit counts as isolated (methods C5): penalties drive the weights of dead units
-            to 1e-19, not to 0. With 0 only units without any weight are isolated.
+        isolated_below: The share of its layer's mean weight, towards all layers that it feeds or
+            is fed by, up to which a unit counts as isolated (methods C5): penalties drive the
+            weights of dead units to 1e-19, not to 0. With 0 only units without any weight are
+            isolated.
 
     Raises:
         InvalidInputError: If two layers have one name, edges do not join layers of the graph or

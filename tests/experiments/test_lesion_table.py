@@ -196,7 +196,7 @@ def test_nothing_significant(in_process, study, capsys):
 
 
 def test_conditions_of_a_query(in_process, study):
-    run = in_process("fast", "query.config=['seed>=2','n_shuffles=19']", "query.limit=2")
+    run = in_process("fast", "query.config=['seed>=2','n_shuffles=99']", "query.limit=2")
     newest = [study.ids[f"mlp {k} 3"] for k in (16, 12)]
     assert list(run.info["lineage"].values()) == newest
 

@@ -43,6 +43,11 @@ def _condition(**changes):
         ("train", ["untrained", "training.epochs=3"], ["training.epochs=3", "enabled=False"]),
         ("pipeline", ["train.pruning.epochs=3"], ["pruning.epochs=3", "pruning.enabled=False"]),
         ("train", ["network.conv_filters=[8]"], ["conv_filters=[8] changes nothing", "kind=mlp"]),
+        (
+            "train",
+            ["clusterability_gradient", "clusterability_gradient.norm_by_threshold=True"],
+            ["norm_by_threshold=True changes nothing without pruning", "add pruned"],
+        ),
         ("shuffle_test", ["stop_early.stop_at=3"], ["stop_at=3", "stop_early.enabled=False"]),
         ("lesion", ["double.overlap=True"], ["double.overlap=True", "double.enabled=False"]),
         ("random_init", ["modular_init.down=0.5"], ["down=0.5", "modular_init.enabled=False"]),
@@ -103,10 +108,6 @@ def test_mistake_is_refused_in_one_line(run_experiment, store, experiment, argum
         (["untrained", "pruned"], ["untrained", "pruning.enabled=True", "training only"]),
         (["untrained", "l2", "dropout"], ["network.dropout=True, penalty.l2=True"]),
         (["clusterability_gradient", "tanh"], ["network.activation=tanh", "relu"]),
-        (
-            ["clusterability_gradient", "clusterability_gradient.norm_by_threshold=True"],
-            ["norm_by_threshold=True changes nothing without pruning", "add pruned"],
-        ),
         (["clusterability_gradient", "vgg"], ["the batch norm of network.kind=vgg"]),
         (["poly", "cnn"], ["images"]),
         (["poly", "augmented"], ["augmentation", "images"]),

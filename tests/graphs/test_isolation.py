@@ -1,6 +1,7 @@
 """Which units are isolated: by hand, by a loop, whatever the unit of the weights."""
 
 import io
+from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -54,6 +55,22 @@ def test_layers_have_scales_of_their_own():
     assert not graph.isolated.any()
 
 
+def test_dead_branch_is_isolated_beside_one_that_lives():
+    """A residual branch whose weights a penalty has driven to 1e-19 adds nothing to the stream."""
+    layers = tuple(Layer(name, 2) for name in ("in", "branch", "sum", "out"))
+    weights = np.array([[1.0, 2.0], [3.0, 1.0]])
+    edges = (
+        Edges(0, 1, 1e-19 * weights),
+        Edges(1, 2, 1e-19 * weights),
+        Edges(0, 2, weights),
+        Edges(2, 3, weights),
+    )
+    graph = UnitGraph(layers, edges)
+    assert np.flatnonzero(graph.isolated).tolist() == [2, 3]
+    small = graph.with_weights([1e13 * edges[0].weights, 1e13 * edges[1].weights, weights, weights])
+    assert not small.isolated.any()
+
+
 def test_unit_that_is_fed_is_not_dead_though_nothing_reads_it():
     graph = layered([[1, 1]], [[1e-20, 1e-20], [1, 1]])
     assert not graph.isolated.any()
@@ -80,9 +97,11 @@ def test_loop_over_units(graph, isolated_below):
     kept = set(range(graph.n_units))
     while True:
         shares = dict.fromkeys(kept, 0.0)
+        sides = defaultdict(list)  # what leads into a layer, or out of it: by unit of the other end
         for block in graph.edges:
             turned = Edges(block.target, block.source, block.weights.T)
-            for one in {block, *([] if block.is_within_layer else [turned])}:
+            both = [("into", block)] + ([] if block.is_within_layer else [("out of", turned)])
+            for way, one in both:
                 rows = range(graph.n_units)[graph.units(one.source)]
                 columns = range(graph.n_units)[graph.units(one.target)]
                 sums = {
@@ -92,10 +111,13 @@ def test_loop_over_units(graph, isolated_below):
                     for i, row in enumerate(rows)
                     if row in kept
                 }
-                for row, total in sums.items():
-                    if sum(sums.values()):
-                        share = total / (sum(sums.values()) / len(sums))
-                        shares[row] = max(shares[row], share)
+                sides["within" if one.is_within_layer else way, one.target].append(sums)
+        for of_side in sides.values():
+            total = sum(sum(sums.values()) for sums in of_side)
+            for sums in of_side:
+                for row, weight in sums.items():
+                    if total:
+                        shares[row] = max(shares[row], weight * len(sums) / total)
         left = {unit for unit in kept if shares[unit] > isolated_below}
         if left == kept:
             break

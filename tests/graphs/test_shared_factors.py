@@ -85,3 +85,22 @@ def test_shared_factor_of_0_leaves_the_others_as_they_are():
     graph = graph_from_weights(network)
     assert block(graph, "input", "first").tolist() == [[0, 3]]
     assert block(graph, "first", "right").tolist() == [[44], [52]]
+
+
+def test_dense_layers_that_do_not_count_have_no_say():
+    """An auxiliary head, which reads before the batch norm, is not in the graph."""
+    graphs = []
+    for with_head in (False, True):
+        inputs = keras.Input((4, 4, 1))
+        first = pointwise(2, "first")(inputs)
+        norm = layers.BatchNormalization(epsilon=0, name="norm")
+        made = [pointwise(1, "reader", kernel_initializer="ones")(norm(first))]
+        if with_head:
+            made.append(layers.Dense(2, name="head")(layers.Flatten()(first)))
+        network = keras.Model(inputs, made)
+        weigh(network, "first", [[1, 2]])
+        set_batch_norm(norm, [10.0, 1.0], [1.0, 1.0])
+        graphs.append(graph_from_weights(network, inputs=True))
+    for graph in graphs:
+        assert block(graph, "input", "first").tolist() == [[10, 2]]
+        assert block(graph, "first", "reader").tolist() == [[1], [1]]

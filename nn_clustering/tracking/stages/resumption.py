@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ def adopt_config(
         InvalidInputError: The user has set a key to another value.
     """
     left_alone = {key, *keep, *own_keys(defaults)}
+    # Sacred's config shares its inner dictionaries with the defaults of all runs to come
+    config.update(copy.deepcopy(config))
     values, stored_values = (dict(iterate_flattened(of)) for of in (config, dict(stored.config)))
     for path, default in iterate_flattened(dict(defaults)):
         parts = path.split(".")

@@ -426,6 +426,8 @@ def refused() -> list[Refused]:
             (layers.RMSNormalization, {"axis": 1}, (3, 4), "normalises 3 values.*axis"),
             (layers.UnitNormalization, {"axis": 1}, (3, 4), "over axis 1, which"),
             (layers.GroupNormalization, {"groups": 1, "axis": 1}, (3, 4), "normalises 3.*axis"),
+            (layers.GroupNormalization, {"groups": -1}, (3, 4), "groups=4 of 4 channels"),
+            (layers.GroupNormalization, {"groups": 4}, (3, 4), "groups=4 of 4 channels"),
             (layers.Rescaling, {"scale": np.ones((4, 1))}, (4, 4), r"scale of shape \(4, 1\)"),
             (layers.Permute, {"dims": (2, 1)}, (3, 4), r"moves the channels, dims=\(2, 1\)"),
             (layers.Reshape, {"target_shape": (4, 3)}, (3, 4), r"makes \(None, 4, 3\)"),
@@ -440,6 +442,7 @@ def refused() -> list[Refused]:
                     ("abc,cde->abde", (3, 2, 2)),
                     ("abc,dc->abd", (3, 2)),
                     ("abc,bcd->ad", 2),
+                    ("abc,cc->abc", (3, 4)),
                 ]
             ),
         ]

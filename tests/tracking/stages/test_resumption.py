@@ -218,6 +218,16 @@ def test_keys_and_groups_that_are_kept_stay(add_run, store, keep, step):
     assert config == {**DEFAULTS, "seed": 3, "step": step, "resume": 1}
 
 
+def test_defaults_of_the_runs_to_come_stay_as_they_are(add_run, store):
+    """Sacred's config of a run shares inner dictionaries with the experiment's defaults."""
+    add_run(1, config={"step": {"size": 0.5, "n": 6}})
+    shared = copy.deepcopy(DEFAULTS)
+    config = {**shared, "resume": 1}
+    adopt_config(config, DEFAULTS, {}, store.run(1), "resume", ())
+    assert config["step"] == {"size": 0.5, "n": 6}
+    assert shared == DEFAULTS
+
+
 def test_value_that_is_no_default_is_refused_whoever_set_it(add_run, store):
     """A whole sets keys of its part without typing them."""
     add_run(1, config={"seed": 3})

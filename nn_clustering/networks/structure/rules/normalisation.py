@@ -26,6 +26,13 @@ def batch_normalisation(builder: WeightsBuilder, step: Step) -> None:
 def gamma_alone(builder: WeightsBuilder, step: Step) -> None:
     """Layer and group norm: what they divide by is common to many units, gamma is not."""
     layer = step.operation
+    n_channels = builder.shapes(step)[0][-1]
+    if getattr(layer, "groups", 1) in (-1, n_channels) and n_channels != 1:
+        raise builder.refusal(
+            step,
+            f"with groups={layer.groups} of {n_channels} channels, which divides every channel by "
+            "a number of its own that hangs on the input; expected groups of several channels",
+        )
     if getattr(layer, "gamma", None) is None:
         unit_normalisation(builder, step)
         return

@@ -63,7 +63,11 @@ def _is_of_dense_layer(equation: str) -> bool:
     if found is None:
         return False
     before, read, rows, columns, kept, made = found.groups()
-    return (read, columns, before) == (rows, made, kept) and not {read, made} & set(before)
+    return (
+        (read, columns, before) == (rows, made, kept)
+        and read != made  # else the diagonal alone is read
+        and not {read, made} & set(before)
+    )
 
 
 def _kernel(builder: WeightsBuilder, step: Step, variable: Any) -> NDArray[np.floating]:
