@@ -149,7 +149,7 @@ def _cautions(config: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[
     if result.get("n_small_clusters") and method != "per_layer":
         n_small, small = result["n_small_clusters"], result["small_clusters"]
         yield (
-            f"{n_small} of {result['n_clusters']} clusters are small, {small['n_units']} units and "
+            f"small clusters: {n_small} of {result['n_clusters']}, {small['n_units']} units and "
             f"{small['weight_share']:.1%} of the weight together; each counts in the n-cut like a "
             "large one"
         )
