@@ -83,6 +83,13 @@ def test_share_is_that_of_the_mean():
     assert replace(graph, isolated_below=1.1e-3).isolated.tolist() == [False, True, False]
 
 
+@pytest.mark.parametrize(("isolated_below", "expected"), [(0.45, [0]), (0.5, [0, 1])])
+def test_mean_is_that_of_the_units_left(isolated_below, expected):
+    """Of sums of 0.1, 0.3 and 1 the shares are 0.21, 0.64, 2.1; without the first 0.46, 1.5."""
+    graph = replace(layered([[0.1], [0.3], [1]]), isolated_below=isolated_below)
+    assert np.flatnonzero(graph.isolated).tolist() == expected
+
+
 def test_unit_joined_to_dead_ones_alone_is_isolated():
     """Its one weight is 2.2e-6 of the mean of ten inputs, but 4.4e-7 of that of two units."""
     weights = np.zeros((10, 2))
@@ -180,3 +187,13 @@ def test_unit_that_hardly_answers_has_no_correlation(correlation):
     assert not activations.silent(0).any()
     whole = graph_from_activations(activations, correlation=correlation, isolated_below=0)
     assert whole.edges[0].weights[0, 1] == pytest.approx(1)
+
+
+def test_spread_is_compared_with_the_mean_of_the_layer():
+    """Of spreads in the ratio 10, 1, 1 the mean is 4; the second layer is compared with its own."""
+    steps = np.array([-1, 0, 1], np.float32)[:, None]
+    activations = UnitActivations(
+        (Layer("a", 3), Layer("b", 1)), (steps * np.float32([10, 1, 1]), np.float32(1e-12) * steps)
+    )
+    assert activations.silent(0.2).tolist() == [False, False, False, False]
+    assert activations.silent(0.3).tolist() == [False, True, True, False]
