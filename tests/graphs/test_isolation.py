@@ -187,6 +187,7 @@ def test_unit_that_hardly_answers_has_no_correlation(correlation):
     assert not activations.silent(0).any()
     whole = graph_from_activations(activations, correlation=correlation, isolated_below=0)
     assert whole.edges[0].weights[0, 1] == pytest.approx(1)
+    assert (graph.isolated_below, whole.isolated_below) == (1e-8, 0)
 
 
 def test_spread_is_compared_with_the_mean_of_the_layer():
