@@ -149,6 +149,32 @@ def test_dropout_is_a_condition_of_its_own_beside_others(networks):
     ]
 
 
+@pytest.mark.parametrize(
+    ("stage", "key", "before", "same"),
+    [
+        ("train", "clusterability_gradient.norm_by_threshold", False, True),
+        ("train", "clusterability_gradient.norm_by_threshold", True, False),
+        ("cluster", "graph.isolated_below", 0.0, True),
+        ("cluster", "graph.isolated_below", 1e-8, False),
+        ("cluster", "partition.volume_constant", 1e-8, True),
+        ("cluster", "partition.volume_constant", 0.0, False),
+    ],
+)
+def test_run_without_a_newer_key_did_what_runs_did_before(networks, stage, key, before, same):
+    section, name = key.split(".")
+
+    def without(documents):
+        del documents[stage]["config"][section][name]
+
+    def with_value(documents):
+        documents[stage]["config"][section][name] = before
+        documents["train"]["config"]["seed"] = 3
+
+    pair = [networks.like_the_first(change) for change in (without, with_value)]
+    conditions = table_of_lesions(pair, n_resamples=9).rows["condition"]
+    assert len(conditions) == (1 if same else 2)
+
+
 def test_every_exception_is_a_key():
     for stage, keys in DEFAULTS.items():
         assert SEEDS_AND_LINKS[stage] | HOW_IT_RAN[stage] <= set(keys)
