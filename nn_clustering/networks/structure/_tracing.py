@@ -304,6 +304,7 @@ def _through(part: Part, contribution: Contribution) -> Contribution:
 
 def _as_maps(contribution: Contribution, maps: Unflattened) -> Contribution:
     """Return what leads into values on one axis as what leads into the maps made of them."""
+    assert not contribution.is_of_maps
     shape = (*maps.positions, maps.n_units)
     column, scale = np.full(np.prod(shape), -1), np.zeros(np.prod(shape))
     column[contribution.units] = contribution.columns[0, 0]

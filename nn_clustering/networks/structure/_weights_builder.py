@@ -17,6 +17,7 @@ from nn_clustering.networks.structure._channels import (
     Merged,
     Rearranged,
     Scaled,
+    Unflattened,
     Weighted,
 )
 from nn_clustering.networks.structure._network_weights import NetworkWeights
@@ -126,20 +127,36 @@ class WeightsBuilder:
         """Return whether a step reads flattened maps: a channel once for every position."""
         return self._holds_positions(self.read(step))
 
-    def mixes_positions(self, step: Step) -> bool:
-        """Return whether a step reads flattened maps, or a merge that does."""
-        return self.reads_positions(step) or self._merges_positions(self.read(step))
+    def reads_values(self, step: Step) -> bool:
+        """Return whether each channel that a step reads is one value, as a dense layer's unit is.
 
-    def _merges_positions(self, index: int) -> bool:
+        What a convolution makes stays a channel of maps when these are pooled to one position.
+        """
+        return self._are_values(self.read(step), step)
+
+    def _are_values(self, index: int, step: Step) -> bool:
         match self._channels[index]:
-            case Merged(reads=merged) | Concatenated(reads=merged):
-                return any(
-                    self._holds_positions(one) or self._merges_positions(one) for one in merged
+            case Merged(reads=several) | Concatenated(reads=several):
+                return all(self._are_values(one, step) for one in several)
+            case Flattened(reads=reads, positions=positions):
+                return self._is_input(reads) or (
+                    math.prod(positions) == 1 and self._are_values(reads, step)
                 )
             case Scaled(reads=reads) | Depthwise(reads=reads) | Broadcast(reads=reads):
-                return self._merges_positions(reads)
-            case _:
+                return self._are_values(reads, step)
+            case Weighted(kernel=kernel, tensor=tensor):
+                is_dense = self._kernels[kernel].ndim == 2
+                return is_dense and self._is_at_one_position(tensor, step)
+            case InputValues(tensor=tensor) | Rearranged(tensor=tensor):
+                return self._is_at_one_position(tensor, step)
+            case Unflattened():
                 return False
+
+    def _is_at_one_position(self, tensor: int, step: Step) -> bool:
+        """Return whether a tensor has one position for each slice on which a step is called."""
+        times = slice(1, 1 + step.n_times)
+        same_times = self._shapes[tensor][times] == self._shapes[step.inputs[0]][times]
+        return same_times and _n_positions(self._seen(step, tensor)) == 1
 
     def _holds_positions(self, index: int) -> bool:
         match self._channels[index]:

@@ -48,11 +48,11 @@ def permutation(builder: WeightsBuilder, step: Step) -> None:
 def _unflatten(builder: WeightsBuilder, step: Step) -> None:
     """Maps of what is on one axis, as behind the dense layer of a decoder."""
     _, after = builder.shapes(step)
-    if builder.mixes_positions(step):
+    if not builder.reads_values(step):
         raise builder.refusal(
             step,
-            f"which makes {after} of a merge of flattened maps; expected a reshape of what dense "
-            "layers make",
+            f"which makes {after} of the channels of maps, or of a merge of flattened maps; "
+            "expected a reshape of what dense layers make",
         )
     width = after[-1]
     assert width is not None

@@ -127,6 +127,74 @@ def test_maps_of_a_merge_of_flattened_maps_refused():
         graph_from_weights(keras.Model(inputs, pointwise(1, "last")(again)))
 
 
+def pooled_convolution():
+    inputs = keras.Input((6, 6, 2))
+    return inputs, layers.GlobalAveragePooling2D()(pointwise(4, "stem")(inputs))
+
+
+def pooled_dense_layer():
+    """As a convolution of size 1."""
+    inputs = keras.Input((6, 2))
+    return inputs, layers.GlobalAveragePooling1D()(layers.Dense(4, name="stem")(inputs))
+
+
+def pooled_decoder():
+    inputs = keras.Input((2,))
+    maps = layers.Reshape((2, 2, 4))(layers.Dense(16, name="spread")(inputs))
+    return inputs, layers.GlobalAveragePooling2D()(maps)
+
+
+def decoder_pooled_to_one_position():
+    inputs = keras.Input((2,))
+    maps = layers.Reshape((2, 2, 4))(layers.Dense(16, name="spread")(inputs))
+    return inputs, layers.Reshape((4,))(layers.MaxPooling2D(2)(maps))
+
+
+def sum_of_pooled_maps():
+    inputs, pooled = pooled_convolution()
+    return inputs, layers.Add()([pooled, layers.Dense(4, name="beside")(pooled)])
+
+
+AS_POSITIONS = {
+    "Reshape": layers.Reshape((4, 1), name="again"),
+    "Reshape to halves": layers.Reshape((2, 2), name="again"),
+    "ExpandDims": lambda x: keras.ops.expand_dims(x, -1),
+}
+
+
+@pytest.mark.parametrize("as_positions", AS_POSITIONS)
+@pytest.mark.parametrize(
+    "pooled",
+    [
+        pooled_convolution,
+        pooled_dense_layer,
+        pooled_decoder,
+        decoder_pooled_to_one_position,
+        sum_of_pooled_maps,
+    ],
+)
+def test_channels_of_maps_are_no_positions(pooled, as_positions):
+    """As where a convolution runs along the channels to make a gate for each."""
+    inputs, channels = pooled()
+    positions = AS_POSITIONS[as_positions](channels)
+    network = keras.Model(inputs, layers.Conv1D(1, 1, name="along")(positions))
+    with pytest.raises(InvalidInputError, match=r"layer '\w+' .* of the channels of maps"):
+        read_weights(network)
+
+
+def test_autoencoders_maps_are_of_its_dense_layer():
+    """A dense layer between makes values of what a convolution made."""
+    network = sequential(
+        (2, 2, 1),
+        pointwise(3, "conv"),
+        layers.GlobalAveragePooling2D(),
+        layers.Dense(4, name="spread"),
+        layers.Reshape((2, 2, 1), name="maps"),
+        pointwise(1, "last"),
+    )
+    assert named(graph_from_weights(network, dense_layers=True))[-2:] == [("maps", 1), ("last", 1)]
+
+
 def test_kernels_of_a_decoder_join_its_channels():
     network, _ = decoder()
     spread, last = kernel_units(read_weights(network), inputs=True)
