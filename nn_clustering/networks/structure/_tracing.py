@@ -289,11 +289,8 @@ def _through(part: Part, contribution: Contribution) -> Contribution:
     if not contribution.is_of_maps:
         column = np.broadcast_to(column, part.rows.shape).reshape(rows.shape)
         scale = np.broadcast_to(scale, part.rows.shape).reshape(rows.shape)
-    elif part.rows.shape == column.shape:  # the maps of a reshape, flattened again
+    elif part.is_flattened:  # the maps of a reshape, flattened again as they were made
         column, scale = column.reshape(rows.shape), scale.reshape(rows.shape)
-    elif part.is_flattened:  # as other maps, of which every position may hang on all before
-        n_positions = part.rows.shape[0] * part.rows.shape[1]
-        column, scale = np.tile(column, n_positions), np.tile(scale, n_positions)
     if part.scale_by_position is not None:
         scale = scale * np.abs(part.scale_by_position.ravel())
     there = (column >= 0).any(axis=(0, 1))

@@ -1,7 +1,7 @@
 """What the rules of layers add to: the channels of a network's tensors, and its kernels."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,7 @@ class WeightsBuilder:
         self._kernels: list[NDArray[np.floating]] = []
         self._kernel_layers: list[str] = []
         self._behind_maps: set[int] = set()  # tensors made of maps by a flatten or a global pooling
+        self._moved: set[int] = set()  # tensors whose positions may not be those of a reshape
 
     def add(self, channels: Channels, tensor: int) -> None:
         """Add channels, which a tensor holds."""
@@ -168,6 +169,55 @@ class WeightsBuilder:
                 return any(map(self._holds_positions, concatenated))
             case _:
                 return False
+
+    def reads_positions_in_order(self, step: Step) -> bool:
+        """Return whether the maps of a reshape that a step reads are flattened as they were made.
+
+        Only then is it known which of the weights into the maps lead into which value.
+        """
+        return not any(
+            flattened.tensor in self._moved or flattened.positions != maps.positions
+            for index in self.all_read(step)
+            for flattened in self._flattened(index)
+            for maps in self._maps_of_a_reshape(flattened.reads)
+        )
+
+    def _flattened(self, index: int) -> Iterator[Flattened]:
+        """Yield the flattened maps among channels."""
+        match self._channels[index]:
+            case Flattened(positions=positions) as flattened if math.prod(positions) > 1:
+                yield flattened
+            case Concatenated(reads=concatenated):
+                for one in concatenated:
+                    yield from self._flattened(one)
+            case (
+                Scaled(reads=reads)
+                | Depthwise(reads=reads)
+                | Broadcast(reads=reads)
+                | Flattened(reads=reads)
+            ):
+                yield from self._flattened(reads)
+
+    def _maps_of_a_reshape(self, index: int) -> Iterator[Unflattened]:
+        """Yield the reshapes among what channels are made of without weights."""
+        match self._channels[index]:
+            case Unflattened() as maps:
+                yield maps
+            case Concatenated(reads=several) | Merged(reads=several):
+                for one in several:
+                    yield from self._maps_of_a_reshape(one)
+            case Scaled(reads=reads) | Depthwise(reads=reads) | Broadcast(reads=reads):
+                yield from self._maps_of_a_reshape(reads)
+
+    def follow_moves(self, step: Step, *, keeps_positions: bool) -> None:
+        """Note whether what a step makes may stand at other positions than in a reshape's maps."""
+        made = self._channels[self._at[step.outputs[0]]]
+        is_new = getattr(made, "tensor", None) == step.outputs[0]
+        if is_new and isinstance(made, Weighted | Unflattened):
+            return
+        keeps = keeps_positions or (is_new and isinstance(made, Flattened))
+        if not keeps or self._moved.intersection(step.inputs):
+            self._moved.update(step.outputs)
 
     def follow_positions(self, step: Step, *, has_kernels: bool) -> None:
         """Note whether what a step makes lies behind a flatten or a global pooling of maps."""

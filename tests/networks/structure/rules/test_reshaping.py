@@ -109,13 +109,43 @@ def test_maps_that_are_flattened_meet_others_position_by_position():
     assert block(graph, "input", "sum").tolist() == [[11, 22, 33, 44]]
 
 
-def test_maps_that_pooling_changed_meet_others_with_all_their_weights():
+def decoder_in_a_sum(shape, *between):
+    """Values 1, 2, 3 ... in maps, flattened and added to ten times as much."""
     inputs = keras.Input((1,))
-    maps = layers.Reshape((4, 1))(dense([[1, 2, 3, 4]], "left")(inputs))
-    left = layers.Flatten()(layers.MaxPooling1D(2)(maps))
-    total = layers.Add(name="sum")([left, dense([[10, 20]], "right")(inputs)])
-    graph = graph_from_weights(keras.Model(inputs, dense(np.ones((2, 1)), "last")(total)))
-    assert block(graph, "input", "sum").tolist() == [[20, 30]]
+    values = np.arange(1, np.prod(shape) + 1)
+    maps = layers.Reshape(shape)(dense([values], "left")(inputs))
+    for layer in between:
+        maps = layer(maps)
+    left = layers.Flatten()(maps)
+    right = dense([10 * np.arange(1, left.shape[1] + 1)], "right")(inputs)
+    total = layers.Add(name="sum")([left, right])
+    return keras.Model(inputs, dense(np.ones((left.shape[1], 1)), "last")(total), name="net")
+
+
+def test_positions_stay_behind_what_changes_each_alone():
+    network = decoder_in_a_sum((2, 2, 1), layers.Rescaling(2), layers.ReLU(), layers.PReLU())
+    graph = graph_from_weights(network)
+    assert block(graph, "input", "sum").tolist() == [[12, 24, 36, 48]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "between"),
+    [
+        ((2, 2, 1), [layers.Permute((2, 1, 3))]),
+        ((2, 2, 1), [layers.Permute((2, 1, 3)), layers.ReLU()]),
+        ((2, 2, 1), [layers.ZeroPadding2D(((1, 0), (0, 0))), layers.Cropping2D(((0, 1), (0, 0)))]),
+        ((2, 3, 1), [layers.Reshape((3, 2, 1))]),
+        ((2, 2, 1), [layers.MaxPooling2D(2, 1, "same")]),
+        ((2, 2, 1), [layers.DepthwiseConv2D(3, padding="same")]),
+        ((2, 2, 1), [layers.RandomFlip(), layers.Resizing(2, 2)]),
+        ((4, 1), [layers.MaxPooling1D(2)]),
+        ((2, 2, 1), [lambda x: keras.ops.pad(x, ((0, 0), (1, 0), (0, 0), (0, 0)))]),
+        ((2, 2, 1), [lambda x: layers.Add()([x, layers.Permute((2, 1, 3))(x)])]),
+    ],
+)
+def test_maps_whose_positions_moved_meet_no_others_value_by_value(shape, between):
+    with pytest.raises(InvalidInputError, match=r"layer 'sum' of network 'net' .* may have moved"):
+        read_weights(decoder_in_a_sum(shape, *between))
 
 
 def test_maps_of_a_merge_of_flattened_maps_refused():
