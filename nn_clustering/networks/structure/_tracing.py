@@ -176,7 +176,7 @@ def trace_parts(
             case Unflattened(n_units=n_units):
                 found = (_whole(number, n_units),)
             case Rearranged(reads=reads, n_units=n_units):
-                found = (_whole(parts[reads][0].origin.channels, n_units),)
+                found = (_rearranged(parts[reads][0], n_units),)
             case Broadcast(reads=reads, n_units=n_units):
                 (one,) = parts[reads]
                 found = (_broadcast(one, n_units),)
@@ -205,6 +205,12 @@ def trace_parts(
 def _whole(number: int, n_units: int) -> Part:
     units = np.arange(n_units)
     return Part(Origin(number, n_units), units.reshape(1, 1, -1), units, (), np.ones(n_units))
+
+
+def _rearranged(part: Part, n_units: int) -> Part:
+    """Return an input in another shape; each of its factors is one for all channels."""
+    factors = tuple(np.full(n_units, factor[0]) for factor in part.factors)
+    return replace(_whole(part.origin.channels, n_units), factors=factors)
 
 
 def _broadcast(one: Part, n_units: int) -> Part:

@@ -124,6 +124,15 @@ class WeightsBuilder:
             channels = self._channels[channels.reads]
         return isinstance(channels, InputValues)
 
+    def reads_one_factor(self, step: Step) -> bool:
+        """Return whether the channels of the input that a step reads are multiplied all alike."""
+        channels = self._channels[self.read(step)]
+        while isinstance(channels, Scaled | Flattened):
+            if isinstance(channels, Scaled) and (channels.factors != channels.factors[0]).any():
+                return False
+            channels = self._channels[channels.reads]
+        return True
+
     def reads_positions(self, step: Step) -> bool:
         """Return whether a step reads flattened maps: a channel once for every position."""
         return self._holds_positions(self.read(step))

@@ -22,6 +22,12 @@ def reshape(builder: WeightsBuilder, step: Step) -> None:
         flattened = Flattened(builder.read(step), step.outputs[0], _positions(before))
         builder.add(flattened, step.outputs[0])
     elif builder.reads_input(step) and after[-1] is not None:
+        if not builder.reads_one_factor(step):
+            raise builder.refusal(
+                step,
+                f"which makes {after} of {before}, an input that is multiplied by a factor for "
+                "each channel; expected one factor for all, or the factors behind the reshape",
+            )
         rearranged = Rearranged(builder.read(step), step.outputs[0], after[-1])
         builder.add(rearranged, step.outputs[0])
     elif n_values == before[-1] and None not in after[1:]:

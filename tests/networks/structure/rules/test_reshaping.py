@@ -45,6 +45,29 @@ def test_input_that_becomes_an_image():
     assert named(graph_from_weights(network, inputs=True))[0] == ("input", 1)
 
 
+def readers_of_an_input_and_of_what_scales_it(scaling):
+    inputs = keras.Input((4,))
+    reads = {"raw": inputs, "scaled": scaling(inputs)}
+    made = [
+        dense(np.ones((4, 2)), name)(layers.Flatten()(layers.Reshape((2, 2))(read)))
+        for name, read in reads.items()
+    ]
+    return keras.Model(inputs, made, name="net")
+
+
+def test_factor_of_an_input_in_another_shape_is_its_readers():
+    network = readers_of_an_input_and_of_what_scales_it(layers.Rescaling(1 / 4))
+    graph = graph_from_weights(network)
+    assert block(graph, "input", "raw").tolist() == [[1, 1]] * 4
+    assert block(graph, "input", "scaled").tolist() == [[1 / 4, 1 / 4]] * 4
+
+
+def test_factors_of_an_inputs_channels_refused_where_these_are_lost():
+    scaling = layers.Normalization(mean=np.zeros(4), variance=np.array([1.0, 4, 9, 16]))
+    with pytest.raises(InvalidInputError, match=r"layer '\w+' .* a factor for each channel"):
+        read_weights(readers_of_an_input_and_of_what_scales_it(scaling))
+
+
 def decoder(*between):
     """A dense layer's 12 values as 2 x 2 maps of 3 channels."""
     network = sequential(
