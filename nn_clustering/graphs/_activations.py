@@ -18,6 +18,7 @@ from nn_clustering.networks.structure import (
     NetworkWeights,
     Walk,
     around_nonlinearity,
+    layer_kind,
     read_weights,
     walk_network,
 )
@@ -54,7 +55,8 @@ def unit_activations(
 
     Raises:
         InvalidInputError: If a setting is unknown, the samples do not fit the network or are fewer
-            than 3, the network has no hidden units, or an activation is NaN or infinite.
+            than 3, the network has no hidden units, an activation is NaN or infinite, or what
+            ``pre`` asks for is before a reshape that makes the units.
     """
     for name, value, known in (
         ("position", position, POSITIONS),
@@ -64,7 +66,10 @@ def unit_activations(
             raise InvalidInputError(f"{name}={value!r}; expected one of {', '.join(known)}")
     walk = walk_network(network)
     check_samples(walk, x)
-    sets = _hidden_units(read_weights(network))
+    weights = read_weights(network)
+    sets = _hidden_units(weights)
+    if position == "pre":
+        _require_nonlinearities_behind(walk, weights, sets)
     tensors = [around_nonlinearity(walk, units.tensor)[position == "post"] for units in sets]
     values = [np.empty((len(x), units.n_units), np.float32) for units in sets]
 
@@ -84,6 +89,24 @@ def unit_activations(
             on_progress(batch.stop - batch.start)
     layers = tuple(Layer(units.name, units.n_units) for units in sets)
     return UnitActivations(layers, tuple(values))
+
+
+def _require_nonlinearities_behind(
+    walk: Walk, weights: NetworkWeights, sets: list[UnitSet]
+) -> None:
+    """Check that no units that a reshape makes have passed a nonlinearity before."""
+    made = {layer.tensor for layer in weights.weight_layers.values()}
+    for units in sets:
+        before = walk.steps_between(made.union(walk.inputs), [units.tensor])
+        kinds = [layer_kind(step.operation) for step in before]
+        if units.arises_from == "reshape" and any(
+            kind.is_nonlinearity and not kind.joins_units for kind in kinds
+        ):
+            raise InvalidInputError(
+                f"position='pre' for network {walk.name!r}, whose layer {units.name!r} makes maps "
+                "of values that have passed their nonlinearity; expected it behind the reshape, "
+                "or position='post'"
+            )
 
 
 def check_samples(walk: Walk, x: NDArray[np.floating]) -> None:

@@ -125,6 +125,31 @@ def test_sums_are_units_as_in_the_graph_of_weights():
     assert of_layer(before, "sum") == pytest.approx(outputs_of(network, "norm", x), abs=1e-6)
 
 
+def decoder(activation, *behind):
+    return sequential(
+        (3,),
+        layers.Dense(8, activation, name="spread"),
+        layers.Reshape((2, 2, 2), name="maps"),
+        *behind,
+        layers.Conv2D(2, 1, name="conv"),
+    )
+
+
+@pytest.mark.parametrize("behind", [[], [layers.BatchNormalization(), layers.ReLU()]])
+def test_decoders_maps_are_not_had_before_a_nonlinearity_before_their_reshape(behind):
+    network, x = decoder("relu", *behind), samples(5, 3)
+    assert of_layer(unit_activations(network, x), "maps").min() >= 0
+    with pytest.raises(InvalidInputError, match=r"position='pre' .* layer 'maps' makes maps"):
+        unit_activations(network, x, position="pre")
+
+
+def test_decoders_maps_before_a_nonlinearity_behind_their_reshape():
+    network, x = decoder("linear", layers.ReLU()), samples(5, 3)
+    found = unit_activations(network, x, position="pre", map_norm="mean")
+    mean = outputs_of(network, "maps", x).mean(axis=(1, 2))
+    assert of_layer(found, "maps") == pytest.approx(mean, abs=1e-5)
+
+
 def test_dense_gates_of_filters_are_no_units():
     """The product of filters and their gate is one of filters; its two dense layers are not."""
     inputs = keras.Input((4, 4, 1))

@@ -104,3 +104,40 @@ def test_dense_layers_that_do_not_count_have_no_say():
     for graph in graphs:
         assert block(graph, "input", "first").tolist() == [[10, 2]]
         assert block(graph, "first", "reader").tolist() == [[1], [1]]
+
+
+@pytest.mark.parametrize("gamma", [5.0, 7.0])
+def test_each_reader_keeps_a_norm_of_its_own_whatever_its_numbers(gamma):
+    """As where the norms are fresh, of equal factors that training makes different."""
+    norms = [layers.BatchNormalization(epsilon=0, name=name) for name in ("a", "b")]
+    network = network_with(
+        lambda x: reader("left")(norms[0](x)), lambda x: reader("right")(norms[1](x))
+    )
+    set_batch_norm(norms[0], [5.0, 5.0], [1.0, 1.0])
+    set_batch_norm(norms[1], [gamma, 5.0], [1.0, 1.0])
+    graph = graph_from_weights(network, inputs=True)
+    assert block(graph, "input", "first").tolist() == [[10, 2]]
+    assert block(graph, "first", "left").tolist() == [[5], [5]]
+    assert block(graph, "first", "right").tolist() == [[gamma], [5]]
+
+
+@pytest.mark.parametrize("gamma", [5.0, 7.0])
+def test_factors_of_two_places_of_a_concatenation_are_not_the_same(gamma):
+    norm = layers.BatchNormalization(epsilon=0, name="of both")
+    network = network_with(lambda x: reader("last")(norm(layers.Concatenate()([x, x]))))
+    set_batch_norm(norm, [5.0, 5.0, gamma, 5.0], np.ones(4))
+    graph = graph_from_weights(network, inputs=True)
+    assert block(graph, "input", "first").tolist() == [[10, 2]]
+    assert block(graph, "first", "last").tolist() == [[5 + gamma], [10]]
+
+
+def test_depthwise_kernels_of_two_readers_stay_with_them_though_equal():
+    others = [
+        lambda x, name=name: reader(name)(
+            layers.DepthwiseConv2D(1, depthwise_initializer=keras.initializers.Constant(3))(x)
+        )
+        for name in ("left", "right")
+    ]
+    graph = graph_from_weights(network_with(*others), inputs=True)
+    assert block(graph, "input", "first").tolist() == [[10, 2]]
+    assert block(graph, "first", "right").tolist() == [[3], [3]]

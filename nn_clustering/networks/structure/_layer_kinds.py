@@ -77,6 +77,15 @@ class LayerKind:
     is_homogeneous: bool = False
     place_in_chain: PlaceInChain | None = None
 
+    @property
+    def keeps_positions(self) -> bool:
+        """Whether it is known to make every position of that position, of the same size of map."""
+        return self.is_nonlinearity or self.rule not in _MAY_MOVE_POSITIONS
+
+
+# pooling, padding and the like among them
+_MAY_MOVE_POSITIONS = (unitwise, reduction, reshape, permutation, depthwise_convolution)
+
 
 def _each(kind: LayerKind, *names: str) -> dict[str, LayerKind]:
     return dict.fromkeys(names, kind)

@@ -5,9 +5,9 @@ on its way (:func:`trace_parts`), and to the weights that lead into every set of
 (:func:`trace_contributions`).
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,29 @@ from nn_clustering.networks.structure._channels import (
 from nn_clustering.networks.structure._kernel_norms import norms_of_kernel
 
 
+class Maker(NamedTuple):
+    """What made a factor: an index in a network's channels, and the place of the part there.
+
+    What two layers make is not the same, even where their numbers happen to be.
+    """
+
+    channels: int
+    place: int
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """What units were multiplied by, without sign.
+
+    Attributes:
+        maker: What made it.
+        of_units: The number for each of the origin's units, of shape (units,).
+    """
+
+    maker: Maker
+    of_units: NDArray[np.float64]
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """The share of a tensor's last axis that comes from one origin.
@@ -39,8 +62,7 @@ class Part:
             maps were flattened.
         units: The unit of the origin that every channel is, of shape (channels,).
         factors: What the units were multiplied by on their way here, one after the other, without
-            sign, of shape (the origin's units,) each: whatever is the same for all channels that
-            are one unit.
+            sign: whatever is the same for all channels that are one unit.
         scale: What the channels were multiplied by beside, of shape (channels,).
         scale_by_position: What every value was multiplied by once flattened, shaped as ``rows``,
             with its sign, of which the spectral norm over the positions takes account.
@@ -49,7 +71,7 @@ class Part:
     origin: Origin
     rows: NDArray[np.int64]
     units: NDArray[np.int64]
-    factors: tuple[NDArray[np.float64], ...]
+    factors: tuple[Factor, ...]
     scale: NDArray[np.float64]
     scale_by_position: NDArray[np.float64] | None = None
 
@@ -58,16 +80,16 @@ class Part:
         """Whether a channel has several positions on the last axis."""
         return bool(self.rows.shape[0] * self.rows.shape[1] > 1)
 
-    def scaled(self, factors: NDArray[np.float64]) -> "Part":
+    def scaled(self, factors: NDArray[np.float64], maker: Maker) -> "Part":
         """Return the part with the values on the last axis multiplied by ``factors``."""
         if factors.size == 1:
-            return self._with_factor(np.full(self.units.size, abs(factors.item())))
+            return self._with_factor(np.full(self.units.size, abs(factors.item())), maker)
         if not self.is_flattened:
-            return self._with_factor(np.abs(factors[self.rows[0, 0]]))
+            return self._with_factor(np.abs(factors[self.rows[0, 0]]), maker)
         before = 1.0 if self.scale_by_position is None else self.scale_by_position
         return replace(self, scale_by_position=before * factors[self.rows])
 
-    def repeated(self, factors: NDArray[np.float64]) -> "Part":
+    def repeated(self, factors: NDArray[np.float64], maker: Maker) -> "Part":
         """Return what depthwise kernels of norms (channels, multiplier) make of it."""
         multiplier = factors.shape[1]
         rows = self.rows[0, 0]
@@ -77,25 +99,22 @@ class Part:
             units=np.repeat(self.units, multiplier),
             scale=np.repeat(self.scale, multiplier),
         )
-        return repeated._with_factor(factors[rows].ravel())
+        return repeated._with_factor(factors[rows].ravel(), maker)
 
-    def _with_factor(self, of_channels: NDArray[np.float64]) -> "Part":
+    def _with_factor(self, of_channels: NDArray[np.float64], maker: Maker) -> "Part":
         """Return the part with its channels multiplied, each by one number at all positions."""
         of_units = np.ones(self.origin.n_units)
         of_units[self.units] = of_channels
         if np.array_equal(of_units[self.units], of_channels, equal_nan=True):
-            return replace(self, factors=(*self.factors, of_units))
+            return replace(self, factors=(*self.factors, Factor(maker, of_units)))
         return replace(self, scale=self.scale * of_channels)
 
     def scale_beside(self, shared: "SharedFactors | None") -> NDArray[np.float64]:
         """Return what the channels were multiplied by beside some of the units' factors."""
-        left = Counter() if shared is None else shared.counts.copy()
         scale = np.ones(self.units.size)
         for factor in self.factors:
-            if left[factor.tobytes()]:
-                left[factor.tobytes()] -= 1
-            else:
-                scale = scale * factor[self.units]
+            if shared is None or factor.maker not in shared.makers:
+                scale = scale * factor.of_units[self.units]
         return scale * self.scale
 
 
@@ -105,24 +124,23 @@ class SharedFactors:
 
     Attributes:
         scale: The product, of shape (units,).
-        counts: How often each factor is among them, by its bytes.
+        makers: What made the factors.
     """
 
     scale: NDArray[np.float64]
-    counts: Counter[bytes] = field(repr=False)
+    makers: frozenset[Maker]
 
 
 def shared_factors(parts: Sequence[Part]) -> SharedFactors:
     """Return the factors that all parts of one origin have, in the order of the first."""
-    counts = Counter(factor.tobytes() for factor in parts[0].factors)
-    for part in parts[1:]:
-        counts &= Counter(factor.tobytes() for factor in part.factors)
-    scale, left = np.ones(parts[0].origin.n_units), counts.copy()
+    makers = frozenset.intersection(
+        *(frozenset(factor.maker for factor in part.factors) for part in parts)
+    )
+    scale = np.ones(parts[0].origin.n_units)
     for factor in parts[0].factors:
-        if left[factor.tobytes()]:
-            left[factor.tobytes()] -= 1
-            scale = scale * factor
-    return SharedFactors(scale, counts)
+        if factor.maker in makers:
+            scale = scale * factor.of_units
+    return SharedFactors(scale, makers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,17 +194,23 @@ def trace_parts(
             case Unflattened(n_units=n_units):
                 found = (_whole(number, n_units),)
             case Rearranged(reads=reads, n_units=n_units):
-                found = (_whole(parts[reads][0].origin.channels, n_units),)
+                found = (_rearranged(parts[reads][0], n_units),)
             case Broadcast(reads=reads, n_units=n_units):
                 (one,) = parts[reads]
                 found = (_broadcast(one, n_units),)
             case Depthwise(reads=reads, kernel=kernel):
                 factors = norms_of_kernel(kernels[kernel], kernel_norm)
-                found = tuple(part.repeated(factors) for part in parts[reads])
+                found = tuple(
+                    part.repeated(factors, Maker(number, place))
+                    for place, part in enumerate(parts[reads])
+                )
             case Scaled(reads=reads, factors=factors, is_normalisation=is_normalisation):
                 found = parts[reads]
                 if fold_normalisation or not is_normalisation:
-                    found = tuple(part.scaled(factors) for part in found)
+                    found = tuple(
+                        part.scaled(factors, Maker(number, place))
+                        for place, part in enumerate(found)
+                    )
             case Concatenated(reads=concatenated):
                 found = _side_by_side([parts[index] for index in concatenated])
             case Flattened(reads=reads, positions=positions):
@@ -205,6 +229,14 @@ def trace_parts(
 def _whole(number: int, n_units: int) -> Part:
     units = np.arange(n_units)
     return Part(Origin(number, n_units), units.reshape(1, 1, -1), units, (), np.ones(n_units))
+
+
+def _rearranged(part: Part, n_units: int) -> Part:
+    """Return an input in another shape; each of its factors is one for all channels."""
+    factors = tuple(
+        replace(factor, of_units=np.full(n_units, factor.of_units[0])) for factor in part.factors
+    )
+    return replace(_whole(part.origin.channels, n_units), factors=factors)
 
 
 def _broadcast(one: Part, n_units: int) -> Part:
@@ -245,7 +277,10 @@ def _flattened(
         Origin(part.origin.channels, n_positions * n_units),
         rows.reshape(1, 1, -1),
         units.ravel(),
-        tuple(np.tile(factor, n_positions) for factor in part.factors),
+        tuple(
+            replace(factor, of_units=np.tile(factor.of_units, n_positions))
+            for factor in part.factors
+        ),
         np.tile(part.scale, n_positions),
     )
 
@@ -289,11 +324,8 @@ def _through(part: Part, contribution: Contribution) -> Contribution:
     if not contribution.is_of_maps:
         column = np.broadcast_to(column, part.rows.shape).reshape(rows.shape)
         scale = np.broadcast_to(scale, part.rows.shape).reshape(rows.shape)
-    elif part.rows.shape == column.shape:  # the maps of a reshape, flattened again
+    elif part.is_flattened:  # the maps of a reshape, flattened again as they were made
         column, scale = column.reshape(rows.shape), scale.reshape(rows.shape)
-    elif part.is_flattened:  # as other maps, of which every position may hang on all before
-        n_positions = part.rows.shape[0] * part.rows.shape[1]
-        column, scale = np.tile(column, n_positions), np.tile(scale, n_positions)
     if part.scale_by_position is not None:
         scale = scale * np.abs(part.scale_by_position.ravel())
     there = (column >= 0).any(axis=(0, 1))
@@ -304,6 +336,7 @@ def _through(part: Part, contribution: Contribution) -> Contribution:
 
 def _as_maps(contribution: Contribution, maps: Unflattened) -> Contribution:
     """Return what leads into values on one axis as what leads into the maps made of them."""
+    assert not contribution.is_of_maps
     shape = (*maps.positions, maps.n_units)
     column, scale = np.full(np.prod(shape), -1), np.zeros(np.prod(shape))
     column[contribution.units] = contribution.columns[0, 0]

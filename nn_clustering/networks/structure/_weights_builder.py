@@ -1,7 +1,7 @@
 """What the rules of layers add to: the channels of a network's tensors, and its kernels."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from nn_clustering.networks.structure._channels import (
     Merged,
     Rearranged,
     Scaled,
+    Unflattened,
     Weighted,
 )
 from nn_clustering.networks.structure._network_weights import NetworkWeights
@@ -42,6 +43,7 @@ class WeightsBuilder:
         self._kernels: list[NDArray[np.floating]] = []
         self._kernel_layers: list[str] = []
         self._behind_maps: set[int] = set()  # tensors made of maps by a flatten or a global pooling
+        self._moved: set[int] = set()  # tensors whose positions may not be those of a reshape
 
     def add(self, channels: Channels, tensor: int) -> None:
         """Add channels, which a tensor holds."""
@@ -122,24 +124,49 @@ class WeightsBuilder:
             channels = self._channels[channels.reads]
         return isinstance(channels, InputValues)
 
+    def reads_one_factor(self, step: Step) -> bool:
+        """Return whether the channels of the input that a step reads are multiplied all alike."""
+        channels = self._channels[self.read(step)]
+        while isinstance(channels, Scaled | Flattened):
+            if isinstance(channels, Scaled) and (channels.factors != channels.factors[0]).any():
+                return False
+            channels = self._channels[channels.reads]
+        return True
+
     def reads_positions(self, step: Step) -> bool:
         """Return whether a step reads flattened maps: a channel once for every position."""
         return self._holds_positions(self.read(step))
 
-    def mixes_positions(self, step: Step) -> bool:
-        """Return whether a step reads flattened maps, or a merge that does."""
-        return self.reads_positions(step) or self._merges_positions(self.read(step))
+    def reads_values(self, step: Step) -> bool:
+        """Return whether each channel that a step reads is one value, as a dense layer's unit is.
 
-    def _merges_positions(self, index: int) -> bool:
+        What a convolution makes stays a channel of maps when these are pooled to one position.
+        """
+        return self._are_values(self.read(step), step)
+
+    def _are_values(self, index: int, step: Step) -> bool:
         match self._channels[index]:
-            case Merged(reads=merged) | Concatenated(reads=merged):
-                return any(
-                    self._holds_positions(one) or self._merges_positions(one) for one in merged
+            case Merged(reads=several) | Concatenated(reads=several):
+                return all(self._are_values(one, step) for one in several)
+            case Flattened(reads=reads, positions=positions):
+                return self._is_input(reads) or (
+                    math.prod(positions) == 1 and self._are_values(reads, step)
                 )
             case Scaled(reads=reads) | Depthwise(reads=reads) | Broadcast(reads=reads):
-                return self._merges_positions(reads)
-            case _:
+                return self._are_values(reads, step)
+            case Weighted(kernel=kernel, tensor=tensor):
+                is_dense = self._kernels[kernel].ndim == 2
+                return is_dense and self._is_at_one_position(tensor, step)
+            case InputValues(tensor=tensor) | Rearranged(tensor=tensor):
+                return self._is_at_one_position(tensor, step)
+            case Unflattened():
                 return False
+
+    def _is_at_one_position(self, tensor: int, step: Step) -> bool:
+        """Return whether a tensor has one position for each slice on which a step is called."""
+        times = slice(1, 1 + step.n_times)
+        same_times = self._shapes[tensor][times] == self._shapes[step.inputs[0]][times]
+        return same_times and _n_positions(self._seen(step, tensor)) == 1
 
     def _holds_positions(self, index: int) -> bool:
         match self._channels[index]:
@@ -151,6 +178,55 @@ class WeightsBuilder:
                 return any(map(self._holds_positions, concatenated))
             case _:
                 return False
+
+    def reads_positions_in_order(self, step: Step) -> bool:
+        """Return whether the maps of a reshape that a step reads are flattened as they were made.
+
+        Only then is it known which of the weights into the maps lead into which value.
+        """
+        return not any(
+            flattened.tensor in self._moved or flattened.positions != maps.positions
+            for index in self.all_read(step)
+            for flattened in self._flattened(index)
+            for maps in self._maps_of_a_reshape(flattened.reads)
+        )
+
+    def _flattened(self, index: int) -> Iterator[Flattened]:
+        """Yield the flattened maps among channels."""
+        match self._channels[index]:
+            case Flattened(positions=positions) as flattened if math.prod(positions) > 1:
+                yield flattened
+            case Concatenated(reads=concatenated):
+                for one in concatenated:
+                    yield from self._flattened(one)
+            case (
+                Scaled(reads=reads)
+                | Depthwise(reads=reads)
+                | Broadcast(reads=reads)
+                | Flattened(reads=reads)
+            ):
+                yield from self._flattened(reads)
+
+    def _maps_of_a_reshape(self, index: int) -> Iterator[Unflattened]:
+        """Yield the reshapes among what channels are made of without weights."""
+        match self._channels[index]:
+            case Unflattened() as maps:
+                yield maps
+            case Concatenated(reads=several) | Merged(reads=several):
+                for one in several:
+                    yield from self._maps_of_a_reshape(one)
+            case Scaled(reads=reads) | Depthwise(reads=reads) | Broadcast(reads=reads):
+                yield from self._maps_of_a_reshape(reads)
+
+    def follow_moves(self, step: Step, *, keeps_positions: bool) -> None:
+        """Note whether what a step makes may stand at other positions than in a reshape's maps."""
+        made = self._channels[self._at[step.outputs[0]]]
+        is_new = getattr(made, "tensor", None) == step.outputs[0]
+        if is_new and isinstance(made, Weighted | Unflattened):
+            return
+        keeps = keeps_positions or (is_new and isinstance(made, Flattened))
+        if not keeps or self._moved.intersection(step.inputs):
+            self._moved.update(step.outputs)
 
     def follow_positions(self, step: Step, *, has_kernels: bool) -> None:
         """Note whether what a step makes lies behind a flatten or a global pooling of maps."""

@@ -56,6 +56,7 @@ def read_weights(network: keras.Model) -> NetworkWeights:
         assert kind.rule is not None
         kind.rule(builder, step)
         builder.follow_positions(step, has_kernels=bool(kind.kernels))
+        builder.follow_moves(step, keeps_positions=kind.keeps_positions)
     return builder.weights(walk.outputs)
 
 

@@ -56,6 +56,13 @@ def _one_for_each(builder: WeightsBuilder, step: Step) -> tuple[int, ...]:
             )
         found.append(read if shape[-1] == width else builder.add_inner(Broadcast(read, width)))
     _require_aligned(builder, step)
+    if not builder.reads_positions_in_order(step):
+        raise builder.refusal(
+            step,
+            "which joins flattened maps of a reshape with others, value by value, but their "
+            "positions may have moved; expected activations, factors and merges alone between the "
+            "reshape and the flatten",
+        )
     return tuple(found)
 
 

@@ -22,6 +22,12 @@ def reshape(builder: WeightsBuilder, step: Step) -> None:
         flattened = Flattened(builder.read(step), step.outputs[0], _positions(before))
         builder.add(flattened, step.outputs[0])
     elif builder.reads_input(step) and after[-1] is not None:
+        if not builder.reads_one_factor(step):
+            raise builder.refusal(
+                step,
+                f"which makes {after} of {before}, an input that is multiplied by a factor for "
+                "each channel; expected one factor for all, or the factors behind the reshape",
+            )
         rearranged = Rearranged(builder.read(step), step.outputs[0], after[-1])
         builder.add(rearranged, step.outputs[0])
     elif n_values == before[-1] and None not in after[1:]:
@@ -48,11 +54,11 @@ def permutation(builder: WeightsBuilder, step: Step) -> None:
 def _unflatten(builder: WeightsBuilder, step: Step) -> None:
     """Maps of what is on one axis, as behind the dense layer of a decoder."""
     _, after = builder.shapes(step)
-    if builder.mixes_positions(step):
+    if not builder.reads_values(step):
         raise builder.refusal(
             step,
-            f"which makes {after} of a merge of flattened maps; expected a reshape of what dense "
-            "layers make",
+            f"which makes {after} of the channels of maps, or of a merge of flattened maps; "
+            "expected a reshape of what dense layers make",
         )
     width = after[-1]
     assert width is not None

@@ -45,6 +45,29 @@ def test_input_that_becomes_an_image():
     assert named(graph_from_weights(network, inputs=True))[0] == ("input", 1)
 
 
+def readers_of_an_input_and_of_what_scales_it(scaling):
+    inputs = keras.Input((4,))
+    reads = {"raw": inputs, "scaled": scaling(inputs)}
+    made = [
+        dense(np.ones((4, 2)), name)(layers.Flatten()(layers.Reshape((2, 2))(read)))
+        for name, read in reads.items()
+    ]
+    return keras.Model(inputs, made, name="net")
+
+
+def test_factor_of_an_input_in_another_shape_is_its_readers():
+    network = readers_of_an_input_and_of_what_scales_it(layers.Rescaling(1 / 4))
+    graph = graph_from_weights(network)
+    assert block(graph, "input", "raw").tolist() == [[1, 1]] * 4
+    assert block(graph, "input", "scaled").tolist() == [[1 / 4, 1 / 4]] * 4
+
+
+def test_factors_of_an_inputs_channels_refused_where_these_are_lost():
+    scaling = layers.Normalization(mean=np.zeros(4), variance=np.array([1.0, 4, 9, 16]))
+    with pytest.raises(InvalidInputError, match=r"layer '\w+' .* a factor for each channel"):
+        read_weights(readers_of_an_input_and_of_what_scales_it(scaling))
+
+
 def decoder(*between):
     """A dense layer's 12 values as 2 x 2 maps of 3 channels."""
     network = sequential(
@@ -109,13 +132,43 @@ def test_maps_that_are_flattened_meet_others_position_by_position():
     assert block(graph, "input", "sum").tolist() == [[11, 22, 33, 44]]
 
 
-def test_maps_that_pooling_changed_meet_others_with_all_their_weights():
+def decoder_in_a_sum(shape, *between):
+    """Values 1, 2, 3 ... in maps, flattened and added to ten times as much."""
     inputs = keras.Input((1,))
-    maps = layers.Reshape((4, 1))(dense([[1, 2, 3, 4]], "left")(inputs))
-    left = layers.Flatten()(layers.MaxPooling1D(2)(maps))
-    total = layers.Add(name="sum")([left, dense([[10, 20]], "right")(inputs)])
-    graph = graph_from_weights(keras.Model(inputs, dense(np.ones((2, 1)), "last")(total)))
-    assert block(graph, "input", "sum").tolist() == [[20, 30]]
+    values = np.arange(1, np.prod(shape) + 1)
+    maps = layers.Reshape(shape)(dense([values], "left")(inputs))
+    for layer in between:
+        maps = layer(maps)
+    left = layers.Flatten()(maps)
+    right = dense([10 * np.arange(1, left.shape[1] + 1)], "right")(inputs)
+    total = layers.Add(name="sum")([left, right])
+    return keras.Model(inputs, dense(np.ones((left.shape[1], 1)), "last")(total), name="net")
+
+
+def test_positions_stay_behind_what_changes_each_alone():
+    network = decoder_in_a_sum((2, 2, 1), layers.Rescaling(2), layers.ReLU(), layers.PReLU())
+    graph = graph_from_weights(network)
+    assert block(graph, "input", "sum").tolist() == [[12, 24, 36, 48]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "between"),
+    [
+        ((2, 2, 1), [layers.Permute((2, 1, 3))]),
+        ((2, 2, 1), [layers.Permute((2, 1, 3)), layers.ReLU()]),
+        ((2, 2, 1), [layers.ZeroPadding2D(((1, 0), (0, 0))), layers.Cropping2D(((0, 1), (0, 0)))]),
+        ((2, 3, 1), [layers.Reshape((3, 2, 1))]),
+        ((2, 2, 1), [layers.MaxPooling2D(2, 1, "same")]),
+        ((2, 2, 1), [layers.DepthwiseConv2D(3, padding="same")]),
+        ((2, 2, 1), [layers.RandomFlip(), layers.Resizing(2, 2)]),
+        ((4, 1), [layers.MaxPooling1D(2)]),
+        ((2, 2, 1), [lambda x: keras.ops.pad(x, ((0, 0), (1, 0), (0, 0), (0, 0)))]),
+        ((2, 2, 1), [lambda x: layers.Add()([x, layers.Permute((2, 1, 3))(x)])]),
+    ],
+)
+def test_maps_whose_positions_moved_meet_no_others_value_by_value(shape, between):
+    with pytest.raises(InvalidInputError, match=r"layer 'sum' of network 'net' .* may have moved"):
+        read_weights(decoder_in_a_sum(shape, *between))
 
 
 def test_maps_of_a_merge_of_flattened_maps_refused():
@@ -125,6 +178,74 @@ def test_maps_of_a_merge_of_flattened_maps_refused():
     again = layers.Reshape((2, 2, 1), name="again")(total)
     with pytest.raises(InvalidInputError, match=r"layer 'again' .* merge of flattened maps"):
         graph_from_weights(keras.Model(inputs, pointwise(1, "last")(again)))
+
+
+def pooled_convolution():
+    inputs = keras.Input((6, 6, 2))
+    return inputs, layers.GlobalAveragePooling2D()(pointwise(4, "stem")(inputs))
+
+
+def pooled_dense_layer():
+    """As a convolution of size 1."""
+    inputs = keras.Input((6, 2))
+    return inputs, layers.GlobalAveragePooling1D()(layers.Dense(4, name="stem")(inputs))
+
+
+def pooled_decoder():
+    inputs = keras.Input((2,))
+    maps = layers.Reshape((2, 2, 4))(layers.Dense(16, name="spread")(inputs))
+    return inputs, layers.GlobalAveragePooling2D()(maps)
+
+
+def decoder_pooled_to_one_position():
+    inputs = keras.Input((2,))
+    maps = layers.Reshape((2, 2, 4))(layers.Dense(16, name="spread")(inputs))
+    return inputs, layers.Reshape((4,))(layers.MaxPooling2D(2)(maps))
+
+
+def sum_of_pooled_maps():
+    inputs, pooled = pooled_convolution()
+    return inputs, layers.Add()([pooled, layers.Dense(4, name="beside")(pooled)])
+
+
+AS_POSITIONS = {
+    "Reshape": layers.Reshape((4, 1), name="again"),
+    "Reshape to halves": layers.Reshape((2, 2), name="again"),
+    "ExpandDims": lambda x: keras.ops.expand_dims(x, -1),
+}
+
+
+@pytest.mark.parametrize("as_positions", AS_POSITIONS)
+@pytest.mark.parametrize(
+    "pooled",
+    [
+        pooled_convolution,
+        pooled_dense_layer,
+        pooled_decoder,
+        decoder_pooled_to_one_position,
+        sum_of_pooled_maps,
+    ],
+)
+def test_channels_of_maps_are_no_positions(pooled, as_positions):
+    """As where a convolution runs along the channels to make a gate for each."""
+    inputs, channels = pooled()
+    positions = AS_POSITIONS[as_positions](channels)
+    network = keras.Model(inputs, layers.Conv1D(1, 1, name="along")(positions))
+    with pytest.raises(InvalidInputError, match=r"layer '\w+' .* of the channels of maps"):
+        read_weights(network)
+
+
+def test_autoencoders_maps_are_of_its_dense_layer():
+    """A dense layer between makes values of what a convolution made."""
+    network = sequential(
+        (2, 2, 1),
+        pointwise(3, "conv"),
+        layers.GlobalAveragePooling2D(),
+        layers.Dense(4, name="spread"),
+        layers.Reshape((2, 2, 1), name="maps"),
+        pointwise(1, "last"),
+    )
+    assert named(graph_from_weights(network, dense_layers=True))[-2:] == [("maps", 1), ("last", 1)]
 
 
 def test_kernels_of_a_decoder_join_its_channels():
