@@ -107,6 +107,53 @@ def test_flatten_at_each_time_is_one(inner):
     assert named(graph_from_weights(network)) == [("first", 3), ("second", 2)]
 
 
+def of_frames(pool, *mixing):
+    """Maps at each of 6 times, pooled, mixed, and convolved over time."""
+    inputs = keras.Input((6, 4, 4, 1))
+    x = layers.TimeDistributed(pointwise(3, "conv"), name="frames")(inputs)
+    for layer in (pool, *mixing):
+        x = layer(x)
+    return keras.Model(inputs, layers.Conv1D(2, 3, name="last")(layers.Conv1D(4, 3, name="t")(x)))
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [layers.TimeDistributed(layers.GlobalAveragePooling2D()), lambda x: keras.ops.mean(x, (2, 3))],
+)
+@pytest.mark.parametrize(
+    "mixing",
+    [
+        [layers.Dense(5, name="mix")],
+        [layers.ReLU(), layers.Dense(5, name="mix")],
+        [layers.Conv1D(5, 1, name="mix")],
+    ],
+)
+def test_dense_layer_on_what_is_pooled_at_each_time_is_on_a_map_over_time(pool, mixing):
+    graph = graph_from_weights(of_frames(pool, *mixing))
+    assert named(graph) == [("frames", 3), ("mix", 5), ("t", 4), ("last", 2)]
+
+
+@pytest.mark.parametrize("head", [layers.Dense(6, name="mix"), layers.Conv1D(6, 1, name="mix")])
+def test_what_weights_read_over_time_is_a_map_at_each_time_too(head):
+    second = layers.TimeDistributed(layers.Dense(5), name="second")
+    graph = graph_from_weights(
+        of_frames(layers.TimeDistributed(layers.GlobalAveragePooling2D()), head, second)
+    )
+    assert named(graph)[1:3] == [("mix", 6), ("second", 5)]
+
+
+def test_layers_between_leave_a_head_at_each_time_one():
+    network = sequential(
+        (5, 4, 4, 1),
+        layers.TimeDistributed(pointwise(3, "a"), name="first"),
+        layers.TimeDistributed(pointwise(2, "b"), name="second"),
+        layers.TimeDistributed(layers.GlobalAveragePooling2D()),
+        layers.ReLU(),
+        layers.TimeDistributed(layers.Dense(6), name="head"),
+    )
+    assert named(graph_from_weights(network)) == [("first", 3), ("second", 2)]
+
+
 def test_dense_layers_on_sequences_without_convolutions_are_as_before():
     network = sequential((5, 4), layers.Dense(3, name="a"), layers.Dense(2, name="b"))
     assert named(graph_from_weights(network)) == [("input", 4), ("a", 3), ("b", 2)]

@@ -42,7 +42,8 @@ class WeightsBuilder:
         self._at: dict[int, int] = {}  # index of the channels that a tensor holds
         self._kernels: list[NDArray[np.floating]] = []
         self._kernel_layers: list[str] = []
-        self._behind_maps: set[int] = set()  # tensors made of maps by a flatten or a global pooling
+        # tensors made of maps by a flatten or a global pooling, on how many axes slice by slice
+        self._behind_maps: dict[int, int] = {}
         self._moved: set[int] = set()  # tensors whose positions may not be those of a reshape
 
     def add(self, channels: Channels, tensor: int) -> None:
@@ -73,7 +74,9 @@ class WeightsBuilder:
         """
         tensor, read = step.outputs[0], step.inputs[0]
         reads = self.read(step) if reads is None else reads
-        index, is_behind_maps = self.add_kernel(step, kernel), read in self._behind_maps
+        # of maps at each time a layer that sees all times reads a map
+        is_behind_maps = read in self._behind_maps and self._sees_one_position(step, read)
+        index = self.add_kernel(step, kernel)
         self.add(Weighted(step.name, tensor, reads, read, index, groups, is_behind_maps), tensor)
 
     def pass_on(self, step: Step) -> None:
@@ -98,8 +101,7 @@ class WeightsBuilder:
 
     def _seen(self, step: Step, tensor: int) -> Shape:
         """Return a tensor's shape as the operation of a step sees it."""
-        shape = self._shapes[tensor]
-        return (*shape[:1], *shape[1 + step.n_times :])
+        return _slice_of(self._shapes[tensor], step.n_times)
 
     def widths_read(self, step: Step) -> list[int | None]:
         """Return the number of channels of every tensor that a step reads."""
@@ -166,7 +168,7 @@ class WeightsBuilder:
         """Return whether a tensor has one position for each slice on which a step is called."""
         times = slice(1, 1 + step.n_times)
         same_times = self._shapes[tensor][times] == self._shapes[step.inputs[0]][times]
-        return same_times and _n_positions(self._seen(step, tensor)) == 1
+        return same_times and self._sees_one_position(step, tensor)
 
     def _holds_positions(self, index: int) -> bool:
         match self._channels[index]:
@@ -232,16 +234,31 @@ class WeightsBuilder:
         """Note whether what a step makes lies behind a flatten or a global pooling of maps."""
         before, after = self.shapes(step)
         is_one = _n_positions(after) == 1
-        gathers = len(before) > 2 and (
+        if len(before) > 2 and (
             len(after) == 2 or (is_one and not has_kernels and _n_positions(before) != 1)
-        )
-        # what is spread over positions again is a map once more
-        stays = any(
-            tensor in self._behind_maps and (is_one or _n_positions(shape) != 1)
-            for tensor, shape in zip(step.inputs, self.shapes_read(step), strict=True)
-        )
-        if gathers or stays:
-            self._behind_maps.update(step.outputs)
+        ):
+            n_times = [step.n_times]
+        else:
+            n_times = [
+                self._behind_maps[tensor]
+                for tensor in step.inputs
+                if tensor in self._behind_maps
+                and self._stays_behind_maps(step, tensor, has_kernels=has_kernels)
+            ]
+        if n_times:
+            self._behind_maps.update(dict.fromkeys(step.outputs, min(n_times)))
+
+    def _stays_behind_maps(self, step: Step, tensor: int, *, has_kernels: bool) -> bool:
+        """Return whether what a step makes is no map, as the tensor that it reads.
+
+        It is one again if spread over positions, or where weights read it as one, over time.
+        """
+        made = _slice_of(self._shapes[step.outputs[0]], self._behind_maps[tensor])
+        reads_map = has_kernels and not self._sees_one_position(step, tensor)
+        return _n_positions(made) == 1 and not reads_map
+
+    def _sees_one_position(self, step: Step, tensor: int) -> bool:
+        return _n_positions(self._seen(step, tensor)) == 1
 
     def refusal(self, step: Step, reason: str) -> InvalidInputError:
         """Return the error that names a step's layer and says what is amiss with it.
@@ -281,3 +298,8 @@ def _n_positions(shape: Shape) -> int | None:
     """Return the number of positions of maps of this shape; None if it is open."""
     sizes = [size for size in shape[1:-1] if size is not None]
     return math.prod(sizes) if len(sizes) == max(len(shape) - 2, 0) else None
+
+
+def _slice_of(shape: Shape, n_times: int) -> Shape:
+    """Return the shape of slices along so many axes behind the batch's."""
+    return (*shape[:1], *shape[1 + n_times :])
