@@ -141,3 +141,11 @@ def test_depthwise_kernels_of_two_readers_stay_with_them_though_equal():
     graph = graph_from_weights(network_with(*others), inputs=True)
     assert block(graph, "input", "first").tolist() == [[10, 2]]
     assert block(graph, "first", "right").tolist() == [[3], [3]]
+
+
+def test_one_factor_for_a_whole_concatenation_is_shared():
+    graph = graph_from_weights(
+        network_with(lambda x: reader("last")(3 * layers.Concatenate()([x, x]))), inputs=True
+    )
+    assert block(graph, "input", "first").tolist() == [[30, 6]]
+    assert block(graph, "first", "last").tolist() == [[2], [2]]

@@ -208,7 +208,8 @@ def trace_parts(
                 found = parts[reads]
                 if fold_normalisation or not is_normalisation:
                     found = tuple(
-                        part.scaled(factors, Maker(number, place))
+                        # one factor for all is the same at all places
+                        part.scaled(factors, Maker(number, place if factors.size > 1 else 0))
                         for place, part in enumerate(found)
                     )
             case Concatenated(reads=concatenated):
