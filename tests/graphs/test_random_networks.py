@@ -123,7 +123,7 @@ def values_from(recipe, given):
 
 
 def ways_to(recipe, source, number):
-    """Yield, for every way from a set to a tensor, the rows of its units and their factors."""
+    """Yield, for every way from a set to a tensor, the rows of its units and factors by layer."""
     made = recipe[number]
     if number == source:
         yield np.arange(made.width), ()
@@ -139,7 +139,7 @@ def ways_to(recipe, source, number):
             row_factors = made.call([ones])[0, 0, 0]
             copies = made.width // recipe[read].width
             if copies == 1:
-                yield rows, (*factors, row_factors[rows])
+                yield rows, (*factors, (number, row_factors[rows]))
             else:  # of every copy its own, so shared by none
                 for copy in range(copies):
                     yield rows * copies + copy, factors
@@ -147,7 +147,7 @@ def ways_to(recipe, source, number):
 
 
 def shared_by_all(recipe, source, readers):
-    """The product of the factors that are on every way to what reads a set."""
+    """The product of the factors of a layer that are on every way to what reads a set."""
     shared, arrays = None, {}
     for reader in readers:
         (read,) = recipe[reader].reads
@@ -156,10 +156,10 @@ def shared_by_all(recipe, source, readers):
             layer = recipe[reader].layer
             if isinstance(layer, layers.SeparableConv2D) and layer.depth_multiplier == 1:
                 own = np.asarray(layer.depthwise_kernel).reshape(-1)
-                of_reader = (own[rows],)
+                of_reader = ((reader, own[rows]),)
             counts = Counter()
-            for factor in (*factors, *of_reader):
-                key = tuple(np.round(factor.astype(float), 5))
+            for made_by, factor in (*factors, *of_reader):
+                key = (made_by, *np.round(factor.astype(float), 5))
                 counts[key] += 1
                 arrays[key] = factor
             shared = counts if shared is None else shared & counts
