@@ -29,3 +29,19 @@ def test_label_without_units_is_not_small():
     shares = cluster_shares(layered([[1, 1], [1, 1]]), np.array([0, 2, 0, 2]))
     assert shares.small.tolist() == [False, False, False]
     assert shares.weight.tolist() == pytest.approx([0.5, 0, 0.5])
+
+
+@pytest.mark.parametrize(("n_units", "weight", "small"), [
+    (2, 1.0, False),  # 2 units, 2%
+    (1, 100.0, True),  # most of the weight, but one unit
+    (2, 0.5, True),  # 1% of the weight
+    (3, 0.5, False),  # 1.5%
+])  # fmt: skip
+def test_twentieth_of_an_equal_share(n_units, weight, small):
+    """Of four clusters it is 1.25 of 100 units, and 1.25% of the weight."""
+    weights = np.full((50, 50), 1.0)
+    weights[:n_units] = weight
+    labels = np.concatenate(
+        [np.full(n_units, 3), np.full(25 - n_units, 0), np.full(25, 2), np.full(50, 1)]
+    )
+    assert cluster_shares(layered(weights), labels).small.tolist() == [False] * 3 + [small]
