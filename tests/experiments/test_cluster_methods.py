@@ -1,5 +1,6 @@
 """Every named config of the stage `cluster` on a small network, against the library's functions."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -109,6 +110,24 @@ def test_labels_that_a_file_leaves_out_are_no_clusters(result_of, network, tmp_p
     path.write_bytes(Partition(graph.layers, 0 * labels, 1).to_npz())
     whole = result_of(partition={"method": "file", "file": str(path)})
     assert (whole["ncut"], whole["in_out_ratio"]) == (0, None)
+
+
+def test_ratio_of_what_is_rounding_is_none(result_of, tmp_path):
+    """Weights of 1e-9 between two parts: the ratio would be some 500 million."""
+    layers = [keras.layers.Dense(2, name=name) for name in ("first", "second")]
+    network = keras.Sequential([keras.Input((2,)), *layers])
+    for layer in layers:
+        layer.set_weights([np.array([[1, 1e-9], [1e-9, 1]]), np.zeros(2)])
+    network.save(tmp_path / "two_parts.keras")
+    graph = graph_from_weights(network)
+    parts = Partition(graph.layers, np.array([0, 1] * 3, np.int32), 2)
+    (tmp_path / "parts.npz").write_bytes(parts.to_npz())
+    result = result_of(
+        model=str(tmp_path / "two_parts.keras"),
+        partition={"method": "file", "file": str(tmp_path / "parts.npz")},
+    )
+    assert 1e-10 < result["ncut"] < 1e-8
+    assert result["in_out_ratio"] is None
 
 
 def test_partition_of_another_network_refused(result_of, tmp_path):
