@@ -7,8 +7,10 @@ import numpy as np
 import pandas
 import pytest
 
+from experiments._graphs import of_weights
+from experiments._partitions import volume_constant
 from nn_clustering.graphs import UnitGraph, graph_from_weights
-from nn_clustering.partitions import Partition, ncut
+from nn_clustering.partitions import PUBLISHED_VOLUME_CONSTANT, Partition, ncut
 
 HIDDEN = ["first", "second"]
 N_DEAD = 6
@@ -126,3 +128,20 @@ def test_labels_of_dead_units_in_a_file_are_left_out(model, run_experiment, stor
     partition = Partition.from_npz(store.run(finished.run_id).artifact("partition.npz"))
     assert (partition.labels == -1).sum() == N_DEAD
     assert "6 of them dead" in finished.stdout
+
+
+def test_dead_units_of_a_graph_of_activations(model, run_experiment, store):
+    """What they answer varies by some 1e-22 of what the others do."""
+    arguments = ["with", "activations", f"model={model}", "n_clusters=3", "dataset.name=digits"]
+    finished = run_experiment("cluster", *arguments, "activations.n_samples=100")
+    assert finished.returncode == 0, finished.stderr
+    result = store.run(finished.run_id, experiment="cluster").result
+    assert 1 <= result["n_dead"] <= N_DEAD <= result["n_isolated"] < 48
+    assert "dead: the spread of their activations is not 0" in finished.stdout
+
+
+def test_clusterings_of_earlier_versions_had_the_choices_of_the_studies():
+    assert volume_constant({"partition": {}}) == PUBLISHED_VOLUME_CONSTANT
+    assert volume_constant({"partition": {"volume_constant": 0.0}}) == 0
+    assert of_weights({"kernel_norm": "l1"}) == {"kernel_norm": "l1", "isolated_below": 0}
+    assert of_weights({"isolated_below": 1e-6}) == {"isolated_below": 1e-6}
