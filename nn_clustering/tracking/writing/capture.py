@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sacred import SETTINGS, stdout_capturing
-from sacred.stdout_capturing import CapturedStdout
+from sacred.stdout_capturing import CapturedStdout, tee_output_fd as sacreds_tee
 
 
 class CompleteCapturedStdout(CapturedStdout):  # type: ignore[misc]  # Sacred has no types
@@ -68,6 +68,19 @@ class CompleteCapturedStdout(CapturedStdout):  # type: ignore[misc]  # Sacred ha
 
 
 @contextlib.contextmanager
+def _tee_in_order() -> Iterator[CapturedStdout]:
+    """As Sacred does it, but in the order of printing where both streams go to one place.
+
+    Sacred copies each stream by a process of its own, and what was printed last can come first.
+    """
+    is_one_place = os.path.sameopenfile(1, 2)
+    with sacreds_tee() as captured:
+        if is_one_place:
+            os.dup2(1, 2)
+        yield captured
+
+
+@contextlib.contextmanager
 def complete_capture(mode: str = "fd") -> Iterator[None]:
     """Within the block, Sacred keeps all that a run prints.
 
@@ -82,9 +95,11 @@ def complete_capture(mode: str = "fd") -> Iterator[None]:
     """
     original_class, original_mode = stdout_capturing.CapturedStdout, SETTINGS["CAPTURE_MODE"]
     stdout_capturing.CapturedStdout = CompleteCapturedStdout
+    stdout_capturing.tee_output_fd = _tee_in_order
     SETTINGS["CAPTURE_MODE"] = mode
     try:
         yield
     finally:
         stdout_capturing.CapturedStdout = original_class
+        stdout_capturing.tee_output_fd = sacreds_tee
         SETTINGS["CAPTURE_MODE"] = original_mode
