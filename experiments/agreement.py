@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from experiments import PROJECT, configure
 from experiments._keras import import_keras
 from experiments._networks import NetworkFile, clustered_network
+from experiments._undefined import none_if_nan
 from nn_clustering import graphs, networks, partitions, reports, significance
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.networks import structure
@@ -205,7 +206,7 @@ def _on_graph(
 
 def _mean_r_squared(graph: UnitGraph, labels: NDArray[np.int32]) -> dict[str, float | None]:
     means = partitions.mean_weights(graph, labels)
-    return {"within": _number(means.within), "between": _number(means.between)}
+    return {"within": none_if_nan(means.within), "between": none_if_nan(means.between)}
 
 
 def _as_csv(table: Contingency) -> str:
@@ -221,14 +222,9 @@ def _described(test: PermutationTest) -> dict[str, float | None]:
         "observed": test.observed,
         "null_mean": test.mean,
         "null_std": test.std,
-        "z_score": _number(test.z_score),
+        "z_score": none_if_nan(test.z_score),
         "p_value": test.p_value,
     }
-
-
-def _number(value: float) -> float | None:
-    """Return None in the place of NaN, which says that it is undefined."""
-    return None if np.isnan(value) else value
 
 
 def _layers_to_compare(run: StageRun, first: Clustering, second: Clustering) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from experiments._chosen_null_model import (
 from experiments._networks import clustered_network
 from experiments._partitions import clustering_with_starts, volume_constant
 from experiments._phase_settings import check_settings_act
+from experiments._undefined import none_if_nan
 from nn_clustering import reports, significance
 from nn_clustering.errors import InvalidInputError, RunNotFoundError
 from nn_clustering.tracking import Input, StageExperiment
@@ -251,7 +252,7 @@ def _figures(test: ShuffleTest) -> dict[str, Any]:
         "ncut": test.ncut,
         "shuffled_mean": test.mean,
         "shuffled_std": test.std,
-        "z_score": _number(test.z_score),
+        "z_score": none_if_nan(test.z_score),
         "p_value": test.p_value,
         "verdict": test.verdict,
         "n_shuffles": test.n_shuffles,
@@ -265,7 +266,7 @@ def _two_null_models(run: StageRun[Inputs], test: ShuffleTest) -> dict[str, Any]
         return {}
     other = run.inputs.against.value
     return {
-        "cohens_d": _number(significance.cohens_d(test.shuffled_ncuts, other.ncuts)),
+        "cohens_d": none_if_nan(significance.cohens_d(test.shuffled_ncuts, other.ncuts)),
         "cohens_d_of": (
             f"(mean of {run.config['method']}, this run - mean of {other.method}, run "
             f"{_against(run)}) / pooled std"
@@ -293,7 +294,7 @@ def _of_lowest_starts(test: ShuffleTest, clustered: Run) -> dict[str, Any] | Non
     return {
         "ncut": found.ncut,
         "shuffled_mean": found.mean,
-        "z_score": _number(found.z_score),
+        "z_score": none_if_nan(found.z_score),
         "p_value": found.p_value,
         "verdict": found.verdict,
         "rests_on_start": not test.stopped_early and found.verdict != test.verdict,
@@ -347,11 +348,6 @@ def _ncuts_of_other_seeds(clustered: Run) -> NDArray[np.float64] | None:
         return None
     extremes = [stability["ncut_min"], stability["ncut_max"]]
     return np.array(stability.get("ncuts", extremes), float)
-
-
-def _number(value: float) -> float | None:
-    """Return None in the place of NaN, which says that it is undefined."""
-    return None if np.isnan(value) else value
 
 
 def _what(run: StageRun) -> str:

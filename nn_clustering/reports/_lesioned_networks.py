@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.partitions import Partition
+from nn_clustering.partitions import PUBLISHED_VOLUME_CONSTANT, Partition
 
 if TYPE_CHECKING:
     import pandas
@@ -30,7 +30,10 @@ _LEFT_OUT = {
 # What runs did before there was a key for it.
 _BEFORE: dict[str, dict[str, Any]] = {
     "train": {"clusterability_gradient.norm_by_threshold": False},
-    "cluster": {"graph.isolated_below": 0.0, "partition.volume_constant": 1e-8},
+    "cluster": {
+        "graph.isolated_below": 0.0,
+        "partition.volume_constant": PUBLISHED_VOLUME_CONSTANT,
+    },
     "lesion": {},
 }
 
