@@ -9,7 +9,8 @@ import pymongo
 if TYPE_CHECKING:
     from pymongo.database import Database
 
-NEWEST_FIRST = [("start_time", -1), ("_id", -1)]
+# The store gives numbers in their order; clocks of machines differ.
+NEWEST_FIRST = [("_id", -1)]
 
 
 def ensure_indexes(database: Database) -> None:
@@ -26,7 +27,7 @@ _INDEXES = {
     "runs": [
         pymongo.IndexModel([("experiment.name", 1), ("status", 1), *NEWEST_FIRST]),
         pymongo.IndexModel([("status", 1), *NEWEST_FIRST]),
-        pymongo.IndexModel(NEWEST_FIRST),
+        pymongo.IndexModel([("start_time", -1), *NEWEST_FIRST]),
         pymongo.IndexModel([("config.$**", 1)]),
         pymongo.IndexModel([("result.$**", 1)]),
         pymongo.IndexModel([("omniboard.tags", 1)], sparse=True),

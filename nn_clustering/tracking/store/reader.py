@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.errors import InvalidInputError, RunNotFoundError
-from nn_clustering.tracking.indexes import NEWEST_FIRST
+from nn_clustering.tracking.store.order import newest_first
 from nn_clustering.tracking.store.query import STATUSES, build_query
 from nn_clustering.tracking.store.run import FIELDS, Run, read_run
 from nn_clustering.tracking.store.runs import Runs
@@ -43,7 +43,7 @@ class RunReader:
             raise InvalidInputError(f"limit={limit}: expected at least 1, or None for all runs")
         query = self._query(status=status, **filters)
         self._watch.look()
-        found = self._database["runs"].find(query, FIELDS).sort(NEWEST_FIRST).limit(limit or 0)
+        found = newest_first(self._database, query, FIELDS, limit)
         return Runs([self._read(document) for document in found], self._database)
 
     def count(self, **filters: Any) -> int:

@@ -120,7 +120,9 @@ class RunStore:
         result: Mapping[str, Any] | None = None,
         limit: int | None = None,
     ) -> Runs:
-        """All runs that match, newest first.
+        """All runs that match, newest first: by their numbers, whatever clocks say.
+
+        A run whose id is no number comes where its start time puts it.
 
         Args:
             experiment: Name of the experiment.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,6 +97,7 @@ def insert_run(database: Database, entry: Mapping[str, Any], source_folder: Path
                 database["runs"].insert_one(document)
             except pymongo.errors.DuplicateKeyError:
                 continue  # another run took the number
+            _note_server_time(database, run_id)
             return run_id
     except FAILURES as problem:
         reason = without_passwords(str(problem))[:200]
@@ -115,6 +117,14 @@ def location_of_run(database: Database, token: str, entry: Mapping[str, Any]) ->
         "pid": os.getpid(),
         "started": str(entry["start_time"]),
     }
+
+
+def _note_server_time(database: Database, run_id: int) -> None:
+    """Leave word of when the run came by the server's clock: that of this machine may be wrong."""
+    with contextlib.suppress(*FAILURES):  # the run is there; it only orders it among foreign ones
+        database["runs"].update_one(
+            {"_id": run_id}, {"$currentDate": {"tracking.registered": True}}
+        )
 
 
 def _next_id(database: Database) -> int:

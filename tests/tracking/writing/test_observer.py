@@ -75,7 +75,7 @@ def test_indexes(run_sample, database):
     metrics = [index["key"] for index in database["metrics"].index_information().values()]
     assert [("run_id", 1), ("name", 1)] in [keys[:2] for keys in metrics]
     runs = [index["key"] for index in database["runs"].index_information().values()]
-    newest = [("experiment.name", 1), ("status", 1), ("start_time", -1)]
+    newest = [("experiment.name", 1), ("status", 1), ("_id", -1)]
     assert newest in [keys[:3] for keys in runs]
 
 
