@@ -20,7 +20,7 @@ def configure(
     parts: Mapping[str, Sequence[str]] | None = None,
     exclusive_keys: Sequence[str] = (),
 ) -> None:
-    """Give a stage its configs, and have all of this project count as its code.
+    """Give a stage its configs; of this project, what it imports counts as its code.
 
     Args:
         experiment: The stage.
@@ -29,8 +29,10 @@ def configure(
     """
     experiment.configure(
         config_folders(),
-        sources=[PROJECT / "nn_clustering", PROJECT / "experiments"],
-        packages=["nn_clustering"],
+        # Stored with each run, so that its sources are whole; it changes no number.
+        sources=[PROJECT / "nn_clustering" / "tracking"],
+        own_packages=["nn_clustering", "experiments"],
+        code_keys=["model_code"],
         repository=CHECKOUT,
         parts=parts,
         exclusive_keys=exclusive_keys,

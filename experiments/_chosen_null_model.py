@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from experiments._graphs import is_transformed, of_weights, transformed, weight_graph
 from experiments._keras import import_keras
 from experiments._networks import NetworkFile
+from experiments._own_network import own_network_code
 from experiments._partitions import FROM_FILE
 from experiments._phase_settings import without_switch
 from nn_clustering import datasets, graphs, networks, significance
@@ -150,9 +150,9 @@ def check_network_fits(network: NetworkFile, config: Mapping[str, Any]) -> None:
             "it was initialised; expected one that train.py trained: take method=layer"
         )
     kind = network.training.config["network"]["kind"]
-    code = networks.network_code(kind)
+    code = own_network_code(kind)
     noted = network.training.info.get("inputs", {}).get("network_code")
-    if code is not None and hashlib.sha256(code).hexdigest() != noted:
+    if code is not None and code.digest != noted:
         raise InvalidInputError(
             f"method=fresh_initialisation: the code of network.kind={kind} is not what it was in "
             f"training run {network.training.id}; put the same file back, or take method=layer"

@@ -17,6 +17,7 @@ import numpy as np
 from experiments import PROJECT, configure
 from experiments._graphs import check_graph_settings, weight_graph
 from experiments._keras import import_keras
+from experiments._own_network import own_network_code
 from experiments._phase_settings import check_settings_act, without_switch
 from nn_clustering import networks, partitions, reports
 from nn_clustering.errors import InvalidInputError
@@ -51,8 +52,7 @@ def inputs(run: StageRun) -> Inputs:
     networks.check_modular_initialisation(**without_switch(config["modular_init"]))
     check_graph_settings(config["graph"])
     partitions.check_clustering(config["n_clusters"], **config["kmeans"])
-    code = networks.network_code(config["network"]["kind"])
-    return Inputs(None if code is None else Input.of_bytes(code))
+    return Inputs(own_network_code(config["network"]["kind"]))
 
 
 def summary(run: StageRun, result: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT, configure, program
 from experiments._keras import device_name, import_keras
+from experiments._own_network import own_network_code
 from experiments._phase_settings import (
     check_conditions,
     check_settings_act,
@@ -85,10 +86,9 @@ def inputs(run: StageRun) -> Inputs:
         task=dataset.task,
         **config["network"],
     )
-    code = networks.network_code(config["network"]["kind"])
     read = Inputs(
         dataset=Input(dataset, dataset.digest()),
-        network_code=None if code is None else Input.of_bytes(code),
+        network_code=own_network_code(config["network"]["kind"]),
         unfinished=None if unfinished is None else Input(unfinished, unfinished.id),
     )
     if unfinished is not None:

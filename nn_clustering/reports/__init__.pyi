@@ -2,6 +2,9 @@ from ._agreement_figures import (
     figure_of_contingency as figure_of_contingency,
     figure_of_profiles as figure_of_profiles,
 )
+from ._cluster_figures import (
+    figure_of_clusters as figure_of_clusters,
+)
 from ._cluster_number_figures import (
     figure_of_cluster_numbers as figure_of_cluster_numbers,
 )
@@ -11,11 +14,8 @@ from ._dependency_figures import (
 from ._double_lesion_figures import (
     figure_of_double_lesions as figure_of_double_lesions,
 )
-from ._figures import (
-    figure_of_clusters as figure_of_clusters,
+from ._learning_curve_figures import (
     figure_of_learning_curves as figure_of_learning_curves,
-    figure_of_null_distribution as figure_of_null_distribution,
-    figure_of_random_networks as figure_of_random_networks,
 )
 from ._lesion_figures import (
     figure_of_class_changes as figure_of_class_changes,
@@ -34,6 +34,10 @@ from ._lesion_table import (
 from ._lesioned_networks import (
     LesionedNetwork as LesionedNetwork,
     lesioned_network as lesioned_network,
+)
+from ._null_figures import (
+    figure_of_null_distribution as figure_of_null_distribution,
+    figure_of_random_networks as figure_of_random_networks,
 )
 from .drawing._network import (
     ISOLATED_COLOUR as ISOLATED_COLOUR,

@@ -12,6 +12,7 @@ from .omniboard.page import (
     start_omniboard as start_omniboard,
     stop_omniboard as stop_omniboard,
 )
+from .own_code import OwnCode as OwnCode, named_code as named_code
 from .server.connection import (
     Server as Server,
     connect as connect,

@@ -32,13 +32,13 @@ class StageCode:
     """What of the code counts for whether a run would repeat another.
 
     Attributes:
-        is_listed: Whether the experiment's sources are listed; else its imports are followed.
-        packages: Distributions whose requirements count.
+        own_packages: Names of packages that are the experiment's own even where they are installed.
+        keys: Dotted config keys whose values name modules, or what is in one.
         repository: A folder of the git checkout whose state is noted, if there is one.
     """
 
-    is_listed: bool = False
-    packages: tuple[str, ...] = ()
+    own_packages: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
     repository: Path | None = None
 
 

@@ -14,7 +14,12 @@ from nn_clustering.tracking.stages.context import (
     StageContext,
     Surroundings,
 )
-from nn_clustering.tracking.stages.identity import code_digest, run_identity
+from nn_clustering.tracking.stages.identity import (
+    code_digest,
+    code_in_config,
+    run_identity,
+    with_sources,
+)
 from nn_clustering.tracking.stages.inputs import digests_of
 from nn_clustering.tracking.stages.repeated_command import repeat_command
 from nn_clustering.tracking.stages.reuse import ReusedRun, find_reusable
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
 
     from sacred.run import Run as SacredRun
 
+    from nn_clustering.tracking.own_code import OwnCode
     from nn_clustering.tracking.stages.definition import StageDefinition
 
 
@@ -37,17 +43,23 @@ class Execution:
     """
 
     def __init__(
-        self, definition: StageDefinition, surroundings: Surroundings, run: SacredRun
+        self,
+        definition: StageDefinition,
+        code: OwnCode,
+        surroundings: Surroundings,
+        run: SacredRun,
     ) -> None:
         """Begin before anything is checked.
 
         Args:
             definition: The stage.
+            code: The stage's own.
             surroundings: Where the run stands.
             run: Sacred's run, not started.
         """
         self.surroundings = surroundings
         self._definition = definition
+        self._code = code
         self._functions = definition.functions
         self._run = run
         self._store = LentStore(surroundings.database)
@@ -115,13 +127,22 @@ class Execution:
         if self._functions.inputs is None:
             return None
         info, noted = self._run.experiment_info, self._run.info
-        noted["code"] = code_digest(info)
+        noted["code"] = code_digest(info, self._code)
         inputs = self._functions.inputs(self.stage_run)
         self.stage_run = replace(self.stage_run, inputs=inputs)
         digests = noted["inputs"] = digests_of(inputs)
+        code = self._code_with_that_of_the_config()
         if info["mainfile"] is None:
             return None  # as in a notebook, whose code nobody can tell from what it was
-        return run_identity(info, self._run.config, [digests, noted.get("lineage", {})])
+        read = [digests, noted.get("lineage", {})]
+        return run_identity(info["name"], self._run.config, read, code)
+
+    def _code_with_that_of_the_config(self) -> str:
+        """The digest of the run's code; that which its config names is stored with it too."""
+        info, settings = self._run.experiment_info, self._definition.code
+        named = code_in_config(self._run.config, settings.keys, settings.own_packages)
+        info["sources"] = with_sources(info, named)
+        return code_digest(info, self._code | named)
 
     def _reused(self, identity: str | None) -> ReusedRun | None:
         if self.surroundings.database is None:

@@ -16,12 +16,11 @@ from sacred.config import ConfigDict
 
 from nn_clustering.tracking.errors import InvalidInputError, NnClusteringError
 from nn_clustering.tracking.execution_keys import OWN_KEYS
-from nn_clustering.tracking.own_code import add_own_code, add_sources, python_files
+from nn_clustering.tracking.own_code import OwnCode, add_own_code, add_sources, python_files
 from nn_clustering.tracking.stages.context import FinishedRun, Surroundings
 from nn_clustering.tracking.stages.definition import StageCode, StageDefinition, StageFunctions
 from nn_clustering.tracking.stages.execution import Execution
 from nn_clustering.tracking.stages.git import checkout_state
-from nn_clustering.tracking.stages.identity import required_packages
 from nn_clustering.tracking.stages.inputs import Input
 from nn_clustering.tracking.stages.program import (
     leave_run_id,
@@ -76,13 +75,15 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
     _definition = StageDefinition()
     _surroundings = Surroundings()
     _execution: Execution | None = None  # of the run that is on, or was
+    _own_code = OwnCode()
 
     def configure(
         self,
         configs: Path | Sequence[Path],
         *,
         sources: Sequence[Path] = (),
-        packages: Sequence[str] = (),
+        own_packages: Sequence[str] = (),
+        code_keys: Sequence[str] = (),
         repository: Path | None = None,
         parts: Mapping[str, Sequence[str]] | None = None,
         exclusive_keys: Sequence[str] = (),
@@ -100,12 +101,15 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
             configs: The folder of configs; or several, of which the later ones come on top: a
                 named config of theirs replaces the one of its name, their ``NAME/default.yaml``
                 changes defaults. Those need not exist.
-            sources: Python files, and folders whose Python files, are the experiment's code, which
-                is stored with each run: all of them, whatever has been imported so far. By
-                default they are the program's file and what it imports that is not installed, in
-                turn; modules whose names only running code knows are not found.
-            packages: Names of distributions whose requirements, with versions, count as what the
-                experiment depends on.
+            sources: Python files, and folders whose Python files all, are the experiment's code
+                besides: what only running code knows, like plugins that it looks for. What it
+                imports in turn, wherever the import stands, is its code in any case, unless that
+                is installed.
+            own_packages: Names of packages whose modules, where they are imported, are the
+                experiment's own even if they are installed.
+            code_keys: Dotted config keys whose values name modules of the user's own, or functions
+                in them. A value of any key that is a dotted name (``my_networks.residual``) of such
+                a module need not be listed. The module and what it imports count as code then.
             repository: A folder of a git checkout, whose state is noted with each run. It is read
                 once a run: make the experiment with ``save_git_info=False``, or Sacred reads it
                 for each source file.
@@ -121,7 +125,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         """
         folders = [configs] if isinstance(configs, Path) else list(configs)
         settings = StageSettings.read(self.path, folders, parts or {}, exclusive_keys)
-        code = StageCode(bool(sources), tuple(packages), repository)
+        code = StageCode(tuple(own_packages), tuple(code_keys), repository)
         self._definition = replace(self._definition, settings=settings, code=code)
         self.add_config(copy.deepcopy(dict(settings.defaults)))
         for name, config in sorted(settings.configs.named.items()):
@@ -177,9 +181,8 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
                 assert self._execution is not None  # it has called for this
                 return self._execution.work(work)
 
-            if not self._definition.code.is_listed:
-                # As it is now, when it was loaded: somebody may edit it before the run.
-                add_own_code(self)
+            # As it is now, when it was loaded: somebody may edit it before the run.
+            self._note_own_code()
             functions = StageFunctions(check, inputs, summary, workers)
             settings = replace(self._definition.settings, stage=self.path)
             self._definition = replace(self._definition, settings=settings, functions=functions)
@@ -213,7 +216,9 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         try:
             run = self._create_run(command_name, *args, **kwargs)
             if command_name in (None, self.default_command):
-                self._execution = Execution(self._definition, self._surroundings, run)
+                self._execution = Execution(
+                    self._definition, self._own_code, self._surroundings, run
+                )
                 return self._execution.carry_out()
             run()
         except NnClusteringError as error:
@@ -264,13 +269,14 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
     def get_experiment_info(self) -> dict[str, Any]:
         """Sacred's facts on the program, with all of its code and what that rests on."""
         code = self._definition.code
-        if not code.is_listed:
-            add_own_code(self)
-        self.dependencies.update(required_packages(code.packages))
+        self._note_own_code()
         info: dict[str, Any] = super().get_experiment_info()
         if code.repository is not None:
             info["repositories"] = checkout_state(code.repository)
         return info
+
+    def _note_own_code(self) -> None:
+        self._own_code |= add_own_code(self, self._definition.code.own_packages)
 
     def _create_run(
         self,

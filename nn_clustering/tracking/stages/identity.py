@@ -4,51 +4,96 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
+import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from importlib import metadata
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sacred.dependencies import PackageDependency
+from sacred.dependencies import Source, get_digest
+from sacred.utils import iterate_flattened
 
-from nn_clustering.tracking.errors import InvalidInputError
 from nn_clustering.tracking.execution_keys import own_keys
-from nn_clustering.tracking.own_code import versions_of
+from nn_clustering.tracking.own_code import OwnCode, can_change_numbers, named_code
+from nn_clustering.tracking.package_versions import counted_versions
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
 
-def run_identity(experiment_info: Mapping[str, Any], config: Mapping[str, Any], inputs: Any) -> str:
+def run_identity(experiment: str, config: Mapping[str, Any], inputs: Any, code: str) -> str:
     """The SHA-256 of all that fixes a run's result.
 
     Args:
-        experiment_info: Sacred's: name, sources with their digests, dependencies with versions.
+        experiment: Its name.
         config: The whole config, seed included. What says how to run (``reuse``, ``tags``, how
             often and how many side by side) does not count.
         inputs: Digests of what the run reads, and ids of the runs that it reads.
+        code: From `code_digest`.
     """
     left_out = own_keys(config)
     return _digest(
         {
-            "experiment": experiment_info["name"],
+            "experiment": experiment,
             "config": {key: value for key, value in config.items() if key not in left_out},
             "inputs": inputs,
-            "code": code_digest(experiment_info),
+            "code": code,
         }
     )
 
 
-def code_digest(experiment_info: Mapping[str, Any]) -> str:
-    """The SHA-256 of all sources, of the packages' versions and of Python's."""
+def code_digest(experiment_info: Mapping[str, Any], code: OwnCode) -> str:
+    """The SHA-256 of the sources, of the versions that can change numbers, and of Python's.
+
+    Args:
+        experiment_info: Sacred's: `base_dir`, and the sources with their digests.
+        code: The same sources, with what is known of them besides.
+    """
+    folder = experiment_info["base_dir"]
     return _digest(
         {
-            "sources": sorted(experiment_info["sources"]),
-            "dependencies": sorted(experiment_info["dependencies"]),
+            "sources": sorted(
+                [name, digest]
+                for name, digest in experiment_info["sources"]
+                if can_change_numbers(Path(folder, name))
+            ),
+            "names": sorted(
+                [os.path.relpath(stub, os.path.realpath(folder)), name, module]
+                for stub, name, module in code.names
+            ),
+            "packages": counted_versions(code.packages),
             "python": sys.version_info[:2],
         }
     )
+
+
+def code_in_config(
+    config: Mapping[str, Any], keys: Collection[str], own_packages: Sequence[str] = ()
+) -> OwnCode:
+    """The code of those modules that a config names, the current folder's before others.
+
+    Args:
+        config: The config, nested.
+        keys: Dotted keys whose values name modules or what is in them. Values of others count
+            where they are dotted names of modules of the user's own.
+        own_packages: Names of packages that are the program's own even where they are installed.
+    """
+    found = OwnCode()
+    for key, value in iterate_flattened(dict(config)):
+        for name in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(name, str) and ("." in name or key in keys):
+                found |= named_code(name, Path.cwd(), own_packages)
+    return found
+
+
+def with_sources(experiment_info: Mapping[str, Any], code: OwnCode) -> list[tuple[str, str]]:
+    """An experiment's sources, as Sacred lists them, and those of more code."""
+    sources = dict(experiment_info["sources"])
+    for path in sorted(code.files | code.stubs):
+        source = Source(str(path), get_digest(str(path)), None, None, None)
+        name, digest = source.to_json(experiment_info["base_dir"])
+        sources.setdefault(name, digest)  # as it was when it was loaded
+    return sorted(sources.items())
 
 
 def completed_run(database: Database, identity: str) -> int | None:
@@ -56,38 +101,6 @@ def completed_run(database: Database, identity: str) -> int | None:
     matching = {"tracking.identity": identity, "status": "COMPLETED"}
     found = database["runs"].find(matching, {"artifacts": 1}).sort("_id", -1)
     return next((run["_id"] for run in found if _is_reusable(database, run)), None)
-
-
-def required_packages(distributions: Iterable[str]) -> Iterator[PackageDependency]:
-    """What installed distributions rest on, with the installed versions.
-
-    Sacred itself sees only what the program's own file has imported so far.
-
-    Args:
-        distributions: Their names. Extras that they offer do not count.
-
-    Raises:
-        InvalidInputError: There is no such distribution.
-    """
-    for distribution in distributions:
-        try:
-            requirements = metadata.requires(distribution) or []
-        except metadata.PackageNotFoundError:
-            raise InvalidInputError(
-                f"packages: no distribution {distribution} is installed, whose requirements would "
-                "count as the experiment's; install it, or name another"
-            ) from None
-        for requirement in requirements:
-            name, _, marker = requirement.partition(";")
-            if "extra" not in marker:
-                yield from _installed(re.split(r"[^\w.-]", name, maxsplit=1)[0])
-
-
-def _installed(name: str) -> Iterator[PackageDependency]:
-    try:
-        yield PackageDependency(name, metadata.version(name))
-    except metadata.PackageNotFoundError:
-        yield from versions_of([name])
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -1,96 +1,120 @@
 """The digest that tells whether a run would repeat another."""
 
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
-import yaml
 
-from nn_clustering.tracking import InvalidInputError
+import nn_clustering.tracking
+from nn_clustering.tracking.own_code import OwnCode
 from nn_clustering.tracking.stages.identity import (
     code_digest,
+    code_in_config,
     completed_run,
-    required_packages,
     run_identity,
 )
 from tests.tracking.stored_files import store_file
 
-INFO = {
-    "name": "train",
-    "base_dir": "/home/one",
-    "sources": [("a.py", "1f"), ("b.py", "2e")],
-    "dependencies": ["keras==3.1", "numpy==2.0"],
-}
+CODE = "5c"
 CONFIG = {"seed": 0, "dataset": {"name": "digits"}, "units": [1, 2], "reuse": True, "tags": []}
 INPUTS = [{"dataset": "3d"}, {"train_run": 3}]
+INFO = {"base_dir": "/home/one", "sources": [("a.py", "1f"), ("b.py", "2e")]}
+STUB = Path("/home/one/pkg/__init__.pyi")
+OWN = OwnCode(
+    names=frozenset({(STUB, "build", "._builders.build")}), packages=frozenset({"numpy", "keras"})
+)
 
 
-def test_order_place_and_notes_do_not_count():
-    info = {**INFO, "base_dir": "/home/two", "sources": INFO["sources"][::-1], "mainfile": "a.py"}
+def test_order_and_notes_do_not_count():
     config = {**dict(reversed(CONFIG.items())), "reuse": False, "tags": ["a"], "units": (1, 2)}
-    assert run_identity(info, config, INPUTS) == run_identity(INFO, CONFIG, INPUTS)
+    ours = run_identity("train", CONFIG, INPUTS, CODE)
+    assert run_identity("train", config, INPUTS, CODE) == ours
 
 
 def test_number_of_runs_and_of_those_side_by_side_does_not_count():
     config = {**CONFIG, "n_repeats": 1, "n_workers": None}
     others = {**config, "n_repeats": 5, "n_workers": 2}
-    assert run_identity(INFO, others, INPUTS) == run_identity(INFO, config, INPUTS)
+    ours = run_identity("train", config, INPUTS, CODE)
+    assert run_identity("train", others, INPUTS, CODE) == ours
     # Workers of a stage that runs once are its own matter.
     alone = {**CONFIG, "n_workers": 1}
-    assert run_identity(INFO, alone, INPUTS) != run_identity(INFO, CONFIG, INPUTS)
+    assert run_identity("train", alone, INPUTS, CODE) != ours
 
 
 @pytest.mark.parametrize(
-    ("info", "config", "inputs"),
+    "facts",
     [
-        ({**INFO, "name": "cluster"}, CONFIG, INPUTS),
-        ({**INFO, "sources": [("a.py", "1f"), ("b.py", "2f")]}, CONFIG, INPUTS),
-        ({**INFO, "sources": [("a.py", "1f"), ("c.py", "2e")]}, CONFIG, INPUTS),
-        ({**INFO, "dependencies": ["keras==3.2", "numpy==2.0"]}, CONFIG, INPUTS),
-        (INFO, {**CONFIG, "seed": 1}, INPUTS),
-        (INFO, {**CONFIG, "dataset": {"name": "mnist"}}, INPUTS),
-        (INFO, {**CONFIG, "units": [2, 1]}, INPUTS),
-        (INFO, CONFIG, [{"dataset": "4d"}, {"train_run": 3}]),
-        (INFO, CONFIG, [{"dataset": "3d"}, {"train_run": 4}]),
+        ("cluster", CONFIG, INPUTS, CODE),
+        ("train", {**CONFIG, "seed": 1}, INPUTS, CODE),
+        ("train", {**CONFIG, "dataset": {"name": "mnist"}}, INPUTS, CODE),
+        ("train", {**CONFIG, "units": [2, 1]}, INPUTS, CODE),
+        ("train", CONFIG, [{"dataset": "4d"}, {"train_run": 3}], CODE),
+        ("train", CONFIG, [{"dataset": "3d"}, {"train_run": 4}], CODE),
+        ("train", CONFIG, INPUTS, "6c"),
     ],
 )
-def test_everything_else_does(info, config, inputs):
-    assert run_identity(info, config, inputs) != run_identity(INFO, CONFIG, INPUTS)
+def test_everything_else_does(facts):
+    assert run_identity(*facts) != run_identity("train", CONFIG, INPUTS, CODE)
+
+
+def test_place_and_order_of_code_do_not_count():
+    info = {**INFO, "base_dir": "/home/two", "sources": INFO["sources"][::-1], "mainfile": "a.py"}
+    moved = replace(OWN, names=frozenset({(Path("/home/two/pkg/__init__.pyi"), *NAME)}))
+    assert code_digest(info, moved) == code_digest(INFO, OWN)
+
+
+NAME = ("build", "._builders.build")
+
+
+@pytest.mark.parametrize(
+    ("info", "own"),
+    [
+        ({"sources": [("a.py", "1f"), ("b.py", "2f")]}, {}),
+        ({"sources": [("a.py", "1f"), ("c.py", "2e")]}, {}),
+        ({}, {"names": frozenset({(STUB, "build", "._other.build")})}),
+        ({}, {"packages": frozenset({"numpy"})}),
+    ],
+)
+def test_other_code_is_other_code(info, own):
+    assert code_digest({**INFO, **info}, replace(OWN, **own)) != code_digest(INFO, OWN)
+
+
+def test_stubs_and_what_only_stores_do_not_count():
+    folder = Path(nn_clustering.tracking.__file__).parent
+    more = [("pkg/__init__.pyi", "3d"), (f"{folder}/stages/reuse.py", "4d")]
+    info = {**INFO, "sources": [*INFO["sources"], *more]}
+    assert code_digest(info, OWN) == code_digest(INFO, OWN)
 
 
 def test_another_python_is_other_code(monkeypatch):
-    ours = code_digest(INFO)
+    ours = code_digest(INFO, OWN)
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(sys, "version_info", (3, 99, 1, "final", 0))
-        assert code_digest(INFO) != ours
+        assert code_digest(INFO, OWN) != ours
         elsewhere.setattr(sys, "version_info", (*sys.version_info[:2], 99, "final", 0))
-    assert code_digest(INFO) == ours
+    assert code_digest(INFO, OWN) == ours
 
 
-def test_packages_that_fix_the_numbers_are_recorded():
-    versions = {package.name: package.version for package in required_packages(["nn_clustering"])}
-    assert {"keras", "numpy", "scipy", "scikit-learn"} <= set(versions)
-    assert {"tensorflow", "tensorflow-cpu"} & set(versions)
-    assert "pytest" not in versions
-    assert all(versions.values())
+def test_code_that_a_config_names_is_found_in_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, content in {
+        "my_nets": "from my_blocks import WIDTH", "my_blocks": "WIDTH = 3", "my_layers": "",
+        "mnist": "",
+    }.items():  # fmt: skip
+        (tmp_path / f"{name}.py").write_text(content)
 
+    def files(config, keys=()):
+        return {path.name for path in code_in_config(config, keys).files}
 
-def test_package_that_another_distribution_holds_is_found_by_its_module(tmp_path, monkeypatch):
-    """As tensorflow-cpu holds that of tensorflow; here PyYAML that of yaml."""
-    metadata = tmp_path / "theirs-1.0.dist-info"
-    metadata.mkdir()
-    required = ("yaml>=5", "pymongo; extra == 'all'", "nowhere_at_all")
-    lines = "".join(f"Requires-Dist: {name}\n" for name in required)
-    (metadata / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n{lines}"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    found = {package.name.lower(): package.version for package in required_packages(["theirs"])}
-    assert found == {"pyyaml": yaml.__version__}
-
-
-def test_packages_of_a_distribution_that_is_not_installed_are_refused():
-    with pytest.raises(InvalidInputError, match="no distribution nowhere_at_all is installed"):
-        list(required_packages(["nowhere_at_all"]))
+    assert files({"network": {"kind": "my_nets.wide"}}) == {"my_nets.py", "my_blocks.py"}
+    assert files({"of": ["my_nets.wide", "my_layers.first"]}) == {
+        "my_nets.py", "my_blocks.py", "my_layers.py",
+    }  # fmt: skip
+    assert files({"model_code": "my_layers"}) == set()
+    assert files({"model_code": "my_layers"}, ["model_code"]) == {"my_layers.py"}
+    others = ["mnist", "numpy.linalg", "os.path", "a b.c", "no_such.thing", ".", "mnist..", 3, None]
+    assert files({"dataset": others}) == set()
 
 
 def test_newest_completed_run_is_found(add_run, database):
