@@ -181,6 +181,10 @@ def export_runs(store: RunStore, arguments: argparse.Namespace) -> int:
     """Write runs to files."""
     from nn_clustering.tracking.command_line.export import export_runs as export
 
+    if not arguments.to.strip():
+        raise InvalidInputError(
+            f"--to {arguments.to!r}: expected a folder, made if need be ('.' for the current one)"
+        )
     filters = read_filters(arguments)
     runs = store.find(**filters)
     if arguments.runs:
