@@ -28,7 +28,7 @@ TRACKING_FLOORS = (
         f"{T}.{name}"
         for name in (
             *("errors", "names", "atomic_files", "encoding", "gridfs", "indexes", "printing"),
-            *("execution_keys", "own_code"),
+            *("execution_keys", "own_code", "run_ids"),
         )
     ),
     (f"{T}.server",),

@@ -12,6 +12,7 @@ from .omniboard.page import (
     start_omniboard as start_omniboard,
     stop_omniboard as stop_omniboard,
 )
+from .run_ids import RunId as RunId
 from .server.connection import (
     Server as Server,
     connect as connect,

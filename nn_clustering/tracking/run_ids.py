@@ -10,16 +10,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-import bson
-from bson.codec_options import CodecOptions, DatetimeConversion
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, Union
 
 from nn_clustering.tracking.encoding import LARGEST_INTEGER
 
 if TYPE_CHECKING:
+    from bson import ObjectId
     from pymongo.database import Database
 
 LATEST = "latest"
@@ -28,8 +26,6 @@ _OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
 _PLAIN = re.compile(r"\w[\w./:@+=,~#%-]*")
 # Texts that mean something else where they stand alone.
 _WORDS = (LATEST, "true", "false", "null")
-_DATES = DatetimeConversion.DATETIME_AUTO  # those too that Python has no date for
-_BYTES = "$bson"  # key of an id's text that holds its bytes
 
 
 @dataclass(frozen=True)
@@ -48,27 +44,33 @@ class OtherId:
         return _decoded(self.encoded)
 
     def __str__(self) -> str:
-        """MongoDB's Extended JSON, on one line; its bytes where that says something else."""
+        """MongoDB's Extended JSON, on one line."""
         from bson import json_util
 
         options = json_util.CANONICAL_JSON_OPTIONS
         text = json_util.dumps(self.value, json_options=options, ensure_ascii=False)
-        if _from_json(text) != [self]:
-            text = json.dumps({_BYTES: self.encoded.hex()})
         return "".join(map(_as_printable, text))
 
 
-RunId: TypeAlias = int | str | bson.ObjectId | OtherId
+RunId: TypeAlias = Union[int, str, "ObjectId", OtherId]
+
+
+def is_id(value: Any) -> TypeGuard[RunId]:
+    """Whether a caller can mean a run by this value."""
+    from bson import ObjectId
+
+    return isinstance(value, (int, str, ObjectId, OtherId)) and not isinstance(value, bool)
 
 
 def read_id(value: Any) -> RunId:
     """The id that a document of the database holds, or that a caller names."""
-    if isinstance(value, OtherId):
-        return value
-    if isinstance(value, str) and not isinstance(value, bson.Code):
-        return str(value)
+    if type(value) in (int, str, OtherId):
+        found: RunId = value
+        return found
+    import bson
+
     if isinstance(value, int) and not isinstance(value, bool):
-        return int(value)
+        return int(value)  # of the driver's own kind
     if isinstance(value, bson.ObjectId):
         return value
     whole = _whole_number(value)  # to MongoDB 12.0 is the same id as 12
@@ -83,6 +85,8 @@ def stored_id(run_id: Any) -> Any:
     """
     if isinstance(run_id, OtherId):
         return run_id.value
+    import bson
+
     try:
         bson.encode({"_id": run_id})
     except (bson.errors.InvalidDocument, OverflowError, ValueError, TypeError):
@@ -95,7 +99,7 @@ def by_id(run_id: Any) -> dict[str, Any]:
     return {"_id": {"$eq": stored_id(run_id)}}
 
 
-def stored_ids(run_ids: Sequence[Any]) -> list[Any]:
+def stored_ids(run_ids: Iterable[Any]) -> list[Any]:
     """`stored_id` of each."""
     return [
         run_id if type(run_id) is int and abs(run_id) <= LARGEST_INTEGER else stored_id(run_id)
@@ -130,11 +134,13 @@ def id_text(run_id: RunId) -> str:
 
 def meant_ids(text: str) -> list[RunId]:
     """The ids that a text can mean, what it means first of all first."""
+    from bson import ObjectId
+
     meant: list[RunId] = []
     if _NUMBER.fullmatch(text) and len(text) < 20 and abs(int(text)) <= LARGEST_INTEGER:
         meant.append(int(text))
     elif _OBJECT_ID.fullmatch(text):
-        meant.append(bson.ObjectId(text))
+        meant.append(ObjectId(text))
     elif text[:1] in ('"', "{") or text in _WORDS:
         meant += _from_json(text)
     return [*meant, text]
@@ -167,32 +173,40 @@ def order_key(run_id: RunId) -> tuple[int, Any]:
     """To sort ids of all kinds: numbers, then texts, then ObjectIds, then others."""
     if isinstance(run_id, OtherId):
         return 3, run_id.encoded
-    return (int, str, bson.ObjectId).index(type(run_id)), run_id
+    return 0 if isinstance(run_id, int) else 1 if isinstance(run_id, str) else 2, run_id
 
 
 def _from_json(text: str) -> list[RunId]:
+    import bson.errors
     from bson import json_util
+    from bson.codec_options import DatetimeConversion
 
-    options = json_util.CANONICAL_JSON_OPTIONS.with_options(datetime_conversion=_DATES)
+    # Those dates too that Python has no name for.
+    options = json_util.CANONICAL_JSON_OPTIONS.with_options(
+        datetime_conversion=DatetimeConversion.DATETIME_AUTO
+    )
     try:
-        value = json_util.loads(text, json_options=options)
-        if isinstance(value, dict) and list(value) == [_BYTES]:
-            encoded = bytes.fromhex(value[_BYTES])
-            _decoded(encoded)
-            return [OtherId(encoded)]
-        return [read_id(value)]
-    except (ValueError, TypeError, ArithmeticError, LookupError, bson.errors.BSONError):
+        return [read_id(json_util.loads(text, json_options=options))]
+    except (ValueError, TypeError, LookupError, ArithmeticError):
         return []
-    except RecursionError:
+    except (bson.errors.BSONError, RecursionError):
         return []
 
 
 def _decoded(encoded: bytes) -> Any:
-    return bson.decode(encoded, CodecOptions(datetime_conversion=_DATES))["_id"]
+    import bson
+    from bson.codec_options import CodecOptions, DatetimeConversion
+
+    options: CodecOptions[dict[str, Any]] = CodecOptions(
+        datetime_conversion=DatetimeConversion.DATETIME_AUTO
+    )
+    return bson.decode(encoded, options)["_id"]
 
 
 def _whole_number(value: Any) -> int | None:
-    if isinstance(value, bson.Decimal128):
+    from bson import Decimal128
+
+    if isinstance(value, Decimal128):
         number = value.to_decimal()
         value = float(number) if number.is_finite() and abs(number) < 2**53 else math.nan
     if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:

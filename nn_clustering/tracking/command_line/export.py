@@ -11,7 +11,7 @@ from nn_clustering.tracking.atomic_files import write_at_once
 from nn_clustering.tracking.errors import DamagedArtifactError, InvalidInputError, TrackingError
 from nn_clustering.tracking.names import safe_file_names
 from nn_clustering.tracking.printing import to_json
-from nn_clustering.tracking.run_ids import id_text
+from nn_clustering.tracking.run_ids import by_id, id_text
 from nn_clustering.tracking.store.metrics import read_curves
 
 if TYPE_CHECKING:
@@ -95,5 +95,5 @@ def _csv(table: Any, *, index: bool = False) -> bytes:
 
 
 def _document(store: RunStore, run: Run) -> bytes:
-    document = to_json(store.database["runs"].find_one({"_id": run.id}))
+    document = to_json(store.database["runs"].find_one(by_id(run.id)))
     return (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
