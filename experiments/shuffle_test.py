@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from nn_clustering.significance import ShuffleTest
-    from nn_clustering.tracking import Run, StageRun
+    from nn_clustering.tracking import Run, RunId, StageRun
 
 METRIC = "shuffled_ncut"
 # By the k-means start of the lowest n-cut, where another one can be kept.
@@ -137,7 +137,7 @@ def in_words(result: Mapping[str, Any]) -> str:
     return f"z = {_shown(result['z_score'])}, p = {result['p_value']:.3g}"
 
 
-def fragility_in_words(result: Mapping[str, Any], cluster_run: int) -> Iterator[str]:
+def fragility_in_words(result: Mapping[str, Any], cluster_run: RunId) -> Iterator[str]:
     """Yield what a result says of the network clustered with other seeds, or by another start."""
     yield _over_seeds_in_words(result, cluster_run)
     lowest = result["of_lowest_starts"]
@@ -154,7 +154,7 @@ def fragility_in_words(result: Mapping[str, Any], cluster_run: int) -> Iterator[
         )
 
 
-def _over_seeds_in_words(result: Mapping[str, Any], cluster_run: int) -> str:
+def _over_seeds_in_words(result: Mapping[str, Any], cluster_run: RunId) -> str:
     found = result["over_seeds"]
     if found is None:
         return (

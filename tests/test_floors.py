@@ -28,7 +28,7 @@ TRACKING_FLOORS = (
         f"{T}.{name}"
         for name in (
             *("errors", "names", "atomic_files", "encoding", "gridfs", "indexes", "printing"),
-            *("execution_keys", "imports", "own_code", "package_versions"),
+            *("execution_keys", "imports", "own_code", "package_versions", "run_ids"),
         )
     ),
     (f"{T}.server",),

@@ -13,7 +13,7 @@ from nn_clustering.partitions import PUBLISHED_VOLUME_CONSTANT, Partition
 if TYPE_CHECKING:
     import pandas
 
-    from nn_clustering.tracking import Run, RunStore
+    from nn_clustering.tracking import Run, RunId, RunStore
 
 MEASURES = ("importance", "coherence")
 # Names of what says how well the intact network does, one in each result.
@@ -52,7 +52,7 @@ class LesionedNetwork:
         random_effects: One row a draw; see :meth:`LesionTest.random_effects`.
     """
 
-    run: int
+    run: RunId
     settings: Mapping[str, Any]
     network: str
     scores: Mapping[str, float]
@@ -114,7 +114,7 @@ def conditions(networks: Sequence[LesionedNetwork]) -> Iterator[tuple[str, list[
         key = repr([network.settings.get(name) for name in differing])
         groups.setdefault(key, []).append(network)
     for group in groups.values():
-        seen: dict[str, int] = {}
+        seen: dict[str, RunId] = {}
         for network in group:
             if network.network in seen:
                 raise InvalidInputError(
@@ -165,7 +165,7 @@ def _sub_clusters(run: Run) -> pandas.DataFrame:
     return table
 
 
-def _of_older_code(run: int, what: str) -> str:
+def _of_older_code(run: RunId, what: str) -> str:
     return f"run {run}: its {what}; expected what the lesion stage stores now: run it again"
 
 

@@ -13,6 +13,7 @@ from .omniboard.page import (
     stop_omniboard as stop_omniboard,
 )
 from .own_code import OwnCode as OwnCode, named_code as named_code
+from .run_ids import RunId as RunId
 from .server.connection import (
     Server as Server,
     connect as connect,

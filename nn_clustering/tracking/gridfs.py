@@ -19,6 +19,7 @@ import pymongo
 import pymongo.errors
 
 from nn_clustering.tracking.encoding import to_plain
+from nn_clustering.tracking.run_ids import RunId, by_id
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -48,7 +49,7 @@ def digest_file(path: Path, algorithm: str = "sha256") -> str:
 
 def add_artifact(
     database: Database,
-    run_id: int,
+    run_id: RunId,
     path: Path,
     name: str,
     *,
@@ -101,12 +102,12 @@ def add_artifact(
             contentType=content_type,
         )
         entered = {"artifacts": {**entry, "file_id": file_id}}
-        runs.update_one({"_id": run_id}, {"$addToSet": entered})
+        runs.update_one(by_id(run_id), {"$addToSet": entered})
         # Whoever removes files marks one before looking who uses it, and we look for the mark
         # after the file is entered as used: one of the two sees the other.
         if not _is_being_removed(database, file_id) and is_whole(database, file_id):
             return
-        runs.update_one({"_id": run_id}, {"$pull": entered})
+        runs.update_one(by_id(run_id), {"$pull": entered})
     raise pymongo.errors.OperationFailure(f"artifact {name!r} is removed as often as it is stored")
 
 

@@ -10,6 +10,9 @@ from nn_clustering.tracking.command_line.command import RunCommand, complete_fil
 from nn_clustering.tracking.command_line.filters import add_run, number_runs
 from nn_clustering.tracking.errors import InvalidInputError
 from nn_clustering.tracking.printing import count_of_runs, printable
+from nn_clustering.tracking.run_ids import RunId, by_id, id_text
+from nn_clustering.tracking.store.documents import read_document
+from nn_clustering.tracking.store.fields import EXPERIMENT, as_text, name_of_experiment
 
 if TYPE_CHECKING:
     from nn_clustering.tracking.store.run_store import RunStore
@@ -31,7 +34,9 @@ def tag_run(store: RunStore, arguments: argparse.Namespace) -> int:
     tags = store.run(run_id, status=None).tags
     print(
         printable(
-            f"run {run_id} has the tags {', '.join(tags)}" if tags else f"run {run_id} has no tags"
+            f"run {id_text(run_id)} has the tags {', '.join(tags)}"
+            if tags
+            else f"run {id_text(run_id)} has no tags"
         )
     )
     return 0
@@ -46,7 +51,7 @@ def note_run(store: RunStore, arguments: argparse.Namespace) -> int:
     """Append a line to a run's notes."""
     (run_id,) = number_runs(store, [arguments.run])
     store.note(run_id, " ".join(arguments.text))
-    print(f"noted with run {run_id}")
+    print(f"noted with run {id_text(run_id)}")
     return 0
 
 
@@ -62,7 +67,7 @@ def add_file(store: RunStore, arguments: argparse.Namespace) -> int:
     """Store a file with a run."""
     (run_id,) = number_runs(store, [arguments.run])
     store.add_artifact(run_id, arguments.file, arguments.name)
-    print(printable(f"{arguments.file} is stored with run {run_id}"))
+    print(printable(f"{arguments.file} is stored with run {id_text(run_id)}"))
     return 0
 
 
@@ -79,7 +84,7 @@ def delete_runs(store: RunStore, arguments: argparse.Namespace) -> int:
     run_ids = number_runs(store, arguments.runs)
     to_delete = store.plan_deletion(run_ids, with_dependents=arguments.with_dependents)
     for run_id in to_delete:
-        print(f"{run_id} {_described(store, run_id)}")
+        print(f"{id_text(run_id)} {_described(store, run_id)}")
     counted = count_of_runs(len(to_delete))
     if not arguments.yes:
         if not sys.stdin.isatty():
@@ -112,11 +117,12 @@ def sync_journals(store: RunStore, arguments: argparse.Namespace) -> int:
     return 1 if report.left else 0
 
 
-def _described(store: RunStore, run_id: int) -> str:
-    document = store.database["runs"].find_one({"_id": run_id}, {"experiment.name": 1, "status": 1})
+def _described(store: RunStore, run_id: RunId) -> str:
+    fields = {**EXPERIMENT, "status": 1}
+    document = read_document(store.database["runs"], by_id(run_id), fields)
     if document is None:
         return "(the rest of what was deleted before)"
-    return printable(f"{document.get('experiment', {}).get('name', '')} {document.get('status')}")
+    return printable(f"{name_of_experiment(document)} {as_text(document.get('status'))}")
 
 
 COMMANDS = (

@@ -12,6 +12,7 @@ from nn_clustering.tracking.printing import (
     printable,
     table_lines,
 )
+from nn_clustering.tracking.run_ids import id_text
 from nn_clustering.tracking.store.tables import leaves
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ OUTPUT_LINES = 10
 
 def describe_run(run: Run, lineage: Lineage) -> list[str]:
     """The lines that `show` prints."""
-    lines = [printable(f"run {run.id}: {run.experiment}, {run.status}")]
+    lines = [printable(f"run {id_text(run.id)}: {run.experiment}, {run.status}")]
     facts = {
         "started": f"{format_value(run.start_time)} UTC" if run.start_time else "",
         "took": format_seconds(run.duration),
@@ -71,7 +72,7 @@ def _artifact_lines(run: Run) -> list[str]:
 
 
 def _lineage_line(node: Lineage) -> str:
-    return printable(f"{node.run} {node.experiment} {node.status} ({node.key})")
+    return printable(f"{id_text(node.run)} {node.experiment} {node.status} ({node.key})")
 
 
 def last_lines(text: str) -> list[str]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.atomic_files import write_at_once
 from nn_clustering.tracking.errors import DamagedArtifactError, InvalidInputError, TrackingError
+from nn_clustering.tracking.names import safe_file_names
 from nn_clustering.tracking.printing import to_json
+from nn_clustering.tracking.run_ids import by_id, id_text
 from nn_clustering.tracking.store.metrics import read_curves
 
 if TYPE_CHECKING:
@@ -54,10 +56,13 @@ def _planned(store: RunStore, runs: Runs) -> Iterable[tuple[str, Callable[[], by
     """Each file to write, relative to the folder, with what makes its content."""
     yield "runs.csv", lambda: _runs_table(runs)
     yield "metrics.csv", lambda: _csv(read_curves(store.database, runs.ids, None))
+    # An id is what somebody wrote into the database, and no path.
+    folders = safe_file_names(f"run_{id_text(run.id)}" for run in runs)
     for run in runs:
-        yield f"run_{run.id}/run.json", lambda run=run: _document(store, run)  # type: ignore[misc]
+        folder = folders[f"run_{id_text(run.id)}"]
+        yield f"{folder}/run.json", lambda run=run: _document(store, run)  # type: ignore[misc]
         for name, file_name in run.file_names().items():
-            path = f"run_{run.id}/artifacts/{file_name}"
+            path = f"{folder}/artifacts/{file_name}"
             yield path, lambda run=run, name=name: run.artifact(name)  # type: ignore[misc]
 
 
@@ -90,5 +95,5 @@ def _csv(table: Any, *, index: bool = False) -> bytes:
 
 
 def _document(store: RunStore, run: Run) -> bytes:
-    document = to_json(store.database["runs"].find_one({"_id": run.id}))
+    document = to_json(store.database["runs"].find_one(by_id(run.id)))
     return (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()

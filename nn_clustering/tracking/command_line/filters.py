@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.errors import RunNotFoundError, did_you_mean
+from nn_clustering.tracking.run_ids import LATEST, RunId, find_id
 from nn_clustering.tracking.store.query_conditions import parse_condition
 
 if TYPE_CHECKING:
@@ -56,26 +56,30 @@ def read_filters(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Give a command the argument that names its run."""
-    parser.add_argument("run", metavar="ID", help="number of the run, or 'latest'")
+    parser.add_argument(
+        "run", metavar="ID", help="number of the run (or its id, as listed), or 'latest'"
+    )
 
 
-def number_runs(store: RunStore, texts: Sequence[str]) -> list[int]:
+def number_runs(store: RunStore, texts: Sequence[str]) -> list[RunId]:
     """Ids of the runs that the user named, each once.
 
     Raises:
-        RunNotFoundError: One is neither a number nor `latest`, or there is no run.
+        RunNotFoundError: One is neither a number, nor another run's id, nor `latest`; or there is
+            no run.
     """
-    ids = []
+    ids: list[RunId] = []
     for text in texts:
-        if text == "latest":
-            ids.append(store.run("latest", status=None).id)
-        elif re.fullmatch(r"\d{1,18}", text):
-            ids.append(int(text))
-        else:
+        if text == LATEST:
+            ids.append(store.run(LATEST, status=None).id)
+            continue
+        run_id = find_id(store.database, text)
+        if run_id is None:
             raise RunNotFoundError(
-                f"{text!r} is no run{did_you_mean(text, ['latest'])}; expected a run's number, or "
-                "'latest'"
+                f"{text!r} is no run{did_you_mean(text, [LATEST])}; expected a run's number, or "
+                f"{LATEST!r}"
             )
+        ids.append(run_id)
     return list(dict.fromkeys(ids))
 
 

@@ -14,6 +14,7 @@ from nn_clustering.tracking.printing import (
     format_value,
     printable,
 )
+from nn_clustering.tracking.run_ids import id_text
 from nn_clustering.tracking.store.runs import Runs
 from nn_clustering.tracking.store.tables import FIXED, config_leaves, leaves, table_columns
 
@@ -47,9 +48,9 @@ def list_lines(
     """
     values = table_columns(database, runs, None, metrics)
     cells = {
-        "run": [str(run.id) for run in runs],
+        "run": [id_text(run.id) for run in runs],
         "experiment": [printable(run.experiment) for run in runs],
-        "status": [run.status for run in runs],
+        "status": [printable(run.status) for run in runs],
         STARTED: [format_value(run.start_time) for run in runs],
         "duration": [format_seconds(run.duration) for run in runs],
         "tags": [printable(", ".join(run.tags)) for run in runs],

@@ -11,6 +11,7 @@ from pathlib import Path
 from nn_clustering.tracking.command_line.commands import COMMANDS
 from nn_clustering.tracking.command_line.completion import completion_command
 from nn_clustering.tracking.errors import NnClusteringError
+from nn_clustering.tracking.printing import printable
 
 # As shells report programs that SIGINT and SIGPIPE ended.
 INTERRUPTED, PIPE_CLOSED = 130, 141
@@ -28,7 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
         return exit_status
     except NnClusteringError as problem:
-        print(problem, file=sys.stderr)
+        # It may repeat what others stored.
+        print("\n".join(map(printable, str(problem).split("\n"))), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED

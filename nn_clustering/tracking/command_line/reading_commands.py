@@ -34,6 +34,7 @@ from nn_clustering.tracking.printing import (
     terminal_width,
     to_json,
 )
+from nn_clustering.tracking.run_ids import id_text, plain_id
 from nn_clustering.tracking.store.run import Run
 from nn_clustering.tracking.store.runs import Runs
 from nn_clustering.tracking.store.tables import ABSENT, differences
@@ -133,19 +134,19 @@ def compare_runs(store: RunStore, arguments: argparse.Namespace) -> int:
     if arguments.json:
         by_run = {
             key: {
-                str(run_id): None if value is ABSENT else value
+                id_text(run_id): None if value is ABSENT else value
                 for run_id, value in zip(run_ids, values, strict=True)
             }
             for key, values in rows.items()
         }
-        _print_json({"runs": run_ids, "differences": by_run})
+        _print_json({"runs": list(map(plain_id, run_ids)), "differences": by_run})
         return 0
     if not rows:
-        print(f"runs {', '.join(map(str, run_ids))} have the same config and the same result")
+        print(f"runs {', '.join(map(id_text, run_ids))} have the same config and the same result")
         return 0
-    columns = {"key": list(rows)}
+    columns = {"key": list(map(printable, rows))}
     for index, run_id in enumerate(run_ids):
-        columns[f"run {run_id}"] = [_compared(values[index]) for values in rows.values()]
+        columns[f"run {id_text(run_id)}"] = [_compared(values[index]) for values in rows.values()]
     runs = [name for name in columns if name != "key"]
     advice = "compare fewer, or see --json"
     print("\n".join(fitted_lines(columns, terminal_width(), 1, runs, advice)))
@@ -181,6 +182,10 @@ def export_runs(store: RunStore, arguments: argparse.Namespace) -> int:
     """Write runs to files."""
     from nn_clustering.tracking.command_line.export import export_runs as export
 
+    if not arguments.to.strip():
+        raise InvalidInputError(
+            f"--to {arguments.to!r}: expected a folder, made if need be ('.' for the current one)"
+        )
     filters = read_filters(arguments)
     runs = store.find(**filters)
     if arguments.runs:
@@ -189,7 +194,9 @@ def export_runs(store: RunStore, arguments: argparse.Namespace) -> int:
         for run_id in wanted:
             if run_id not in chosen:
                 store.run(run_id, status=None)  # says so where there is none
-                raise RunNotFoundError(f"run {run_id} does not match the filters; leave one out")
+                raise RunNotFoundError(
+                    f"run {id_text(run_id)} does not match the filters; leave one out"
+                )
         runs = Runs([chosen[run_id] for run_id in wanted], store.database)
     if not runs:
         print(_nothing_found(store, filters), file=sys.stderr)
@@ -201,7 +208,7 @@ def export_runs(store: RunStore, arguments: argparse.Namespace) -> int:
 
 def _facts(run: Run) -> dict[str, Any]:
     return {
-        "run": run.id,
+        "run": plain_id(run.id),
         "experiment": run.experiment,
         "status": run.status,
         "start_time": run.start_time,
@@ -212,7 +219,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "notes": run.notes,
         "config": run.config,
         "result": run.result,
-        "lineage": run.lineage,
+        "lineage": {key: plain_id(run_id) for key, run_id in run.lineage.items()},
         "artifacts": run.artifacts,
     }
 

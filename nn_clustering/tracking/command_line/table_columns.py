@@ -8,6 +8,7 @@ from typing import Any
 
 from nn_clustering.tracking.errors import InvalidInputError, did_you_mean
 from nn_clustering.tracking.names import listed
+from nn_clustering.tracking.run_ids import plain_id
 from nn_clustering.tracking.store.run import Run
 from nn_clustering.tracking.store.runs import Runs
 from nn_clustering.tracking.store.tables import config_leaves, leaves
@@ -62,7 +63,7 @@ def column_of(option: str, name: str, known: Sequence[str], shown: Sequence[str]
 def _sortable(run: Run) -> dict[str, Any]:
     start = run.start_time.timestamp() if run.start_time else None
     return {
-        "run": run.id,
+        "run": plain_id(run.id),
         "experiment": run.experiment,
         "status": run.status,
         "start_time": start,

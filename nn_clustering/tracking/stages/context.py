@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 if TYPE_CHECKING:
     from pymongo.database import Database
 
+    from nn_clustering.tracking.run_ids import RunId
     from nn_clustering.tracking.stages.configs import ConfigFile
     from nn_clustering.tracking.store.run_store import RunStore
 
@@ -18,7 +19,7 @@ class FinishedRun(Protocol):
     """A run that has ended: Sacred's, or the stored one that is used in its place."""
 
     @property
-    def _id(self) -> int | None: ...
+    def _id(self) -> RunId | None: ...
     @property
     def config(self) -> Mapping[str, Any]:
         """The run's configuration."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, overload
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
+    from nn_clustering.tracking.run_ids import RunId
+
     Value_co = TypeVar("Value_co", covariant=True, default=object)
     Given = TypeVar("Given")
 else:
@@ -28,7 +30,7 @@ class Input(Generic[Value_co]):
     """
 
     value: Value_co = field(repr=False)
-    digest: str | int
+    digest: str | RunId
 
     @overload
     @classmethod
@@ -63,4 +65,8 @@ def digests_of(inputs: object) -> dict[str, str | int]:
     for name, entry in named.items():
         if not isinstance(entry, Input | None):
             raise TypeError(f"input {name} is a {type(entry).__name__}; expected Input or None")
-    return {name: entry.digest for name, entry in named.items() if entry is not None}
+    return {
+        name: entry.digest if isinstance(entry.digest, (str, int)) else str(entry.digest)
+        for name, entry in named.items()
+        if entry is not None
+    }

@@ -11,6 +11,7 @@ from nn_clustering.tracking.stages.identity import completed_run
 if TYPE_CHECKING:
     from sacred.run import Run as SacredRun
 
+    from nn_clustering.tracking.run_ids import RunId
     from nn_clustering.tracking.store.run import Run
     from nn_clustering.tracking.store.run_store import RunStore
 
@@ -22,7 +23,7 @@ class ReusedRun:
     stored: Run
 
     @property
-    def _id(self) -> int:
+    def _id(self) -> RunId:
         return self.stored.id
 
     @property

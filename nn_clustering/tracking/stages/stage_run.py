@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
     from typing_extensions import TypeVar
 
+    from nn_clustering.tracking.run_ids import RunId
     from nn_clustering.tracking.store.run import Run
     from nn_clustering.tracking.store.run_store import RunStore
 
@@ -75,7 +76,7 @@ class StageRun(Generic[Inputs_co]):
         return int(self.config["seed"])
 
     @property
-    def id(self) -> int | None:
+    def id(self) -> RunId | None:
         """The run's id, or that of the run that is used instead; None where it is not tracked."""
         return self.sacred_run._id if self.reused is None else self.reused.id
 

@@ -63,6 +63,7 @@ class ArtifactCache:
             write_at_once(path, content)
 
     def _path(self, digest: str) -> Path | None:
+        # It comes out of a database, where anything may stand in its place.
         return self.folder / digest if re.fullmatch("[0-9a-f]{64}", digest) else None
 
     def _make_room(self, n_bytes: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timezone
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,22 @@ from typing import TYPE_CHECKING, Any
 from nn_clustering.tracking.errors import RunNotFoundError, TrackingError
 from nn_clustering.tracking.gridfs import remove_unreferenced
 from nn_clustering.tracking.names import listed
+from nn_clustering.tracking.run_ids import (
+    RunId,
+    by_id,
+    id_text,
+    is_id,
+    read_id,
+    stored_id,
+    stored_ids,
+)
+from nn_clustering.tracking.store.documents import read_document, read_documents
+from nn_clustering.tracking.store.fields import (
+    EXPERIMENT,
+    as_list,
+    as_mapping,
+    name_of_experiment,
+)
 from nn_clustering.tracking.store.lineage import closure, read_links, reversed_links
 
 if TYPE_CHECKING:
@@ -17,8 +33,8 @@ if TYPE_CHECKING:
 
 
 def plan_deletion(
-    database: Database, run_ids: Sequence[int], *, with_dependents: bool = False
-) -> list[int]:
+    database: Database, run_ids: Sequence[RunId], *, with_dependents: bool = False
+) -> list[RunId]:
     """The runs that are to be deleted, readers before what they read; changes nothing.
 
     Args:
@@ -30,24 +46,26 @@ def plan_deletion(
         RunNotFoundError: There is no such run, and none that was half deleted.
         TrackingError: A run is RUNNING, or another one rests on it.
     """
+    for run_id in run_ids:
+        if not is_id(run_id):
+            raise _unknown(run_id)
     given = list(dict.fromkeys(run_ids))
     readers = reversed_links(read_links(database))
     dependents = closure(readers, given)
     to_delete = [*given, *dependents] if with_dependents else given
+    query = {"_id": {"$in": stored_ids(to_delete)}}
     statuses = {
-        document["_id"]: document.get("status")
-        for document in database["runs"].find({"_id": {"$in": to_delete}}, {"status": 1})
+        read_id(document["_id"]): document.get("status")
+        for document in read_documents(database["runs"], query, {"status": 1})
     }
-    begun = {document["_id"] for document in _unfinished(database, to_delete)}
+    begun = set(_unfinished(database, to_delete))
     for run_id in to_delete:
         if run_id not in statuses and run_id not in begun:
-            raise RunNotFoundError(
-                f"there is no run {run_id} to delete; expected the numbers of stored runs: see "
-                "`python -m nn_clustering.tracking list`"
-            )
+            raise _unknown(run_id)
         if statuses.get(run_id) == "RUNNING":
             raise TrackingError(
-                f"run {run_id} is RUNNING and cannot be deleted; expected runs that have ended: "
+                f"run {id_text(run_id)} is RUNNING and cannot be deleted; expected runs that have "
+                "ended: "
                 "wait for it, or stop it"
             )
     if dependents and not with_dependents:
@@ -55,7 +73,14 @@ def plan_deletion(
     return _readers_first(to_delete, readers)
 
 
-def delete_runs(database: Database, run_ids: Sequence[int]) -> None:
+def _unknown(run_id: Any) -> RunNotFoundError:
+    return RunNotFoundError(
+        f"there is no run {id_text(run_id)} to delete; expected the numbers of stored runs: see "
+        "`python -m nn_clustering.tracking list`"
+    )
+
+
+def delete_runs(database: Database, run_ids: Sequence[RunId]) -> None:
     """Delete runs that `plan_deletion` returned.
 
     First of all a note is left in `deleted_runs`, which gives the number to no other run and says
@@ -68,68 +93,80 @@ def delete_runs(database: Database, run_ids: Sequence[int]) -> None:
     for run_id in run_ids:
         _leave_note(database, run_id)
         _finish(database, run_id)
-    for note in list(_unfinished(database)):
+    for run_id in _unfinished(database):
         # Where the run itself is still there, it was not begun in earnest.
-        if database["runs"].find_one({"_id": note["_id"]}, {"_id": 1}) is None:
-            _finish(database, note["_id"])
+        if database["runs"].find_one(by_id(run_id), {"_id": 1}) is None:
+            _finish(database, run_id)
 
 
-def _leave_note(database: Database, run_id: int) -> None:
-    run = database["runs"].find_one({"_id": run_id}, {"experiment.name": 1, "artifacts": 1})
+def _leave_note(database: Database, run_id: RunId) -> None:
+    run = read_document(database["runs"], by_id(run_id), {**EXPERIMENT, "artifacts": 1})
     if run is None:
         return
     note = {
-        "experiment": (run.get("experiment") or {}).get("name", ""),
+        "experiment": name_of_experiment(run),
         "deleted": datetime.now(timezone.utc),
         # What is still to be removed; the key goes once nothing is.
-        "files": [entry["file_id"] for entry in run.get("artifacts") or ()],
+        "files": _files(run),
     }
-    database["deleted_runs"].update_one({"_id": run_id}, {"$set": note}, upsert=True)
+    database["deleted_runs"].update_one(by_id(run_id), {"$set": note}, upsert=True)
 
 
-def _finish(database: Database, run_id: int) -> None:
+def _files(run: Mapping[str, Any]) -> list[Any]:
+    """Ids of the files that belong to a run alone unless another one has them too.
+
+    Those that others list by the id alone stay: no index says who else has them.
+    """
+    entries = as_list(run.get("artifacts"))
+    return [entry["file_id"] for entry in entries if "file_id" in as_mapping(entry)]
+
+
+def _finish(database: Database, run_id: RunId) -> None:
     # The run may have been added to since the note was written.
     run = database["runs"].find_one_and_delete(
-        {"_id": run_id, "status": {"$ne": "RUNNING"}}, {"artifacts": 1}
+        {**by_id(run_id), "status": {"$ne": "RUNNING"}}, {"artifacts": 1}
     )
     notes = database["deleted_runs"]
-    if run is None and database["runs"].find_one({"_id": run_id}, {"_id": 1}) is not None:
-        notes.delete_one({"_id": run_id})
+    if run is None and database["runs"].find_one(by_id(run_id), {"_id": 1}) is not None:
+        notes.delete_one(by_id(run_id))
         raise TrackingError(
-            f"run {run_id} is RUNNING and cannot be deleted; expected runs that have ended"
+            f"run {id_text(run_id)} is RUNNING and cannot be deleted; expected runs that have ended"
         )
-    note = notes.find_one({"_id": run_id}) or {}
-    files = [entry["file_id"] for entry in (run or {}).get("artifacts") or ()]
-    database["metrics"].delete_many({"run_id": run_id})
-    to_delete = list(dict.fromkeys([*note.get("files", ()), *files]))
+    note = notes.find_one(by_id(run_id)) or {}
+    database["metrics"].delete_many({"run_id": {"$eq": stored_id(run_id)}})
+    noted = [*as_list(note.get("files")), *_files(run or {})]
+    to_delete = list({read_id(file_id): file_id for file_id in noted}.values())
     remove_unreferenced(database, to_delete)
     # Those that another deletion has begun to remove, and may never finish.
     begun = {"_id": {"$in": to_delete}, "removed": {"$exists": True}}
     left = [document["_id"] for document in database["fs.files"].find(begun, {"_id": 1})]
     done = {"$set": {"files": left}} if left else {"$unset": {"files": 1}}
-    notes.update_one({"_id": run_id}, done)
+    notes.update_one(by_id(run_id), done)
 
 
-def _unfinished(database: Database, run_ids: Collection[int] | None = None) -> Any:
+def _unfinished(database: Database, run_ids: Collection[RunId] | None = None) -> list[RunId]:
     query: dict[str, Any] = {"files": {"$exists": True}}
     if run_ids is not None:
-        query["_id"] = {"$in": list(run_ids)}
-    return database["deleted_runs"].find(query)
+        query["_id"] = {"$in": stored_ids(run_ids)}
+    return [read_id(note["_id"]) for note in database["deleted_runs"].find(query, {"_id": 1})]
 
 
-def _refuse_dependents(readers: Any, given: Sequence[int]) -> None:
+def _refuse_dependents(readers: Any, given: Sequence[RunId]) -> None:
     for run_id in given:
         others = list(
-            dict.fromkeys(other for _, other in readers.get(run_id, ()) if other not in given)
+            dict.fromkeys(
+                id_text(other) for _, other in readers.get(run_id, ()) if other not in given
+            )
         )
         if others:
             raise TrackingError(
-                f"run {run_id} cannot be deleted: {listed(others)} read it; expected runs that no "
-                "other rests on: delete those too (with_dependents=True, --with-dependents)"
+                f"run {id_text(run_id)} cannot be deleted: {listed(others)} read it; expected "
+                "runs that no other rests on: delete those too (with_dependents=True, "
+                "--with-dependents)"
             )
 
 
-def _readers_first(to_delete: Sequence[int], readers: Any) -> list[int]:
+def _readers_first(to_delete: Sequence[RunId], readers: Any) -> list[RunId]:
     """In an order that never leaves a run without one that it read."""
     chosen = set(to_delete)
     before = {

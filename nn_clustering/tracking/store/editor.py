@@ -14,10 +14,10 @@ from nn_clustering.tracking.errors import (
     TrackingError,
 )
 from nn_clustering.tracking.gridfs import add_artifact
+from nn_clustering.tracking.run_ids import RunId, id_text
 from nn_clustering.tracking.store.annotations import add_note, add_tags, remove_tags
 from nn_clustering.tracking.store.deletion import delete_runs, plan_deletion
 from nn_clustering.tracking.store.liveness import MAY_NOT_WRITE, Watch
-from nn_clustering.tracking.store.reader import run_key
 from nn_clustering.tracking.store.run import Run
 
 if TYPE_CHECKING:
@@ -32,20 +32,20 @@ class RunEditor:
         self._database = database
         self._watch = watch
 
-    def tag(self, run_id: int, tags: tuple[str, ...]) -> None:
+    def tag(self, run_id: RunId, tags: tuple[str, ...]) -> None:
         """Give tags to a run."""
         with self._writing():
-            add_tags(self._database, run_key(run_id), tags)
+            add_tags(self._database, run_id, tags)
 
-    def untag(self, run_id: int, tags: tuple[str, ...]) -> None:
+    def untag(self, run_id: RunId, tags: tuple[str, ...]) -> None:
         """Take tags from a run."""
         with self._writing():
-            remove_tags(self._database, run_key(run_id), tags)
+            remove_tags(self._database, run_id, tags)
 
-    def note(self, run_id: int, text: str) -> None:
+    def note(self, run_id: RunId, text: str) -> None:
         """Append a line to a run's notes."""
         with self._writing():
-            add_note(self._database, run_key(run_id), text)
+            add_note(self._database, run_id, text)
 
     def add_artifact(self, run: Run, path: Path, name: str) -> None:
         """Store a file with a run that there is already."""
@@ -58,8 +58,9 @@ class RunEditor:
             )
         if name in run.artifacts:
             raise InvalidInputError(
-                f"artifact {name!r} of run {run.id}: expected a name that none of its artifacts has"
-                f" ({', '.join(run.artifacts) or 'there are none'}); give another (name=, --name)"
+                f"artifact {name!r} of run {id_text(run.id)}: expected a name that none of its "
+                f"artifacts has ({', '.join(run.artifacts) or 'there are none'}); give another "
+                "(name=, --name)"
             )
         try:
             with self._writing():
@@ -69,13 +70,12 @@ class RunEditor:
                 f"{path} cannot be read ({problem.strerror}); expected a file to store"
             ) from None
 
-    def plan_deletion(self, run_ids: Sequence[int], *, with_dependents: bool) -> list[int]:
+    def plan_deletion(self, run_ids: Sequence[RunId], *, with_dependents: bool) -> list[RunId]:
         """The runs that `delete` would delete, in its order."""
         self._watch.look(at_once=True)
-        keys = [run_key(run_id) for run_id in run_ids]
-        return plan_deletion(self._database, keys, with_dependents=with_dependents)
+        return plan_deletion(self._database, run_ids, with_dependents=with_dependents)
 
-    def delete(self, run_ids: Sequence[int], *, with_dependents: bool) -> list[int]:
+    def delete(self, run_ids: Sequence[RunId], *, with_dependents: bool) -> list[RunId]:
         """Delete runs with all that belongs to them alone; returns them."""
         to_delete = self.plan_deletion(run_ids, with_dependents=with_dependents)
         with self._writing():

@@ -6,6 +6,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from nn_clustering.tracking.printing import printable
+from nn_clustering.tracking.run_ids import (
+    RunId,
+    id_text,
+    order_key,
+    plain_id,
+    read_id,
+    stored_ids,
+)
+from nn_clustering.tracking.store.documents import read_documents
+from nn_clustering.tracking.store.fields import (
+    EXPERIMENT,
+    as_mapping,
+    as_text,
+    name_of_experiment,
+)
+from nn_clustering.tracking.store.run import read_ids
+
 if TYPE_CHECKING:
     from pymongo.database import Database
 
@@ -13,7 +31,7 @@ DEEPEST = 100
 MISSING = "MISSING"
 DELETED = "DELETED"
 # By run: pairs of the config key and the run at its other end.
-Links = Mapping[int, list[tuple[str, int]]]
+Links = Mapping[RunId, list[tuple[str, RunId]]]
 
 
 @dataclass(frozen=True)
@@ -21,7 +39,7 @@ class Lineage:
     """A run with all that it read and all that read it, as a tree; `print` shows it.
 
     Attributes:
-        run: The run's number.
+        run: The run's id.
         experiment: Name of its experiment; empty where that is not known any more.
         status: The run's status, DELETED, or MISSING (never heard of).
         key: The config key by which the run above read this one, or was read by it.
@@ -30,7 +48,7 @@ class Lineage:
         is_cut: Whether its own branches are left out, since they are elsewhere in the tree.
     """
 
-    run: int
+    run: RunId
     experiment: str
     status: str
     key: str = ""
@@ -39,9 +57,9 @@ class Lineage:
     is_cut: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """The tree in plain dictionaries and lists."""
+        """The tree in plain dictionaries and lists; an id that is no number is its text."""
         return {
-            "run": self.run,
+            "run": plain_id(self.run),
             "experiment": self.experiment,
             "status": self.status,
             "key": self.key,
@@ -60,10 +78,11 @@ class Lineage:
     def _label(self) -> str:
         name = f"{self.experiment} " if self.experiment else ""
         key = f" ({self.key})" if self.key else ""
-        return f"{self.run} {name}{self.status}{key}{' ...' if self.is_cut else ''}"
+        end = " ..." if self.is_cut else ""
+        return printable(f"{id_text(self.run)} {name}{self.status}{key}{end}")
 
 
-def read_lineage(database: Database, run_id: int) -> Lineage:
+def read_lineage(database: Database, run_id: RunId) -> Lineage:
     """The lineage of a run, whether it still exists or not."""
     reads = read_links(database)
     read_by = reversed_links(reads)
@@ -82,27 +101,25 @@ def read_lineage(database: Database, run_id: int) -> Lineage:
 def read_links(database: Database) -> Links:
     """Who read whom, of all runs: by reader, the config key and the run that it read."""
     # Compared with an empty mapping, so that the index alone can answer.
-    found = database["runs"].find({"info.lineage": {"$gt": {}}}, {"info.lineage": 1})
+    query: dict[str, Any] = {"info.lineage": {"$gt": {}}}
     return {
-        document["_id"]: [
-            (key, run_id)
-            for key, run_id in document["info"]["lineage"].items()
-            if isinstance(run_id, int)
-        ]
-        for document in found
+        read_id(document["_id"]): list(
+            read_ids(as_mapping(document.get("info")).get("lineage")).items()
+        )
+        for document in read_documents(database["runs"], query, {"info.lineage": 1})
     }
 
 
 def reversed_links(links: Links) -> Links:
     """The same links from their other ends, oldest reader first."""
-    turned: dict[int, list[tuple[str, int]]] = {}
-    for reader in sorted(links):
+    turned: dict[RunId, list[tuple[str, RunId]]] = {}
+    for reader in sorted(links, key=order_key):
         for key, run_id in links[reader]:
             turned.setdefault(run_id, []).append((key, reader))
     return turned
 
 
-def closure(links: Links, run_ids: Iterable[int]) -> list[int]:
+def closure(links: Links, run_ids: Iterable[RunId]) -> list[RunId]:
     """All runs at the ends of the links from the given ones, nearest first; not those itself."""
     start = list(run_ids)
     seen = dict.fromkeys(start)
@@ -118,11 +135,11 @@ def closure(links: Links, run_ids: Iterable[int]) -> list[int]:
 
 
 def _branches(
-    links: Links, side: str, run_id: int, facts: Mapping[int, tuple[str, str]]
+    links: Links, side: str, run_id: RunId, facts: Mapping[RunId, tuple[str, str]]
 ) -> tuple[Lineage, ...]:
     shown = {run_id}
 
-    def grow(parent: int, depth: int) -> tuple[Lineage, ...]:
+    def grow(parent: RunId, depth: int) -> tuple[Lineage, ...]:
         nodes = []
         for key, other in links.get(parent, ()):
             is_cut = (other in shown and bool(links.get(other))) or depth == DEEPEST
@@ -138,15 +155,15 @@ def _branches(
     return grow(run_id, 1)
 
 
-def _facts(database: Database, run_ids: Iterable[int]) -> dict[int, tuple[str, str]]:
+def _facts(database: Database, run_ids: Iterable[RunId]) -> dict[RunId, tuple[str, str]]:
     """Experiment and status of runs, of deleted and unknown ones too."""
-    query = {"_id": {"$in": list(run_ids)}}
-    facts = dict.fromkeys(query["_id"]["$in"], ("", MISSING))
-    for document in database["deleted_runs"].find(query):
-        facts[document["_id"]] = (document.get("experiment", ""), DELETED)
-    for document in database["runs"].find(query, {"experiment.name": 1, "status": 1}):
-        experiment = (document.get("experiment") or {}).get("name", "")
-        facts[document["_id"]] = (experiment, document.get("status", ""))
+    facts = dict.fromkeys(run_ids, ("", MISSING))
+    query = {"_id": {"$in": stored_ids(facts)}}
+    for document in read_documents(database["deleted_runs"], query, {"experiment": 1}):
+        facts[read_id(document["_id"])] = (as_text(document.get("experiment")), DELETED)
+    for document in read_documents(database["runs"], query, {**EXPERIMENT, "status": 1}):
+        status = as_text(document.get("status"))
+        facts[read_id(document["_id"])] = (name_of_experiment(document), status)
     return facts
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pymongo.errors
 
+from nn_clustering.tracking.store.documents import read_documents
+from nn_clustering.tracking.store.fields import as_mapping
 from nn_clustering.tracking.writing.journal_reading import is_finished
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def mark_died(database: Database, journal_root: Path | None = None) -> list[int]
     fields = {"tracking.token": 1, "host.hostname": 1}
     marked = []
     try:
-        for document in runs.find({"status": "RUNNING"}, fields):
+        for document in read_documents(runs, {"status": "RUNNING"}, fields):
             is_alive = _is_alive(document, journal_root)
             if is_alive:
                 continue
@@ -85,8 +87,8 @@ def mark_died(database: Database, journal_root: Path | None = None) -> list[int]
 
 def journal_folder(document: Mapping[str, Any], journal_root: Path | None) -> Path | None:
     """Where the journal of a run (of its document, the token) is, if it is on this machine."""
-    token = (document.get("tracking") or {}).get("token")
-    is_ours = isinstance(token, str) and re.fullmatch(r"[\w-]+", token) is not None
+    token = as_mapping(document.get("tracking")).get("token")
+    is_ours = isinstance(token, str) and re.fullmatch(r"[\w-]{1,100}", token) is not None
     return journal_root / str(token) if journal_root is not None and is_ours else None
 
 
@@ -106,7 +108,7 @@ _IS_SILENT = {"$gt": [{"$subtract": ["$$NOW", _LAST_SIGN]}, 1000 * SILENCE_SECON
 def _is_alive(document: Mapping[str, Any], journal_root: Path | None) -> bool | None:
     """Whether the run lives, by the lock of its journal; None where that does not tell."""
     folder = journal_folder(document, journal_root)
-    host = (document.get("host") or {}).get("hostname")
+    host = as_mapping(document.get("host")).get("hostname")
     # A journal of another machine (in a shared home) may be locked there unseen from here.
     if folder is None or host not in (None, socket.gethostname()):
         return None

@@ -13,6 +13,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.indexes import NEWEST_FIRST
+from nn_clustering.tracking.store.documents import read_documents
+from nn_clustering.tracking.store.fields import as_time
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -35,7 +37,7 @@ FIELDS = {"start_time": 1, "tracking.registered": 1}
 
 def newest_first(
     database: Database, query: Mapping[str, Any], fields: Mapping[str, Any], limit: int | None
-) -> list[Document]:
+) -> Sequence[Document]:
     """The documents of runs that match, the newest first.
 
     Args:
@@ -46,11 +48,12 @@ def newest_first(
     """
     runs = database["runs"]
     wanted, most = {**fields, **FIELDS}, limit or 0
-    if runs.find_one(OTHERS, {"_id": 1}) is None:
-        return list(runs.find(query, wanted).sort(NEWEST_FIRST).limit(most))
-    numbered = runs.find({"$and": [query, NUMBERED]}, wanted).sort(NEWEST_FIRST).limit(most)
-    others = sorted(runs.find({"$and": [query, OTHERS]}, wanted), key=_moment, reverse=True)
-    return list(_merged(list(numbered), others))[: limit or None]
+    if not read_documents(runs, OTHERS, {"_id": 1}, limit=1):
+        return read_documents(runs, query, wanted, order=NEWEST_FIRST, limit=most)
+    numbers, rest = {"$and": [query, NUMBERED]}, {"$and": [query, OTHERS]}
+    numbered = read_documents(runs, numbers, wanted, order=NEWEST_FIRST, limit=most)
+    others = sorted(read_documents(runs, rest, wanted), key=_moment, reverse=True)
+    return list(_merged(numbered, others))[: limit or None]
 
 
 def _merged(numbered: Sequence[Document], others: Sequence[Document]) -> Iterator[Document]:
@@ -68,7 +71,5 @@ def _moment(document: Document) -> datetime:
     """When a run was registered, by the server's clock if that is known."""
     tracking = document.get("tracking")
     registered = tracking.get("registered") if isinstance(tracking, Mapping) else None
-    for time in (registered, document.get("start_time")):
-        if isinstance(time, datetime):
-            return time.replace(tzinfo=None)
-    return datetime.min
+    moment = as_time(registered) or as_time(document.get("start_time"))
+    return datetime.min if moment is None else moment.replace(tzinfo=None)

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.errors import InvalidInputError, RunNotFoundError
+from nn_clustering.tracking.run_ids import LATEST, RunId, by_id, id_text, is_id
+from nn_clustering.tracking.store.documents import read_document, read_documents
+from nn_clustering.tracking.store.fields import as_text, as_time
 from nn_clustering.tracking.store.order import newest_first
 from nn_clustering.tracking.store.query import STATUSES, build_query
 from nn_clustering.tracking.store.run import FIELDS, Run, read_run
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
     from nn_clustering.tracking.store.artifact_cache import ArtifactCache
     from nn_clustering.tracking.store.liveness import Watch
 
-LATEST = "latest"
 LISTED = 5  # ids that a message names at most
 
 
@@ -52,39 +54,42 @@ class RunReader:
 
     def experiments(self) -> list[str]:
         """Names of the experiments that have runs."""
-        return sorted(name for name in self._database["runs"].distinct("experiment.name") if name)
+        found = self._database["runs"].distinct("experiment.name")
+        return sorted({as_text(name) for name in found} - {""})
 
-    def run(self, run_id: int | str, *, experiment: str | None, status: str | None) -> Run:
+    def run(self, run_id: RunId, *, experiment: str | None, status: str | None) -> Run:
         """One run, checked to be what the caller needs."""
         if run_id == LATEST:
             found = self.find(experiment=experiment, status=status, limit=1)
             if not found:
                 raise RunNotFoundError(self._nothing_yet(experiment, status))
             return found[0]
-        if isinstance(run_id, bool) or not isinstance(run_id, int):
-            raise RunNotFoundError(
-                f"{run_id!r} is no run: expected a run's number or {LATEST!r}"
-                + self._newest(experiment, status)
-            )
-        run = self._one(run_id)
+        run = self._one(run_id) if is_id(run_id) else None
         if run is None:
+            deleted = self._deleted(run_id) if is_id(run_id) else ""
+            is_none = is_id(run_id) and (deleted or not isinstance(run_id, str))
+            problem = (
+                f"there is no run {id_text(run_id)}{deleted}"
+                if is_none
+                else (f"{run_id!r} is no run")
+            )
             raise RunNotFoundError(
-                f"there is no run {run_id}{self._deleted(run_id)}: expected a run's number or "
-                f"{LATEST!r}" + self._newest(experiment, status)
+                f"{problem}: expected a run's number or {LATEST!r}"
+                + self._newest(experiment, status)
             )
         if experiment is not None and run.experiment != experiment:
             raise RunNotFoundError(
-                f"run {run_id} is a {run.experiment!r} run; expected a {experiment!r} run"
+                f"run {id_text(run.id)} is a {run.experiment!r} run; expected a {experiment!r} run"
                 + self._newest(experiment, status)
             )
         if status is not None and run.status != status:
             raise RunNotFoundError(
-                f"run {run_id} is {run.status}; expected a run that is {status}"
+                f"run {id_text(run.id)} is {run.status}; expected a run that is {status}"
                 + self._newest(run.experiment, status)
             )
         return run
 
-    def compare(self, run_ids: Sequence[int]) -> DataFrame:
+    def compare(self, run_ids: Sequence[RunId]) -> DataFrame:
         """What differs between runs, as a table."""
         from nn_clustering.tracking.store.tables import table_of_differences
 
@@ -100,26 +105,26 @@ class RunReader:
     def _check_status(self, status: str | None) -> None:
         if status is None or status in STATUSES:
             return
-        own = sorted(self._database["runs"].distinct("status"))  # an experiment can have its own
+        # An experiment can have its own.
+        own = sorted(set(map(as_text, self._database["runs"].distinct("status"))))
         if status not in own:
             raise InvalidInputError(
                 f"status={status!r}: no run has it; expected one of "
                 f"{', '.join(dict.fromkeys([*STATUSES, *own]))}"
             )
 
-    def _one(self, run_id: int) -> Run | None:
+    def _one(self, run_id: RunId) -> Run | None:
         self._watch.look()
-        document = self._database["runs"].find_one({"_id": run_key(run_id)}, FIELDS)
+        document = read_document(self._database["runs"], by_id(run_id), FIELDS)
         return None if document is None else self._read(document)
 
     def _read(self, document: Mapping[str, Any]) -> Run:
         return read_run(document, self._database, self._cache)
 
-    def _deleted(self, run_id: int) -> str:
-        note = self._database["deleted_runs"].find_one({"_id": run_key(run_id)})
-        if note is None or "deleted" not in note:
-            return ""
-        return f" (deleted on {note['deleted']:%Y-%m-%d})"
+    def _deleted(self, run_id: RunId) -> str:
+        note = self._database["deleted_runs"].find_one(by_id(run_id)) or {}
+        deleted = as_time(note.get("deleted"))
+        return "" if deleted is None else f" (deleted on {deleted:%Y-%m-%d})"
 
     def _newest(self, experiment: str | None, status: str | None) -> str:
         """The end of a message: the newest runs that would do, or how to make one."""
@@ -127,7 +132,7 @@ class RunReader:
         if not runs:
             return f"; {self._nothing_yet(experiment, status)}"
         kind = _kind_of_run(experiment, status, "runs")
-        return f"; the newest {kind}: {', '.join(str(run.id) for run in runs)}"
+        return f"; the newest {kind}: {', '.join(id_text(run.id) for run in runs)}"
 
     def _nothing_yet(self, experiment: str | None, status: str | None) -> str:
         missing = f"experiment {experiment!r}" if experiment else "an experiment"
@@ -139,9 +144,3 @@ class RunReader:
 
 def _kind_of_run(experiment: str | None, status: str | None, noun: str) -> str:
     return " ".join(filter(None, [status, repr(experiment) if experiment else "", noun]))
-
-
-def run_key(run_id: Any) -> Any:
-    """A run's number that can be asked for; -1, which none has, for what cannot be one."""
-    is_number = isinstance(run_id, int) and not isinstance(run_id, bool)
-    return run_id if is_number and abs(run_id) < 2**63 else -1

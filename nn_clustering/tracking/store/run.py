@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.errors import DamagedArtifactError, RunNotFoundError
 from nn_clustering.tracking.names import safe_file_names
+from nn_clustering.tracking.run_ids import RunId, by_id, id_text, is_id, read_id
+from nn_clustering.tracking.store.documents import read_document, read_documents
+from nn_clustering.tracking.store.fields import (
+    EXPERIMENT,
+    artifact_entries,
+    as_list,
+    as_mapping,
+    as_named,
+    as_text,
+    as_texts,
+    as_time,
+    name_of_experiment,
+)
 from nn_clustering.tracking.store.metrics import last_values, metric_names, read_curves
 
 if TYPE_CHECKING:
@@ -20,7 +34,7 @@ if TYPE_CHECKING:
 
 # Captured output and sources can be large, and no reader of many runs needs them.
 FIELDS = {
-    "experiment.name": 1,
+    **EXPERIMENT,
     "status": 1,
     "config": 1,
     "result": 1,
@@ -34,6 +48,9 @@ FIELDS = {
     "omniboard": 1,
     "artifacts": 1,
 }
+_FILE_FIELDS = {"length": 1, "metadata": 1, "contentType": 1}
+# What GridFS' reader raises on entries of files that it did not write.
+_UNREADABLE = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -59,8 +76,11 @@ class StoredFile:
 class Run:
     """One stored run, as it was when it was read. All times are in UTC.
 
+    Runs of other projects hold what their authors wrote: what is no mapping, text or time where
+    one is expected is made to one as far as that goes.
+
     Attributes:
-        id: The run's number.
+        id: The run's number; of runs of others a text, an ObjectId or another id.
         experiment: Name of the experiment that made it.
         status: RUNNING, COMPLETED, FAILED, INTERRUPTED or DIED (its process went away silently).
         config: The whole configuration.
@@ -75,7 +95,7 @@ class Run:
         artifacts: Names of the stored files, in the order in which they were added.
     """
 
-    id: int
+    id: RunId
     experiment: str
     status: str
     config: Mapping[str, Any]
@@ -101,11 +121,9 @@ class Run:
         return None if self.start_time is None or end is None else _seconds(self.start_time, end)
 
     @property
-    def lineage(self) -> dict[str, int]:
+    def lineage(self) -> dict[str, RunId]:
         """Ids of the runs that this one read, by config key."""
-        noted = self.info.get("lineage")
-        read = noted if isinstance(noted, Mapping) else {}
-        return {key: run_id for key, run_id in read.items() if isinstance(run_id, int)}
+        return read_ids(self.info.get("lineage"))
 
     def artifact(self, name: str) -> bytes:
         """The content of a stored file, checked against the SHA-256 that was stored with it.
@@ -116,22 +134,30 @@ class Run:
             RunNotFoundError: The run has no artifact of this name.
             DamagedArtifactError: The content is not what was stored.
         """
+        import bson.errors
         import gridfs
 
         if name not in self._entries:
             raise RunNotFoundError(
-                f"run {self.id} ({self.experiment!r}) has no artifact {name!r}; expected one of: "
+                f"{self._named()} has no artifact {name!r}; expected one of: "
                 f"{', '.join(self.artifacts) or 'none stored'}; is the run {self.status}?"
+            )
+        if "file_id" not in self._entries[name]:
+            raise RunNotFoundError(
+                f"{self._named()} names an artifact {name!r} whose file is not in this database; "
+                "expected one that was stored with the run: look where the run was first tracked"
             )
         try:
             stored = gridfs.GridFS(self._database).get(self._entries[name]["file_id"])
-            digest = (stored.metadata or {}).get("sha256")
+            digest = _digest_of(stored.metadata)
             content: bytes | None = self._cache.read(digest) if digest else None
             if content is not None:
                 return content
             content = stored.read()
         except (gridfs.errors.NoFile, gridfs.errors.CorruptGridFile):
             raise self._damaged(name, "parts of it are missing") from None
+        except (*_UNREADABLE, bson.errors.BSONError):
+            raise self._damaged(name, "what is noted of its file cannot be read") from None
         if digest is not None:
             if hashlib.sha256(content).hexdigest() != digest:
                 raise self._damaged(name, "its SHA-256 differs from the one stored with it")
@@ -140,11 +166,11 @@ class Run:
 
     def artifact_info(self) -> tuple[StoredFile, ...]:
         """Name, size and digest of each artifact."""
-        ids = [entry["file_id"] for entry in self._entries.values()]
-        found = self._database["fs.files"].find({"_id": {"$in": ids}})
-        files = {document["_id"]: document for document in found}
+        ids = [entry["file_id"] for entry in self._entries.values() if "file_id" in entry]
+        found = read_documents(self._database["fs.files"], {"_id": {"$in": ids}}, _FILE_FIELDS)
+        files = {read_id(document["_id"]): document for document in found}
         return tuple(
-            _stored_file(name, entry, files.get(entry["file_id"], {}))
+            _stored_file(name, entry, files.get(read_id(entry.get("file_id")), {}))
             for name, entry in self._entries.items()
         )
 
@@ -168,7 +194,7 @@ class Run:
         if table.empty:
             names = metric_names(self._database, [self.id])
             raise RunNotFoundError(
-                f"run {self.id} ({self.experiment!r}) has no metric {name!r}; expected one of: "
+                f"{self._named()} has no metric {name!r}; expected one of: "
                 f"{', '.join(names) or 'none logged'}"
             )
         return table
@@ -179,44 +205,41 @@ class Run:
 
     def output(self) -> str:
         """What the run printed, or the most of it where that is very long."""
-        return str(self._field("captured_out") or "")
+        return as_text(self._field("captured_out"))
 
     def failure(self) -> str:
         """The last line of the traceback that ended the run; empty where none did."""
-        lines = "".join(map(str, self._field("fail_trace") or ())).split("\n")
+        lines = "".join(map(as_text, as_list(self._field("fail_trace")))).split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def _field(self, name: str) -> Any:
-        document = self._database["runs"].find_one({"_id": self.id}, {name: 1})
-        return (document or {}).get(name)
+        return (read_document(self._database["runs"], by_id(self.id), {name: 1}) or {}).get(name)
+
+    def _named(self) -> str:
+        return f"run {id_text(self.id)} ({self.experiment!r})"
 
     def _damaged(self, name: str, how: str) -> DamagedArtifactError:
         return DamagedArtifactError(
-            f"artifact {name!r} of run {self.id} is damaged: {how}; repeat experiment "
+            f"artifact {name!r} of run {id_text(self.id)} is damaged: {how}; repeat experiment "
             f"{self.experiment!r} (a stage with reuse=False) and use the new run"
         )
 
 
 def read_run(document: Mapping[str, Any], database: Database, cache: ArtifactCache) -> Run:
     """The run that a document of the collection `runs` describes (`FIELDS` of it)."""
-    # Added twice under one name, the later file counts.
-    entries = {
-        entry.get("original_name") or entry["name"]: entry
-        for entry in document.get("artifacts") or ()
-    }
+    entries = artifact_entries(document.get("artifacts"))
+    seen = as_mapping(document.get("tracking")).get("last_seen") or document.get("heartbeat")
     return Run(
-        id=document["_id"],
-        experiment=(document.get("experiment") or {}).get("name", ""),
-        status=document.get("status", ""),
-        config=document.get("config") or {},
+        id=read_id(document["_id"]),
+        experiment=name_of_experiment(document),
+        status=as_text(document.get("status")),
+        config=as_named(document.get("config"), "config"),
         result=document.get("result"),
-        info=document.get("info") or {},
-        start_time=_utc(document.get("start_time")),
-        stop_time=_utc(document.get("stop_time")),
-        last_seen=_utc(
-            (document.get("tracking") or {}).get("last_seen") or document.get("heartbeat")
-        ),
-        host=(document.get("host") or {}).get("hostname", ""),
+        info=as_named(document.get("info"), "info"),
+        start_time=as_time(document.get("start_time")),
+        stop_time=as_time(document.get("stop_time")),
+        last_seen=as_time(seen),
+        host=as_text(as_mapping(document.get("host")).get("hostname")),
         tags=read_tags(document),
         notes=read_notes(document),
         artifacts=tuple(entries),
@@ -226,36 +249,40 @@ def read_run(document: Mapping[str, Any], database: Database, cache: ArtifactCac
     )
 
 
+def read_ids(links: Any) -> dict[str, RunId]:
+    """The ids of runs in what a run noted as its lineage, by config key."""
+    return {key: read_id(value) for key, value in as_mapping(links).items() if is_id(value)}
+
+
 def read_tags(document: Mapping[str, Any]) -> tuple[str, ...]:
     """The tags of the config and those that were given later, each once."""
-    given = (document.get("config") or {}).get("tags") or ()
-    later = (document.get("omniboard") or {}).get("tags") or ()
-    # A text is several tags to Omniboard.
-    given = given.split(",") if isinstance(given, str) else given
-    given = given if isinstance(given, (list, tuple)) else ()
-    return tuple(dict.fromkeys(str(tag).strip() for tag in (*given, *later) if str(tag).strip()))
+    given = as_texts(as_mapping(document.get("config")).get("tags"))
+    later = as_texts(as_mapping(document.get("omniboard")).get("tags"))
+    return tuple(dict.fromkeys(tag.strip() for tag in (*given, *later) if tag.strip()))
 
 
 def read_notes(document: Mapping[str, Any]) -> str:
     """The comment that the run was started with, and what was noted later."""
-    comment = (document.get("meta") or {}).get("comment") or ""
-    noted = (document.get("omniboard") or {}).get("notes") or ""
+    comment = as_text(as_mapping(document.get("meta")).get("comment"))
+    noted = as_text(as_mapping(document.get("omniboard")).get("notes"))
     # The first note repeats the comment, because Omniboard shows the comment only without notes.
     return noted if comment in noted else f"{comment}\n{noted}".strip()
 
 
 def _stored_file(name: str, entry: Mapping[str, Any], stored: Mapping[str, Any]) -> StoredFile:
+    size, kind = stored.get("length"), stored.get("contentType")
     return StoredFile(
         name=name,
-        size=stored.get("length"),
-        sha256=(stored.get("metadata") or {}).get("sha256"),
-        content_type=stored.get("contentType"),
-        added=_utc(entry.get("added")),
+        size=int(size) if isinstance(size, (int, float)) and math.isfinite(size) else None,
+        sha256=_digest_of(stored.get("metadata")),
+        content_type=None if kind is None else as_text(kind),
+        added=as_time(entry.get("added")),
     )
 
 
-def _utc(time: Any) -> datetime | None:
-    return time.replace(tzinfo=timezone.utc) if isinstance(time, datetime) else None
+def _digest_of(metadata: Any) -> str | None:
+    digest = as_mapping(metadata).get("sha256")
+    return digest if isinstance(digest, str) and digest else None
 
 
 def _seconds(start: datetime, end: datetime) -> float:

@@ -12,11 +12,13 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nn_clustering.tracking.run_ids import RunId, is_id
 from nn_clustering.tracking.store.artifact_cache import ArtifactCache
+from nn_clustering.tracking.store.documents import readable
 from nn_clustering.tracking.store.editor import RunEditor
 from nn_clustering.tracking.store.lineage import MISSING, Lineage, read_lineage
 from nn_clustering.tracking.store.liveness import Watch
-from nn_clustering.tracking.store.reader import RunReader, run_key
+from nn_clustering.tracking.store.reader import RunReader
 from nn_clustering.tracking.store.run import Run, StoredFile
 from nn_clustering.tracking.store.runs import Runs
 from nn_clustering.tracking.store.unfinished import unfinished_run
@@ -43,7 +45,7 @@ class RunStore:
             from nn_clustering.tracking.server.connection import project_root
 
             root = project_root()
-        self.database = database
+        self.database = database = readable(database)
         self.journal_root = Path(root) / ".mongo" / "journal"
         self._watch = Watch(database, self.journal_root)
         cache = ArtifactCache(Path(root) / ".mongo" / "cache")
@@ -73,7 +75,7 @@ class RunStore:
 
     def run(
         self,
-        run_id: int | str,
+        run_id: RunId,
         *,
         experiment: str | None = None,
         status: str | None = "COMPLETED",
@@ -81,7 +83,8 @@ class RunStore:
         """One run, checked to be what the caller needs.
 
         Args:
-            run_id: The run's number, or "latest": the newest of that experiment and status.
+            run_id: The run's id, a number unless others gave it, or "latest": the newest of that
+                experiment and status.
             experiment: Name of the experiment that it must be a run of; None for any.
             status: The status that it must have; None for any.
 
@@ -160,7 +163,7 @@ class RunStore:
         """Names of the experiments that have runs."""
         return self._reader.experiments()
 
-    def compare(self, run_ids: Sequence[int]) -> DataFrame:
+    def compare(self, run_ids: Sequence[RunId]) -> DataFrame:
         """What differs between runs.
 
         Args:
@@ -178,22 +181,26 @@ class RunStore:
         """
         return self._reader.compare(run_ids)
 
-    def lineage(self, run_id: int) -> Lineage:
+    def lineage(self, run_id: RunId) -> Lineage:
         """What a run read, and what read it, each with all that lies behind.
 
         Raises:
             RunNotFoundError: There is no such run, and never was.
         """
-        lineage = read_lineage(self.database, run_key(run_id))
+        if not is_id(run_id):
+            self.run(run_id, status=None)  # says so
+        lineage = read_lineage(self.database, run_id)
         if lineage.status == MISSING:
             self.run(run_id, status=None)  # says what is there instead
         return lineage
 
-    def plan_deletion(self, run_ids: Sequence[int], *, with_dependents: bool = False) -> list[int]:
+    def plan_deletion(
+        self, run_ids: Sequence[RunId], *, with_dependents: bool = False
+    ) -> list[RunId]:
         """The runs that `delete` would delete, in its order; arguments and errors are the same."""
         return self._editor.plan_deletion(run_ids, with_dependents=with_dependents)
 
-    def delete(self, run_ids: Sequence[int], *, with_dependents: bool = False) -> list[int]:
+    def delete(self, run_ids: Sequence[RunId], *, with_dependents: bool = False) -> list[RunId]:
         """Delete runs: their documents, metrics, and those artifacts that no other run has.
 
         Sources and resources stay, which runs share. Cut short, it can be repeated, and deletes
@@ -212,7 +219,7 @@ class RunStore:
         """
         return self._editor.delete(run_ids, with_dependents=with_dependents)
 
-    def tag(self, run_id: int, *tags: str) -> None:
+    def tag(self, run_id: RunId, *tags: str) -> None:
         """Give tags to a run.
 
         Raises:
@@ -222,7 +229,7 @@ class RunStore:
         """
         self._editor.tag(run_id, tags)
 
-    def untag(self, run_id: int, *tags: str) -> None:
+    def untag(self, run_id: RunId, *tags: str) -> None:
         """Take tags from a run.
 
         Raises:
@@ -232,7 +239,7 @@ class RunStore:
         """
         self._editor.untag(run_id, tags)
 
-    def note(self, run_id: int, text: str) -> None:
+    def note(self, run_id: RunId, text: str) -> None:
         """Append a line to a run's notes.
 
         Raises:
@@ -242,7 +249,7 @@ class RunStore:
         """
         self._editor.note(run_id, text)
 
-    def add_artifact(self, run_id: int, path: Path | str, name: str | None = None) -> None:
+    def add_artifact(self, run_id: RunId, path: Path | str, name: str | None = None) -> None:
         """Store a file with a run that there is already.
 
         Args:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, overload
 
 from nn_clustering.tracking.errors import RunNotFoundError
 from nn_clustering.tracking.names import listed
+from nn_clustering.tracking.run_ids import RunId, id_text
 from nn_clustering.tracking.store.metrics import metric_names, read_curves
 from nn_clustering.tracking.store.run import Run
 
@@ -24,8 +25,8 @@ class Runs(Sequence[Run]):
         self._database = database
 
     @property
-    def ids(self) -> list[int]:
-        """The runs' numbers."""
+    def ids(self) -> list[RunId]:
+        """The runs' ids."""
         return [run.id for run in self._runs]
 
     def table(self, results: Sequence[str] | None = None, metrics: Sequence[str] = ()) -> DataFrame:
@@ -50,7 +51,7 @@ class Runs(Sequence[Run]):
 
         columns = table_columns(self._database, self._runs, results, metrics)
         table = pd.DataFrame(columns, index=pd.Index(self.ids, name="run"))
-        table["start_time"] = pd.to_datetime(table["start_time"], utc=True)
+        table["start_time"] = pd.to_datetime(table["start_time"], utc=True, errors="coerce")
         return table
 
     def metric(self, name: str) -> DataFrame:
@@ -94,4 +95,4 @@ class Runs(Sequence[Run]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"Runs([{listed(self.ids)}])"
+        return f"Runs([{listed(list(map(id_text, self.ids)))}])"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nn_clustering.tracking.errors import InvalidInputError, did_you_mean
 from nn_clustering.tracking.execution_keys import own_keys
 from nn_clustering.tracking.names import listed
+from nn_clustering.tracking.run_ids import RunId, plain_id
 from nn_clustering.tracking.store.metrics import last_values, metric_names
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from nn_clustering.tracking.store.run import Run
 
 FIXED = ("experiment", "status", "start_time", "duration", "tags")
+_SIMPLE = (int, float, str, type(None))
 ABSENT = object()  # in the place of a value that a run does not have
 
 
@@ -86,7 +88,9 @@ def differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
         InvalidInputError: There are fewer than two runs.
     """
     if len(runs) < 2:
-        raise InvalidInputError(f"compare {[run.id for run in runs]}: expected at least two runs")
+        raise InvalidInputError(
+            f"compare {[plain_id(run.id) for run in runs]}: expected at least two runs"
+        )
     rows = [{**config_leaves(run), **leaves(run.result, "result")} for run in runs]
     values = {key: [row.get(key, ABSENT) for row in rows] for key in _differing_keys(rows)}
     return dict(sorted(values.items(), key=lambda entry: ABSENT in entry[1]))
@@ -122,9 +126,9 @@ def _identity(value: Any) -> Any:
     """What tells values apart: 1 is 1.0 and NaN is NaN, but 1 is not True."""
     if isinstance(value, float) and math.isnan(value):
         return float, "NaN"
-    if isinstance(value, (bool, list, dict)):
-        return type(value), repr(value)
-    return value
+    if type(value) in _SIMPLE or value is ABSENT:
+        return value
+    return type(value), repr(value)  # not all that MongoDB stores can be hashed
 
 
 def _columns(rows: Sequence[Mapping[str, Any]], keys: Iterable[str]) -> dict[str, list[Any]]:
@@ -146,7 +150,7 @@ def _result_keys(rows: Sequence[Mapping[str, Any]], asked: Sequence[str] | None)
 
 
 def _metric_columns(
-    database: Database, run_ids: Sequence[int], names: Sequence[str]
+    database: Database, run_ids: Sequence[RunId], names: Sequence[str]
 ) -> dict[str, list[Any]]:
     _require_list("metrics", names)
     if not names or not run_ids:

@@ -4,15 +4,16 @@ import csv
 import datetime
 import json
 import math
+import unicodedata
 
 import pytest
 from bson import ObjectId
-from hypothesis import given, strategies as st
+from hypothesis import assume, given, strategies as st
 
 from nn_clustering.errors import InvalidInputError, TrackingError
 from nn_clustering.tracking import RunStore
 from nn_clustering.tracking.command_line.export import export_runs
-from nn_clustering.tracking.names import safe_file_names
+from nn_clustering.tracking.names import file_name, safe_file_names
 from tests.tracking.stored_files import store_file
 
 
@@ -92,20 +93,88 @@ def test_artifacts_stay_within_their_folder(store, database, add_run, tmp_path):
     assert not (tmp_path / "escaped").exists()
 
 
-@given(st.lists(st.text(max_size=300), unique=True, max_size=8))
+# What file systems, shells or other software take for more than letters.
+HOSTILE = [
+    "", ".", "..", "../x", "/etc/x", "a/b", "a\\b", "C:\\x", "a\0b", "a\nb", "con", "NUL.txt",
+    "com1.tar.gz", "a.", "a ", " a", "-rf", "~", "\x1b[2J", "a\u202eb", "x" * 300, "\udce4", "é",
+    "e\u0301", "A", "a", "a-0123456789ab", "a-0123456789ab.png", "run_1", ".hidden", "...", "a:b",
+    "$x", "x.png" + "y" * 90,
+]  # fmt: skip
+texts = st.one_of(
+    st.sampled_from(HOSTILE), st.text(max_size=300), st.text("a/\\.\0 -~:\u0301", max_size=6)
+)
+
+
+@given(st.lists(texts, unique=True, max_size=8))
 def test_names_for_files(names):
     chosen = safe_file_names(names)
     assert list(chosen) == names
     assert len({name.casefold() for name in chosen.values()}) == len(names)
     for name in chosen.values():
         assert 0 < len(name.encode()) <= 255
-        assert not name.startswith(".")
-        assert not set(name) & set('/\\:*?"<>|\0\n')
+        assert not name.startswith((".", "-", " "))
+        assert not name.endswith((".", " "))
+        assert not set(name) & set('/\\:*?"<>|$~')
+        assert name.isprintable()
+        assert unicodedata.is_normalized("NFC", name)
+        assert name.partition(".")[0].casefold() not in ("con", "nul", "com1")
+
+
+@given(texts, texts)
+def test_file_name_tells_texts_apart_wherever_it_is_made(first, second):
+    assert (file_name(first) == file_name(second)) == (first == second)
+    # Nor can a text be chosen such that it has the name of another.
+    assert (file_name(file_name(first)) == file_name(first)) == (first == file_name(first))
 
 
 @given(st.from_regex(r"[a-z0-9_]{1,20}\.[a-z0-9]{1,5}", fullmatch=True))
 def test_ordinary_names_stay(name):
+    assume(name.partition(".")[0] not in ("con", "prn", "aux", "nul"))
+    assume(name[:3] not in ("com", "lpt") or name.find(".") != 4)
     assert safe_file_names([name]) == {name: name}
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end"),
+    [
+        ("../../escaped.png", "_.._escaped-", ".png"),
+        ("run_a/b", "run_a_b-", ""),
+        ("", "unnamed-", ""),
+    ],
+)
+def test_names_stay_readable(text, start, end):
+    name = file_name(text)
+    assert name.startswith(start)
+    assert name.endswith(end)
+
+
+def test_ids_are_no_paths(store, database, add_run, tmp_path):
+    """Each run has a folder of its own, within that of the export."""
+    ids = [
+        "../../escaped",
+        f"{tmp_path}/absolute",
+        "a/b",
+        ".",
+        "",
+        "a\nb",
+        "x" * 1000,
+        "12",
+        "A",
+        "a",
+    ]
+    for run_id in ids:
+        add_run(1, _id=run_id)
+    add_run(12)
+    folder = export_runs(store, store.find(), tmp_path / "in" / "export")
+    documents = {path: json.loads(path.read_text("utf-8")) for path in folder.glob("*/run.json")}
+    assert sorted(map(repr, (document["_id"] for document in documents.values()))) == sorted(
+        map(repr, [*ids, 12])
+    )
+    assert documents[folder / "run_12" / "run.json"]["_id"] == 12
+    outside = {
+        path for path in tmp_path.rglob("*") if path.is_file() and folder not in path.parents
+    }
+    assert not outside
 
 
 def test_damaged_artifact_does_not_keep_the_others_back(store, database, two_runs, tmp_path):
