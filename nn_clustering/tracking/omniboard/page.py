@@ -27,6 +27,7 @@ from nn_clustering.tracking.server.connection import (
     project_root,
     url_with_database,
 )
+from nn_clustering.tracking.server.ownership import own_folder
 
 PORT = 9000
 START_SECONDS = 30.0
@@ -89,7 +90,7 @@ def omniboard_address(root: Path | None = None) -> str | None:
 
 
 def _state_folder(root: Path | None) -> Path:
-    return Path(root or project_root()).resolve() / ".mongo"
+    return own_folder(root or project_root())
 
 
 def _package_folder(folder: Path) -> Path:

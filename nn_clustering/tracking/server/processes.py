@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import itertools
 import json
 import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +43,83 @@ def command_line(pid: int) -> list[str]:
         return [os.fsdecode(argument) for argument in raw.split(b"\0") if argument]
     except OSError:
         pass
+    shown = _shown_by_ps(pid, "command=")
+    return [shown] if shown else []
+
+
+def has_option(arguments: Sequence[str], name: str, value: str) -> bool:
+    """Whether the option has this very value among the arguments of a process."""
+    if len(arguments) == 1:  # as `ps` shows them, where there is no /proc
+        return f" {name} {value} " in f"{arguments[0]} "
+    return (name, value) in itertools.pairwise(arguments)
+
+
+def owner(pid: int) -> int | None:
+    """The id of the user whose process it is, None where it cannot be told."""
+    try:
+        return Path(f"/proc/{pid}").stat().st_uid
+    except OSError:
+        shown = _shown_by_ps(pid, "uid=")
+    return int(shown) if shown.isdigit() else None
+
+
+def start_of(pid: int) -> str | None:
+    """When the process started; with its pid that tells it from any that gets the pid later.
+
+    Returns:
+        A text that is the same each time, None where no such process runs.
+    """
+    try:
+        # The name, in parentheses, may hold anything; of what follows the 20th is field 22.
+        ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except (OSError, IndexError):
+        return _shown_by_ps(pid, "lstart=") or None
+    return f"{boot} {ticks}"
+
+
+def _shown_by_ps(pid: int, column: str) -> str:
     try:
         shown = subprocess.run(
-            ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+            ["ps", "-o", column, "-p", str(pid)], capture_output=True, text=True, check=False
         )
     except OSError:
-        return []
-    return [shown.stdout.strip()] if shown.stdout.strip() else []
+        return ""
+    return shown.stdout.strip()
+
+
+def ask_to_end(pid: int, start: str | None) -> bool:
+    """Send SIGTERM to the process that started then; False where the pid is another's by now."""
+    try:
+        with _held(pid) as handle:
+            if start is None or start_of(pid) != start:
+                return False
+            if handle is None:
+                os.kill(pid, signal.SIGTERM)
+            else:
+                signal.pidfd_send_signal(handle, signal.SIGTERM)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _held(pid: int) -> Iterator[int | None]:
+    """A descriptor that stays the process' own, whoever gets its pid; None without such."""
+    try:
+        handle = os.pidfd_open(pid)
+    except (AttributeError, PermissionError):
+        yield None
+        return
+    except OSError as problem:
+        if problem.errno == errno.ENOSYS:
+            yield None
+            return
+        raise ProcessLookupError from problem
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def is_running(pid: int | None, mark: str) -> bool:

@@ -57,11 +57,15 @@ class RunStore:
         """The store on the server that the environment names, else on the embedded one.
 
         Raises:
-            ServerUnavailableError: The server cannot be reached or started.
+            ServerUnavailableError: The server cannot be reached or started, or the folder of
+                runs is another user's.
         """
         from nn_clustering.tracking.server.connection import connect, project_root, resolve_server
+        from nn_clustering.tracking.server.ownership import own_folder
 
-        return cls(connect(resolve_server(environ, root)), root or project_root(environ))
+        root = root or project_root(environ)
+        own_folder(root)  # whose journals and cache it reads
+        return cls(connect(resolve_server(environ, root)), root)
 
     def close(self) -> None:
         """Close the connection."""

@@ -29,16 +29,20 @@ def make_observer(database: Database, *, journal_folder: Path | None = None) -> 
             folder.
 
     Raises:
-        ServerUnavailableError: The server does not let us write (the indexes are made here).
+        ServerUnavailableError: The server does not let us write (the indexes are made here), or
+            the folder of journals is another user's.
     """
     from nn_clustering.tracking.server.connection import project_root
+    from nn_clustering.tracking.server.ownership import own_folder
 
+    if journal_folder is None:
+        journal_folder = own_folder(project_root()) / "journal"
     try:
         ensure_indexes(database)
     except pymongo.errors.PyMongoError as problem:
         reason = f"cannot write to database {database.name!r} ({type(problem).__name__})"
     else:
-        return TrackingObserver(database, journal_folder or project_root() / ".mongo" / "journal")
+        return TrackingObserver(database, journal_folder)
     raise ServerUnavailableError(
         f"{reason}; expected a server that runs and a user with the role readWrite; check MONGO_URL"
     )
