@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.errors import InvalidInputError, RunNotFoundError
 from nn_clustering.tracking.run_ids import LATEST, RunId, by_id, id_text, is_id
-from nn_clustering.tracking.store.documents import read_document, read_documents
+from nn_clustering.tracking.store.documents import read_document
 from nn_clustering.tracking.store.fields import as_text, as_time
 from nn_clustering.tracking.store.order import newest_first
 from nn_clustering.tracking.store.query import STATUSES, build_query
