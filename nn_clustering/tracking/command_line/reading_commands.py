@@ -213,6 +213,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "config": run.config,
         "result": run.result,
         "lineage": run.lineage,
+        **({"about": run.about} if run.about else {}),
         "artifacts": run.artifacts,
     }
 

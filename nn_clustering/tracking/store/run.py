@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.errors import DamagedArtifactError, RunNotFoundError
 from nn_clustering.tracking.names import safe_file_names
+from nn_clustering.tracking.store.about import read_about
 from nn_clustering.tracking.store.metrics import last_values, metric_names, read_curves
 
 if TYPE_CHECKING:
@@ -106,6 +107,11 @@ class Run:
         noted = self.info.get("lineage")
         read = noted if isinstance(noted, Mapping) else {}
         return {key: run_id for key, run_id in read.items() if isinstance(run_id, int)}
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What the run is about, by itself and by what it read: its data set, its network, ..."""
+        return read_about(self.info)
 
     def artifact(self, name: str) -> bytes:
         """The content of a stored file, checked against the SHA-256 that was stored with it.
