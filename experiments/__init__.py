@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments._about import ABOUT
+
 if TYPE_CHECKING:
     from nn_clustering.tracking import StageExperiment
 
@@ -36,6 +38,7 @@ def configure(
         repository=CHECKOUT,
         parts=parts,
         exclusive_keys=exclusive_keys,
+        about=ABOUT,
     )
 
 

@@ -48,6 +48,11 @@ def study(run: StageRun) -> dict[str, Any]:
         for seed in condition["seeds"]
         for row in _one_network(run, condition, seed)
     ]
+    run.sacred_run.info["lineage"] = {
+        f"{stage}_run_{place}": row[f"{stage}_run"]
+        for place, row in enumerate(rows)
+        for stage in ("train", "cluster", "shuffle_test")
+    }
     networks = pandas.DataFrame(rows)
     run.add_artifact("networks.csv", networks.to_csv(index=False).encode())
     table = summarise(networks, run.config["conditions"])

@@ -30,6 +30,8 @@ _INDEXES = {
         pymongo.IndexModel([("start_time", -1), *NEWEST_FIRST]),
         pymongo.IndexModel([("config.$**", 1)]),
         pymongo.IndexModel([("result.$**", 1)]),
+        pymongo.IndexModel([("info.about.$**", 1)]),
+        pymongo.IndexModel([("info.about", 1)]),  # finds those that have none
         pymongo.IndexModel([("omniboard.tags", 1)], sparse=True),
         pymongo.IndexModel([("tracking.token", 1)], sparse=True),
         pymongo.IndexModel([("tracking.identity", 1), ("status", 1)]),

@@ -37,6 +37,7 @@ def describe_run(run: Run, lineage: Lineage) -> list[str]:
     lines += _section("result", _pairs(_short(leaves(run.result, "result"))))
     lines += _section("metrics, last values", _pairs(run.last_values()))
     lines += _section("config", _pairs(_short(leaves(run.config, "config"))))
+    lines += _section("about", _pairs(_short(leaves(run.about, "about"))))
     lines += _section("artifacts", _artifact_lines(run))
     lines += _section("read", (_lineage_line(node) for node in lineage.reads))
     lines += _section("was read by", (_lineage_line(node) for node in lineage.read_by))

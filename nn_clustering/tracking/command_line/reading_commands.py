@@ -220,6 +220,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "config": run.config,
         "result": run.result,
         "lineage": {key: plain_id(run_id) for key, run_id in run.lineage.items()},
+        **({"about": run.about} if run.about else {}),
         "artifacts": run.artifacts,
     }
 

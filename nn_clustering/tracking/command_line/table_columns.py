@@ -13,6 +13,9 @@ from nn_clustering.tracking.store.run import Run
 from nn_clustering.tracking.store.runs import Runs
 from nn_clustering.tracking.store.tables import config_leaves, leaves
 
+# Of each group: all that a stage has, but not the hundred keys of a pipeline.
+MOST_NAMED = 40
+
 
 def sorted_runs(runs: Runs, key: str, *, is_reversed: bool) -> list[Run]:
     """The runs by what they are, their config or their result; those without a value come last.
@@ -25,6 +28,8 @@ def sorted_runs(runs: Runs, key: str, *, is_reversed: bool) -> list[Run]:
     Raises:
         InvalidInputError: No run has such a value.
     """
+    if not runs:
+        return []
     rows = [_sortable(run) for run in runs]
     known = list(dict.fromkeys(name for row in rows for name in row))
     column = column_of("--sort", key, known, known)
@@ -56,7 +61,20 @@ def column_of(option: str, name: str, known: Sequence[str], shown: Sequence[str]
     ends = [column.partition(".")[2] for column in known if "." in column]
     raise InvalidInputError(
         f"{option} {name}: none of these runs has it{did_you_mean(name, [*shown, *ends])}; "
-        f"expected one of {listed(shown)}"
+        f"expected {_in_words(shown)}"
+    )
+
+
+def _in_words(names: Sequence[str]) -> str:
+    """All columns, those of the result and of the config without that word before each."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        group, dot, end = name.partition(".")
+        is_part = bool(dot) and group in ("result", "config", "metric")
+        groups.setdefault(group if is_part else "", []).append(end if is_part else name)
+    return "; ".join(
+        (f"of the {group}: " if group else "one of ") + listed(ends, MOST_NAMED)
+        for group, ends in groups.items()
     )
 
 

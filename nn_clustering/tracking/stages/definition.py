@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from nn_clustering.tracking.stages.settings import StageSettings
 from nn_clustering.tracking.stages.stage_run import StageRun
+from nn_clustering.tracking.store.about import Describe
 
 if TYPE_CHECKING:
     Inputs = TypeVar("Inputs")
@@ -54,8 +55,16 @@ class StageFunctions:
 
 @dataclass(frozen=True)
 class StageDefinition:
-    """A stage, as its experiment was configured."""
+    """A stage, as its experiment was configured.
+
+    Attributes:
+        settings: Its config keys and named configs.
+        code: What of the code counts.
+        functions: What does it.
+        about: By the name of an experiment of the project, what tells what a run is about.
+    """
 
     settings: StageSettings = field(default_factory=StageSettings)
     code: StageCode = StageCode()
     functions: StageFunctions = StageFunctions()
+    about: Mapping[str, Describe] = field(default_factory=dict)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import pymongo.errors
 
 from nn_clustering.tracking.stages.context import (
     FinishedRun,
@@ -24,6 +27,7 @@ from nn_clustering.tracking.stages.inputs import digests_of
 from nn_clustering.tracking.stages.repeated_command import repeat_command
 from nn_clustering.tracking.stages.reuse import ReusedRun, find_reusable
 from nn_clustering.tracking.stages.stage_run import StageRun
+from nn_clustering.tracking.store.about import find_about, give_about, overlaid, read_about
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +86,7 @@ class Execution:
             self._connect()
         with self._store:
             identity = self._read_inputs()
+            self._note_about()
             return self._reused(identity) or self._run_tracked(identity)
 
     def work(self, function: Callable[[StageRun[Any]], Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -89,6 +94,7 @@ class Execution:
         for file in self.stage_run.context.config_files:
             self.stage_run.add_artifact(file.artifact, file.content)
         result = function(self.stage_run)
+        self._note_about()  # of what the work has read, too
         self._sum_up(self.stage_run, result)
         return result
 
@@ -115,6 +121,8 @@ class Execution:
         self._store = LentStore(database)
         context = replace(self.stage_run.context, surroundings=self.surroundings, store=self._store)
         self.stage_run = replace(self.stage_run, context=context)
+        with contextlib.suppress(pymongo.errors.PyMongoError):  # the observer says that we may not
+            give_about(database, self._definition.about)
 
     def _n_workers(self) -> int:
         n_workers, decide = self._run.config.get("n_workers"), self._functions.workers
@@ -143,6 +151,13 @@ class Execution:
         named = code_in_config(self._run.config, settings.keys, settings.own_packages)
         info["sources"] = with_sources(info, named)
         return code_digest(info, self._code | named)
+
+    def _note_about(self) -> None:
+        config, info = self._run.config, self._run.info
+        describe = self._definition.about.get(self._definition.settings.stage)
+        about = find_about(self.surroundings.database, describe, config, info)
+        if about:
+            info["about"] = overlaid(read_about(info), about)
 
     def _reused(self, identity: str | None) -> ReusedRun | None:
         if self.surroundings.database is None:

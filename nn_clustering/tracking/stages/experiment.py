@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         Summary,
         Workers,
     )
+    from nn_clustering.tracking.store.about import Describe
 
 __all__ = ["Input", "ReusedRun", "StageExperiment", "StageRun"]
 
@@ -87,6 +88,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         repository: Path | None = None,
         parts: Mapping[str, Sequence[str]] | None = None,
         exclusive_keys: Sequence[str] = (),
+        about: Mapping[str, Describe] | None = None,
     ) -> None:
         """Take configs from YAML files, and say what counts as the experiment's code.
 
@@ -119,6 +121,10 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
                 A part has the ``reuse`` and ``tags`` of the whole, and runs once.
             exclusive_keys: Dotted keys, like ``network.kind``, that only one of the named configs
                 of a command may set, unless they set the same value.
+            about: What runs are about, by the names of the project's experiments: each is a
+                function of a run's config and its info that returns facts by name, nested or not,
+                None where it does not say. A run inherits those of the runs that it reads, and is
+                found by them as by its own config.
 
         Raises:
             InvalidInputError: One of the sources is not there.
@@ -126,7 +132,9 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         folders = [configs] if isinstance(configs, Path) else list(configs)
         settings = StageSettings.read(self.path, folders, parts or {}, exclusive_keys)
         code = StageCode(tuple(own_packages), tuple(code_keys), repository)
-        self._definition = replace(self._definition, settings=settings, code=code)
+        self._definition = replace(
+            self._definition, settings=settings, code=code, about=about or {}
+        )
         self.add_config(copy.deepcopy(dict(settings.defaults)))
         for name, config in sorted(settings.configs.named.items()):
             self.named_configs[name] = _NamedConfig(config, settings.configs.comment(name))

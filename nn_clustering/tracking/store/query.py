@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta, timezone
+from functools import partial
 from typing import Any
 
 from nn_clustering.tracking.encoding import LARGEST_INTEGER, to_plain
@@ -51,7 +52,8 @@ def build_query(
         if wanted is not None and not isinstance(wanted, Mapping):
             raise InvalidInputError(f"{field}={wanted!r}: expected a mapping of keys to values")
         for key, condition in (wanted or {}).items():
-            conditions.extend(_value_conditions(field, key, condition))
+            found = _config_conditions if field == "config" else partial(_value_conditions, field)
+            conditions.extend(found(key, condition))
     return {"$and": conditions} if conditions else {}
 
 
@@ -106,12 +108,39 @@ def _tag_condition(tag: str) -> dict[str, Any]:
     return {"$or": [{"config.tags": {"$eq": tag}}, {"omniboard.tags": {"$eq": tag}}]}
 
 
+def _config_conditions(key: str, condition: Any) -> Iterator[dict[str, Any]]:
+    """On the run's own config, or where that says nothing on what the run is about."""
+    on_value: list[Any] = []
+    for operator, value in _split(condition, f"config {key!r}"):
+        if isinstance(value, Mapping) and value and operator == "==":
+            for inner, entry in value.items():
+                yield from _config_conditions(f"{key}.{inner}", ("==", entry))
+        elif value is None and operator == "==":
+            yield from _value_conditions("config", key, value)
+        else:
+            on_value += [operator, value]
+    if on_value:
+        own, inherited = (
+            list(_value_conditions(field, key, tuple(on_value)))
+            for field in ("config", "info.about")
+        )
+        path, is_list = f"config.{key}", {"$type": "array"}
+        says_nothing = [{path: None}, {path: {"$not": is_list}}]  # or is not there
+        says_all = [{path: {"$ne": None}}, {path: is_list}, {f"info.about.{key}": None}]
+        yield {
+            "$or": [
+                {"$and": [*own, {"$or": says_all}] if "!=" in on_value[::2] else own},
+                {"$and": [*inherited, *says_nothing]},
+            ]
+        }
+
+
 def _value_conditions(field: str, key: str, condition: Any) -> Iterator[dict[str, Any]]:
     what = f"{field} {key!r}"
     path = f"{field}.{_checked_key(key, what)}"
     # A path of MongoDB's reaches into lists as well, to any of their elements: not meant here.
     parents = path.split(".")
-    for end in range(1 if field == "result" else 2, len(parents)):
+    for end in range(2 if field == "config" else 1, len(parents)):
         yield {".".join(parents[:end]): {"$not": {"$type": "array"}}}
     for operator, value in _split(condition, what):
         if isinstance(value, Mapping) and value and operator == "==":

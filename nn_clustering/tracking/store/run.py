@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nn_clustering.tracking.errors import DamagedArtifactError, RunNotFoundError
 from nn_clustering.tracking.names import safe_file_names
 from nn_clustering.tracking.run_ids import RunId, by_id, id_text, is_id, read_id
+from nn_clustering.tracking.store.about import read_about
 from nn_clustering.tracking.store.documents import read_document, read_documents
 from nn_clustering.tracking.store.fields import (
     EXPERIMENT,
@@ -124,6 +125,11 @@ class Run:
     def lineage(self) -> dict[str, RunId]:
         """Ids of the runs that this one read, by config key."""
         return read_ids(self.info.get("lineage"))
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What the run is about, by itself and by what it read: its data set, its network, ..."""
+        return read_about(self.info)
 
     def artifact(self, name: str) -> bytes:
         """The content of a stored file, checked against the SHA-256 that was stored with it.

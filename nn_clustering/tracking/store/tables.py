@@ -30,10 +30,15 @@ def leaves(value: Any, root: str) -> dict[str, Any]:
 
 
 def config_leaves(run: Run) -> dict[str, Any]:
-    """The run's config as `leaves`, without the keys that say how it was run and not what."""
+    """The run's config as `leaves`, without the keys that say how it was run and not what.
+
+    Where it says nothing, by None or not at all, stands what the run is about.
+    """
     left_out = own_keys(run.config)
     config = {key: value for key, value in run.config.items() if key not in left_out}
-    return leaves(config, "config")
+    own = leaves(config, "config")
+    about = leaves(run.about, "config")
+    return {**own, **{key: value for key, value in about.items() if own.get(key) is None}}
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
