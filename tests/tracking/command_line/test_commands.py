@@ -98,11 +98,11 @@ def test_list_is_a_table(study, type_in):
     lines = type_in("list").stdout.splitlines()
     assert lines[0].split() == [
         "run", "experiment", "status", "started", "(UTC)", "duration", "tags", "seed",
-        "dataset.name", "accuracy", "ncut", "bad",
+        "dataset.name", "ncut", "bad", "accuracy",
     ]  # fmt: skip
-    assert [line.split()[0] for line in lines[1:]] == ["1", "3", "2"]
+    assert [line.split()[0] for line in lines[1:]] == ["3", "2", "1"]
     assert "tags" not in type_in("list", "--experiment", "cluster").stdout.splitlines()[0]
-    assert lines[1].split()[1:] == [
+    assert lines[3].split()[1:] == [
         "train", "COMPLETED", "2024-01-01", "12:00", "1", "min", "15", "s", "paper", "1", "mnist",
         "0.98",
     ]  # fmt: skip
@@ -111,23 +111,23 @@ def test_list_is_a_table(study, type_in):
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [
-        (["--experiment", "train"], [1, 2]),
+        (["--experiment", "train"], [2, 1]),
         (["--status", "failed"], [2]),
         (["--config", "dataset.name=mnist"], [1]),
         (["--config", "seed>=2"], [2]),
         (["--config", "seed = 1", "--config", "n_clusters!=11"], [3]),
-        (["--config", "seed>0", "--config", "seed<2"], [1, 3]),
+        (["--config", "seed>0", "--config", "seed<2"], [3, 1]),
         (["--result", "ncut<9"], [3]),
         (["--result", "accuracy==0.98"], [1]),
         (["--result", "accuracy>97e-2"], [1]),
         (["--tag", "paper"], [1]),
         (["--since", "2024-01-01T06:00"], [1]),
-        (["--limit", "2"], [1, 3]),
+        (["--limit", "2"], [3, 2]),
         (["--sort", "run"], [1, 2, 3]),
         (["--sort", "run", "--reverse"], [3, 2, 1]),
         (["--sort", "dataset.name"], [2, 1, 3]),
         (["--sort", "result.ncut", "--limit", "1"], [3]),
-        (["--reverse"], [2, 3, 1]),
+        (["--reverse"], [1, 2, 3]),
     ],
 )
 def test_filters(study, type_in, filters, expected):
@@ -262,7 +262,7 @@ def test_show_says_why_a_run_failed(study, type_in):
 
 
 def test_latest_is_a_run(study, type_in):
-    assert type_in("show", "latest").stdout.startswith("run 1: train")
+    assert type_in("show", "latest").stdout.startswith("run 3: cluster")
 
 
 def test_json_is_one_strict_document(study, type_in):
@@ -326,15 +326,15 @@ def test_columns_of_the_list_can_be_chosen(study, database, type_in):
 
     assert cells("seed", "config.dataset.name", "accuracy") == [
         ["run", "seed", "dataset.name", "accuracy"],
-        ["1", "1", "mnist", "0.98"],
         ["2", "2", "digits"],
+        ["1", "1", "mnist", "0.98"],
     ]
     # A key that is the same in all runs, and columns that the table leaves out elsewhere.
     assert cells("tags", "same") == [
-        ["run", "tags", "config.same"], ["1", "paper", "yes"], ["2", "yes"],
+        ["run", "tags", "config.same"], ["2", "yes"], ["1", "paper", "yes"],
     ]  # fmt: skip
     assert cells("started (UTC)") == cells("start_time") == cells(" started ")
-    assert cells("run") == [["run"], ["1"], ["2"]]
+    assert cells("run") == [["run"], ["2"], ["1"]]
     assert "reuse" not in type_in("list").stdout
 
 
@@ -375,11 +375,11 @@ def test_delete_on_a_terminal_asks(study, on_terminal, store):
     assert status == 1
     assert "3 cluster COMPLETED" in shown
     assert "Delete 1 run for good" in shown
-    assert store.find().ids == [1, 3, 2]
+    assert store.find().ids == [3, 2, 1]
     status, shown = on_terminal("delete", "3", answer="y\n")
     assert status == 0
     assert shown.endswith("deleted 1 run\n")
-    assert store.find().ids == [1, 2]
+    assert store.find().ids == [2, 1]
 
 
 def test_delete_without_a_terminal(study, type_in, store):

@@ -40,7 +40,7 @@ def test_table_has_what_differs_and_the_results(store, add_run):
     add_run(3, config={**common, "seed": 2}, status="FAILED")
     table = store.find().table()
     assert table.index.name == "run"
-    assert list(table.index) == [3, 1, 2]
+    assert list(table.index) == [3, 2, 1]
     assert list(table) == [
         "experiment", "status", "start_time", "duration", "tags", "config.seed", "config.extra",
         "result.ncut", "result.test.accuracy", "result.test.verdict",
