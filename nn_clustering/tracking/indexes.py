@@ -42,5 +42,7 @@ _INDEXES = {
             partialFilterExpression={"info.lineage": {"$exists": True}},
         ),
     ],
+    # What nobody took over from a process that was killed.
+    "leases": [pymongo.IndexModel([("expires_at", 1)], expireAfterSeconds=3600)],
     "metrics": [pymongo.IndexModel([("run_id", 1), ("name", 1)])],
 }

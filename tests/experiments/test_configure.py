@@ -29,14 +29,10 @@ def test_keys_that_the_pipeline_sets_are_not_set_by_its_user():
     assert "n_workers" in config["shuffle_test"]  # processes of one run
 
 
-def test_all_code_of_the_project_counts_whatever_is_imported():
+def test_packages_of_a_stage_are_noted_with_their_versions():
     info = train.experiment.get_experiment_info()
-    places = (PROJECT / "nn_clustering", PROJECT / "experiments")
-    files = {path for place in places for path in place.rglob("*.py*") if path.suffix != ".pyc"}
-    expected = {str(path.relative_to(PROJECT)) for path in files if path.is_file()}
-    assert {name for name, _ in info["sources"]} == expected
     packages = {dependency.partition("==")[0] for dependency in info["dependencies"]}
-    assert {"keras", "scipy", "scikit-learn", "scikit-network"} <= packages
+    assert {"keras", "scipy", "numpy", "tensorflow-datasets", "matplotlib"} <= packages
 
 
 @pytest.mark.skipif(not (PROJECT / ".git").exists(), reason="this is no git checkout")

@@ -1,8 +1,11 @@
 """What counts as a stage's code: all that it loads, and nothing that it cannot load."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
+import gridfs
 import pytest
 
 from experiments import (
@@ -17,10 +20,11 @@ from experiments import (
     study,
     train,
 )
+from nn_clustering.networks import network_of_run
 from nn_clustering.tracking.own_code import can_change_numbers
 from nn_clustering.tracking.package_versions import counted_versions
 from tests.experiments.conftest import DATABASE, PIPELINE_OPTIONS
-from tests.programs import PROJECT, environment, run_warm
+from tests.programs import PROJECT, environment, run_python, run_warm
 
 STAGES = {
     stage.experiment.path: stage.experiment
@@ -31,7 +35,7 @@ STAGES = {
 }  # fmt: skip
 # A run of each that computes; {stage} stands for the run of a stage of the pipeline.
 COMMANDS = {
-    "agreement": ["fast", "cluster_run={cluster}", "other_run={cluster}"],
+    "agreement": ["fast", "cluster_run={cluster}", "other_run={other}"],
     "choose_k": ["fast", "cluster_run={cluster}"],
     "cluster": ["fast", "train_run={train}"],
     "lesion": ["fast", "cluster_run={cluster}"],
@@ -40,7 +44,7 @@ COMMANDS = {
     "random_init": ["fast"],
     "shuffle_test": ["fast", "cluster_run={cluster}"],
     "study": ["fast"],
-    "train": ["mlp", "digits", "pruned", "fast", "l2", "training.epochs=1"],
+    "train": ["mlp", "digits", "pruned", "fast"],
 }
 
 
@@ -56,8 +60,11 @@ def test_every_stage_is_looked_at():
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_everything_that_a_run_loads_counts(stage, home, runs, tmp_path):
+def test_everything_that_a_run_loads_counts(stage, home, runs, run_experiment, tmp_path):
     ids = {name: run.id for name, run in runs.items()}
+    if stage == "agreement":
+        other = run_experiment("cluster", "with", "fast", f"train_run={ids['train']}", "seed=8")
+        ids["other"] = other.run_id
     options = [option.format(**ids) for option in COMMANDS[stage]]
     if stage not in ("pipeline", "study"):  # these always run
         options.append("reuse=False")
@@ -80,6 +87,110 @@ def test_everything_that_a_run_loads_counts(stage, home, runs, tmp_path):
     }
     assert f"experiments/{'_keras' if stage == 'train' else '__init__'}.py" in own
     assert own - own_files(stage) == set()
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory):
+    """For each edit of a copy of the project, the stages whose code it makes another."""
+    folder = tmp_path_factory.mktemp("a project")
+    for name in ("nn_clustering", "experiments", "configs"):
+        left_out = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(PROJECT / name, folder / name, ignore=left_out)
+    program = ["-c", EDIT_AND_LOOK, *STAGES, "-", *EDITS]
+    finished = run_python(program, {**os.environ, "PYTHONPATH": str(folder)}, cwd=folder)
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout)
+
+
+EDIT_AND_LOOK = """
+import json, sys
+from pathlib import Path
+from nn_clustering.tracking.own_code import own_code
+
+split = sys.argv.index("-")
+stages, edits, here = sys.argv[1:split], sys.argv[split + 1:], Path.cwd()
+
+def digests():
+    packages = ["nn_clustering", "experiments"]
+    found = {name: own_code(here / f"experiments/{name}.py", here, packages) for name in stages}
+    return {name: code.digest(here) for name, code in found.items()}
+
+before, changed = digests(), {}
+for edit in edits:
+    content = Path(edit).read_text()
+    more = "from ._figures import new as new" if edit.endswith(".pyi") else "# edited"
+    Path(edit).write_text(f"{content}{more}\\n")
+    after = digests()
+    changed[edit] = [name for name in stages if after[name] != before[name]]
+    Path(edit).write_text(content)
+assert digests() == before
+print(json.dumps(changed))
+"""
+TRAINING = {"train", "pipeline", "study"}
+CLUSTERING = {"cluster", "pipeline", "study"}
+EDITS = {
+    "nn_clustering/tracking/command_line/listing.py": set(),
+    "nn_clustering/tracking/stages/reuse.py": set(),
+    "nn_clustering/reports/__init__.pyi": set(),
+    "nn_clustering/datasets/__main__.py": set(),
+    "nn_clustering/reports/_lesion_table.py": {"lesion_table"},
+    "nn_clustering/reports/_lesion_figures.py": {"lesion", "pipeline"},
+    "nn_clustering/reports/_learning_curve_figures.py": TRAINING,
+    "nn_clustering/reports/_cluster_figures.py": CLUSTERING,
+    "nn_clustering/training/_steps.py": TRAINING,
+    "nn_clustering/lesions/_engine.py": {"lesion", "pipeline"},
+    "nn_clustering/partitions/_kmeans.py": {
+        *("choose_k", "random_init", "shuffle_test"), *CLUSTERING,
+    },
+    "experiments/lesion.py": {"lesion", "pipeline"},
+    "experiments/_graphs.py": {"random_init", "shuffle_test", *CLUSTERING},
+    "nn_clustering/seeds.py": set(STAGES),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_edit_makes_those_stages_others_that_load_the_file(edit, changed):
+    assert set(changed[edit]) == EDITS[edit]
+
+
+OWN_NETWORK = """
+import keras
+
+
+def wide(input_shape, n_outputs):
+    from my_blocks import WIDTH
+
+    return keras.Sequential([
+        keras.Input(input_shape),
+        keras.layers.Flatten(),
+        keras.layers.Dense(WIDTH, activation="relu"),
+        keras.layers.Dense(n_outputs, activation="softmax"),
+    ])
+"""
+
+
+def test_change_in_what_a_network_of_ones_own_imports_makes_a_run_anew(home, store, tmp_path):
+    """It was used again, with the former module's network."""
+    (tmp_path / "my_nets.py").write_text(OWN_NETWORK)
+    program = [PROJECT / "experiments" / "train.py", "with", "fast", "digits"]
+    environ = environment(home, MONGO_DB=DATABASE, PYTHONDONTWRITEBYTECODE="1")
+    found = []
+    for width in (5, 7, 5):
+        (tmp_path / "my_blocks.py").write_text(f"WIDTH = {width}")
+        options = ["network.kind=my_nets.wide", "training.epochs=1"]
+        finished = run_warm([*program, *options], environ, computes=True, cwd=tmp_path)
+        assert finished.returncode == 0, finished.stderr
+        found.append((store.run("latest", experiment="train").id, "using" in finished.stdout))
+    (first, _), (second, _), _ = found
+    assert found == [(first, False), (second, False), (second, True)]
+    for run_id, width in ((first, 5), (second, 7)):
+        run = store.run(run_id)
+        assert network_of_run(run, "unpruned").layers[-2].units == width
+        document = store.database["runs"].find_one({"_id": run_id})
+        names = {Path(name).name: file for name, file in document["experiment"]["sources"]}
+        content = gridfs.GridFS(store.database).get(names["my_blocks.py"]).read()
+        assert content == f"WIDTH = {width}".encode()
+        assert "my_nets.py" in names
 
 
 @pytest.mark.parametrize(

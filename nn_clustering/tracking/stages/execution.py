@@ -25,7 +25,7 @@ from nn_clustering.tracking.stages.identity import (
 )
 from nn_clustering.tracking.stages.inputs import digests_of
 from nn_clustering.tracking.stages.repeated_command import repeat_command
-from nn_clustering.tracking.stages.reuse import ReusedRun, find_reusable
+from nn_clustering.tracking.stages.reuse import ReusedRun, find_reusable, may_reuse
 from nn_clustering.tracking.stages.stage_run import StageRun
 from nn_clustering.tracking.store.about import find_about, give_about, overlaid, read_about
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from nn_clustering.tracking.own_code import OwnCode
     from nn_clustering.tracking.stages.definition import StageDefinition
+    from nn_clustering.tracking.stages.lease import Lease
 
 
 class Execution:
@@ -87,7 +88,7 @@ class Execution:
         with self._store:
             identity = self._read_inputs()
             self._note_about()
-            return self._reused(identity) or self._run_tracked(identity)
+            return self._used_or_run(identity)
 
     def work(self, function: Callable[[StageRun[Any]], Mapping[str, Any]]) -> Mapping[str, Any]:
         """Do the stage's work, within Sacred's run."""
@@ -159,16 +160,21 @@ class Execution:
         if about:
             info["about"] = overlaid(read_about(info), about)
 
-    def _reused(self, identity: str | None) -> ReusedRun | None:
-        if self.surroundings.database is None:
-            return None
-        stored = find_reusable(self._store.open(), self._run, identity)
-        if stored is None:
-            return None
+    def _used_or_run(self, identity: str | None) -> FinishedRun:
+        """Use the completed run of an identity, also one that another process is at; or run."""
+        database = self.surroundings.database
+        if database is None or identity is None or not may_reuse(self._run):
+            return self._run_tracked(identity)
+        from nn_clustering.tracking.stages.claim import claimed
+
+        find = partial(find_reusable, self._store.open(), self._run, identity)
+        with claimed(database, identity, self._definition.settings.stage, find) as (stored, lease):
+            if stored is None:
+                return self._run_tracked(identity, lease)
         self._sum_up(replace(self.stage_run, reused=stored), stored.result)
         return ReusedRun(stored)
 
-    def _run_tracked(self, identity: str | None) -> FinishedRun:
+    def _run_tracked(self, identity: str | None, lease: Lease | None = None) -> FinishedRun:
         """Run; not tracked where there is no database."""
         if self.surroundings.database is not None:
             from nn_clustering.tracking.writing.track import make_observer
@@ -178,8 +184,10 @@ class Execution:
             # Not each part again.
             observer.tells_of_earlier_runs = self.surroundings.is_program
             self._run.observers = [*self._run.observers, observer]
-            hook = partial(observer.attach, self._run)
-            self._run.pre_run_hooks = [*self._run.pre_run_hooks, hook]
+            hooks: list[Callable[[], object]] = [partial(observer.attach, self._run)]
+            if lease is not None:
+                hooks.append(lambda: lease.note_run(self._run._id))
+            self._run.pre_run_hooks = [*self._run.pre_run_hooks, *hooks]
         self._run()
         return self._finished()
 

@@ -47,20 +47,23 @@ class ReusedRun:
         return self.stored.status
 
 
-def find_reusable(store: RunStore, run: SacredRun, identity: str | None) -> Run | None:
+def may_reuse(run: SacredRun) -> bool:
+    """Whether the user lets a completed run be used in the place of one."""
+    # Observers that the user added want to see a run.
+    return not run.observers and bool(run.config.get("reuse", True))
+
+
+def find_reusable(store: RunStore, run: SacredRun, identity: str) -> Run | None:
     """Return the completed run that one would repeat; it gets the tags and comment of that one.
 
     Args:
         store: The stored runs.
         run: The run that has not started yet.
-        identity: Digest of all that fixes its result; None where nobody can tell.
+        identity: Digest of all that fixes its result.
 
     Returns:
-        None where there is no such run, or the user wants a new one.
+        None where there is no such run.
     """
-    # Observers that the user added want to see a run.
-    if identity is None or run.observers or not run.config.get("reuse", True):
-        return None
     run_id = completed_run(store.database, identity)
     if run_id is None:
         return None

@@ -1,0 +1,90 @@
+"""One of several equal commands computes; the others wait for its run, and use it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+import pymongo.errors
+
+from nn_clustering.tracking.stages.lease import Holder, Lease
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+Found = TypeVar("Found")
+POLL_SECONDS = 0.5
+# Until whoever computes has a run whose number can be told.
+PATIENCE = 3.0
+
+
+@contextlib.contextmanager
+def claimed(
+    database: Database, identity: str, what: str, find: Callable[[], Found | None]
+) -> Iterator[tuple[Found | None, Lease | None]]:
+    """Within the block, no other process computes what this one does; or there is no need to.
+
+    Waits while another does: Ctrl-C ends that. Where the server is away, that is waited for too.
+
+    Args:
+        database: Where runs are.
+        identity: Of the run that would be made.
+        what: The stage, for what is said of it.
+        find: Finds the completed run of that identity.
+
+    Yields:
+        The completed run that was found, or None; and the lease that is held for as long as the run
+        is made: None where there is nothing to make, or the server gives none.
+    """
+    found = find()
+    if found is not None:
+        yield found, None
+        return
+    waiting = _Waiting(what)
+    with Lease(database, identity) as lease:
+        is_held = waiting.wait_for(lease)
+        found = find() if is_held else None  # whoever held it may have completed it
+        if found is not None:
+            lease.let_go()
+        elif waiting.is_told:
+            print(f"whoever computed that {what} has ended without completing it: it is done here")
+        yield found, lease if found is None and is_held else None
+
+
+class _Waiting:
+    """Waits for whoever computes the same, and says so once.
+
+    Attributes:
+        is_told: Whether it was said.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.is_told = False
+        self._what = what
+        self._began: float | None = None
+
+    def wait_for(self, lease: Lease) -> bool:
+        """Take a lease, as soon as nobody else holds it; False where the server gives none."""
+        while True:
+            try:
+                if lease.take():
+                    return True
+                self._tell_of(lease.holder())
+            except pymongo.errors.PyMongoError:
+                if self._began is None:
+                    return False  # it will be said why when the run is to be stored
+            time.sleep(POLL_SECONDS)
+
+    def _tell_of(self, holder: Holder | None) -> None:
+        now = time.monotonic()
+        self._began = now if self._began is None else self._began
+        if self.is_told or holder is None:
+            return
+        if holder.run_id is not None or now - self._began > PATIENCE:
+            print(
+                f"the same {self._what} is computed already ({holder}): waiting for it "
+                "(Ctrl-C ends this; reuse=False computes it anyway)"
+            )
+            self.is_told = True

@@ -1,0 +1,164 @@
+"""Who holds a lease: one at a time, for as long as it gives signs, by the server's clock."""
+
+import datetime
+import os
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pymongo
+import pymongo.errors
+import pytest
+
+from nn_clustering.tracking.stages.claim import claimed
+from nn_clustering.tracking.stages.lease import COLLECTION, Lease
+from tests.tracking.faulty_line import FaultyLine
+from tests.tracking.stage_programs import wait_for
+
+
+@pytest.fixture
+def lease(database):
+    """Makes leases, and lets them go after the test."""
+    made = []
+
+    def make(key="work", database=database, **options):
+        made.append(Lease(database, key, **options))
+        return made[-1]
+
+    yield make
+    for lease in made:
+        lease.let_go()
+
+
+def run_out(database, key="work"):
+    """The time of a lease is over, as when its holder was killed."""
+    update = [{"$set": {"expires_at": {"$subtract": ["$$NOW", 1]}, "token": "of the dead"}}]
+    assert database[COLLECTION].update_one({"_id": key}, update).modified_count == 1
+
+
+def test_one_holds_it_and_another_after_it(lease):
+    first, second = lease(), lease()
+    assert first.take()
+    assert not second.take()
+    assert lease("other work").take()
+    first.let_go()
+    assert second.take()
+    assert not first.take()
+
+
+def test_of_many_at_once_one_gets_it(lease):
+    leases = [lease() for _ in range(12)]
+    with ThreadPoolExecutor(12) as threads:
+        assert sum(threads.map(Lease.take, leases)) == 1
+
+
+def test_that_of_a_dead_process_is_taken_over(lease, database):
+    dead, living = lease(), lease()
+    assert dead.take()
+    assert not living.take()
+    run_out(database)
+    assert living.take()
+    # Should it live after all, it takes nothing away from the other.
+    dead.let_go()
+    assert not lease().take()
+
+
+def test_it_lasts_by_the_servers_clock_and_is_renewed(lease, database):
+    held = lease(seconds=1.0)
+    assert held.take()
+    document = database[COLLECTION].find_one()
+    assert document["expires_at"] - document["since"] == datetime.timedelta(seconds=1)
+
+    def is_renewed():
+        found = database[COLLECTION].find_one()
+        assert found["since"] == document["since"]
+        return found["expires_at"] > document["expires_at"] + datetime.timedelta(seconds=2)
+
+    wait_for(is_renewed)
+    assert not lease().take()
+
+
+def test_it_says_who_holds_it(lease):
+    held, other = lease(), lease()
+    assert other.holder() is None
+    held.take()
+    assert other.holder().run_id is None
+    held.note_run(7)
+    wait_for(lambda: other.holder().run_id == 7)
+    holder = other.holder()
+    assert (holder.pid, holder.host) == (os.getpid(), socket.gethostname())
+    assert str(holder).startswith(f"run 7, pid {holder.pid} on {holder.host}, since ")
+
+
+def test_nothing_is_left_of_it(lease, database):
+    with lease() as held:
+        held.take()
+        assert database[COLLECTION].count_documents({}) == 1
+    assert database[COLLECTION].count_documents({}) == 0
+
+
+@pytest.fixture
+def line(server):
+    """A line to the server, and a database at its end."""
+    line = FaultyLine(server.address)
+    url = server.url.replace(server.address, line.address)
+    with pymongo.MongoClient(url, serverSelectionTimeoutMS=200, connectTimeoutMS=200) as client:
+        yield line, client[server.database]
+    line.close()
+
+
+def test_server_that_is_away_for_a_while_takes_nothing_from_the_holder(lease, line, database):
+    cable, at_its_end = line
+    held = lease(database=at_its_end, seconds=2.0)
+    assert held.take()
+    cable.cut()
+    run_out(database)
+    database[COLLECTION].update_one({}, {"$set": {"token": held._token}})
+    cable.restore()
+    expired = database[COLLECTION].find_one()["expires_at"]
+    wait_for(lambda: database[COLLECTION].find_one()["expires_at"] > expired)
+    assert not lease().take()
+
+
+def test_end_is_reached_without_the_server(lease, line):
+    cable, at_its_end = line
+    with lease(database=at_its_end, seconds=1.0) as held:
+        held.take()
+        cable.cut()
+    assert not any(thread.name == "lease" and thread.is_alive() for thread in threading.enumerate())
+
+
+def test_who_waits_goes_on_waiting_while_the_server_is_away(lease, line, capsys):
+    cable, at_its_end = line
+    first, results = lease(), []
+    assert first.take()
+    first.note_run(3)
+
+    def wait():
+        with claimed(at_its_end, "work", "measure", lambda: None) as (found, held):
+            results.append((found, held is not None))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    wait_for(lambda: "the same measure is computed already (run 3" in capsys.readouterr().out)
+    cable.cut()
+    first.let_go()
+    waiting.join(2)
+    assert waiting.is_alive()
+    cable.restore()
+    waiting.join(60)
+    assert results == [(None, True)]
+
+
+def test_work_is_done_without_a_lease_where_the_server_gives_none(line):
+    """Whoever stores the run will say why."""
+    cable, at_its_end = line
+    cable.cut()
+    with claimed(at_its_end, "work", "measure", lambda: None) as (found, held):
+        assert (found, held) == (None, None)
+
+
+def test_run_that_is_found_needs_no_lease(database):
+    with claimed(database, "work", "measure", lambda: "the run") as (found, held):
+        assert (found, held) == ("the run", None)
+    assert database[COLLECTION].count_documents({}) == 0
