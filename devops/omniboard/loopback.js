@@ -15,6 +15,7 @@ net.Server.prototype.listen = function (port, ...rest) {
     console.error(`port ${problem.port} of ${HOST} is taken`);
     process.exit(PORT_TAKEN);
   });
+  this.once('listening', () => process.connected && process.send('listening')); // to its supervisor
   if (typeof port === 'number' || typeof port === 'string') {
     const callbacks = rest.filter((argument) => typeof argument === 'function');
     return listen.call(this, { port: Number(port), host: HOST }, ...callbacks);

@@ -2,19 +2,20 @@
 // Keeps Omniboard alive: it ends at a file that does not exist, and after MongoDB was away for half
 // a minute it never finds back. Here it runs as a child, which is started again when it has ended
 // or does not answer. Takes PORT, MONGO_URI, OMNIBOARD_PATIENCE_SECONDS (how long it may go without
-// an answer) and what the preloads take from the environment.
+// an answer once it listens) and what the preloads take from the environment.
 const { fork } = require('child_process');
 const http = require('http');
 const path = require('path');
 const readline = require('readline');
 
 const SCRIPT = path.join(__dirname, 'node_modules', 'omniboard', 'dist', 'start.js');
-const PRELOADS = ['supervised.js', 'loopback.js', 'first_visit.js', 'guard.js']; // guard.js comes first to a request
+const PRELOADS = ['supervised.js', 'loopback.js', 'page.js', 'guard.js']; // guard.js comes first to a request
 const PORT = Number(process.env.PORT || 9000);
 const CHECK_MS = 2000;
 const ANSWER_MS = 5000;
-// A start takes two to five seconds, on a busy machine a minute: each child that never answered leaves
-// twice as long to the next one.
+// A start takes two to five seconds, on a busy machine minutes: until the child listens it is let be, but
+// for one that will never. Each that listened and never answered leaves twice as long to the next one.
+const LONGEST_START_MS = 600000;
 const PATIENCE_MS = 1000 * Number(process.env.OMNIBOARD_PATIENCE_SECONDS || 15);
 const LONGEST_PATIENCE_MS = 4 * PATIENCE_MS;
 const FIRST_PAUSE_MS = 500;
@@ -27,7 +28,8 @@ let child = null;
 let ending = false;
 let pause = FIRST_PAUSE_MS;
 let patience = PATIENCE_MS;
-let lastAnswer = 0; // or the start of the child
+let isListening = false;
+let lastAnswer = 0; // or when the child began to listen; or its start, before that
 let answersSince = null;
 let linesLeft = LINES;
 let troubleTold = false;
@@ -54,8 +56,15 @@ function start() {
   // Else it ends when MongoDB is away for a moment.
   execArgv.push('--unhandled-rejections=warn');
   child = fork(SCRIPT, [], { execArgv, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+  isListening = false;
   lastAnswer = Date.now();
   answersSince = null;
+  const started = child;
+  child.on('message', () => {
+    if (child !== started) return;
+    isListening = true; // as loopback.js says
+    lastAnswer = Date.now();
+  });
   passOn(child.stdout);
   passOn(child.stderr);
   child.on('exit', (status, signal) => startAgain(`Omniboard ended (${signal || `status ${status}`})`));
@@ -107,7 +116,7 @@ function noteHealthy() {
 }
 
 function noteUnhealthy() {
-  if (Date.now() - lastAnswer < patience) return;
+  if (Date.now() - lastAnswer < (isListening ? patience : LONGEST_START_MS)) return;
   if (answersSince === null) patience = Math.min(2 * patience, LONGEST_PATIENCE_MS);
   tellTrouble('Omniboard does not answer, or has lost its database');
   child.kill('SIGKILL'); // it keeps nothing; started again as it exits

@@ -26,6 +26,9 @@ COLLECTIONS = {
 }
 ENTRY_POINTS = "nn_clustering.omniboard"
 EXTREMA = ("min", "max", "avg", "last")
+KEYS = (*COLLECTIONS, "first_visit", "plot")
+# What a plot of metrics can have along and across.
+AXES = {"x_axis": ("steps", "timestamps"), "y_axis": ("linear", "logarithmic")}
 # Columns that Omniboard makes itself, each with the field of the run's document that it shows.
 OWN_COLUMNS = {
     "_id": "_id",
@@ -109,11 +112,11 @@ def first_visit(path: Path) -> dict[str, Any]:
 
     Args:
         path: The file of :func:`preset_columns`; its key `first_visit` lists the columns to show,
-            in their order.
+            in their order, and `plot` the axes of a plot and which metrics it shows.
 
     Returns:
         Names under `shown` and `hidden`, nothing hidden where the file lists none; under `paths`
-        the field of the run's document that a column shows.
+        the field of the run's document that a column shows; under `plot` what the file has there.
 
     Raises:
         InvalidInputError: The file cannot be read or lists a column that there is not.
@@ -124,14 +127,16 @@ def first_visit(path: Path) -> dict[str, Any]:
         **{column["name"]: column["name"] for column in columns["metric_columns"]},
         **{column["name"]: column["config_path"] for column in columns["config_columns"]},
     }
-    shown = _read(path).get("first_visit") or list(paths)
+    content = _read(path)
+    shown = content.get("first_visit") or list(paths)
     unknown = [name for name in shown if name not in paths]
     if unknown:
         raise InvalidInputError(
             f"{path}: first_visit has {unknown[0]!r}; expected columns among {', '.join(paths)}"
         )
     hidden = [name for name in paths if name not in shown]
-    return {"shown": list(shown), "hidden": hidden, "paths": paths}
+    plot = dict(content.get("plot") or {})
+    return {"shown": list(shown), "hidden": hidden, "paths": paths, "plot": plot}
 
 
 def read_columns(path: Path) -> dict[str, list[dict[str, str]]]:
@@ -150,6 +155,11 @@ def read_columns(path: Path) -> dict[str, list[dict[str, str]]]:
     if twice:
         raise InvalidInputError(f"{path}: two columns are named {twice[0]!r}; expected one each")
     return columns
+
+
+_EXPECTED = (
+    f"a YAML file with some of the keys {', '.join(KEYS)}, as configs/omniboard_columns.yaml is"
+)
 
 
 def _preset_settings(database: Database) -> None:
@@ -172,14 +182,31 @@ def _read(path: Path) -> Mapping[str, Any]:
 
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, yaml.YAMLError) as problem:
-        reason = " ".join(str(problem).split())
-        raise InvalidInputError(f"{path} cannot be read as YAML: {reason}") from None
-    if not isinstance(content, Mapping) or not set(content) <= {*COLLECTIONS, "first_visit"}:
+    except OSError as problem:
         raise InvalidInputError(
-            f"{path} holds no columns: expected the keys {' and '.join(COLLECTIONS)}"
-        )
+            f"{path} cannot be read ({problem.strerror}); expected {_EXPECTED}"
+        ) from None
+    except (ValueError, yaml.YAMLError) as problem:
+        reason = " ".join(str(problem).split())
+        raise InvalidInputError(
+            f"{path} cannot be read as YAML: {reason}; expected {_EXPECTED}"
+        ) from None
+    if not isinstance(content, Mapping) or not set(content) <= set(KEYS):
+        raise InvalidInputError(f"{path} holds no columns: expected {_EXPECTED}")
+    _check_plot(path, content.get("plot") or {})
     return content
+
+
+def _check_plot(path: Path, plot: Any) -> None:
+    settings = plot if isinstance(plot, Mapping) else {}
+    metrics = settings.get("metrics", [])
+    are_names = isinstance(metrics, list) and all(isinstance(name, str) for name in metrics)
+    are_axes = all(settings.get(axis, known[0]) in known for axis, known in AXES.items())
+    if settings != plot or not set(plot) <= {*AXES, "metrics"} or not are_names or not are_axes:
+        axes = ", ".join(f"{axis} ({' or '.join(known)})" for axis, known in AXES.items())
+        raise InvalidInputError(
+            f"{path}: plot has {plot!r}; expected {axes} and metrics, the last words of their names"
+        )
 
 
 def _check(path: Path, kind: str, column: Any) -> None:

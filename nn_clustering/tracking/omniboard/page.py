@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import subprocess
 import time
 import urllib.error
@@ -20,6 +21,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from nn_clustering.tracking.atomic_files import write_at_once
 from nn_clustering.tracking.server import processes
 from nn_clustering.tracking.server.connection import (
     Server,
@@ -31,6 +33,8 @@ from nn_clustering.tracking.server.ownership import own_folder
 
 PORT = 9000
 START_SECONDS = 30.0
+# So long where nothing is wrong: a start takes minutes on a machine with much else to do.
+LONGEST_START_SECONDS = 600.0
 STOP_SECONDS = 5.0
 # What pins Omniboard, in an installed package; a checkout has it in `devops/omniboard`.
 BROUGHT = Path(__file__).with_name("package")
@@ -136,7 +140,7 @@ def _answers(address: str) -> bool:
 def _install(folder: Path, say: Callable[[str], None]) -> bool:
     """Install the pinned packages unless they are there; False where that fails."""
     if BROUGHT.is_dir():  # each time: a newer one may pin others
-        shutil.copytree(BROUGHT, folder, dirs_exist_ok=True)
+        copy_files(BROUGHT, folder)
     if not (folder / "package-lock.json").exists():
         say(f"Omniboard is not part of this installation ({folder} is missing); {WITHOUT}")
         return False
@@ -161,19 +165,39 @@ def _install(folder: Path, say: Callable[[str], None]) -> bool:
             reason = lines[0] if lines else f"npm ended with status {ended.returncode}"
             say(f"Omniboard cannot be installed ({reason}); {WITHOUT}")
             return False
+        # What it was built with, which its package brings along and nothing loads: 350 MB.
+        built_with = folder / "node_modules" / "omniboard" / "web" / "node_modules"
+        shutil.rmtree(built_with, ignore_errors=True)
     return True
 
 
+def copy_files(source: Path, target: Path) -> None:
+    """Copy the files of a folder over those of another one; any of them may be read-only.
+
+    An installation's files often are, and a former copy may have taken that over with them.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    target.chmod(target.stat().st_mode | stat.S_IRWXU)
+    for file in source.iterdir():
+        if file.is_file():
+            write_at_once(target / file.name, file.read_bytes())
+
+
 def _is_installed(folder: Path) -> bool:
-    """Whether npm came to the end: it writes its own list of what it installed last."""
-    installed = processes.read_state(folder / "node_modules" / ".package-lock.json")
-    wanted = processes.read_state(folder / "package-lock.json")
-    name = "node_modules/omniboard"
-    return bool(installed) and _version(installed, name) == _version(wanted, name)
+    """Whether npm came to the end with these versions: it writes its list of them last."""
+    installed = _versions(folder / "node_modules" / ".package-lock.json")
+    wanted = _versions(folder / "package-lock.json")
+    return bool(installed) and wanted.items() <= installed.items()
 
 
-def _version(lock: Mapping[str, Any], name: str) -> Any:
-    return lock.get("packages", {}).get(name, {}).get("version")
+def _versions(lock: Path) -> dict[str, Any]:
+    """The version of each package that a list of npm's names, but of those that may be missing."""
+    packages: Mapping[str, Mapping[str, Any]] = processes.read_state(lock).get("packages", {})
+    return {
+        name: package.get("version")
+        for name, package in packages.items()
+        if name and not package.get("optional")
+    }
 
 
 def _launch(
@@ -186,19 +210,31 @@ def _launch(
     port = processes.pick_port(PORT)
     address = f"http://{processes.LOOPBACK}:{port}"
     log = folder / "omniboard.log"
+    before = log.stat().st_size if log.exists() else 0
     pid = processes.start_detached(
         [node, str(_supervisor(folder))], log, _environment(server, port, layout)
     )
     state = {"port": port, "pid": pid, "server": _identity(server)}
     processes.write_state(folder / "omniboard.json", state)
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and processes.is_alive(pid):
+    start = time.monotonic()
+    while processes.is_alive(pid):
         if _answers(address):
             return address
+        waited = time.monotonic() - start
+        if waited > (LONGEST_START_SECONDS if _is_starting(log, before) else START_SECONDS):
+            break
         time.sleep(0.2)
     _stop(folder)
     say(f"Omniboard does not answer at {address}; see {log}; {WITHOUT}")
     return None
+
+
+def _is_starting(log: Path, before: int) -> bool:
+    """Whether it has neither come to listen nor failed, as its log would say from there on."""
+    with log.open("rb") as lines:
+        lines.seek(before)
+        said = lines.read()
+    return b"is listening" not in said and b"trying again" not in said
 
 
 def _environment(server: Server, port: int, layout: Mapping[str, Any] | None) -> dict[str, str]:

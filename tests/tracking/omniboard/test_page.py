@@ -1,6 +1,7 @@
 """Omniboard shows the runs and changes none: seen in a real browser, with a real server behind."""
 
 import contextlib
+import datetime
 import http.client
 import json
 import os
@@ -9,6 +10,8 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
+import tempfile
 import time
 import urllib.parse
 import urllib.request
@@ -30,6 +33,7 @@ from nn_clustering.tracking import (
     stop_embedded,
     stop_omniboard,
 )
+from nn_clustering.tracking.omniboard import page
 from nn_clustering.tracking.omniboard.column_presets import first_visit
 from nn_clustering.tracking.server import processes
 from nn_clustering.tracking.server.connection import url_with_database
@@ -52,6 +56,8 @@ FLAGS = (
 COLUMNS = PROJECT / "configs" / "omniboard_columns.yaml"
 PACKAGE = PROJECT / "devops" / "omniboard"
 API = "sacred/api/v1"
+NOON = datetime.datetime(2026, 1, 1, 12)
+VISIT = Path(__file__).with_name("visit.js")
 
 
 def require(is_there, what):
@@ -79,6 +85,24 @@ def browser(tmp_path):
         return shown.stdout
 
     return dump
+
+
+@pytest.fixture
+def visit(tmp_path, node):
+    """Looks at a page in a browser, with clicks between: gives what each expression gave there."""
+    require(BROWSER, "chromium")
+
+    def look(address, *expressions):
+        profile = tmp_path / f"profile {uuid.uuid4().hex}"
+        program = ["node", "--experimental-websocket", VISIT, BROWSER, profile, address]
+        found = subprocess.run(
+            [*map(str, program), *expressions],
+            capture_output=True, text=True, timeout=180, check=False,
+        )  # fmt: skip
+        assert found.returncode == 0, found.stderr
+        return [json.loads(line) for line in found.stdout.splitlines()]
+
+    return look
 
 
 @pytest.fixture(scope="module")
@@ -329,6 +353,260 @@ def test_stop_is_harmless_twice(omniboard, home):
     assert not processes.is_alive(pid)
     assert not stop_omniboard(home)
     assert not stop_omniboard(home / "nothing here")
+
+
+def test_what_a_run_is_about_stands_in_one_column_for_all_stages(
+    node, browser, own_home, server, database, add_run
+):
+    about = {"dataset": {"name": "halves"}, "network": {"kind": "my.keras"}, "conditions": "l2"}
+    add_run(1, config={"dataset": {"name": "halves"}}, info={"about": about})
+    add_run(2, "cluster", config={"dataset": {"name": None}}, info={"about": about})
+    preset_columns(database, COLUMNS)
+    page = browser(start_omniboard(server, own_home, layout=first_visit(COLUMNS)))
+    for text in ("halves", "my.keras", "l2"):
+        assert page.count(f">{text}<") == 2
+
+
+def test_numbers_are_short_enough_to_be_read(node, browser, own_home, server, database, add_run):
+    result = {"importance": {"joint_p": 1.2345678e-7, "effect": 123456.789}, "ncut": 12.6204999}
+    add_run(1, "lesion", result=result, config={"seed": 4294967295})
+    preset_columns(database, COLUMNS)
+    layout = first_visit(COLUMNS)
+    layout["shown"].append("seed")
+    page = browser(start_omniboard(server, own_home, layout=layout))
+    for shown, exact in (("1.235e-7", "1.2345678e-7"), ("123457", "123456.789"), ("12.62", None)):
+        assert f">{shown}<" in page
+        assert exact is None or f'title="{exact}"' in page
+    assert ">4294967295<" in page  # it is whole
+
+
+IS_SHOWN = "getComputedStyle(document.querySelector('{}')).display !== 'none' ? 'shown' : 'hidden'"
+
+
+def test_page_has_nothing_that_it_may_not_do_and_says_why(
+    visit, own_home, server, database, add_run
+):
+    add_run(1, omniboard={"tags": ["kept", "new"], "notes": "noted"})
+    address = start_omniboard(server, own_home, layout=first_visit(COLUMNS))
+    labels = "[...document.querySelectorAll('.select-cell .label')].map(e => e.innerText)"
+    found = visit(
+        address,
+        "document.querySelector('.select-cell') && true",
+        labels,
+        "document.querySelector('.editable-cell').innerText",
+        "document.querySelectorAll('.select-cell input, .editable-cell a, textarea').length",
+        "document.querySelector('#read-only').innerText",
+        IS_SHOWN.format("#compare_runs"),
+        IS_SHOWN.format("#delete_runs"),
+        IS_SHOWN.format("#add_remove_metric_columns"),
+        "document.querySelector('#settings').click() || true",
+        IS_SHOWN.format('[test-attr="reset-cache-button"]'),
+        IS_SHOWN.format('[test-attr="settings-button"]'),
+        IS_SHOWN.format('[test-attr="manage-config-columns-button"]'),
+    )
+    assert found[1:4] == [["kept", "new"], "noted", 0]
+    assert "nn_clustering.tracking tag | note | delete" in found[4]
+    assert "configs/omniboard_columns.yaml" in found[4]
+    assert found[5:8] == ["shown", "hidden", "hidden"]
+    assert found[9:] == ["shown", "hidden", "hidden"]
+
+
+# Opens the details of the run in the first row.
+CLICK = "(found => found && (found.click(), true))(document.querySelector('{}'))"
+EXPAND = CLICK.format('[test-attr="cell-row_expander-0"]')
+OPEN_TAB = """(tab => tab && (tab.click(), true))(
+    [...document.querySelectorAll('#sidebar a')].find(e => e.innerText.trim() === '{}'))"""
+PLOTTED = """(names => names.length > 0 && names)(
+    [...document.querySelectorAll('.legendtext')].map(e => e.textContent))"""
+
+
+def add_metrics(database, run_id, *names):
+    database["metrics"].insert_many(
+        {"run_id": run_id, "name": name, "values": [1.0], "steps": [1], "timestamps": [NOON]}
+        for name in names
+    )
+
+
+@pytest.mark.parametrize(
+    ("logged", "plotted"),
+    [
+        (["a.test.accuracy", "a.test.loss", "b.accuracy"], ["a.test.accuracy", "b.accuracy"]),
+        (["test.loss", "train.loss", "penalty"], ["test.loss", "train.loss"]),
+        (["ncut", "scores"], ["ncut", "scores"]),
+    ],
+)
+def test_plot_begins_with_what_can_be_compared(
+    visit, own_home, server, database, add_run, logged, plotted
+):
+    add_run(1)
+    add_metrics(database, 1, *logged)
+    address = start_omniboard(server, own_home, layout=first_visit(COLUMNS))
+    _, names, axis, points = visit(
+        address, EXPAND, PLOTTED,
+        "document.querySelector('#plot-x-axis-types input:checked').value",
+        "document.querySelectorAll('.scatterlayer .point').length",
+    )  # fmt: skip
+    assert names == plotted
+    assert axis == "steps"
+    assert points >= len(plotted)  # a single one is seen
+
+
+def test_metrics_that_were_chosen_once_do_not_empty_other_plots(
+    visit, own_home, server, database, add_run
+):
+    add_run(1)
+    add_metrics(database, 1, "ncut", "scores")
+    address = start_omniboard(server, own_home, layout=first_visit(COLUMNS))
+    chosen = {"metricNameOptions": [{"value": "test.loss", "selected": True}]}
+    choose = f"localStorage.setItem('undefined|MetricsPlotView|default', '{json.dumps(chosen)}')"
+    assert visit(address, f"{choose} || true", EXPAND, PLOTTED)[-1] == ["ncut", "scores"]
+
+
+def test_figures_come_first_among_the_artifacts(omniboard, visit, database, add_run):
+    add_run(1)
+    names = ("config.a.default.yaml", "graph.npz", "table.csv", "odd", "clusters.png", "n.svg")
+    for name in names:
+        add_artifact(database, 1, name, b"content")
+    listed = "[...document.querySelectorAll('h5')].map(e => e.innerText)"
+    listed = f"(all => all.length == 6 && all)({listed})"
+    found = visit(omniboard, EXPAND, OPEN_TAB.format("Artifacts"), listed)[-1]
+    assert found == [
+        "clusters.png", "n.svg", "table.csv", "odd", "config.a.default.yaml", "graph.npz",
+    ]  # fmt: skip
+
+
+HOSTILE = "<img src=x onerror=\"document.title = 'chan' + 'ged'\">"
+CHOOSE = CLICK.format("#plot-metric-names button")
+
+
+def test_names_from_the_database_are_no_html(omniboard, visit, database, add_run):
+    add_run(1, experiment=HOSTILE, omniboard={"tags": [HOSTILE], "notes": HOSTILE})
+    add_metrics(database, 1, HOSTILE)
+    said = "document.querySelector('#plot-metric-names li:last-child').innerText.trim()"
+    title = "document.querySelectorAll('img[src=x]').length + document.title"
+    assert visit(omniboard, EXPAND, CHOOSE, said, title)[2:] == [HOSTILE, "0Omniboard"]
+
+
+def test_page_may_run_nothing_but_its_own_scripts(omniboard, visit):
+    add = (
+        "document.body && (document.body.insertAdjacentHTML('beforeend', "
+        f"{json.dumps(HOSTILE)}), true)"
+    )
+    refused = (
+        "performance.getEntriesByName(new URL('x', location).href).length > 0 && document.title"
+    )
+    assert visit(omniboard, "document.querySelector('.navbar') && true", add, refused)[-1] == (
+        "Omniboard"
+    )
+    _, headers, _ = ask(omniboard, "sacred")
+    assert "script-src 'self'" in headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+
+
+def test_such_a_name_would_run_in_omniboards_own_page(
+    unguarded_package, visit, server, database, add_run, tmp_path
+):
+    add_run(1)
+    add_metrics(database, 1, HOSTILE)
+    package = tmp_path / "package"
+    shutil.copytree(unguarded_package, package, symlinks=True)
+    (package / "page.js").write_text("")
+    port = processes.pick_port(None)
+    with supervised(package, server, port, tmp_path / "log") as address:
+        wait_for(lambda: answers(address))
+        changed = "document.title === 'changed' && document.title"
+        assert visit(address, EXPAND, CHOOSE, changed)[-1] == "changed"
+
+
+def test_every_change_to_the_script_finds_its_place(omniboard, home):
+    log = (home / ".mongo" / "omniboard.log").read_text()
+    assert "is listening" in log
+    assert "another one than expected" not in log
+
+
+def test_page_and_script_are_sent_once(omniboard):
+    _, _, page = ask(omniboard, "sacred")
+    script = page.decode().rpartition('src="/')[2].partition('"')[0]
+    for path in ("sacred", script):
+        status, headers, body = ask(omniboard, path)
+        assert (status, headers["Cache-Control"]) == (200, "no-cache")
+        assert body
+        known = {"If-None-Match": headers["ETag"]}
+        status, _, body = ask(omniboard, path, headers=known)
+        assert (status, body) == (304, b"")
+
+
+# Of a machine that is busy with other things.
+SLOW_MS = 8000
+SLOW = f"Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, {SLOW_MS});\n"
+
+
+def test_child_that_starts_slowly_is_let_be(unguarded_package, server, database, tmp_path):
+    package = tmp_path / "package"
+    shutil.copytree(unguarded_package, package, symlinks=True)
+    first = package / "supervised.js"
+    first.write_text(SLOW + first.read_text())
+    port, log = processes.pick_port(None), tmp_path / "log"
+    with supervised(package, server, port, log, OMNIBOARD_PATIENCE_SECONDS="1") as address:
+        wait_for(lambda: answers(address))
+        assert log.read_text().count("is listening") == 1
+        assert "trying again" not in log.read_text()
+
+
+def test_start_that_is_slow_is_waited_for(node, own_home, server, database, monkeypatch, tmp_path):
+    real = shutil.which("node")
+    slow = tmp_path / "bin" / "node"
+    slow.parent.mkdir()
+    slow.write_text(f'#!/bin/sh\nsleep 4\nexec {real} "$@"\n')
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(page, "START_SECONDS", 1.0)
+    messages = []
+    address = start_omniboard(server, own_home, say=messages.append)
+    assert messages == []
+    assert answers(address)
+
+
+def test_start_in_vain_is_not_waited_for(node, own_home, server, database, monkeypatch):
+    monkeypatch.setattr(page, "START_SECONDS", 1.0)
+    nobody = replace(server, url="mongodb://127.0.0.1:9/", reader_url="")
+    messages = []
+    assert start_omniboard(nobody, own_home, say=messages.append) is None
+    assert "does not answer" in messages[-1]
+    assert omniboard_address(own_home) is None
+
+
+COPY = """
+import pathlib, sys
+from nn_clustering.tracking.omniboard.page import copy_files
+copy_files(*map(pathlib.Path, sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(
+    os.getuid() != 0, reason="only root can be another user, and root may write all"
+)
+def test_what_pins_omniboard_is_copied_over_read_only_files(tmp_path_factory):
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    source, target = folder / "source", folder / "target"
+    try:
+        for path, text in ((source, "newer"), (target, "older")):
+            path.mkdir()
+            (path / "guard.js").write_text(text)
+            (path / "guard.js").chmod(0o444)
+            path.chmod(0o555)
+        for path in (target, target / "guard.js"):
+            os.chown(path, 65534, 65534)
+        folder.chmod(0o755)
+        command = [sys.executable, "-c", COPY, str(source), str(target)]
+        environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT)}
+        copied = subprocess.run(
+            command, user=65534, env=environ, cwd="/", capture_output=True, text=True, check=False
+        )
+        assert copied.returncode == 0, copied.stderr
+        assert (target / "guard.js").read_text() == "newer"
+    finally:
+        shutil.rmtree(folder)
 
 
 @contextlib.contextmanager
@@ -658,3 +936,30 @@ def test_lock_file_pins_without_hosts():
     assert lock["packages"]["node_modules/omniboard"]["version"] == "2.16.1"
     assert all("integrity" in package or package.get("inBundle") for package in packages)
     assert not any("resolved" in package for package in packages)
+
+
+# The first version of each without the faults that docs/runs/server.md names.
+MENDED = {
+    "express": (4, 20, 0), "body-parser": (1, 20, 3), "path-to-regexp": (0, 1, 12),
+    "send": (0, 19, 0), "serve-static": (1, 16, 0), "cookie": (0, 7, 0), "qs": (6, 14, 1),
+    "on-headers": (1, 1, 0), "brace-expansion": (1, 1, 12), "bson": (1, 1, 4),
+    "mongoose": (5, 13, 20), "mpath": (0, 8, 4), "mquery": (3, 2, 3), "async": (2, 6, 4),
+    "y18n": (4, 0, 1), "yargs-parser": (13, 1, 2), "ansi-regex": (4, 1, 1), "minimatch": (3, 1, 3),
+}  # fmt: skip
+
+
+def test_packages_with_known_faults_are_not_pinned():
+    lock = json.loads((PROJECT / "devops" / "omniboard" / "package-lock.json").read_text())
+    pinned = {}
+    for path, package in lock["packages"].items():
+        pinned.setdefault(path.rpartition("node_modules/")[2], []).append(package["version"])
+    for name, first in MENDED.items():
+        for version in pinned[name]:
+            assert tuple(map(int, version.split("."))) >= first, (name, version)
+    # What only builds the page is not installed: a package that does nothing is in its place.
+    overrides = json.loads((PROJECT / "devops" / "omniboard" / "package.json").read_text())
+    replaced = {
+        name for name, version in overrides["overrides"].items() if version.startswith("npm:")
+    }
+    assert {name for name in pinned if name.startswith("@babel")} <= replaced
+    assert len(pinned) < 250
