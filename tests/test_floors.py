@@ -27,7 +27,16 @@ TRACKING_FLOORS = (
     tuple(
         f"{T}.{name}"
         for name in (
-            *("errors", "names", "atomic_files", "encoding", "gridfs", "indexes", "printing"),
+            *(
+                "errors",
+                "names",
+                "atomic_files",
+                "encoding",
+                "passwords",
+                "gridfs",
+                "indexes",
+                "printing",
+            ),
             *("execution_keys", "own_code"),
         )
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from nn_clustering.tracking.encoding import without_passwords
 from nn_clustering.tracking.errors import InvalidInputError, RunNotFoundError
 from nn_clustering.tracking.store.query import check_tags
 from nn_clustering.tracking.store.run import read_notes, read_tags
@@ -59,14 +60,14 @@ def add_note(database: Database, run_id: int, text: str) -> None:
     """
     if not isinstance(text, str) or not text.strip():
         raise InvalidInputError(f"note {text!r}: expected a text of at least one letter")
-    line = text.strip()
+    line = without_passwords(text.strip())
     _edit(
         database, run_id, "notes", lambda document: f"{read_notes(document)}\n{line}".strip()
     )  # fmt: skip
 
 
 def _some_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
-    checked = check_tags(tags)
+    checked = tuple(map(without_passwords, check_tags(tags)))
     if not checked:
         raise InvalidInputError("no tag was given; expected at least one")
     return checked
