@@ -27,8 +27,8 @@ TRACKING_FLOORS = (
     tuple(
         f"{T}.{name}"
         for name in (
-            *("errors", "names", "atomic_files", "encoding", "gridfs", "indexes", "printing"),
-            *("execution_keys", "imports", "own_code", "package_versions", "run_ids"),
+            *("errors", "names", "atomic_files", "encoding", "passwords", "gridfs", "indexes"),
+            *("printing", "execution_keys", "imports", "own_code", "package_versions", "run_ids"),
         )
     ),
     (f"{T}.server",),

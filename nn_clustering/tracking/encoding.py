@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from os import PathLike, fspath
 from typing import Any
+
+from nn_clustering.tracking.passwords import mask_passwords
 
 # A document holds 16 MB, the config included; captured output beyond the limit goes to an
 # artifact, and so does any larger info or result.
@@ -15,14 +16,15 @@ LARGEST_INTEGER = 2**63 - 1
 # Of a point of a metric, so that a document holds as many points as it shall.
 LONGEST_TEXT = 50
 DEEPEST = 150  # MongoDB's own limit is 200 for the whole document
-# The user and password of a URL, as in the address of a database or of a git remote.
-_LOGIN = re.compile(r"(?<=://)[^\s/@'\"]+@")
 
 
 def without_passwords(text: str) -> str:
-    """The text with the user and password of every URL in it replaced by `***`."""
-    text = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is no text
-    return _LOGIN.sub("***@", text) if "://" in text else text
+    """The text with the user and password of every URL in it replaced by `***`.
+
+    See :mod:`nn_clustering.tracking.passwords` for what counts as one.
+    """
+    # half a surrogate pair is no text
+    return mask_passwords(text.encode("utf-8", "replace").decode("utf-8"))
 
 
 def to_plain(value: Any) -> Any:
@@ -41,10 +43,25 @@ def to_plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, Mapping):
         # list(): the run may add a key while the heartbeat thread copies.
-        return {str(key): to_plain(entry) for key, entry in list(value.items())}
+        entries = list(value.items())
+        names = plain_keys(key for key, _ in entries)
+        return {name: to_plain(entry) for name, (_, entry) in zip(names, entries, strict=True)}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [to_plain(entry) for entry in list(value)]
     return value
+
+
+def plain_keys(keys: Iterable[Any]) -> list[str]:
+    """The keys as texts without passwords; those that become alike by that get a number each."""
+    plain: list[str] = []
+    for key in keys:
+        masked = name = without_passwords(str(key))
+        number = 1
+        while masked != str(key) and name in plain:
+            number += 1
+            name = f"{masked} ({number})"
+        plain.append(name)
+    return plain
 
 
 def measurement(value: Any) -> Any:

@@ -9,9 +9,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from nn_clustering.tracking.passwords import mask_passwords
+
 
 class NnClusteringError(Exception):
-    """Base of every error that is raised on purpose."""
+    """Base of every error that is raised on purpose; its message holds no password of a URL."""
+
+    def __str__(self) -> str:
+        return mask_passwords(super().__str__())
 
 
 class InvalidInputError(NnClusteringError, ValueError):

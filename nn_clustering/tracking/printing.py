@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from nn_clustering.tracking.names import listed
+from nn_clustering.tracking.passwords import mask_logins
 
 WIDTH_OF_FILES = 160
 WIDEST_CELL = 24  # of a column on a terminal, where room is short
@@ -23,9 +24,12 @@ def terminal_width() -> int:
 
 
 def to_json(value: Any) -> Any:
-    """The value as strict JSON has it: NaN and infinities as null, dates in ISO 8601."""
+    """The value as strict JSON has it: NaN and infinities as null, dates in ISO 8601.
+
+    URLs lose user and password: what others have stored may hold them.
+    """
     if isinstance(value, Mapping):
-        return {str(key): to_json(entry) for key, entry in value.items()}
+        return {mask_logins(str(key)): to_json(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_json(entry) for entry in value]
     if isinstance(value, float):
@@ -34,7 +38,8 @@ def to_json(value: Any) -> Any:
         return value
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).isoformat()
-    return value.hex() if isinstance(value, bytes) else str(value).encode(errors="replace").decode()
+    text = value.hex() if isinstance(value, bytes) else str(value)
+    return mask_logins(text.encode(errors="replace").decode())
 
 
 def format_value(value: Any) -> str:
@@ -84,9 +89,10 @@ def count_of_runs(number: int) -> str:
 
 
 def printable(text: str) -> str:
-    """The text without line breaks and without what would steer a terminal."""
+    """The text without line breaks, what would steer a terminal, and passwords of URLs."""
     return "".join(
-        letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in text
+        letter if letter.isprintable() else " " if letter.isspace() else "?"
+        for letter in mask_logins(text)
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from nn_clustering.tracking.encoding import without_passwords
 from nn_clustering.tracking.errors import InvalidInputError, RunNotFoundError, TrackingError
 from nn_clustering.tracking.run_ids import RunId, by_id, id_text
 from nn_clustering.tracking.store.documents import read_document
@@ -62,14 +63,14 @@ def add_note(database: Database, run_id: RunId, text: str) -> None:
     """
     if not isinstance(text, str) or not text.strip():
         raise InvalidInputError(f"note {text!r}: expected a text of at least one letter")
-    line = text.strip()
+    line = without_passwords(text.strip())
     _edit(
         database, run_id, "notes", lambda document: f"{read_notes(document)}\n{line}".strip()
     )  # fmt: skip
 
 
 def _some_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
-    checked = check_tags(tags)
+    checked = tuple(map(without_passwords, check_tags(tags)))
     if not checked:
         raise InvalidInputError("no tag was given; expected at least one")
     return checked

@@ -13,7 +13,7 @@ from typing import Any
 import bson
 import bson.errors
 
-from nn_clustering.tracking.encoding import measurement, to_plain
+from nn_clustering.tracking.encoding import measurement, to_plain, without_passwords
 from nn_clustering.tracking.errors import TrackingError
 from nn_clustering.tracking.gridfs import digest_file
 from nn_clustering.tracking.writing.courier import Courier
@@ -57,6 +57,8 @@ class EventWriter:
 
     def write_point(self, name: Any, value: Any, step: Any, time: Any = None) -> None:
         """Write one point of a metric."""
+        if isinstance(name, str):
+            name = without_passwords(name)
         index = self._record.counts.get(name, 0)
         count = partial(self._record.counts.__setitem__, name, index + 1)
         try:
@@ -66,7 +68,7 @@ class EventWriter:
             point.update(kind="point", name=name, index=index, time=time or now())
             bson.encode(point)
         except _UNSTORABLE as problem:
-            given = f"{value!r:.80}"
+            given = without_passwords(repr(value))[:80]
             self._record.note_unstorable(
                 f"metric {name!r}, step {step}: {given} cannot be stored ({problem})"
             )
@@ -85,15 +87,16 @@ class EventWriter:
     ) -> None:
         """Write a file, and expect it in the database at the end."""
         added = self._record.next_added()
+        name = without_passwords(name)
         event = {"kind": "artifact", "name": name, "added": added}
-        event.update(metadata=to_plain(metadata or {}), content_type=content_type)
+        event.update(metadata=to_plain(metadata or {}), content_type=to_plain(content_type))
         sha256 = self._write_file(f"artifact {name!r}", event, path)
         if sha256 is not None:
             self._record.take_artifact(name, added, sha256)
 
     def write_resource(self, path: str) -> None:
         """Write a file that the run read."""
-        event = {"kind": "resource", "name": path}
+        event = {"kind": "resource", "name": without_passwords(path)}
         self._write_file(f"resource {path}", event, Path(path))
 
     def write_document(self) -> bool:

@@ -32,7 +32,7 @@ def run_entry(
     return {
         "experiment": to_plain(ex_info),
         "format": "MongoObserver-0.7.0",
-        "command": command,
+        "command": to_plain(command),
         "host": to_plain(host_info),
         "start_time": start_time,
         "config": storable(config),

@@ -12,7 +12,13 @@ from typing import Any
 
 import bson
 
-from nn_clustering.tracking.encoding import LARGE_FIELDS, shortened, storable, without_passwords
+from nn_clustering.tracking.encoding import (
+    LARGE_FIELDS,
+    plain_keys,
+    shortened,
+    storable,
+    without_passwords,
+)
 from nn_clustering.tracking.writing.delivery import metric_entries, now
 
 _LOG = logging.getLogger(__name__)
@@ -144,14 +150,17 @@ class RunRecord:
 
     def _storable_info(self, whole: Mapping[str, Any]) -> dict[str, Any]:
         info, problems = {}, {}
-        for key, value in list(whole.items()):
+        entries = list(whole.items())
+        names = plain_keys(key for key, _ in entries)
+        for name, (key, value) in zip(names, entries, strict=True):
             if key == "metrics":
                 continue  # ours
             try:
-                stored = {str(key): storable(value)}
+                stored = {name: storable(value)}
                 bson.encode(stored)
             except Exception as problem:  # whatever its own methods raise
-                problems[str(key)] = f"info[{key!r}] cannot be stored ({problem})"
+                reason = without_passwords(f"info[{key!r}] cannot be stored ({problem})")
+                problems[str(key)] = reason
                 # A RuntimeError may mean that it is changing just now: the last word is the last
                 # heartbeat's.
                 if str(key) not in self._info_problems and not isinstance(problem, RuntimeError):
