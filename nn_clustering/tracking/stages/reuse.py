@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nn_clustering.tracking.execution_keys import NO_REUSE
 from nn_clustering.tracking.stages.identity import completed_run
 
 if TYPE_CHECKING:
@@ -59,7 +61,8 @@ def find_reusable(store: RunStore, run: SacredRun, identity: str | None) -> Run 
         None where there is no such run, or the user wants a new one.
     """
     # Observers that the user added want to see a run.
-    if identity is None or run.observers or not run.config.get("reuse", True):
+    wants_new = not run.config.get("reuse", True) or NO_REUSE in os.environ
+    if identity is None or run.observers or wants_new:
         return None
     run_id = completed_run(store.database, identity)
     if run_id is None:
