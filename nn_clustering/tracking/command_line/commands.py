@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from nn_clustering.tracking.command_line import (
     changing_commands,
+    drop_command,
     import_command,
     reading_commands,
     rerun_command,
@@ -17,6 +18,7 @@ from nn_clustering.tracking.command_line.command import Command, RunCommand
 COMMANDS: tuple[Command | RunCommand, ...] = (
     *reading_commands.COMMANDS,
     *changing_commands.COMMANDS,
+    *drop_command.COMMANDS,
     *import_command.COMMANDS,
     *rerun_command.COMMANDS,
     *server_commands.COMMANDS,

@@ -111,6 +111,8 @@ def show_run(store: RunStore, arguments: argparse.Namespace) -> int:
                 "lineage": lineage.to_dict(),
                 "metrics": run.last_values(),
                 "artifacts": [asdict(file) for file in run.artifact_info()],
+                "dropped_artifacts": [asdict(file) for file in run.dropped().values()],
+                "origin": dict(run.origin),
                 "failure": run.failure(),
                 "output": last_lines(run.output()),
             }

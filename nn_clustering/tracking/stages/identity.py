@@ -14,6 +14,7 @@ from sacred.utils import iterate_flattened
 from nn_clustering.tracking.own_code import OwnCode, can_change_numbers, named_code
 from nn_clustering.tracking.package_versions import counted_versions
 from nn_clustering.tracking.run_keys import digest_of, identity_digest
+from nn_clustering.tracking.store.dropping import DROPPED
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -89,8 +90,23 @@ def with_sources(experiment_info: Mapping[str, Any], code: OwnCode) -> list[tupl
 def completed_run(database: Database, identity: str) -> int | None:
     """The id of the newest completed run of this identity whose files are whole, if any."""
     matching = {"tracking.identity": identity, "status": "COMPLETED"}
-    found = database["runs"].find(matching, {"artifacts": 1}).sort("_id", -1)
+    fields = {"artifacts": 1, DROPPED: 1}
+    found = database["runs"].find(matching, fields).sort("_id", -1)
     return next((run["_id"] for run in found if _is_reusable(database, run)), None)
+
+
+def run_without_artifacts(database: Database, identity: str) -> int | None:
+    """The id of the newest completed run of this identity that lacks artifacts, if any.
+
+    They were dropped to free disk.
+    """
+    matching = {
+        "tracking.identity": identity,
+        "status": "COMPLETED",
+        f"{DROPPED}.0": {"$exists": 1},
+    }
+    found = database["runs"].find_one(matching, {"_id": 1}, sort=[("_id", -1)])
+    return None if found is None else found["_id"]
 
 
 def _is_reusable(database: Database, run: Mapping[str, Any]) -> bool:
@@ -98,6 +114,8 @@ def _is_reusable(database: Database, run: Mapping[str, Any]) -> bool:
     from nn_clustering.tracking.gridfs import is_whole
 
     artifacts = run.get("artifacts") or ()
+    if run.get(DROPPED):
+        return False  # whoever reads it may need what was dropped
     if any(entry["name"] == LARGE_FIELDS["result"] for entry in artifacts):
         return False  # the result was too large for the document, which holds a note instead
     return all(is_whole(database, file_id) for file_id in {entry["file_id"] for entry in artifacts})

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.execution_keys import NO_REUSE
-from nn_clustering.tracking.stages.identity import completed_run
+from nn_clustering.tracking.names import listed
+from nn_clustering.tracking.stages.identity import completed_run, run_without_artifacts
 
 if TYPE_CHECKING:
     from sacred.run import Run as SacredRun
@@ -66,6 +67,7 @@ def find_reusable(store: RunStore, run: SacredRun, identity: str | None) -> Run 
         return None
     run_id = completed_run(store.database, identity)
     if run_id is None:
+        _tell_of_dropped(store, identity)
         return None
     stored = store.run(run_id)
     print(
@@ -73,6 +75,17 @@ def find_reusable(store: RunStore, run: SacredRun, identity: str | None) -> Run 
         "(reuse=False runs it again)"
     )
     return store.run(run_id) if _mark(store, stored, run) else stored
+
+
+def _tell_of_dropped(store: RunStore, identity: str) -> None:
+    """Say why a run that did the same is not used again, if there is one."""
+    run_id = run_without_artifacts(store.database, identity)
+    if run_id is not None:
+        files = store.run(run_id).dropped()
+        print(
+            f"run {run_id} did the same, but is not used: of its artifacts "
+            f"{listed(list(files))} were dropped to free disk"
+        )
 
 
 def _mark(store: RunStore, stored: Run, run: SacredRun) -> bool:

@@ -32,6 +32,7 @@ from nn_clustering.tracking.gridfs import (
 )
 from nn_clustering.tracking.indexes import ensure_indexes
 from nn_clustering.tracking.run_keys import find_by_key, identity_digest
+from nn_clustering.tracking.store.dropping import DROPPED
 from nn_clustering.tracking.store.fields import as_time
 from nn_clustering.tracking.store.originals import (
     ARTIFACT,
@@ -331,6 +332,13 @@ def _document_here(
 
 def _with_files(document: dict[str, Any], files: Mapping[Any, Any]) -> dict[str, Any]:
     changed = dict(document)
+    if isinstance(document.get(DROPPED), list):  # dropped there, and never here
+        changed[DROPPED] = [
+            {key: value for key, value in entry.items() if key != "file_id"}
+            if isinstance(entry, Mapping)
+            else entry
+            for entry in document[DROPPED]
+        ]
     if isinstance(document.get("artifacts"), list):
         changed["artifacts"] = [_entry_here(entry, files) for entry in document["artifacts"]]
     experiment = document.get("experiment")
