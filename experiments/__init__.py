@@ -44,7 +44,9 @@ def configure(
 
 def config_folders() -> list[Path]:
     """Return the folders of configs: this project's own, then that of the current folder on top."""
-    own = CHECKOUT / "configs" if CHECKOUT else Path(__file__).resolve().with_name("configs")
+    beside = Path(__file__).resolve().with_name("configs")
+    # Not by what else is in the checkout: `rerun` writes stored runs' code and configs alone.
+    own = beside if beside.is_dir() else PROJECT / "configs"
     here = Path.cwd() / "configs"
     return [own] if here.resolve() == own else [own, here]
 

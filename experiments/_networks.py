@@ -70,7 +70,7 @@ def chosen_network(run: StageRun) -> NetworkFile:
 def clustered_network(run: StageRun, clustered: Run) -> NetworkFile:
     """Read the network of a clustering run."""
     source = f"the network of run {clustered.id}"
-    if OWN_NETWORK in clustered.artifacts:
+    if OWN_NETWORK in (*clustered.artifacts, *clustered.dropped()):
         return NetworkFile(clustered.artifact(OWN_NETWORK), source)
     training = run.store.run(clustered.info["lineage"]["train_run"], experiment="train")
     return NetworkFile(training.artifact(clustered.info["network"]), source, training)
@@ -79,7 +79,9 @@ def clustered_network(run: StageRun, clustered: Run) -> NetworkFile:
 def _trained_network(run: StageRun) -> NetworkFile:
     trained = run.read_run("train_run", "train")
     epoch = run.config["checkpoint"]
-    phases = [phase for phase in PHASES if network_name(phase, epoch) in trained.artifacts]
+    # One that was dropped is asked for, too: another phase's would be another network.
+    had = {*trained.artifacts, *trained.dropped()}
+    phases = [phase for phase in PHASES if network_name(phase, epoch) in had]
     phase = run.config["phase"] or (phases or PHASES)[-1]
     if phase not in phases:
         raise InvalidInputError(_what_there_is(trained, run.config["phase"], epoch))

@@ -29,6 +29,7 @@ TRACKING_FLOORS = (
         for name in (
             *("errors", "names", "atomic_files", "encoding", "passwords", "gridfs", "indexes"),
             *("printing", "execution_keys", "imports", "own_code", "package_versions", "run_ids"),
+            *("extended_json", "run_keys"),
         )
     ),
     (f"{T}.server",),

@@ -26,6 +26,7 @@ from .stages.experiment import StageExperiment as StageExperiment
 from .stages.inputs import Input as Input, digests_of as digests_of
 from .stages.reuse import ReusedRun as ReusedRun
 from .stages.stage_run import StageRun as StageRun
+from .store.dropping import Drop as Drop, DroppedArtifact as DroppedArtifact
 from .store.lineage import Lineage as Lineage
 from .store.query_conditions import parse_condition as parse_condition
 from .store.run import Run as Run, StoredFile as StoredFile

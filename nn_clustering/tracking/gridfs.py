@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import mimetypes
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,8 @@ ABANDONED = timedelta(minutes=10)  # a removal that takes longer was killed
 # Omniboard shows an artifact whose name ends like this as a page of its own, scripts and all.
 PAGES = (".html", ".htm", ".xhtml", ".xht", ".shtml")
 DUPLICATE_KEY = 11000
+# The collection of the runs that are just being imported, with the files that they hold already.
+IMPORTS = "imports"
 
 
 def digest_id(content: bytes) -> bson.ObjectId:
@@ -75,7 +77,7 @@ def add_artifact(
         PyMongoError: The server cannot be reached or does not take it.
         OSError: The file cannot be read.
     """
-    shown, content_type = _as_shown(name, content_type)
+    shown, content_type = shown_as(name, content_type)
     facts = {
         **to_plain(metadata or {}),
         "sha256": digest_file(path),
@@ -111,7 +113,8 @@ def add_artifact(
     raise pymongo.errors.OperationFailure(f"artifact {name!r} is removed as often as it is stored")
 
 
-def _as_shown(name: str, content_type: str | None) -> tuple[str, str]:
+def shown_as(name: str, content_type: str | None) -> tuple[str, str]:
+    """Name and MIME type under which an artifact is stored, so that no browser runs it."""
     guessed = content_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
     if PurePosixPath(name).suffix.lower() in PAGES:
         return f"{name}.txt", "text/plain"
@@ -273,7 +276,9 @@ def remove_unreferenced(database: Database, file_ids: Iterable[Any]) -> int:
         free = [{"removed": {"$exists": False}}, {"removed.at": {"$lt": abandoned}}]
         if not files.update_one({"_id": file_id, "$or": free}, {"$set": mark}).matched_count:
             continue
-        if runs.find_one({"artifacts.file_id": file_id}, {"_id": 1}) is not None:
+        # In this order: a run that is imported stands among the runs before it leaves the others.
+        is_imported = database[IMPORTS].find_one({"files": file_id}, {"_id": 1}) is not None
+        if is_imported or runs.find_one({"artifacts.file_id": file_id}, {"_id": 1}) is not None:
             files.update_one({"_id": file_id, **mark}, {"$unset": {"removed": 1}})
             continue
         database["fs.chunks"].delete_many({"files_id": file_id})
@@ -284,6 +289,55 @@ def remove_unreferenced(database: Database, file_ids: Iterable[Any]) -> int:
 def _is_being_removed(database: Database, file_id: Any) -> bool:
     marked = {"_id": file_id, "removed": {"$exists": True}}
     return database["fs.files"].find_one(marked, {"_id": 1}) is not None
+
+
+def artifact_ids(facts: Mapping[str, Any], content_type: str) -> Iterator[bson.ObjectId]:
+    """The ids that an artifact's file may have, the first that is free first.
+
+    Args:
+        facts: What is noted with it, SHA-256 and size included.
+        content_type: Its MIME type.
+    """
+    return (_id_of(facts, content_type, salt) for salt in range(100))
+
+
+def source_id(filename: str, md5: str) -> bson.ObjectId:
+    """The id of the file of a source, or of a resource."""
+    return _id_of(filename, md5)
+
+
+def put_held_file(
+    database: Database,
+    path: Path,
+    file_ids: Iterable[Any],
+    sha256: str,
+    hold: Callable[[Any], object],
+    **fields: Any,
+) -> Any:
+    """Write a file to GridFS while others remove files, and check what is read back.
+
+    Args:
+        database: Where to.
+        path: The file.
+        file_ids: Ids that it may have; the first is taken that nobody just removes.
+        sha256: The digest of its content.
+        hold: Enters an id where those look that remove files, before the file is written.
+        **fields: The other fields of its document (filename, metadata, ...).
+
+    Returns:
+        Its id.
+
+    Raises:
+        PyMongoError: The server does not take it, or gives back something else.
+    """
+    for file_id in file_ids:
+        if _is_being_removed(database, file_id):
+            continue
+        hold(file_id)
+        put_file(database, path, file_id, sha256, **fields)
+        if not _is_being_removed(database, file_id) and is_intact(database, file_id, sha256):
+            return file_id
+    raise pymongo.errors.OperationFailure(f"file {path.name!r} does not come back as it was stored")
 
 
 def _id_of(*parts: Any) -> bson.ObjectId:

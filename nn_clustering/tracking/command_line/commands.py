@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from nn_clustering.tracking.command_line import (
     changing_commands,
+    drop_command,
+    import_command,
     reading_commands,
+    rerun_command,
     server_commands,
 )
 from nn_clustering.tracking.command_line.command import Command, RunCommand
@@ -15,5 +18,8 @@ from nn_clustering.tracking.command_line.command import Command, RunCommand
 COMMANDS: tuple[Command | RunCommand, ...] = (
     *reading_commands.COMMANDS,
     *changing_commands.COMMANDS,
+    *drop_command.COMMANDS,
+    *import_command.COMMANDS,
+    *rerun_command.COMMANDS,
     *server_commands.COMMANDS,
 )

@@ -13,6 +13,7 @@ from nn_clustering.tracking.printing import (
     table_lines,
 )
 from nn_clustering.tracking.run_ids import id_text
+from nn_clustering.tracking.store.fields import as_text, as_time
 from nn_clustering.tracking.store.tables import leaves
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def describe_run(run: Run, lineage: Lineage) -> list[str]:
         "took": format_seconds(run.duration),
         "host": printable(run.host),
         "tags": printable(", ".join(run.tags)),
+        "imported": _origin(run),
     }
     lines += [f"  {name:<10}{fact}" for name, fact in facts.items() if fact]
     lines += _section("failure", [printable(run.failure())] if run.failure() else [])
@@ -39,10 +41,24 @@ def describe_run(run: Run, lineage: Lineage) -> list[str]:
     lines += _section("config", _pairs(_short(leaves(run.config, "config"))))
     lines += _section("about", _pairs(_short(leaves(run.about, "about"))))
     lines += _section("artifacts", _artifact_lines(run))
+    lines += _section("dropped artifacts", _dropped_lines(run))
     lines += _section("read", (_lineage_line(node) for node in lineage.reads))
     lines += _section("was read by", (_lineage_line(node) for node in lineage.read_by))
     output = [printable(line) for line in last_lines(run.output())]
     return lines + _section(f"output, last {len(output)} lines", output)
+
+
+def _origin(run: Run) -> str:
+    """Which run of which store it was, for one that was imported."""
+    origin = run.origin
+    if "key" not in origin:
+        return ""
+    store = as_text(origin.get("store"))
+    of_store = f" of store {store[:12]}" if store else ""
+    return printable(
+        f"{format_value(as_time(origin.get('imported')))} UTC, was run "
+        f"{as_text(origin.get('id'))}{of_store}"
+    )
 
 
 def _section(title: str, lines: Any) -> list[str]:
@@ -69,6 +85,15 @@ def _artifact_lines(run: Run) -> list[str]:
         columns["name"].append(printable(file.name))
         columns["size"].append(format_size(file.size))
         columns["sha256"].append((file.sha256 or "")[:12])
+    return table_lines(columns)[1:] if columns["name"] else []
+
+
+def _dropped_lines(run: Run) -> list[str]:
+    columns: dict[str, list[str]] = {"name": [], "size": [], "dropped": []}
+    for file in run.dropped().values():
+        columns["name"].append(printable(file.name))
+        columns["size"].append(format_size(file.size))
+        columns["dropped"].append(f"dropped {format_value(file.dropped)} UTC")
     return table_lines(columns)[1:] if columns["name"] else []
 
 

@@ -111,6 +111,8 @@ def show_run(store: RunStore, arguments: argparse.Namespace) -> int:
                 "lineage": lineage.to_dict(),
                 "metrics": run.last_values(),
                 "artifacts": [asdict(file) for file in run.artifact_info()],
+                "dropped_artifacts": [asdict(file) for file in run.dropped().values()],
+                "origin": dict(run.origin),
                 "failure": run.failure(),
                 "output": last_lines(run.output()),
             }
@@ -175,12 +177,13 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace files that are there already"
     )
+    parser.add_argument("--with-inputs", action="store_true", help="and all runs that they rest on")
     add_filters(parser)
 
 
 def export_runs(store: RunStore, arguments: argparse.Namespace) -> int:
     """Write runs to files."""
-    from nn_clustering.tracking.command_line.export import export_runs as export
+    from nn_clustering.tracking.command_line.export import export_runs as export, with_inputs
 
     if not arguments.to.strip():
         raise InvalidInputError(
@@ -201,6 +204,8 @@ def export_runs(store: RunStore, arguments: argparse.Namespace) -> int:
     if not runs:
         print(_nothing_found(store, filters), file=sys.stderr)
         return 1
+    if arguments.with_inputs:
+        runs = with_inputs(store, runs)
     folder = export(store, runs, Path(arguments.to), overwrite=arguments.overwrite)
     print(f"{count_of_runs(len(runs))} written to {folder}: runs.csv, metrics.csv, run_*/")
     return 0
@@ -271,6 +276,6 @@ COMMANDS = (
     RunCommand(
         "export", export_runs, "write runs to files that anything can read", _export_arguments,
         "runs.csv holds the table, metrics.csv all points of all metrics, run_ID/ the whole "
-        "document and the artifacts of each run.",
+        "document and the artifacts of each run, and what `import` needs beside them.",
     ),
 )  # fmt: skip

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -13,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from sacred.dependencies import Source, get_digest
 from sacred.utils import iterate_flattened
 
-from nn_clustering.tracking.execution_keys import own_keys
 from nn_clustering.tracking.own_code import OwnCode, can_change_numbers, named_code
 from nn_clustering.tracking.package_versions import counted_versions
+from nn_clustering.tracking.run_keys import digest_of, identity_digest
+from nn_clustering.tracking.store.dropping import DROPPED
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -31,15 +30,7 @@ def run_identity(experiment: str, config: Mapping[str, Any], inputs: Any, code: 
         inputs: Digests of what the run reads, and ids of the runs that it reads.
         code: From `code_digest`.
     """
-    left_out = own_keys(config)
-    return _digest(
-        {
-            "experiment": experiment,
-            "config": {key: value for key, value in config.items() if key not in left_out},
-            "inputs": inputs,
-            "code": code,
-        }
-    )
+    return identity_digest(experiment, config, inputs, code)
 
 
 def code_digest(experiment_info: Mapping[str, Any], code: OwnCode) -> str:
@@ -50,7 +41,7 @@ def code_digest(experiment_info: Mapping[str, Any], code: OwnCode) -> str:
         code: The same sources, with what is known of them besides.
     """
     folder = experiment_info["base_dir"]
-    return _digest(
+    return digest_of(
         {
             "sources": sorted(
                 [name, digest]
@@ -99,15 +90,23 @@ def with_sources(experiment_info: Mapping[str, Any], code: OwnCode) -> list[tupl
 def completed_run(database: Database, identity: str) -> int | None:
     """The id of the newest completed run of this identity whose files are whole, if any."""
     matching = {"tracking.identity": identity, "status": "COMPLETED"}
-    found = database["runs"].find(matching, {"artifacts": 1}).sort("_id", -1)
+    fields = {"artifacts": 1, DROPPED: 1}
+    found = database["runs"].find(matching, fields).sort("_id", -1)
     return next((run["_id"] for run in found if _is_reusable(database, run)), None)
 
 
-def _digest(content: Mapping[str, Any]) -> str:
-    from nn_clustering.tracking.encoding import to_plain
+def run_without_artifacts(database: Database, identity: str) -> int | None:
+    """The id of the newest completed run of this identity that lacks artifacts, if any.
 
-    canonical = json.dumps(to_plain(content), sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    They were dropped to free disk.
+    """
+    matching = {
+        "tracking.identity": identity,
+        "status": "COMPLETED",
+        f"{DROPPED}.0": {"$exists": 1},
+    }
+    found = database["runs"].find_one(matching, {"_id": 1}, sort=[("_id", -1)])
+    return None if found is None else found["_id"]
 
 
 def _is_reusable(database: Database, run: Mapping[str, Any]) -> bool:
@@ -115,6 +114,8 @@ def _is_reusable(database: Database, run: Mapping[str, Any]) -> bool:
     from nn_clustering.tracking.gridfs import is_whole
 
     artifacts = run.get("artifacts") or ()
+    if run.get(DROPPED):
+        return False  # whoever reads it may need what was dropped
     if any(entry["name"] == LARGE_FIELDS["result"] for entry in artifacts):
         return False  # the result was too large for the document, which holds a note instead
     return all(is_whole(database, file_id) for file_id in {entry["file_id"] for entry in artifacts})

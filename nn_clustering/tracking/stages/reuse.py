@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nn_clustering.tracking.stages.identity import completed_run
+from nn_clustering.tracking.execution_keys import NO_REUSE
+from nn_clustering.tracking.names import listed
+from nn_clustering.tracking.stages.identity import completed_run, run_without_artifacts
 
 if TYPE_CHECKING:
     from sacred.run import Run as SacredRun
@@ -50,7 +53,8 @@ class ReusedRun:
 def may_reuse(run: SacredRun) -> bool:
     """Whether the user lets a completed run be used in the place of one."""
     # Observers that the user added want to see a run.
-    return not run.observers and bool(run.config.get("reuse", True))
+    is_wanted = not run.observers and bool(run.config.get("reuse", True))
+    return is_wanted and NO_REUSE not in os.environ
 
 
 def find_reusable(store: RunStore, run: SacredRun, identity: str) -> Run | None:
@@ -66,6 +70,7 @@ def find_reusable(store: RunStore, run: SacredRun, identity: str) -> Run | None:
     """
     run_id = completed_run(store.database, identity)
     if run_id is None:
+        _tell_of_dropped(store, identity)
         return None
     stored = store.run(run_id)
     print(
@@ -73,6 +78,17 @@ def find_reusable(store: RunStore, run: SacredRun, identity: str) -> Run | None:
         "(reuse=False runs it again)"
     )
     return store.run(run_id) if _mark(store, stored, run) else stored
+
+
+def _tell_of_dropped(store: RunStore, identity: str) -> None:
+    """Say why a run that did the same is not used again, if there is one."""
+    run_id = run_without_artifacts(store.database, identity)
+    if run_id is not None:
+        files = store.run(run_id).dropped()
+        print(
+            f"run {run_id} did the same, but is not used: of its artifacts "
+            f"{listed(list(files))} were dropped to free disk"
+        )
 
 
 def _mark(store: RunStore, stored: Run, run: SacredRun) -> bool:

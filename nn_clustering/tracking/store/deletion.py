@@ -20,6 +20,7 @@ from nn_clustering.tracking.run_ids import (
     stored_ids,
 )
 from nn_clustering.tracking.store.documents import read_document, read_documents
+from nn_clustering.tracking.store.dropping import DROPPED
 from nn_clustering.tracking.store.fields import (
     EXPERIMENT,
     as_list,
@@ -100,7 +101,7 @@ def delete_runs(database: Database, run_ids: Sequence[RunId]) -> None:
 
 
 def _leave_note(database: Database, run_id: RunId) -> None:
-    run = read_document(database["runs"], by_id(run_id), {**EXPERIMENT, "artifacts": 1})
+    run = read_document(database["runs"], by_id(run_id), {**EXPERIMENT, "artifacts": 1, DROPPED: 1})
     if run is None:
         return
     note = {
@@ -117,14 +118,14 @@ def _files(run: Mapping[str, Any]) -> list[Any]:
 
     Those that others list by the id alone stay: no index says who else has them.
     """
-    entries = as_list(run.get("artifacts"))
+    entries = [*as_list(run.get("artifacts")), *as_list(run.get(DROPPED))]
     return [entry["file_id"] for entry in entries if "file_id" in as_mapping(entry)]
 
 
 def _finish(database: Database, run_id: RunId) -> None:
     # The run may have been added to since the note was written.
     run = database["runs"].find_one_and_delete(
-        {**by_id(run_id), "status": {"$ne": "RUNNING"}}, {"artifacts": 1}
+        {**by_id(run_id), "status": {"$ne": "RUNNING"}}, {"artifacts": 1, DROPPED: 1}
     )
     notes = database["deleted_runs"]
     if run is None and database["runs"].find_one(by_id(run_id), {"_id": 1}) is not None:

@@ -17,6 +17,7 @@ from nn_clustering.tracking.gridfs import add_artifact
 from nn_clustering.tracking.run_ids import RunId, id_text
 from nn_clustering.tracking.store.annotations import add_note, add_tags, remove_tags
 from nn_clustering.tracking.store.deletion import delete_runs, plan_deletion
+from nn_clustering.tracking.store.dropping import Drop, drop_artifacts, plan_drop
 from nn_clustering.tracking.store.liveness import MAY_NOT_WRITE, Watch
 from nn_clustering.tracking.store.run import Run
 
@@ -81,6 +82,18 @@ class RunEditor:
         with self._writing():
             delete_runs(self._database, to_delete)
         return to_delete
+
+    def plan_drop(
+        self, run_ids: Sequence[RunId], artifacts: Sequence[str], larger: int | None
+    ) -> list[Drop]:
+        """The artifacts that `drop_artifacts` would drop."""
+        self._watch.look(at_once=True)
+        return plan_drop(self._database, run_ids, artifacts, larger)
+
+    def drop_artifacts(self, plan: Sequence[Drop]) -> int:
+        """Drop artifacts; returns how many were there still."""
+        with self._writing():
+            return drop_artifacts(self._database, plan)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -14,6 +14,12 @@ from nn_clustering.tracking.names import safe_file_names
 from nn_clustering.tracking.run_ids import RunId, by_id, id_text, is_id, read_id
 from nn_clustering.tracking.store.about import read_about
 from nn_clustering.tracking.store.documents import read_document, read_documents
+from nn_clustering.tracking.store.dropping import (
+    DROPPED,
+    DroppedArtifact,
+    read_dropped,
+    when_dropped,
+)
 from nn_clustering.tracking.store.fields import (
     EXPERIMENT,
     artifact_entries,
@@ -131,6 +137,11 @@ class Run:
         """What the run is about, by itself and by what it read: its data set, its network, ..."""
         return read_about(self.info)
 
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """For a run that was imported, the `store` that it came from and its `id` there."""
+        return as_mapping(self._field("origin"))
+
     def artifact(self, name: str) -> bytes:
         """The content of a stored file, checked against the SHA-256 that was stored with it.
 
@@ -144,6 +155,9 @@ class Run:
         import gridfs
 
         if name not in self._entries:
+            dropped = self.dropped().get(name)
+            if dropped is not None:
+                raise RunNotFoundError(when_dropped(self.id, dropped))
             raise RunNotFoundError(
                 f"{self._named()} has no artifact {name!r}; expected one of: "
                 f"{', '.join(self.artifacts) or 'none stored'}; is the run {self.status}?"
@@ -179,6 +193,10 @@ class Run:
             _stored_file(name, entry, files.get(read_id(entry.get("file_id")), {}))
             for name, entry in self._entries.items()
         )
+
+    def dropped(self) -> dict[str, DroppedArtifact]:
+        """The artifacts that the run had until they were dropped to free disk, by name."""
+        return read_dropped(self._field(DROPPED))
 
     def file_names(self) -> dict[str, str]:
         """A name for a file of each artifact, by the artifact's name, to write it to a folder.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nn_clustering.tracking.run_ids import RunId, is_id
 from nn_clustering.tracking.store.artifact_cache import ArtifactCache
 from nn_clustering.tracking.store.documents import readable
+from nn_clustering.tracking.store.dropping import Drop, DroppedArtifact
 from nn_clustering.tracking.store.editor import RunEditor
 from nn_clustering.tracking.store.lineage import MISSING, Lineage, read_lineage
 from nn_clustering.tracking.store.liveness import Watch
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from pymongo.database import Database
 
-__all__ = ["Lineage", "Run", "RunStore", "Runs", "StoredFile"]
+__all__ = ["Drop", "DroppedArtifact", "Lineage", "Run", "RunStore", "Runs", "StoredFile"]
 
 
 class RunStore:
@@ -222,6 +223,37 @@ class RunStore:
             TrackingError: One is RUNNING, or another run rests on it, or we may not write.
         """
         return self._editor.delete(run_ids, with_dependents=with_dependents)
+
+    def plan_drop(
+        self, run_ids: Sequence[RunId], artifacts: Sequence[str] = (), larger: int | None = None
+    ) -> list[Drop]:
+        """The artifacts that `drop_artifacts` would drop, and the bytes that each frees.
+
+        Args:
+            run_ids: The runs.
+            artifacts: Patterns of their names, as in a shell (`*.npz`); empty for all.
+            larger: Bytes that a file must have more than.
+
+        Raises:
+            InvalidInputError: Neither names nor a size are given.
+            RunNotFoundError: There is no such run.
+            TrackingError: A run has not ended.
+        """
+        return self._editor.plan_drop(run_ids, artifacts, larger)
+
+    def drop_artifacts(self, plan: Sequence[Drop]) -> int:
+        """Drop artifacts to free disk; the runs stay, and say what they had.
+
+        Args:
+            plan: From `plan_drop`.
+
+        Returns:
+            How many were there still.
+
+        Raises:
+            TrackingError: We may not write.
+        """
+        return self._editor.drop_artifacts(plan)
 
     def tag(self, run_id: RunId, *tags: str) -> None:
         """Give tags to a run.

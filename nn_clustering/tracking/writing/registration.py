@@ -12,7 +12,7 @@ import pymongo.errors
 
 from nn_clustering.tracking.encoding import storable, to_plain, without_passwords
 from nn_clustering.tracking.errors import ServerUnavailableError
-from nn_clustering.tracking.gridfs import store_sources
+from nn_clustering.tracking.gridfs import IMPORTS, store_sources
 from nn_clustering.tracking.writing.delivery import FAILURES
 from nn_clustering.tracking.writing.journal import Journal
 
@@ -91,13 +91,13 @@ def insert_run(database: Database, entry: Mapping[str, Any], source_folder: Path
         sources = store_sources(database, entry["experiment"]["sources"], source_folder)
         experiment = {**entry["experiment"], "sources": sources}
         while True:
-            run_id = _next_id(database)
+            run_id = next_run_id(database)
             document = {"_id": run_id, **entry, "experiment": experiment}
             try:
                 database["runs"].insert_one(document)
             except pymongo.errors.DuplicateKeyError:
                 continue  # another run took the number
-            _note_server_time(database, run_id)
+            note_server_time(database, run_id)
             return run_id
     except FAILURES as problem:
         reason = without_passwords(str(problem))[:200]
@@ -119,7 +119,7 @@ def location_of_run(database: Database, token: str, entry: Mapping[str, Any]) ->
     }
 
 
-def _note_server_time(database: Database, run_id: int) -> None:
+def note_server_time(database: Database, run_id: int) -> None:
     """Leave word of when the run came by the server's clock: that of this machine may be wrong."""
     with contextlib.suppress(*FAILURES):  # the run is there; it only orders it among foreign ones
         database["runs"].update_one(
@@ -127,10 +127,11 @@ def _note_server_time(database: Database, run_id: int) -> None:
         )
 
 
-def _next_id(database: Database) -> int:
-    """One more than any run has or, deleted since, had."""
-    newest = [
-        database[collection].find_one({"_id": {"$type": "number"}}, {"_id": 1}, sort=[("_id", -1)])
-        for collection in ("runs", "deleted_runs")
-    ]
-    return 1 + max((int(document["_id"]) for document in newest if document), default=0)
+def next_run_id(database: Database) -> int:
+    """One more than any run has or, deleted since, had, or will have that is just imported."""
+    newest = []
+    for collection, field in (("runs", "_id"), ("deleted_runs", "_id"), (IMPORTS, "run")):
+        numbers = {field: {"$type": "number"}}
+        found = database[collection].find_one(numbers, {field: 1}, sort=[(field, -1)])
+        newest += [int(found[field])] if found else []
+    return 1 + max(newest, default=0)

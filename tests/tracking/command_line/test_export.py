@@ -12,7 +12,7 @@ from hypothesis import assume, given, strategies as st
 
 from nn_clustering.errors import InvalidInputError, TrackingError
 from nn_clustering.tracking import RunStore
-from nn_clustering.tracking.command_line.export import export_runs
+from nn_clustering.tracking.command_line.export import export_runs, with_inputs
 from nn_clustering.tracking.names import file_name, safe_file_names
 from tests.tracking.stored_files import store_file
 
@@ -56,8 +56,10 @@ def test_files_of_an_export(store, two_runs, tmp_path):
     assert document["some_id"] == "0" * 24
     assert (folder / "run_1" / "artifacts" / "a.csv").read_bytes() == b"1,2\n"
     written = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    exact = ["exact.json", "metrics.jsonl", "stored.zip", "manifest.json"]
     assert written == {
         "runs.csv", "metrics.csv", "run_1/run.json", "run_2/run.json", "run_1/artifacts/a.csv",
+        *(f"run_{run}/{name}" for run in (1, 2) for name in exact),
     }  # fmt: skip
 
 
@@ -182,10 +184,26 @@ def test_damaged_artifact_does_not_keep_the_others_back(store, database, two_run
     database["runs"].update_one({"_id": 1}, {"$push": {"artifacts": add}})
     lost = database["runs"].find_one({"_id": 1})["artifacts"][0]["file_id"]
     database["fs.chunks"].delete_many({"files_id": lost})
-    with pytest.raises(TrackingError, match=r"1 of 6 files could not be.*'a\.csv' of run 1"):
+    with pytest.raises(TrackingError, match=r"1 of 14 files could not be.*'a\.csv' of run 1"):
         export_runs(store, store.find(), tmp_path)
     assert (tmp_path / "run_1" / "artifacts" / "z.csv").read_bytes() == b"3,4\n"
     assert not (tmp_path / "run_1" / "artifacts" / "a.csv").exists()
+
+
+def test_all_that_a_run_read_goes_with_it(store, add_run):
+    add_run(1)
+    add_run(2, info={"lineage": {"train_run": 1}})
+    add_run(3, info={"lineage": {"cluster_run": 2, "lost_run": 9}})
+    chosen = store.find(config=None, since="2024-01-01T03:00")
+    assert chosen.ids == [3]
+    assert sorted(with_inputs(store, chosen).ids) == [1, 2, 3]
+
+
+def test_exported_twice_it_is_the_same(store, two_runs, tmp_path):
+    first, second = (export_runs(store, store.find(), tmp_path / name) for name in "ab")
+    for path in first.rglob("*"):
+        if path.is_file():
+            assert (second / path.relative_to(first)).read_bytes() == path.read_bytes()
 
 
 def test_folder_that_cannot_be_written(store, two_runs, tmp_path):

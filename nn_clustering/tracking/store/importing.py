@@ -1,0 +1,496 @@
+"""Taking runs of another store into this one, whole or not at all, and each once.
+
+A run is seen only once all that belongs to it is there. Until then the collection `imports` holds
+its new number and the files that it has already; what was cut short is gone on with by the next
+import of the same run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import bson
+import bson.errors
+import pymongo
+import pymongo.errors
+
+from nn_clustering.tracking.encoding import without_passwords
+from nn_clustering.tracking.errors import DamagedArtifactError, TrackingError
+from nn_clustering.tracking.gridfs import (
+    IMPORTS,
+    artifact_ids,
+    digest_file,
+    digest_id,
+    put_held_file,
+    remove_unreferenced,
+    shown_as,
+    source_id,
+)
+from nn_clustering.tracking.indexes import ensure_indexes
+from nn_clustering.tracking.run_keys import find_by_key, identity_digest
+from nn_clustering.tracking.store.dropping import DROPPED
+from nn_clustering.tracking.store.fields import as_time
+from nn_clustering.tracking.store.originals import (
+    ARTIFACT,
+    OriginalFile,
+    OriginalRun,
+    RunContent,
+    lineage_of,
+)
+from nn_clustering.tracking.writing.registration import next_run_id, note_server_time
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pymongo.database import Database
+
+METRICS_AT_ONCE = 10
+_STILL_ON = ("RUNNING", "QUEUED")
+# What shows that a run cannot be taken as a whole.
+_NOT_WHOLE = (
+    DamagedArtifactError,
+    bson.errors.BSONError,
+    pymongo.errors.DocumentTooLarge,
+    pymongo.errors.WriteError,
+)
+
+
+@dataclass
+class ImportReport:
+    """What came of an import.
+
+    Attributes:
+        imported: The new numbers of the runs that were taken, by their labels.
+        here: The numbers of those that were here already, by their labels.
+        waiting: Labels of those that had not ended.
+        refused: Why the others were not taken, by their labels.
+        lost: What the runs that were taken had lost before, by their labels.
+    """
+
+    imported: dict[str, Any] = field(default_factory=dict)
+    here: dict[str, Any] = field(default_factory=dict)
+    waiting: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    lost: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def import_runs(
+    database: Database,
+    originals: Iterable[OriginalRun],
+    *,
+    without_inputs: bool = False,
+    on_run: Callable[[str], object] = lambda line: None,
+) -> ImportReport:
+    """Take runs into a database, what a run read before itself.
+
+    Args:
+        database: Where to.
+        originals: The runs.
+        without_inputs: Whether to take runs, too, that read one which is neither among these nor
+            here. In the place of its number they get a text that says which one it was.
+        on_run: Is told what becomes of each run, in a line.
+
+    Raises:
+        PyMongoError: The server cannot be reached, or does not take something.
+    """
+    ensure_indexes(database)
+    database["runs"].create_index("origin.key", sparse=True)
+    database[IMPORTS].create_index("run", unique=True)
+    importer = _Importer(database, without_inputs)
+    for original in _inputs_first(list(originals)):
+        on_run(importer.take(original))
+    return importer.report
+
+
+class _IsHereError(Exception):
+    """Somebody else has just imported the run.
+
+    Attributes:
+        number: That it has now.
+    """
+
+    def __init__(self, number: Any) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class _Importer:
+    """Takes runs, one after another."""
+
+    def __init__(self, database: Database, without_inputs: bool) -> None:
+        self.report = ImportReport()
+        self._database = database
+        self._without_inputs = without_inputs
+        self._numbers: dict[str, Any] = {}  # of runs that are here, by key
+        self._files: dict[Any, Any] = {}  # ids of sources that were stored, by those they had
+
+    def take(self, original: OriginalRun) -> str:
+        """Take a run, unless it is here; returns what became of it."""
+        label, report = original.label, self.report
+        number = find_by_key(self._database, original.key, original.start_time)
+        if number is not None:
+            self._database[IMPORTS].delete_one({"_id": original.key})
+            return self._found(original, number)
+        if original.status in _STILL_ON:
+            report.waiting.append(label)
+            return f"{label} is {original.status}: import it once it has ended"
+        try:
+            numbers = self._numbers_of_inputs(original)
+            number, content = self._take(original, numbers)
+        except _IsHereError as found:
+            return self._found(original, found.number)
+        except (*_NOT_WHOLE, TrackingError) as problem:
+            reason = report.refused[label] = without_passwords(" ".join(str(problem).split()))
+            return f"{label} is not imported: {reason}"
+        report.imported[label] = self._numbers[original.key] = number
+        if content.lost:
+            report.lost[label] = content.lost
+        lost = f" (its store had lost {', '.join(content.lost)})" if content.lost else ""
+        return f"{label} is run {number} now{lost}"
+
+    def _found(self, original: OriginalRun, number: Any) -> str:
+        self.report.here[original.label] = self._numbers[original.key] = number
+        return f"{original.label} is here already, as run {number}"
+
+    def _numbers_of_inputs(self, original: OriginalRun) -> dict[str, Any]:
+        """The numbers that the runs have here which a run read, by config key."""
+        numbers = {}
+        for name, key in original.inputs.items():
+            number = self._numbers.get(key) or (key and find_by_key(self._database, key, None))
+            if number:
+                numbers[name] = number
+            elif not self._without_inputs:
+                raise TrackingError(
+                    f"the run that it read ({name}) is neither here nor among these that can be "
+                    "imported; export it too (export --with-inputs), or leave it out "
+                    "(--without-inputs)"
+                )
+        return numbers
+
+    def _take(self, original: OriginalRun, inputs: Mapping[str, Any]) -> tuple[Any, RunContent]:
+        content = original.read()
+        self._reserve(original)
+        try:
+            files = {file.id: self._store_file(original.key, file) for file in content.files}
+            metrics = self._store_metrics(original, content)
+            document = _document_here(original, content, inputs, files, metrics)
+            while True:
+                number = self._reserved(original)
+                try:
+                    self._database["runs"].insert_one({"_id": number, **document})
+                except pymongo.errors.DuplicateKeyError:
+                    self._renumber(original, number, list(metrics.values()))
+                    continue
+                note_server_time(self._database, number)  # by which runs are in order
+                self._database[IMPORTS].delete_one({"_id": original.key})
+                return number, content
+        except _NOT_WHOLE:
+            self._discard(original.key)
+            raise
+
+    def _reserve(self, original: OriginalRun) -> None:
+        """Give the run a number that no other gets; one that was cut short has one."""
+        imports = self._database[IMPORTS]
+        while imports.find_one({"_id": original.key}, {"_id": 1}) is None:
+            entry = {
+                "_id": original.key,
+                "run": next_run_id(self._database),
+                "files": [],
+                "started": datetime.now(timezone.utc),
+            }
+            try:
+                imports.insert_one(entry)
+            except pymongo.errors.DuplicateKeyError:
+                continue  # of the number, or of the run
+        # Whoever imported it meanwhile has made it a run before giving back its reservation.
+        here = find_by_key(self._database, original.key, original.start_time)
+        if here is not None:
+            imports.delete_one({"_id": original.key})
+            raise _IsHereError(here)
+
+    def _reserved(self, original: OriginalRun) -> Any:
+        """The number that the run shall have."""
+        staged = self._database[IMPORTS].find_one({"_id": original.key}, {"run": 1})
+        if staged is not None:
+            return staged["run"]
+        here = find_by_key(self._database, original.key, original.start_time)
+        if here is not None:
+            raise _IsHereError(here)
+        raise TrackingError("somebody else has just tried to import it, in vain; try again")
+
+    def _renumber(self, original: OriginalRun, taken: Any, metrics: Sequence[Any]) -> None:
+        """Give the run another number: an observer that knows nothing of imports took its own."""
+        here = find_by_key(self._database, original.key, original.start_time)
+        if here is not None:
+            self._database[IMPORTS].delete_one({"_id": original.key})
+            raise _IsHereError(here)
+        number = next_run_id(self._database)
+        self._database[IMPORTS].update_one(
+            {"_id": original.key, "run": taken}, {"$set": {"run": number}}
+        )
+        self._database["metrics"].update_many(
+            {"_id": {"$in": list(metrics)}}, {"$set": {"run_id": number}}
+        )
+
+    def _discard(self, key: str) -> None:
+        """Take back what is here of a run that turned out not to be whole."""
+        staged = self._database[IMPORTS].find_one_and_delete({"_id": key})
+        if staged is not None:
+            self._database["metrics"].delete_many({"run_id": staged["run"]})
+            remove_unreferenced(self._database, staged["files"])
+
+    def _store_file(self, key: str, file: OriginalFile) -> Any:
+        """Store a file; returns its id here."""
+        if file.kind != ARTIFACT and file.id in self._files:
+            return self._files[file.id]
+        staged = self._database[IMPORTS]
+
+        def hold(file_id: Any) -> None:
+            if file.kind == ARTIFACT:
+                staged.update_one({"_id": key}, {"$addToSet": {"files": file_id}})
+
+        with file.open() as path:
+            sha256 = digest_file(path)
+            fields, ids = _fields_here(file, path, sha256)
+            stored = put_held_file(self._database, path, ids, sha256, hold, **fields)
+        if file.kind != ARTIFACT:
+            self._files[file.id] = stored
+        return stored
+
+    def _store_metrics(self, original: OriginalRun, content: RunContent) -> dict[Any, Any]:
+        """Store the documents of a run's metrics; returns their ids here by those they had."""
+        key, number = original.key, self._reserved(original)
+        ids: dict[Any, Any] = {}
+        documents = iter(content.metrics())
+        while batch := list(islice(documents, METRICS_AT_ONCE)):
+            old = [document["_id"] for document in batch]
+            others = {"_id": {"$in": old}, "run_id": {"$ne": number}}
+            taken = {found["_id"] for found in self._database["metrics"].find(others, {"_id": 1})}
+            for document in batch:
+                its_id = document["_id"]
+                ids[its_id] = digest_id(f"{key} {its_id}".encode()) if its_id in taken else its_id
+            self._database["metrics"].bulk_write(
+                [
+                    pymongo.ReplaceOne(
+                        {"_id": ids[document["_id"]]},
+                        {**document, "_id": ids[document["_id"]], "run_id": number},
+                        upsert=True,
+                    )
+                    for document in batch
+                ],
+                ordered=False,
+            )
+        stored = self._database["metrics"].count_documents({"_id": {"$in": list(ids.values())}})
+        if stored != len(ids):
+            raise pymongo.errors.OperationFailure("metrics do not come back as they were stored")
+        return ids
+
+
+def _fields_here(
+    file: OriginalFile, path: Path, sha256: str
+) -> tuple[dict[str, Any], Iterable[bson.ObjectId]]:
+    """The fields of a file's document here, and the ids that it may have."""
+    filename = str(file.fields.get("filename", ""))
+    if file.kind != ARTIFACT:
+        md5 = digest_file(path, "md5")
+        return {"filename": filename, "md5": md5}, [source_id(filename, md5)]
+    noted = file.fields.get("metadata")
+    facts = {
+        **(noted if isinstance(noted, Mapping) else {}),
+        "sha256": sha256,
+        "size": path.stat().st_size,
+    }
+    name = filename.rpartition("/")[2]
+    _, content_type = shown_as(name, file.fields.get("contentType"))
+    shown = {"filename": filename, "metadata": facts, "contentType": content_type}
+    return shown, artifact_ids(facts, content_type)
+
+
+def _document_here(
+    original: OriginalRun,
+    content: RunContent,
+    inputs: Mapping[str, Any],
+    files: Mapping[Any, Any],
+    metrics: Mapping[Any, Any],
+) -> dict[str, Any]:
+    """The document of a run as it shall be here, without its number."""
+    document = {key: value for key, value in content.document.items() if key != "_id"}
+    document = _with_files(document, files)
+    if any(old != new for old, new in metrics.items()):
+        document = _with_metrics(document, {str(old): str(new) for old, new in metrics.items()})
+    document = _with_inputs(document, inputs, original)
+    origin = document.get("origin")
+    if not isinstance(origin, Mapping):  # else it was imported there, too
+        origin = {"store": original.store, "id": original.id, "key": original.key}
+    now = datetime.now(timezone.utc)
+    return {**document, "origin": {**origin, "imported": now}}
+
+
+def _with_files(document: dict[str, Any], files: Mapping[Any, Any]) -> dict[str, Any]:
+    changed = dict(document)
+    if isinstance(document.get(DROPPED), list):  # dropped there, and never here
+        changed[DROPPED] = [
+            {key: value for key, value in entry.items() if key != "file_id"}
+            if isinstance(entry, Mapping)
+            else entry
+            for entry in document[DROPPED]
+        ]
+    if isinstance(document.get("artifacts"), list):
+        changed["artifacts"] = [_entry_here(entry, files) for entry in document["artifacts"]]
+    experiment = document.get("experiment")
+    if isinstance(experiment, Mapping) and isinstance(experiment.get("sources"), list):
+        sources = [
+            [entry[0], files.get(entry[1], entry[1])]
+            if isinstance(entry, list)
+            and len(entry) == 2
+            and not isinstance(entry[1], (dict, list))
+            else entry
+            for entry in experiment["sources"]
+        ]
+        changed["experiment"] = {**experiment, "sources": sources}
+    return changed
+
+
+def _entry_here(entry: Any, files: Mapping[Any, Any]) -> Any:
+    """An artifact's entry, with the id of its file here, under a name that no browser runs."""
+    if isinstance(entry, list):
+        return [files.get(one, one) if isinstance(one, bson.ObjectId) else one for one in entry]
+    if not isinstance(entry, Mapping):
+        return files.get(entry, entry) if isinstance(entry, bson.ObjectId) else entry
+    if "file_id" not in entry:
+        return entry
+    here = {**entry, "file_id": files[entry["file_id"]]}
+    name = entry.get("name")
+    if isinstance(name, str):
+        here["name"], _ = shown_as(name, None)
+        if here["name"] != name:
+            here.setdefault("original_name", name)
+    return here
+
+
+def _with_metrics(document: dict[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
+    info = document.get("info")
+    entries = info.get("metrics") if isinstance(info, Mapping) else None
+    if not isinstance(info, Mapping) or not isinstance(entries, list):
+        return document
+    changed = [
+        {**entry, "id": ids.get(str(entry.get("id")), entry.get("id"))}
+        if isinstance(entry, Mapping)
+        else entry
+        for entry in entries
+    ]
+    return {**document, "info": {**info, "metrics": changed}}
+
+
+def _with_inputs(
+    document: dict[str, Any], numbers: Mapping[str, Any], original: OriginalRun
+) -> dict[str, Any]:
+    """A run's document that names the runs which it read by their numbers here.
+
+    Its identity is that of a run which would read those, so that it is reused as before.
+    """
+    lineage = lineage_of(document)
+    if not lineage:
+        return document
+    info = document["info"]
+    unknown = {name: f"run {lineage[name]} of another store" for name in lineage.keys() - numbers}
+    here = {lineage[name]: value for name, value in {**numbers, **unknown}.items()}
+    digests = info.get("inputs")
+    changed_info = {
+        **info,
+        "lineage": {key: numbers.get(key, run) for key, run in info["lineage"].items()},
+    }
+    for name in unknown:
+        del changed_info["lineage"][name]
+    if isinstance(digests, Mapping):
+        changed_info["inputs"] = {
+            name: here.get(digest, digest) if _is_number(digest) else digest
+            for name, digest in digests.items()
+        }
+    changed = {**document, "info": changed_info}
+    for name in ("config", "result"):
+        if isinstance(document.get(name), Mapping):
+            changed[name] = _renumbered(document[name], here, lineage)
+    if unknown:
+        left_out = {name: lineage[name] for name in unknown}
+        changed["origin"] = {
+            "store": original.store, "id": original.id, "key": original.key, "lineage": left_out,
+        }  # fmt: skip
+    tracking = document.get("tracking")
+    if isinstance(tracking, Mapping) and tracking.get("identity"):
+        identity = None if unknown else _identity_here(document, changed)
+        changed["tracking"] = {**tracking, "identity": identity}
+    return changed
+
+
+def _identity_here(original: Mapping[str, Any], changed: Mapping[str, Any]) -> str | None:
+    """The identity of a run that reads others here; None where it was not made as ours are."""
+    before, after = map(_identity_of, (original, changed))
+    return after if before == original["tracking"]["identity"] else None
+
+
+def _identity_of(document: Mapping[str, Any]) -> str:
+    info = document["info"]
+    inputs = [info.get("inputs"), info.get("lineage")]
+    name = (document.get("experiment") or {}).get("name")
+    return identity_digest(str(name), document.get("config") or {}, inputs, str(info.get("code")))
+
+
+def _renumbered(value: Any, here: Mapping[Any, Any], lineage: Mapping[str, Any]) -> Any:
+    """A config or result in which what names a run that was read names it by its number here."""
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        key: _numbered(entry, here)
+        if key in lineage or key in ("run", "runs") or key.endswith(("_run", "_runs"))
+        else _renumbered(entry, here, lineage)
+        for key, entry in value.items()
+    }
+
+
+def _numbered(value: Any, here: Mapping[Any, Any]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _numbered(entry, here) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_numbered(entry, here) for entry in value]
+    return here.get(value, value) if _is_number(value) or isinstance(value, str) else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _inputs_first(originals: Sequence[OriginalRun]) -> list[OriginalRun]:
+    """The runs in the order of their numbers, that is of their age, and after what they read."""
+    by_key = {original.key: original for original in sorted(originals, key=_age)}
+    before = {
+        key: set(original.inputs.values()) & by_key.keys() for key, original in by_key.items()
+    }
+    return [by_key[key] for key in _with_inputs_before(before)]
+
+
+def _with_inputs_before(before: Mapping[str, set[str]]) -> Iterator[str]:
+    """Keys, each after those that it needs; in a circle, one stands before what it needs."""
+    done: set[str] = set()
+    for first in before:
+        waiting = [first]
+        while waiting:
+            key = waiting[-1]
+            missing = [other for other in before[key] if other not in done and other not in waiting]
+            if missing:
+                waiting.append(missing[0])
+                continue
+            waiting.pop()
+            if key not in done:
+                done.add(key)
+                yield key
+
+
+def _age(original: OriginalRun) -> tuple[bool, Any, datetime]:
+    start = as_time(original.start_time)
+    moment = datetime.min.replace(tzinfo=timezone.utc) if start is None else start
+    return (False, original.id, moment) if _is_number(original.id) else (True, 0, moment)

@@ -1,0 +1,118 @@
+"""Runs that Sacred's own FileStorageObserver wrote, and that others have in folders."""
+
+import json
+
+import pytest
+from sacred import Experiment
+from sacred.observers import FileStorageObserver
+
+from nn_clustering.tracking import RunStore
+from nn_clustering.tracking.store.file_storage import file_storage_runs
+from nn_clustering.tracking.store.importing import import_runs
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of two runs, of which one failed."""
+    experiment = Experiment("theirs", save_git_info=False)
+    experiment.add_config(rate=0.5, fail=False, address="mongodb://me:secret@example.org/")
+    data = tmp_path / "data.csv"
+    data.write_text("1,2\n")
+
+    @experiment.main
+    def main(_run, rate, fail):
+        import numpy as np
+
+        for step in range(3):
+            _run.log_scalar("loss", np.float64(rate**step), step)
+        _run.open_resource(str(data)).close()
+        _run.add_artifact(str(data), "table.csv")
+        _run.info["labels"] = np.arange(2)
+        if fail:
+            raise ValueError("broken")
+        return {"loss": rate}
+
+    place = tmp_path / "their runs"
+    experiment.observers.append(FileStorageObserver(place))
+    experiment.run()
+    with pytest.raises(ValueError, match="broken"):
+        experiment.run(config_updates={"fail": True})
+    (place / "1" / "cout.txt").write_text("their output\n")  # pytest has caught it
+    return place
+
+
+def test_their_runs_are_ours(folder, database, home):
+    report = import_runs(database, file_storage_runs(folder))
+    assert report.imported == {"run 1 of their runs": 1, "run 2 of their runs": 2}
+    store = RunStore(database, home)
+    run = store.run(1)
+    assert (run.experiment, run.status, run.result) == ("theirs", "COMPLETED", {"loss": 0.5})
+    assert run.config["rate"] == 0.5
+    assert "secret" not in str(database["runs"].find_one())
+    assert run.duration < 60
+    assert run.artifact("table.csv") == b"1,2\n"
+    assert run.metric("loss")["value"].tolist() == [1, 0.5, 0.25]
+    assert run.metric("loss")["timestamp"].iloc[0].year == run.start_time.year
+    assert "their output" in run.output()
+    failed = store.run(2, status=None)
+    assert failed.failure() == "ValueError: broken"
+    sources = database["runs"].find_one({"_id": 1})["experiment"]["sources"]
+    stored = database["fs.files"].find({"_id": {"$in": [file_id for _, file_id in sources]}})
+    assert __file__ in {file["filename"] for file in stored}
+    (resource,) = database["runs"].find_one({"_id": 1})["resources"]
+    assert database["fs.files"].find_one({"md5": resource[1], "filename": resource[0]})
+
+
+def test_again_nothing(folder, database):
+    import_runs(database, file_storage_runs(folder))
+    assert list(import_runs(database, file_storage_runs(folder)).here.values()) == [1, 2]
+
+
+def test_one_run_alone(folder, database):
+    report = import_runs(database, file_storage_runs(folder / "2"))
+    assert list(report.imported.values()) == [1]
+    assert report.lost  # its sources lie beside its folder
+
+
+def change(path, **keys):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **keys}))
+
+
+@pytest.mark.parametrize("name", ["../../data.csv", "/etc/hostname", "gone.csv"])
+def test_artifacts_do_not_lead_out(folder, database, name):
+    change(folder / "1" / "run.json", artifacts=[name])
+    report = import_runs(database, file_storage_runs(folder))
+    assert name in report.refused["run 1 of their runs"]
+    assert list(report.imported) == ["run 2 of their runs"]
+
+
+@pytest.mark.parametrize("name", ["run.json", "config.json", "metrics.json"])
+def test_damaged_json(folder, database, name):
+    (folder / "1" / name).write_text('{"a": ')
+    report = import_runs(database, file_storage_runs(folder))
+    assert name in report.refused["run 1 of their runs"]
+
+
+def test_damaged_source(folder, database):
+    (source,) = (folder / "_sources").glob("test_file_storage_*.py")
+    source.write_text("print('another')")
+    report = import_runs(database, file_storage_runs(folder))
+    assert "its MD5 is not that of its name" in report.refused["run 1 of their runs"]
+
+
+def test_nothing_is_unpickled(folder, database, tmp_path):
+    trap = {"py/reduce": [{"py/type": "pathlib.Path"}, {"py/tuple": [str(tmp_path)]}]}
+    change(folder / "1" / "config.json", trap=trap)
+    import_runs(database, file_storage_runs(folder))
+    assert database["runs"].find_one({"_id": 1})["config"]["trap"] == trap
+
+
+def test_killed_runs_died(folder, database):
+    change(
+        folder / "1" / "run.json", status="RUNNING", heartbeat="2021-04-18T10:00:00.123456",
+        start_time="2021-04-18T09:00:00",
+    )  # fmt: skip
+    import_runs(database, file_storage_runs(folder))
+    run = database["runs"].find_one({"_id": 1})
+    assert run["status"] == "DIED"
+    assert (run["stop_time"] - run["start_time"]).seconds == 3600

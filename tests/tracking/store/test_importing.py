@@ -1,0 +1,342 @@
+"""Runs that are taken from one store into another: nothing changed but numbers, nothing twice."""
+
+import datetime
+import json
+import shutil
+import uuid
+from pathlib import Path
+
+import bson
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from nn_clustering.tracking import RunStore, Server, connect
+from nn_clustering.tracking.command_line.export import export_runs
+from nn_clustering.tracking.extended_json import from_extended_json, to_extended_json
+from nn_clustering.tracking.gridfs import add_artifact, store_source
+from nn_clustering.tracking.store.export_folders import exported_runs
+from nn_clustering.tracking.store.importing import import_runs
+from nn_clustering.tracking.store.originals import originals_in
+
+TIME = datetime.datetime(2024, 1, 1, 12, 0, 0, 123000)
+
+
+@pytest.fixture
+def other(embedded_server):
+    """Another store: an empty database."""
+    database = connect(Server(embedded_server.url, f"test_{uuid.uuid4().hex}", embedded=True))
+    yield database
+    database.client.drop_database(database.name)
+    database.client.close()
+
+
+@pytest.fixture
+def two_runs(database, tmp_path):
+    """A training with files of all kinds, and a clustering that read it."""
+    source = tmp_path / "train.py"
+    source.write_text("print('training')\n")
+    source_id, md5 = store_source(database, source, Path("/lab/train.py"))
+    document = {
+        "_id": 7,
+        "experiment": {"name": "train", "base_dir": "/lab", "sources": [["train.py", source_id]]},
+        "status": "COMPLETED", "start_time": TIME, "stop_time": TIME, "heartbeat": TIME,
+        "config": {"seed": 2**40, "rate": float("inf"), "tags": ["paper"], "train_run": None},
+        "result": {"accuracy": float("nan"), "zero": -0.0, "raw": b"\x00\xff", "n": bson.Int64(3)},
+        "info": {"metrics": [], "odd": {"$oid": "no id", "$$x": 1}, "when": TIME},
+        "resources": [["/lab/train.py", md5]],
+        "omniboard": {"tags": ["good"], "notes": "the one of figure 2"},
+        "tracking": {"token": "a" * 32, "identity": None},
+        "captured_out": "äöü\n",
+        "artifacts": [],
+    }  # fmt: skip
+    metric = {"_id": bson.ObjectId(), "run_id": 7, "name": "loss", "steps": [0, 1],
+              "values": [0.5, float("nan")], "timestamps": [TIME, TIME]}  # fmt: skip
+    document["info"]["metrics"] = [{"name": "loss", "id": str(metric["_id"])}]
+    database["runs"].insert_one(document)
+    database["metrics"].insert_one(metric)
+    for name, content in (("a.keras", b"x" * 300_000), ("a b/c.html", b"<p>"), ("empty", b"")):
+        path = tmp_path / "artifact"
+        path.write_bytes(content)
+        add_artifact(database, 7, path, name, metadata={"kind": 3}, added=TIME)
+    database["runs"].insert_one(
+        {
+            "_id": 9, "experiment": {"name": "cluster"}, "status": "COMPLETED",
+            "start_time": TIME, "config": {"train_run": 7, "n_clusters": 7, "runs": [7, 8]},
+            "result": {"runs": {"train": 7}, "ncut": 7}, "tracking": {"token": "b" * 32},
+            "info": {"lineage": {"train_run": 7}, "inputs": {"network": "7", "run": 7}},
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture
+def exported(database, two_runs, home, tmp_path):
+    """The folder of an export of both runs."""
+    store = RunStore(database, home)
+    return export_runs(store, store.find(), tmp_path / "exported")
+
+
+def documents(database, collection="runs"):
+    return list(database[collection].find().sort("_id", 1))
+
+
+def everything(database):
+    names = ("runs", "metrics", "fs.files", "imports")
+    return bson.encode({name: documents(database, name) for name in names})
+
+
+def without_ids(document):
+    """What must be the same in both stores."""
+    kept = {key: value for key, value in document.items() if key not in ("_id", "origin")}
+    kept["tracking"].pop("registered", None)  # when it came here
+    return bson.encode(kept)
+
+
+def test_a_run_comes_back_as_it_was(database, exported, other):
+    report = import_runs(other, exported_runs(exported))
+    assert report.imported == {"run 7 in run_7": 1, "run 9 in run_9": 2}
+    (old, _), (new, clustered) = documents(database), documents(other)
+    assert without_ids(new) == without_ids(old)
+    assert new["origin"]["id"] == 7
+    assert new["origin"]["store"] == database["tracking"].find_one()["id"]
+    (old_metric,), (metric,) = documents(database, "metrics"), documents(other, "metrics")
+    assert bson.encode({**old_metric, "run_id": 1}) == bson.encode(metric)
+    assert clustered["info"]["lineage"] == {"train_run": 1}
+    assert clustered["info"]["inputs"] == {"network": "7", "run": 1}
+    assert clustered["config"] == {"train_run": 1, "n_clusters": 7, "runs": [1, 8]}
+    assert clustered["result"] == {"runs": {"train": 1}, "ncut": 7}
+    assert documents(other, "imports") == []
+
+
+def test_files_come_back_as_they_were(database, exported, other, home):
+    import_runs(other, exported_runs(exported))
+    there, here = (RunStore(each, home) for each in (database, other))
+    old, new = there.run(7), here.run(1)
+    assert new.artifact_info() == old.artifact_info()
+    for name in old.artifacts:
+        assert new.artifact(name) == old.artifact(name)
+    (source,) = other["runs"].find_one({"_id": 1})["experiment"]["sources"]
+    stored = other["fs.files"].find_one({"_id": source[1]})
+    assert stored["filename"] == "/lab/train.py"
+    ids = {file["_id"] for file in documents(database, "fs.files")}
+    assert ids == {file["_id"] for file in documents(other, "fs.files")}  # shared with runs here
+
+
+def test_a_run_of_one_folder_alone(exported, other):
+    report = import_runs(other, exported_runs(exported / "run_7"))
+    assert list(report.imported.values()) == [1]
+
+
+def test_nothing_is_imported_twice(database, exported, other, home, tmp_path):
+    import_runs(other, exported_runs(exported))
+    before = everything(other)
+    report = import_runs(other, exported_runs(exported))
+    assert list(report.here.values()) == [1, 2]
+    assert not report.imported
+    assert everything(other) == before
+    # Nor into the store that they came from, neither at once nor by way of the other.
+    assert list(import_runs(database, exported_runs(exported)).here.values()) == [7, 9]
+    there = RunStore(other, home)
+    again = export_runs(there, there.find(), tmp_path / "again")
+    assert list(import_runs(database, exported_runs(again)).here.values()) == [7, 9]
+    assert len(documents(database)) == 2
+
+
+def test_from_one_database_to_another(database, two_runs, other):
+    report = import_runs(other, originals_in(database, [9, 7]))
+    assert report.imported == {"run 7": 1, "run 9": 2}
+    assert without_ids(documents(other)[0]) == without_ids(documents(database)[0])
+
+
+def test_runs_without_a_token_are_recognised(database, other):
+    database["runs"].insert_one({"_id": "my run", "start_time": TIME, "experiment": {"name": "x"}})
+    assert import_runs(other, originals_in(database, ["my run"])).imported == {'run "my run"': 1}
+    assert import_runs(other, originals_in(database, ["my run"])).here == {'run "my run"': 1}
+    assert import_runs(database, originals_in(other, [1])).here == {"run 1": "my run"}
+
+
+def test_a_run_whose_input_is_missing(exported, other):
+    shutil.rmtree(exported / "run_7")
+    refused = import_runs(other, exported_runs(exported)).refused
+    assert "train_run" in refused["run 9 in run_9"]
+    assert "--without-inputs" in refused["run 9 in run_9"]
+    assert documents(other) == []
+    import_runs(other, exported_runs(exported), without_inputs=True)
+    (run,) = documents(other)
+    assert run["info"]["lineage"] == {}
+    assert run["config"]["train_run"] == "run 7 of another store"
+    assert run["origin"]["lineage"] == {"train_run": 7}
+
+
+def test_an_input_that_was_imported_before(exported, other, tmp_path):
+    import_runs(other, exported_runs(exported / "run_7"))
+    import_runs(other, exported_runs(exported / "run_9"))
+    assert documents(other)[1]["info"]["lineage"] == {"train_run": 1}
+
+
+@pytest.mark.parametrize(
+    "name", ["artifacts/a.keras", "exact.json", "metrics.jsonl", "stored.zip", "manifest.json"]
+)
+def test_a_damaged_file_is_named_and_its_run_left_out(exported, other, name):
+    path = exported / "run_7" / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    report = import_runs(other, exported_runs(exported))
+    reason = next(why for label, why in report.refused.items() if "run_7" in label)
+    assert name in reason
+    assert "damaged" in reason
+    assert [len(documents(other, each)) for each in ("runs", "metrics", "imports")] == [0, 0, 0]
+
+
+def test_a_missing_file_is_named(exported, other):
+    (exported / "run_7" / "artifacts" / "empty").unlink()
+    report = import_runs(other, exported_runs(exported / "run_7"))
+    assert report.refused == {"run 7 in run_7": "'artifacts/empty' is missing in the folder run_7"}
+
+
+def redirect(folder, target):
+    """Have the manifest and the documents of a run speak of another file than their own."""
+    from nn_clustering.tracking.gridfs import digest_file
+    from nn_clustering.tracking.store.export_folders import manifest_text
+
+    exact = json.loads((folder / "exact.json").read_text())
+    exact["files"][0].update(path=target, member="")
+    (folder / "exact.json").write_text(json.dumps(exact))
+    digests = json.loads((folder / "manifest.json").read_text())["sha256"]
+    digests["exact.json"] = digest_file(folder / "exact.json")
+    digests[target] = digest_file(folder / target)
+    (folder / "manifest.json").write_text(manifest_text(digests))
+
+
+@pytest.mark.parametrize("way", ["above", "absolute", "link", "linked folder"])
+def test_nothing_outside_the_folder_is_read(exported, other, tmp_path, way):
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "key").write_text("a secret")
+    folder = exported / "run_7"
+    (folder / "link").symlink_to(secret / "key")
+    (folder / "linked").symlink_to(secret)
+    names = {
+        "above": "../../secret/key", "absolute": str(secret / "key"), "link": "link",
+        "linked folder": "linked/key",
+    }  # fmt: skip
+    redirect(folder, names[way])
+    report = import_runs(other, exported_runs(folder))
+    (reason,) = report.refused.values()
+    assert "leads out" in reason or "is a link" in reason
+    assert documents(other, "fs.files") == []
+
+
+def test_damage_in_the_other_store_is_named(database, two_runs, other):
+    file = database["fs.files"].find_one({"length": 300_000})
+    database["fs.chunks"].update_one({"files_id": file["_id"], "n": 0}, {"$set": {"data": b"y"}})
+    report = import_runs(other, originals_in(database, [7]))
+    assert "'a.keras' is damaged" in report.refused["run 7"]
+    assert documents(other, "runs") == documents(other, "fs.files") == []
+
+
+def test_a_run_that_goes_on_is_left_for_later(database, add_run, other):
+    add_run(1, status="RUNNING", tracking={"token": "c"})
+    assert import_runs(other, originals_in(database, [1])).waiting == ["run 1"]
+    database["runs"].update_one({}, {"$set": {"status": "COMPLETED"}})
+    assert import_runs(other, originals_in(database, [1])).imported == {"run 1": 1}
+
+
+class Killed(BaseException):
+    """In the place of a signal."""
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_an_import_that_was_killed_is_invisible_and_gone_on_with(
+    database, two_runs, other, monkeypatch, step
+):
+    from nn_clustering.tracking.store import importing
+
+    steps = iter(range(100))
+    put = importing.put_held_file
+
+    def put_or_die(*arguments, **fields):
+        if next(steps) == step:
+            raise Killed
+        return put(*arguments, **fields)
+
+    monkeypatch.setattr(importing, "put_held_file", put_or_die)
+    originals = originals_in(database, [7])
+    with pytest.raises(Killed):
+        import_runs(other, originals)
+    assert documents(other) == []
+    monkeypatch.undo()
+    assert import_runs(other, originals).imported == {"run 7": 1}
+    assert len(documents(other, "fs.files")) == len(documents(database, "fs.files"))
+    assert documents(other, "imports") == []
+
+
+def test_a_new_run_does_not_take_the_number_of_an_import(database, two_runs, other):
+    from nn_clustering.tracking.writing.registration import next_run_id
+
+    other["imports"].insert_one({"_id": f"token:{'a' * 32}", "run": 1, "files": []})
+    assert next_run_id(other) == 2
+    assert import_runs(other, originals_in(database, [7])).imported == {"run 7": 1}
+
+
+def test_another_observer_may_take_the_number(database, two_runs, other, add_run):
+    other["imports"].insert_one({"_id": f"token:{'a' * 32}", "run": 1, "files": []})
+    other["runs"].insert_one({"_id": 1, "experiment": {"name": "theirs"}})
+    assert import_runs(other, originals_in(database, [7])).imported == {"run 7": 2}
+    assert [metric["run_id"] for metric in documents(other, "metrics")] == [2]
+
+
+def test_files_of_an_import_are_not_removed_with_another_run(database, two_runs, other):
+    from nn_clustering.tracking.gridfs import remove_unreferenced
+
+    import_runs(other, originals_in(database, [7]))
+    run = other["runs"].find_one_and_delete({})
+    ids = [entry["file_id"] for entry in run["artifacts"]]
+    other["imports"].insert_one({"_id": "another", "run": 5, "files": ids})
+    assert remove_unreferenced(other, ids) == 0
+    other["imports"].delete_many({})
+    assert remove_unreferenced(other, ids) == len(ids)
+
+
+def test_an_imported_run_is_used_again(succeed, database, other):
+    succeed("measure")
+    succeed("total", "with", "measure_run=1")
+    import_runs(other, originals_in(database, [1, 2]))
+    for name in ("runs", "metrics", "fs.files", "fs.chunks"):
+        database[name].delete_many({})
+    database["runs"].insert_one({"_id": 10, "status": "COMPLETED"})
+    import_runs(database, originals_in(other, [1, 2]))
+    assert "using measure run 11: same config" in succeed("measure").stdout
+    assert "using total run 12" in succeed("total", "with", "measure_run=11").stdout
+    assert "using total run 12" in succeed("total", "with", "measure_run=latest").stdout
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers(-(2**63), 2**63 - 1) | st.text()
+    | st.binary() | st.datetimes(datetime.datetime(1, 1, 1)).map(
+        lambda time: time.replace(microsecond=time.microsecond // 1000 * 1000)
+    ),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.text(max_size=5).filter(lambda key: "\0" not in key)
+        | st.sampled_from(["$oid", "$$date", "$ref", "$numberInt", "$binary"]),
+        inner,
+        max_size=3,
+    ),
+    max_leaves=10,
+)  # fmt: skip
+
+
+@given(VALUES)
+@settings(suppress_health_check=[HealthCheck.too_slow])
+def test_extended_json_gives_back_the_same(value):
+    document = bson.decode(bson.encode({"value": value}))
+    text = to_extended_json(document)
+    assert bson.encode(from_extended_json(text)) == bson.encode(document)
+    json.loads(text)  # strict: no NaN
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"$oid": 3}', '{"$date": "x"}'])
+def test_text_that_is_no_extended_json(text):
+    with pytest.raises(ValueError, match="no document"):
+        from_extended_json(text)
