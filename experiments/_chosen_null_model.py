@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from experiments._graphs import is_transformed, of_weights, transformed, weight_graph
-from experiments._keras import import_keras
 from experiments._networks import NetworkFile
 from experiments._own_network import own_network_code
 from experiments._partitions import FROM_FILE
@@ -31,11 +30,13 @@ class NullModelInputs:
     Attributes:
         cluster_run: The clustering that it is a null model of.
         network: The clustered network; None where it is not needed.
+        model_code: The module with the layers of the network's author, where it is named.
         null_model: That of the graph's edges; None where the network is needed.
     """
 
     cluster_run: Input[Run]
     network: Input[NetworkFile] | None
+    model_code: Input[bytes] | None
     null_model: Input[NullModel] | None
 
 
@@ -65,11 +66,9 @@ def shuffled_graph(clustered: Run, config: Mapping[str, Any]) -> Input[NullModel
 
 
 def _of_kernels(run: StageRun[NullModelInputs]) -> NullModel:
-    import_keras()
-    file = _network(run)
     settings = run.inputs.cluster_run.value.config["graph"]
     return significance.shuffled_kernels(
-        structure.read_weights(networks.network_from_bytes(file.content, file.source)),
+        structure.read_weights(_network(run).network),
         run.config["method"],
         of_weights(settings),
         reconnect_last_layer=run.config["reconnect_last_layer"],
@@ -78,12 +77,11 @@ def _of_kernels(run: StageRun[NullModelInputs]) -> NullModel:
 
 def _fresh_networks(run: StageRun[NullModelInputs]) -> FreshNetworks:
     """Return the null model of networks that are initialised as the training run's was."""
-    import_keras()
     file = _network(run)
     assert file.training is not None  # checked with the inputs
     settings = run.inputs.cluster_run.value.config["graph"]
     config = file.training.config
-    trained = networks.network_from_bytes(file.content, file.source)
+    trained = file.network
     task = datasets.dataset_task(config["dataset"]["name"])
 
     def build(seed: int) -> UnitGraph:

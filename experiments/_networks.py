@@ -2,34 +2,71 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
+from experiments._graphs import OF_UNITS
+from experiments._keras import import_keras
 from experiments._phase_settings import PHASES, network_name, stored_epochs
-from nn_clustering import datasets, networks
+from nn_clustering import datasets, graphs, networks
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.networks import structure
+from nn_clustering.tracking import Input
+from nn_clustering.tracking.own_code import own_code
 
 if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    from numpy.typing import NDArray
+
     from nn_clustering.datasets import Dataset
     from nn_clustering.tracking import Run, StageRun
 
-# The artifact with a network that was read from a file.
-OWN_NETWORK = "network.keras"
+# The artifact with a network that was read from a file: one of Keras, or HDF5.
+OWN_NETWORKS = ("network.keras", "network.h5")
+# The artifact with the module that defines layers which are not Keras' own.
+MODEL_CODE = "model_code.py"
 
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """A network's ``.keras`` file.
+    """A network's file.
 
     Attributes:
         content: Of the file.
         source: How to speak of it.
         training: The run that trained it, if one did.
+        model_code: The module that defines its author's layers and activations, as it was named.
     """
 
     content: bytes = field(repr=False)
     source: str
     training: Run | None = None
+    model_code: str | None = None
+
+    @cached_property
+    def network(self) -> keras.Model:
+        """The network, read when it is first asked for; TensorFlow is imported for it.
+
+        Raises:
+            InvalidInputError: If it cannot be read.
+        """
+        import_keras()
+        return networks.network_from_bytes(self.content, self.source, self.model_code)
+
+    @property
+    def artifact(self) -> str:
+        """The name under which a run keeps it."""
+        return OWN_NETWORKS[not self.content.startswith(b"PK")]
+
+    def is_known_to_fit(self, dataset: str | None) -> bool:
+        """Whether it was trained on the data set of that name, and nobody has to look."""
+        return self.training is not None and (
+            dataset is None or dataset == self.training.config["dataset"]["name"]
+        )
 
     def dataset(self, name: str | None) -> Dataset:
         """Return the data set that it was trained on, or of its kind the one of that name.
@@ -60,20 +97,109 @@ def chosen_network(run: StageRun) -> NetworkFile:
             f"train_run={train_run} model={model}: expected one of the two, a training run "
             "(train_run=ID or train_run=latest) or a file (model=FILE.keras)"
         )
+    code = run.config["model_code"]
     if model is None:
+        if code is not None:
+            raise InvalidInputError(
+                f"model_code={code!r} changes nothing with train_run={train_run}, a network of "
+                "Keras' own layers; leave it out, or take model=FILE.keras"
+            )
         return _trained_network(run)
     if not isinstance(model, str):
-        raise InvalidInputError(f"model={model!r}; expected the name of a .keras file")
-    return NetworkFile(networks.read_file(model), model)
+        raise InvalidInputError(
+            f"model={model!r}; expected the name of a file, .keras, .h5 or .hdf5"
+        )
+    return NetworkFile(networks.read_file(model), model, model_code=code)
 
 
 def clustered_network(run: StageRun, clustered: Run) -> NetworkFile:
     """Read the network of a clustering run."""
     source = f"the network of run {clustered.id}"
-    if OWN_NETWORK in (*clustered.artifacts, *clustered.dropped()):
-        return NetworkFile(clustered.artifact(OWN_NETWORK), source)
+    had = (*clustered.artifacts, *clustered.dropped())
+    own = next((name for name in OWN_NETWORKS if name in had), None)
+    if own is not None:
+        code = run.config.get("model_code")
+        return NetworkFile(clustered.artifact(own), source, model_code=code)
     training = run.store.run(clustered.info["lineage"]["train_run"], experiment="train")
     return NetworkFile(training.artifact(clustered.info["network"]), source, training)
+
+
+def model_code_of(file: NetworkFile, clustered: Run | None = None) -> Input[bytes] | None:
+    """Return the module that defines a network's own layers, with all that it imports in turn.
+
+    Args:
+        file: The network.
+        clustered: The clustering run that has read it before.
+
+    Raises:
+        InvalidInputError: If there is no such module, or it is not that of the clustering run.
+    """
+    _check_same_code_is_named(file, clustered)
+    if file.model_code is None:
+        return None
+    path = networks.model_code_path(file.model_code).resolve()
+    digest = hashlib.sha256()
+    for content in sorted(one.read_bytes() for one in own_code(path, path.parent).files):
+        digest.update(hashlib.sha256(content).digest())
+    found = Input(path.read_bytes(), digest.hexdigest())
+    noted = None if clustered is None else clustered.info.get("inputs", {}).get("model_code")
+    if clustered is not None and noted != found.digest:
+        raise InvalidInputError(
+            f"model_code={file.model_code!r}: {path}, or what it imports, is not what it was in "
+            f"clustering run {clustered.id}; put the same files back, or cluster the network again"
+        )
+    return found
+
+
+def _check_same_code_is_named(file: NetworkFile, clustered: Run | None) -> None:
+    """Check that whoever goes on with a clustering names the code of its network, if it has any.
+
+    What runs is named by who runs it: not by a run that may be someone else's.
+    """
+    if clustered is None:
+        return
+    named = clustered.config.get("model_code")
+    if named is not None and file.model_code is None:
+        raise InvalidInputError(
+            f"model_code=None: {file.source} has layers of its author's, defined in "
+            f"{named!r}, and no code is run that you have not named: add model_code={named}"
+        )
+    if named is None and file.model_code is not None:
+        raise InvalidInputError(
+            f"model_code={file.model_code!r} changes nothing: {file.source} is of Keras' own "
+            "layers; leave it out"
+        )
+
+
+def check_own_network(file: NetworkFile, graph: Mapping[str, Any]) -> None:
+    """Check that there can be a graph of a network from a file, before a run begins.
+
+    Args:
+        file: The network; one that this project has trained needs no check.
+        graph: A section `graph`.
+
+    Raises:
+        InvalidInputError: If it cannot be read, or has a layer that is not supported.
+    """
+    if file.training is None:
+        weights = structure.read_weights(file.network)
+        if graph["source"] != "activations":
+            graphs.unit_sets(weights, **{key: graph[key] for key in OF_UNITS})
+
+
+def fitted(file: NetworkFile, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return samples as a network reads them, and say so if they are reshaped for it.
+
+    Raises:
+        InvalidInputError: If they do not fit.
+    """
+    samples = networks.fit_samples(file.network, x)
+    if samples.shape != x.shape:
+        print(
+            f"samples of shape {x.shape[1:]} are read as {samples.shape[1:]}, which is what "
+            f"{file.source} takes"
+        )
+    return samples
 
 
 def _trained_network(run: StageRun) -> NetworkFile:

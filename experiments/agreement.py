@@ -14,10 +14,9 @@ import pandas
 from numpy.typing import NDArray
 
 from experiments import PROJECT, configure
-from experiments._keras import import_keras
 from experiments._networks import NetworkFile, clustered_network
 from experiments._undefined import none_if_nan
-from nn_clustering import graphs, networks, partitions, reports, significance
+from nn_clustering import graphs, partitions, reports, significance
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.networks import structure
 from nn_clustering.tracking import Input, StageExperiment
@@ -253,8 +252,7 @@ def _layers_to_compare(run: StageRun, first: Clustering, second: Clustering) -> 
 
 def _ends(file: NetworkFile) -> set[str]:
     """Return the names of a network's layers of inputs and of outputs."""
-    import_keras()
-    weights = structure.read_weights(networks.network_from_bytes(file.content, file.source))
+    weights = structure.read_weights(file.network)
     everything = {"inputs": True, "outputs": True, "dense_layers": True}
     read = {
         index for reader in graphs.weight_readers(weights, **everything) for index in reader.sources

@@ -24,8 +24,14 @@ from experiments._graphs import (
     is_transformed,
     transformed,
 )
-from experiments._keras import import_keras
-from experiments._networks import OWN_NETWORK, NetworkFile, chosen_network
+from experiments._networks import (
+    MODEL_CODE,
+    NetworkFile,
+    check_own_network,
+    chosen_network,
+    fitted,
+    model_code_of,
+)
 from experiments._partitions import (
     FROM_FILE,
     check_partition_config,
@@ -38,8 +44,6 @@ from nn_clustering import networks, partitions, reports
 from nn_clustering.tracking import Input, StageExperiment
 
 if TYPE_CHECKING:
-    import keras
-
     from nn_clustering.graphs import UnitGraph
     from nn_clustering.partitions import Partition
     from nn_clustering.tracking import StageRun
@@ -63,9 +67,14 @@ def check_settings(config: Mapping[str, Any], typed: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a clustering rests on; samples and the file of a partition where they are asked for."""
+    """What a clustering rests on; samples and the file of a partition where they are asked for.
+
+    Attributes:
+        model_code: The module with the layers of the network's author, where it is named.
+    """
 
     network: Input[NetworkFile]
+    model_code: Input[bytes] | None
     samples: Input[NDArray[Any]] | None
     partition: Input[bytes] | None
 
@@ -75,14 +84,19 @@ def inputs(run: StageRun) -> Inputs:
     config = run.config
     check_settings(config, run.typed_keys())
     network = chosen_network(run)
+    code = model_code_of(network)
+    check_own_network(network, config["graph"])
     samples = partition = None
     if config["graph"]["source"] != "weights":
-        dataset = network.dataset(config["dataset"]["name"])
+        name = config["dataset"]["name"]
+        dataset = network.dataset(name)
         chosen = choose_samples(dataset, config["activations"], run.seed)
         samples = Input(chosen, dataset.digest())
+        if not network.is_known_to_fit(name):
+            networks.fit_samples(network.network, chosen)
     if config["partition"]["method"] == "file":
         partition = Input.of_bytes(partition_file(config["partition"]["file"]))
-    return Inputs(Input.of_bytes(network.content, network), samples, partition)
+    return Inputs(Input.of_bytes(network.content, network), code, samples, partition)
 
 
 def summary(run: StageRun, result: Mapping[str, Any]) -> None:
@@ -167,9 +181,7 @@ def cluster(run: StageRun[Inputs]) -> dict[str, Any]:
     """Cluster a network's units; the result holds n-cut, modularity, stability, sizes."""
     config = run.config
     file = run.inputs.network.value
-    import_keras()
-    network = networks.network_from_bytes(file.content, file.source)
-    untransformed, n_dead = _graph(run, network)
+    untransformed, n_dead = _graph(run, file)
     graph = transformed(untransformed, config["graph"])
     partition, of_starts = _partition(run, graph)
     figures = _figures(graph, partition, config)
@@ -178,7 +190,9 @@ def cluster(run: StageRun[Inputs]) -> dict[str, Any]:
     title = f"{file.source}: {_in_words(figures['ncut'], partition, config)}"
 
     if config["model"] is not None:
-        run.add_artifact(OWN_NETWORK, file.content)
+        run.add_artifact(file.artifact, file.content)
+    if run.inputs.model_code is not None:
+        run.add_artifact(MODEL_CODE, run.inputs.model_code.value)
     if is_transformed(config["graph"]):
         # what a null model shuffles, before it is transformed again
         run.add_artifact("untransformed_graph.npz", untransformed.to_npz())
@@ -214,12 +228,12 @@ def _shares(graph: UnitGraph, partition: Partition) -> dict[str, Any]:
     }
 
 
-def _graph(run: StageRun[Inputs], network: keras.Model) -> tuple[UnitGraph, int]:
+def _graph(run: StageRun[Inputs], file: NetworkFile) -> tuple[UnitGraph, int]:
     if run.inputs.samples is None:
-        return build_graph(network, run.config)
-    samples = run.inputs.samples.value
+        return build_graph(file.network, run.config)
+    samples = fitted(file, run.inputs.samples.value)
     with run.progress(len(samples), "samples") as bar:
-        return build_graph(network, run.config, samples, on_progress=bar.update)
+        return build_graph(file.network, run.config, samples, on_progress=bar.update)
 
 
 def _figures(graph: UnitGraph, partition: Partition, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT, configure, page_command, program
-from experiments._keras import import_keras
 from experiments._lesion_steps import (
     add_table,
     double_lesions,
@@ -22,7 +21,7 @@ from experiments._lesion_steps import (
     single_lesions,
     single_units,
 )
-from experiments._networks import NetworkFile, clustered_network
+from experiments._networks import NetworkFile, clustered_network, fitted, model_code_of
 from experiments._phase_settings import check_settings_act
 from nn_clustering import datasets, lesions, networks, partitions, reports
 from nn_clustering.errors import InvalidInputError
@@ -78,13 +77,40 @@ def check_task(config: Mapping[str, Any], dataset: str) -> None:
         )
 
 
+def check_fits(file: NetworkFile, dataset: Dataset, config: Mapping[str, Any]) -> None:
+    """Check that a network takes the images and has an output for the classes or targets.
+
+    Raises:
+        InvalidInputError: If it does not.
+    """
+    output = config["output"]
+    if output is None and file.is_known_to_fit(config["dataset"]["name"]):
+        return
+    networks.fit_samples(file.network, dataset.x_test)
+    index = networks.output_index(file.network, output)
+    shape = tuple(file.network.outputs[index].shape[1:])
+    # a network that was trained here may have learnt more classes than the images are of
+    if (file.training is None or output is not None) and shape != (dataset.n_outputs,):
+        name = networks.output_names(file.network)[index]
+        raise InvalidInputError(
+            f"output={output!r}: {file.source} has the output {name} of shape {shape}, the data "
+            f"set {dataset.name} has {dataset.n_outputs} classes or targets; expected one number "
+            "for each: take another output, or the data set that it was trained on"
+        )
+
+
 @dataclass(frozen=True)
 class Inputs:
-    """What lesions rest on."""
+    """What lesions rest on.
+
+    Attributes:
+        model_code: The module with the layers of the network's author, where it is named.
+    """
 
     cluster_run: Input[Run]
     partition: Input[Partition]
     network: Input[NetworkFile]
+    model_code: Input[bytes] | None
     dataset: Input[Dataset]
     unfinished: Input[Run] | None
 
@@ -98,11 +124,14 @@ def inputs(run: StageRun) -> Inputs:
     network = clustered_network(run, clustered)
     dataset = network.dataset(run.config["dataset"]["name"])
     check_task(run.config, dataset.name)
+    code = model_code_of(network, clustered)
+    check_fits(network, dataset, run.config)
     partition = clustered.artifact("partition.npz")
     return Inputs(
         cluster_run=Input(clustered, clustered.id),
         partition=Input.of_bytes(partition, partitions.Partition.from_npz(partition)),
         network=Input.of_bytes(network.content, network),
+        model_code=code,
         dataset=Input(dataset, dataset.digest()),
         unfinished=None if unfinished is None else Input(unfinished, unfinished.id),
     )
@@ -198,17 +227,17 @@ def _effect_in_words(measure: Mapping[str, Any]) -> str:
 @experiment.stage(check=lambda run: check_settings(run.config), inputs=inputs, summary=summary)
 def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
     """Lesion sub-clusters; the result holds importance and coherence over all of them."""
-    import_keras()
     config = run.config
     clustered, partition = run.inputs.cluster_run.value, run.inputs.partition.value
     dataset, file = run.inputs.dataset.value, run.inputs.network.value
     engine = lesions.LesionEngine(
-        networks.network_from_bytes(file.content, file.source),
-        dataset.x_test,
+        file.network,
+        fitted(file, dataset.x_test),
         dataset.y_test,
         task=dataset.task,
         silence=config["silence"],
         memory_mb=config["memory_mb"],
+        output=config["output"],
     )
     layers = lesions.lesionable_layers(partition.layers, engine)
     groups = groups_of(dataset, engine, config["tail"])

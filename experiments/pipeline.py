@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 # The stages in their order, each with the keys that the pipeline sets.
 STAGES = {
     "train": ("seed", "resume"),
-    "cluster": ("seed", "train_run", "model", "checkpoint"),
-    "shuffle_test": ("seed", "cluster_run", "resume", "against_run"),
-    "lesion": ("seed", "cluster_run", "resume"),
+    "cluster": ("seed", "train_run", "model", "model_code", "checkpoint"),
+    "shuffle_test": ("seed", "cluster_run", "model_code", "resume", "against_run"),
+    "lesion": ("seed", "cluster_run", "model_code", "output", "resume"),
 }
 EXPERIMENTS = {
     "train": train.experiment,

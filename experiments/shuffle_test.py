@@ -27,7 +27,7 @@ from experiments._chosen_null_model import (
     needs_network,
     shuffled_graph,
 )
-from experiments._networks import clustered_network
+from experiments._networks import clustered_network, model_code_of
 from experiments._partitions import clustering_with_starts, volume_constant
 from experiments._phase_settings import check_settings_act
 from experiments._undefined import none_if_nan
@@ -87,16 +87,18 @@ def inputs(run: StageRun) -> Inputs:
     check_settings_act(config, run.typed_keys())
     clustered = run.read_run("cluster_run", "cluster")
     check_clustering_fits(clustered, config)
-    network = null_model = None
+    network = null_model = code = None
     if needs_network(config):
         file = clustered_network(run, clustered)
         check_network_fits(file, config)
+        code = model_code_of(file, clustered)
         network = Input.of_bytes(file.content, file)
     else:
         null_model = shuffled_graph(clustered, config)
     return Inputs(
         cluster_run=Input(clustered, clustered.id),
         network=network,
+        model_code=code,
         null_model=null_model,
         against=None if config["against_run"] is None else _other_null(run, clustered),
         unfinished=None if unfinished is None else Input(unfinished, unfinished.id),

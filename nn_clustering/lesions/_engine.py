@@ -1,6 +1,7 @@
 """What a network still answers when units are silenced (methods G1, G5)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -24,6 +25,7 @@ from nn_clustering.lesions._plan import (
 from nn_clustering.lesions._samples import Samples
 from nn_clustering.lesions._silenced_units import Repeated
 from nn_clustering.lesions._unit_positions import Places, UnitLayers, unit_layers
+from nn_clustering.networks import output_index
 from nn_clustering.networks.structure import read_weights, walk_network
 
 # What one lesion holds at a time if the bound allows: with less, starting operations takes a share
@@ -45,8 +47,8 @@ class LesionEngine:
     computed in one compiled function for all of them. The network must not change meanwhile.
 
     Attributes:
-        layers: Name and number of units of every layer that can be lesioned: all hidden ones, named
-            as in graphs and partitions.
+        layers: Name and number of units of every layer that can be lesioned: all hidden ones that
+            the output hangs on, named as in graphs and partitions.
         task: "classification" or "regression".
         n_outputs: Number of classes or targets.
         n_images: Number of test images.
@@ -63,12 +65,12 @@ class LesionEngine:
         task: str = "classification",
         silence: str = "output",
         memory_mb: float = 1024,
+        output: str | int | None = None,
     ) -> None:
         """Prepare a network and the images to test it on.
 
         Args:
-            network: Any network of which a graph of the weights can be made, with one input and one
-                output of shape (images, classes or targets).
+            network: Any network of which a graph of the weights can be made, with one input.
             x: Images, shape (images, ...); or a finite ``tf.data.Dataset`` of batches (x, y), which
                 is read batch by batch and must yield the same images whenever it is.
             y: Their classes, integers of shape (images,), or their targets, of shape (images,
@@ -79,6 +81,8 @@ class LesionEngine:
                 layer reads. "weights" changes what the weight layers make that lead into them.
             memory_mb: Bound in MB (2^20 bytes) to the values of the network that are held at a
                 time; the images themselves, the weights and scratch space come on top.
+            output: Name or index of the output that answers, of shape (images, classes or targets);
+                None for the only one.
 
         Raises:
             InvalidInputError: If the network, the images and the task do not fit each other, the
@@ -87,15 +91,17 @@ class LesionEngine:
         check_task(task)
         check_silencing(silence)
         check_memory(memory_mb)
-        self._walk = walk_network(network)
+        index = output_index(network, output)
+        walk = walk_network(network)
+        self._walk = replace(walk, outputs=(walk.outputs[index],))
         self._walk.require_no_masks("a lesion")
-        self._samples = Samples(network, x, y, task=task)
+        self._samples = Samples(network, x, y, task=task, output=index)
         self._units = unit_layers(read_weights(network), of_weights=silence == "weights")
         self._takes_means = silence == "mean"
         self._memory = memory_mb * 2**20
         self._tensor_bytes = tensor_bytes(self._walk, network, self._samples.shape)
         self.task = task
-        self.layers: Mapping[str, int] = self._units.hidden
+        self.layers: Mapping[str, int] = self._leading_to_output()
         self.n_outputs = self._samples.n_outputs
         self.n_images = self._samples.n_images
         self.class_sizes = self._samples.class_sizes
@@ -260,6 +266,18 @@ class LesionEngine:
             self._compiled[layers] = (passes, self._needed(plan))
         return self._compiled[layers]
 
+    def _leading_to_output(self) -> dict[str, int]:
+        """Return the hidden layers that the output hangs on: all, if it is the only one."""
+        steps = self._walk.steps_between(self._walk.inputs, self._walk.outputs)
+        reads = {
+            (name, number) for step in steps for number in step.inputs for name in (step.name, None)
+        }
+        return {
+            layer: n_units
+            for layer, n_units in self._units.hidden.items()
+            if any(place.cut in reads for place in self._units.places[layer])
+        }
+
     def _plan(self, layers: tuple[str, ...]) -> Plan:
         places = [self._units.places[layer] for layer in layers]
         # the errors of a regression show every rounding
@@ -310,10 +328,12 @@ def lesionable_layers(
 ) -> tuple[str, ...]:
     """Return the hidden layers among a partition's layers: not the inputs, not the output.
 
+    Of an engine, those that its output hangs on.
+
     Raises:
         InvalidInputError: If a layer is not the network's, or has another number of units there.
     """
-    found: UnitLayers = (
-        network._units if isinstance(network, LesionEngine) else unit_layers(read_weights(network))
-    )
+    if isinstance(network, LesionEngine):
+        return tuple(name for name in network._units.among(layers) if name in network.layers)
+    found: UnitLayers = unit_layers(read_weights(network))
     return found.among(layers)

@@ -21,13 +21,20 @@ class Samples:
         class_sizes: Images of each class; ``n_images`` for each target; shape (outputs,).
     """
 
-    def __init__(self, network: keras.Model, x: Any, y: Any, *, task: str) -> None:
+    def __init__(self, network: keras.Model, x: Any, y: Any, *, task: str, output: int = 0) -> None:
         """Read all labels, a stream's too.
+
+        Args:
+            network: The network.
+            x: The images.
+            y: Their classes or targets.
+            task: "classification" or "regression".
+            output: Which of the network's outputs answers.
 
         Raises:
             InvalidInputError: If the images or labels do not fit the network or the task.
         """
-        self.n_outputs = _n_outputs(network)
+        self.n_outputs = _n_outputs(network, output)
         self._classifies = task == "classification"
         self.dtype = network.inputs[0].dtype
         self._x, self._y = x, y
@@ -96,14 +103,13 @@ class Samples:
         return np.bincount(y, minlength=self.n_outputs)
 
 
-def _n_outputs(network: keras.Model) -> int:
-    inputs, outputs = network.inputs, network.outputs
-    if len(inputs) != 1 or len(outputs) != 1:
+def _n_outputs(network: keras.Model, output: int) -> int:
+    if len(network.inputs) != 1:
         raise InvalidInputError(
-            f"network {network.name!r} has {len(inputs)} inputs and {len(outputs)} outputs; "
-            "expected one of each"
+            f"network {network.name!r} has {len(network.inputs)} inputs; expected one, of which a "
+            "data set holds images"
         )
-    shape = tuple(outputs[0].shape)
+    shape = tuple(network.outputs[output].shape)
     if len(shape) != 2 or shape[1] is None:
         raise InvalidInputError(
             f"network {network.name!r} has outputs of shape {shape[1:]}; expected one number for "

@@ -20,6 +20,12 @@ from ._precision import (
 from ._read_file import (
     read_file as read_file,
 )
+from ._samples_and_outputs import (
+    fit_samples as fit_samples,
+    output_index as output_index,
+    output_names as output_names,
+)
 from ._user_code import (
+    model_code_path as model_code_path,
     network_code as network_code,
 )

@@ -1,27 +1,43 @@
-"""The content of a ``.keras`` file; needs no Keras."""
+"""A network's file, read and told from what is none; needs no Keras."""
 
-import zipfile
 from pathlib import Path
 
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.networks._stored_network import stored_network
 
 
 def read_file(path: Path | str) -> bytes:
-    """Return the content of a ``.keras`` file.
+    """Return the content of a network's file, as Keras 2 or 3 writes one.
 
     Raises:
-        InvalidInputError: If there is no such file, or it is no archive as such a file is.
+        InvalidInputError: If there is no such file, or it holds no network that can be read.
     """
     path = Path(path)
-    if path.suffix != ".keras" or not path.is_file():
+    _check_place(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
         raise InvalidInputError(
-            f"{path} is not there, or not a .keras file; expected a network as "
-            "model.save('NAME.keras') writes it"
-        )
+            f"{path} cannot be read ({error.strerror}); expected a file that this user may read"
+        ) from error
     # Keras itself would say so only once TensorFlow is imported, when a run has begun.
-    if not zipfile.is_zipfile(path):
+    stored_network(content, str(path))
+    return content
+
+
+def _check_place(path: Path) -> None:
+    if (path / "saved_model.pb").is_file():
         raise InvalidInputError(
-            f"{path} cannot be read as a Keras network (it is no whole archive): save it again "
-            "with model.save('NAME.keras')"
+            f"{path} is a SavedModel folder, which holds operations of TensorFlow and no layers: "
+            "read it where it was made, keras.models.load_model(FOLDER) of Keras 2, and write it "
+            "there with model.save('NAME.h5')"
         )
-    return path.read_bytes()
+    if path.is_dir():
+        raise InvalidInputError(
+            f"{path} is a folder; expected a file, as model.save('NAME.keras') writes it"
+        )
+    if not path.is_file():
+        raise InvalidInputError(
+            f"{path} is not there; expected a network as model.save('NAME.keras') writes it, in "
+            f"{path.resolve().parent}"
+        )

@@ -84,9 +84,45 @@ def current_folder_importable() -> Iterator[None]:
         sys.path.remove(folder)
 
 
+def model_code_path(model_code: str) -> Path:
+    """Return the file of the module with the layers and activations of a network's author.
+
+    Args:
+        model_code: The module's dotted name, or the file.
+
+    Raises:
+        InvalidInputError: If there is no such module or file.
+    """
+    if not isinstance(model_code, str) or not model_code:
+        raise InvalidInputError(
+            f"model_code={model_code!r}; expected the name of a module, or of a .py file"
+        )
+    if model_code.endswith(".py"):
+        path: Path | None = Path(model_code) if Path(model_code).is_file() else None
+    else:
+        path = _module_path(model_code)
+    if path is None:
+        raise InvalidInputError(
+            f"model_code={model_code!r} is not there; expected a module that can be imported from "
+            f"{Path.cwd()}, or a .py file, with the layers and activations of the network's author"
+        )
+    return path
+
+
 def _code_path(kind: str) -> Path:
-    """The file of the module that a dotted name speaks of; it and its packages stay unimported."""
+    """The file of the module that a dotted name of a function speaks of."""
     module = kind.rpartition(".")[0]
+    path = _module_path(module)
+    if path is None:
+        raise InvalidInputError(
+            f"network.kind={kind!r}: there is no module {module}; expected {module}.py in "
+            f"{Path.cwd()}, or an installed module, with the function {kind.rpartition('.')[2]}"
+        )
+    return path
+
+
+def _module_path(module: str) -> Path | None:
+    """The file of a module, if there is one; it and its packages stay unimported."""
     with current_folder_importable():
         places, spec = list(sys.path), None
         for name in _packages_and_module(module):
@@ -95,10 +131,7 @@ def _code_path(kind: str) -> Path:
                 break
             places = list(spec.submodule_search_locations or [])
     if not isinstance(spec, ModuleSpec) or spec.origin is None:
-        raise InvalidInputError(
-            f"network.kind={kind!r}: there is no module {module}; expected {module}.py in "
-            f"{Path.cwd()}, or an installed module, with the function {kind.rpartition('.')[2]}"
-        )
+        return None
     return Path(spec.origin)
 
 

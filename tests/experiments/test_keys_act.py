@@ -6,6 +6,7 @@ key and without it. A key that nobody reads fails, and so does a new one without
 
 import uuid
 
+import keras
 import numpy as np
 import pytest
 from sacred.utils import convert_to_nested_dict, iterate_flattened
@@ -23,6 +24,7 @@ from experiments import (
     study,
     train,
 )
+from experiments._networks import NetworkFile, model_code_of
 from nn_clustering import (
     datasets,
     graphs,
@@ -145,9 +147,53 @@ def runs(embedded_server, home, tmp_path_factory):
     stored.model, stored.partition = folder / "network.keras", folder / "partition.npz"
     second.save(stored.model)
     stored.partition.write_bytes(stored.files["clustered"]["partition.npz"])
+    add_own_network(stored, folder)
     yield stored
     database.client.drop_database(database.name)
     database.client.close()
+
+
+AUTHOR = """
+import keras
+
+@keras.saving.register_keras_serializable("keys_act")
+def doubled(x):
+    return 2 * x
+"""
+
+
+def add_own_network(stored, folder):
+    """A network with a function of its author's, and a clustering of it."""
+    stored.code, stored.own = folder / "keys_act_layers.py", folder / "own.keras"
+    stored.code.write_text(AUTHOR)
+    namespace = {}
+    exec(AUTHOR, namespace)
+    network = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(12, namespace["doubled"]),
+            keras.layers.Dense(10),
+        ]
+    )
+    network.save(stored.own)
+    file = NetworkFile(stored.own.read_bytes(), "it", model_code=str(stored.code))
+    files, result = clustering_of(network)
+    stored.add(
+        "own_clustered",
+        cluster.experiment,
+        {"model": str(stored.own), "model_code": str(stored.code), "n_clusters": 3},
+        files={**files, "network.keras": stored.own.read_bytes()},
+        result=result,
+        info={"inputs": {"model_code": model_code_of(file).digest}},
+    )
+
+
+OF_OWN_NETWORK = {"cluster_run": run_of("own_clustered")}
+
+
+def is_the_authors_code(found, runs):
+    return found == str(runs.code)
 
 
 def _scores_file(scores):
@@ -351,6 +397,10 @@ CLUSTER = Stage(
             lambda found, runs: found == runs.model.read_bytes(),
             given={"train_run": None}, needed=True,
         ),
+        "model_code": Case(
+            lambda runs: str(runs.code), "network_from_bytes", "model_code", is_the_authors_code,
+            given={"train_run": None, "model": lambda runs: str(runs.own)}, needed=True,
+        ),
         "phase": Case(
             "unpruned", "network_from_bytes", "content", is_file_of("trained", "unpruned.keras")
         ),
@@ -449,6 +499,7 @@ KERNELS = {"kernels": "weights"}
 SHUFFLE_TEST = Stage(
     shuffle_test.experiment,
     {
+        "network_from_bytes": networks,
         "shuffle_test": significance,
         "worker_pool": significance,
         "shuffled_edges": significance,
@@ -472,6 +523,10 @@ SHUFFLE_TEST = Stage(
                 lambda found, runs: found == _result(runs, "other_clustered")["ncut"],
             ),
         ],
+        "model_code": Case(
+            lambda runs: str(runs.code), "network_from_bytes", "model_code", is_the_authors_code,
+            given={**OF_OWN_NETWORK, **KERNELS}, needed=True,
+        ),
         "n_shuffles": Case(6, "shuffle_test", "n_shuffles"),
         "method": [
             Case("layer_nonzero", "shuffled_edges", "method"),
@@ -639,6 +694,7 @@ LESION = Stage(
     lesion.experiment,
     {
         "load_dataset": datasets,
+        "network_from_bytes": networks,
         "LesionEngine": lesions,
         "classes_of": lesions,
         "lesion_test": lesions,
@@ -655,6 +711,11 @@ LESION = Stage(
             run_of("other_clustered"), "lesion_test", "partition.labels",
             same_labels_as("other_clustered"),
         ),
+        "model_code": Case(
+            lambda runs: str(runs.code), "network_from_bytes", "model_code", is_the_authors_code,
+            given={**OF_OWN_NETWORK, "dataset.name": "digits"}, needed=True,
+        ),
+        "output": Case(0, "LesionEngine", "output"),
         "dataset.name": Case("lines", "load_dataset", "name"),
         "n_shuffles": Case(6, "lesion_test", "n_shuffles"),
         "silence": Case("mean", "LesionEngine", "silence"),

@@ -104,6 +104,7 @@ DEFAULTS = {
         **KMEANS,
         "train_run": None,
         "model": None,
+        "model_code": None,
         "phase": None,
         "checkpoint": None,
         "n_clusters": 16,  # C8
@@ -126,6 +127,7 @@ DEFAULTS = {
     "shuffle_test": {
         **HOW,
         "cluster_run": None,
+        "model_code": None,
         "n_shuffles": 50,  # D3
         "method": "layer",  # D1
         "kernels": "norms",  # D2
@@ -141,6 +143,8 @@ DEFAULTS = {
     "lesion": {
         **HOW,
         "cluster_run": None,
+        "model_code": None,
+        "output": None,
         "dataset.name": None,
         "n_shuffles": 99,  # G6
         "silence": "output",  # quirk 14
@@ -194,9 +198,11 @@ DEFAULTS = {
 # The pipeline's own keys, and those of the parts that it does not set itself.
 SET_BY_PIPELINE = {
     "train": {"seed", "reuse", "tags", "resume", "n_repeats", "n_workers"},
-    "cluster": {"seed", "reuse", "tags", "train_run", "model", "checkpoint"},
-    "shuffle_test": {"seed", "reuse", "tags", "cluster_run", "resume", "against_run"},
-    "lesion": {"seed", "reuse", "tags", "cluster_run", "resume"},
+    "cluster": {"seed", "reuse", "tags", "train_run", "model", "model_code", "checkpoint"},
+    "shuffle_test": {
+        *("seed", "reuse", "tags", "cluster_run", "model_code", "resume", "against_run")
+    },
+    "lesion": {"seed", "reuse", "tags", "cluster_run", "model_code", "output", "resume"},
 }
 
 

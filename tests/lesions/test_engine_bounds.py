@@ -251,10 +251,10 @@ def test_refused_networks(images):
     same_name = layers.Dense(10)(layers.Dense(3, name="input")(flat))
     cases = [
         (keras.Model(inputs, layers.Conv2D(10, 3)(inputs)), r"outputs of shape \(6, 6, 10\)"),
-        (keras.Model(inputs, [left, right]), "1 inputs and 2 outputs; expected one of each"),
+        (keras.Model(inputs, [left, right]), r"has 2 outputs, left \(0\), right \(1\): say which"),
         (
             keras.Model([inputs, other], layers.Dense(10)(layers.Flatten()(inputs + other))),
-            "2 inputs and 1 outputs",
+            "2 inputs; expected one",
         ),
         (keras.Model(inputs, left), "no hidden units; expected two dense or convolutional"),
         (keras.Model(inputs, same_name), "2 layers of units called 'input'"),

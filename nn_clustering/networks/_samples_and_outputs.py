@@ -1,0 +1,113 @@
+"""How samples of a data set, and one output of several, go with a network."""
+
+import math
+from typing import TypeVar
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from nn_clustering.errors import InvalidInputError
+
+Number = TypeVar("Number", bound=np.generic)
+
+
+def fit_samples(network: keras.Model, x: NDArray[Number]) -> NDArray[Number]:
+    """Return samples in the shape that a network reads.
+
+    They keep their values and the order of these: samples are flattened, made images of what was
+    flat, or gain or lose axes of size 1. Samples whose axes would have to be exchanged, or that
+    have another number of values, do not fit.
+
+    Args:
+        network: The network, with one input.
+        x: Samples, of shape (samples, ...).
+
+    Returns:
+        ``x`` itself where it fits as it is.
+
+    Raises:
+        InvalidInputError: If they do not fit, or the network has several inputs.
+    """
+    if len(network.inputs) != 1:
+        raise InvalidInputError(
+            f"network {network.name!r} has {len(network.inputs)} inputs; expected one, of which a "
+            "data set holds samples"
+        )
+    expected, given = tuple(network.inputs[0].shape[1:]), tuple(x.shape[1:])
+    if _goes_with(expected, given):
+        return x
+    shape = _reshaped(expected, given)
+    if shape is None:
+        raise InvalidInputError(
+            f"network {network.name!r} takes inputs of shape {expected}, the data set's images are "
+            f"{given}: choose the data set that it was trained on"
+        )
+    return x.reshape(len(x), *shape)
+
+
+def _goes_with(expected: tuple[int | None, ...], given: tuple[int, ...]) -> bool:
+    return len(expected) == len(given) and all(
+        size in (None, found) for size, found in zip(expected, given, strict=True)
+    )
+
+
+def _reshaped(expected: tuple[int | None, ...], given: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return the shape that samples take to be read; None if they would become other ones."""
+    n_values = math.prod(given)
+    if None not in expected:
+        whole = tuple(size for size in expected if size is not None)
+        is_flat = len(whole) == 1 or len(given) == 1
+        if math.prod(whole) == n_values and (is_flat or _long(whole) == _long(given)):
+            return whole
+        return None
+    # where axes are open only those of size 1 can be told apart from them
+    for shape in ((*given, 1), given[:-1] if given[-1:] == (1,) else given):
+        if _goes_with(expected, shape):
+            return shape
+    return None
+
+
+def _long(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
+
+
+def output_names(network: keras.Model) -> list[str]:
+    """Return the names of a network's outputs, in the order of ``network.outputs``.
+
+    They are the keys of a network that puts out a dictionary, else the names of the layers.
+    """
+    made = getattr(network, "_outputs_struct", None)
+    if isinstance(made, dict) and len(made) == len(network.outputs):
+        return [str(key) for key in sorted(made)]
+    if not hasattr(network, "output_names"):  # a sequential one
+        return [str(network.layers[-1].name)]
+    return [str(name) for name in network.output_names]
+
+
+def output_index(network: keras.Model, output: str | int | None) -> int:
+    """Return which of a network's outputs is meant.
+
+    Args:
+        network: The network.
+        output: Its name or its index; None for the only one.
+
+    Raises:
+        InvalidInputError: If there is no such output, or there are several and none is named.
+    """
+    names = output_names(network)
+    known = ", ".join(f"{name} ({index})" for index, name in enumerate(names))
+    if output is None:
+        if len(names) == 1:
+            return 0
+        raise InvalidInputError(
+            f"network {network.name!r} has {len(names)} outputs, {known}: say which is meant, "
+            f"output={names[0]}"
+        )
+    if output in names:
+        return names.index(str(output))
+    if isinstance(output, int) and not isinstance(output, bool) and 0 <= output < len(names):
+        return output
+    raise InvalidInputError(
+        f"output={output!r}: network {network.name!r} has no such output; expected one of {known}"
+    )
