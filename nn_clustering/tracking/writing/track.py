@@ -34,17 +34,19 @@ def make_observer(database: Database, *, journal_folder: Path | None = None) -> 
     """
     from nn_clustering.tracking.server.connection import project_root
     from nn_clustering.tracking.server.ownership import own_folder
+    from nn_clustering.tracking.server.reasons import operation_reason
 
     if journal_folder is None:
         journal_folder = own_folder(project_root()) / "journal"
     try:
         ensure_indexes(database)
     except pymongo.errors.PyMongoError as problem:
-        reason = f"cannot write to database {database.name!r} ({type(problem).__name__})"
+        reason = operation_reason(problem, database)
     else:
         return TrackingObserver(database, journal_folder)
     raise ServerUnavailableError(
-        f"{reason}; expected a server that runs and a user with the role readWrite; check MONGO_URL"
+        f"cannot write to database {database.name!r}: {reason}; expected a server that takes "
+        "writes and a user with the role readWrite on it: check MONGO_URL"
     )
 
 
