@@ -12,6 +12,7 @@ import pymongo.errors
 from nn_clustering.tracking.errors import ServerUnavailableError
 from nn_clustering.tracking.indexes import ensure_indexes
 from nn_clustering.tracking.own_code import add_own_code
+from nn_clustering.tracking.writing.journal_bound import journal_bound
 from nn_clustering.tracking.writing.observer import TrackingObserver
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def make_observer(database: Database, *, journal_folder: Path | None = None) -> 
             folder.
 
     Raises:
+        InvalidInputError: NN_CLUSTERING_JOURNAL_MB or NN_CLUSTERING_HOME cannot be used.
         ServerUnavailableError: The server does not let us write (the indexes are made here), or
             the folder of journals is another user's.
     """
@@ -36,6 +38,7 @@ def make_observer(database: Database, *, journal_folder: Path | None = None) -> 
     from nn_clustering.tracking.server.ownership import own_folder
     from nn_clustering.tracking.server.reasons import operation_reason
 
+    journal_bound()  # a wrong one is refused before there is a run
     if journal_folder is None:
         journal_folder = own_folder(project_root()) / "journal"
     try:
@@ -61,7 +64,7 @@ def track(experiment: Experiment, database: Database) -> None:
         database: From `connect`.
 
     Raises:
-        ServerUnavailableError: The server does not let us write.
+        InvalidInputError, ServerUnavailableError: As `make_observer` does.
     """
     observer = make_observer(database)
     add_own_code(experiment)
