@@ -9,8 +9,8 @@ import pytest
 from nn_clustering.errors import InvalidInputError, ServerUnavailableError
 from nn_clustering.tracking import Server, connect, find_server, project_root, resolve_server
 from nn_clustering.tracking.server import processes
+from nn_clustering.tracking.server.binary import find_mongod, mongod_environment
 from nn_clustering.tracking.server.connection import url_with_database
-from nn_clustering.tracking.server.embedded import find_mongod
 from tests.programs import PROJECT, environment, run_python
 
 PASSWORD = "Tr0ub4dor"
@@ -92,7 +92,9 @@ def guarded_server(tmp_path):
     (tmp_path / "data").mkdir()
     mongod = [str(find_mongod()), "--auth", "--bind_ip", "127.0.0.1", "--nounixsocket"]
     pid = processes.start_detached(
-        [*mongod, "--port", str(port), "--dbpath", str(tmp_path / "data")], log, {}
+        [*mongod, "--port", str(port), "--dbpath", str(tmp_path / "data")],
+        log,
+        mongod_environment(find_mongod(), tmp_path / "lib"),
     )
     deadline = time.monotonic() + 30
     while processes.is_free(port) and time.monotonic() < deadline:

@@ -9,7 +9,7 @@ import pytest
 from nn_clustering.errors import ServerUnavailableError
 from nn_clustering.tracking import connect, make_observer, resolve_server
 from nn_clustering.tracking.server import processes
-from nn_clustering.tracking.server.embedded import find_mongod
+from nn_clustering.tracking.server.binary import find_mongod, mongod_environment
 from nn_clustering.tracking.server.reasons import operation_reason
 from nn_clustering.tracking.writing.registration import insert_run
 
@@ -28,6 +28,7 @@ def start_mongod(tmp_path_factory):
             [find_mongod(), "--fork", "--dbpath", folder, "--port", str(port), "--bind_ip",
              "127.0.0.1", "--nounixsocket", "--logpath", folder / "log", *options],
             check=True, stdout=subprocess.DEVNULL,
+            env=mongod_environment(find_mongod(), folder.parent / "lib"),
         )  # fmt: skip
         pids.append(int((folder / "mongod.lock").read_text()))
         return f"127.0.0.1:{port}"
