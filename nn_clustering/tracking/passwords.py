@@ -23,6 +23,7 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 MASK = "***"
+EXPLAINED = "[user:password@]"  # as messages say what a URL looks like
 # Characters of a login at most: a token may be long, and a line of output longer.
 LONGEST_LOGIN = 4096
 SHORTEST_KNOWN = 8
@@ -76,7 +77,7 @@ def mask_logins(text: str) -> str:
 
 def _login_length(text: str, start: int) -> int:
     """How many characters from `start`, behind `://`, are a login and its `@`; 0 for none."""
-    if text.find("@", start, start + LONGEST_LOGIN) < 0:
+    if text.startswith(EXPLAINED, start) or text.find("@", start, start + LONGEST_LOGIN) < 0:
         return 0
     line = _matched(_LINE, text[start : start + LONGEST_LOGIN])
     before = text[max(0, start - 3 - _LONGEST_SCHEME) : start - 3]

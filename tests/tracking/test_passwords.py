@@ -88,6 +88,7 @@ def test_password_in_a_sentence_is_masked(url):
         "see https://x.org/a\nann@b.c",
         "artifact://runs/3/network.keras",
         "sqlite:///runs.db, ann@b.c",
+        "expected mongodb://[user:password@]host[:port][/database][?options], ann@b.c",
         "3 @ 4",
         "://",
         "",

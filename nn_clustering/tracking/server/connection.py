@@ -1,12 +1,15 @@
 """Which MongoDB server holds the runs, and a connection to it.
 
-`MONGO_URL` and `MONGO_DB` name a server, `MONGO_READER_URL` a user on it that only reads, for
-Omniboard. `MONGO_URL_FILE` and `MONGO_READER_URL_FILE` name files that hold the URLs instead, as
-Docker keeps secrets. Without them the project's own embedded server is used: see `embedded.py`.
+`MONGO_URL` and `MONGO_DB` name a server and the database on it; without `MONGO_DB` the URL's path
+does, unless it is one of the server's own, such as `admin`. `MONGO_READER_URL` names a user on it
+that only reads, for Omniboard. `MONGO_URL_FILE` and `MONGO_READER_URL_FILE` name files that hold
+the URLs instead, as Docker keeps secrets. Without them the project's own embedded server is used:
+see `embedded.py`.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -16,23 +19,33 @@ from typing import TYPE_CHECKING
 
 from nn_clustering.tracking.errors import InvalidInputError, ServerUnavailableError
 from nn_clustering.tracking.server import embedded
+from nn_clustering.tracking.server.reasons import connection_reason
+from nn_clustering.tracking.server.urls import (
+    URL_FORM,
+    WAYS_OUT,
+    database_of,
+    require_well_formed,
+    split_url,
+    unknown_options,
+    with_database,
+    without_options,
+)
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
     from nn_clustering.tracking.server.credentials import Credentials
 
+_LOG = logging.getLogger(__name__)
 DEFAULT_DATABASE = "nn_clustering"
-URL_FORM = "mongodb://[user:password@]host[:port][/database][?options]"
 UP_COMMAND = "python -m nn_clustering.tracking up"
-WAYS_OUT = (
-    "check MONGO_URL (or MONGO_URL_FILE), or unset it to use the embedded server "
-    f"(`{UP_COMMAND}` starts it)"
-)
+# What is written is read back at once, which only the primary can be trusted with.
+OF_READING = ("readPreference", "readPreferenceTags", "maxStalenessSeconds")
 # An unreachable server shall refuse a run in less than five seconds, imports included.
 CONNECT_SECONDS = 3.0
 # A server that hangs in the middle of a run counts as out of reach after this.
 SOCKET_MS = 30_000
+NOT_AUTHORIZED = 13  # MongoDB's code of the error
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,7 @@ class Server:
     @property
     def address(self) -> str:
         """Host and port of each member, comma separated; never user or password."""
-        return _split_url(self.url)[2]
+        return split_url(self.url).hosts
 
 
 def resolve_server(environ: Mapping[str, str] = os.environ, root: Path | None = None) -> Server:
@@ -67,12 +80,12 @@ def resolve_server(environ: Mapping[str, str] = os.environ, root: Path | None = 
         root: Folder that holds (or shall hold) `.mongo/`; default `project_root(environ)`.
 
     Raises:
-        InvalidInputError: MONGO_DB is no name for a database; a URL is given twice, or its file
-            cannot be read.
+        InvalidInputError: MONGO_DB, or the URL's path, is no name for a database; a URL is given
+            twice, or its file cannot be read; NN_CLUSTERING_HOME is no folder.
         ServerUnavailableError: MONGO_URL is malformed, or the embedded server cannot start.
     """
-    database = _database_name(environ)
     url = _given_url(environ, "MONGO_URL")
+    database = _database_name(environ, url)
     if url:
         reader_url = _given_url(environ, "MONGO_READER_URL")
         return Server(url=url, database=database, embedded=False, reader_url=reader_url)
@@ -84,7 +97,7 @@ def find_server(environ: Mapping[str, str] = os.environ, root: Path | None = Non
     if _given_url(environ, "MONGO_URL"):
         return resolve_server(environ, root)
     found = embedded.running(root or project_root(environ))
-    return None if found is None else _embedded_server(found, _database_name(environ))
+    return None if found is None else _embedded_server(found, _database_name(environ, ""))
 
 
 def project_root(environ: Mapping[str, str] = os.environ) -> Path:
@@ -92,9 +105,18 @@ def project_root(environ: Mapping[str, str] = os.environ) -> Path:
 
     NN_CLUSTERING_HOME where it is set, else the checkout that this package is in; of an installed
     one, the nearest folder from the current one upwards that holds `.mongo/`, else the current one.
+
+    Raises:
+        InvalidInputError: NN_CLUSTERING_HOME is no folder: a slip of the pen would begin an empty
+            store of runs there.
     """
     home = environ.get("NN_CLUSTERING_HOME", "").strip()
     if home:
+        if not Path(home).is_dir():
+            raise InvalidInputError(
+                f"NN_CLUSTERING_HOME={home!r} is no folder; expected the one that holds, or shall "
+                "hold, the runs: make it first (mkdir -p), or unset NN_CLUSTERING_HOME"
+            )
         return Path(home).resolve()
     here = Path.cwd()
     found = (folder for folder in (here, *here.parents) if (folder / ".mongo").is_dir())
@@ -123,6 +145,9 @@ def stop_embedded(root: Path | None = None) -> bool:
 def connect(server: Server) -> Database:
     """Connect, with journalled writes, and make sure that the database answers.
 
+    Reads come from the primary, whatever the URL says. Options that the driver does not know are
+    left out, with a warning that names them.
+
     Returns:
         The database that holds the runs. Close it with `.client.close()`.
 
@@ -133,10 +158,14 @@ def connect(server: Server) -> Database:
     import pymongo
     import pymongo.errors
 
+    unknown = unknown_options(server.url)
+    if unknown:
+        _LOG.warning("MONGO_URL: left out, for the driver does not know it: %s", ", ".join(unknown))
+    url = without_options(server.url, (*unknown, *OF_READING))
     client: pymongo.MongoClient | None = None
     try:
         client = pymongo.MongoClient(
-            server.url,
+            url,
             journal=True,
             serverSelectionTimeoutMS=round(1000 * CONNECT_SECONDS),
             connectTimeoutMS=round(1000 * CONNECT_SECONDS),
@@ -150,7 +179,9 @@ def connect(server: Server) -> Database:
             database["runs"].find_one({}, {"_id": 1})
         return database
     except (pymongo.errors.PyMongoError, ValueError, OSError) as problem:
-        reason = _reason(problem)
+        reason = connection_reason(problem, url)
+        if getattr(problem, "code", None) == NOT_AUTHORIZED:
+            reason += f"; it was asked for database {server.database!r}: MONGO_DB names another"
     # Raised outside the handler: the driver's message may hold the password, and would travel
     # along as this error's context.
     if client is not None:
@@ -163,15 +194,8 @@ def url_with_database(server: Server, *, reader: bool = False) -> str:
     """The server's URL with its database as path, logging in as the URL did before.
 
     With `reader`, the URL for the user that only reads, where one is known.
-
-    The path of a MongoDB URL is also where the user is looked up unless `authSource` says
-    otherwise, so what the path meant goes there.
     """
-    scheme, user, hosts, path, options = _split_url((reader and server.reader_url) or server.url)
-    if user and "authsource=" not in options.lower():
-        options = "&".join(part for part in (options, f"authSource={path or 'admin'}") if part)
-    login = f"{user}@" if user else ""
-    return f"{scheme}{login}{hosts}/{server.database}" + (f"?{options}" if options else "")
+    return with_database((reader and server.reader_url) or server.url, server.database)
 
 
 def _embedded_server(credentials: Credentials, database: str) -> Server:
@@ -191,7 +215,7 @@ def _given_url(environ: Mapping[str, str], name: str) -> str:
     if file:
         url = _read_secret(f"{name}_FILE", Path(file))
     if url:
-        _require_well_formed(url, f"{name}_FILE" if file else name)
+        require_well_formed(url, f"{name}_FILE" if file else name)
     return url
 
 
@@ -211,70 +235,15 @@ def _read_secret(name: str, path: Path) -> str:
     return text
 
 
-def _database_name(environ: Mapping[str, str]) -> str:
-    name = environ.get("MONGO_DB", "").strip() or DEFAULT_DATABASE
+def _database_name(environ: Mapping[str, str], url: str) -> str:
+    """MONGO_DB, else the database in the URL's path, else the default."""
+    given = environ.get("MONGO_DB", "").strip()
+    name = given or database_of(url) or DEFAULT_DATABASE
     if re.fullmatch(r"[A-Za-z0-9_-]{1,63}", name) is None:
+        # Of a URL only that is known to be no part of a password.
+        what = f"MONGO_DB={given!r}" if given else "the path of MONGO_URL"
         raise InvalidInputError(
-            f"MONGO_DB={name!r} is no name for a database: expected up to 63 letters, digits, "
-            f"'_' or '-'; unset it to use {DEFAULT_DATABASE!r}"
+            f"{what} is no name for a database: expected up to 63 letters, digits, "
+            f"'_' or '-'; {'unset it' if given else 'leave it out'} to use {DEFAULT_DATABASE!r}"
         )
     return name
-
-
-def _split_url(url: str) -> tuple[str, str, str, str, str]:
-    """Scheme with '//', user and password, hosts, path, options of a MongoDB URL."""
-    scheme, separator, rest = url.partition("://")
-    rest, _, options = rest.partition("?")
-    # The last '@' ends the password, even where it was not percent-encoded as it should be.
-    user, _, tail = rest.rpartition("@")
-    hosts, _, path = tail.partition("/")
-    return scheme + separator, user, hosts, path, options
-
-
-def _require_well_formed(url: str, name: str) -> None:
-    from pymongo.errors import PyMongoError
-    from pymongo.uri_parser import parse_uri
-
-    scheme, _, hosts, _, _ = _split_url(url)
-    well_formed = scheme in ("mongodb://", "mongodb+srv://") and bool(hosts) and url.isprintable()
-    # To parse a +srv URL is to ask the name service; that is left to `connect`.
-    if well_formed and scheme == "mongodb://":
-        try:
-            parse_uri(url, warn=False)
-        except (PyMongoError, ValueError):
-            well_formed = False
-    if not well_formed:
-        raise ServerUnavailableError(
-            f"{name} holds no address of a MongoDB server: expected {URL_FORM}, with "
-            f"': / ? # [ ] @ %' in user or password percent-encoded; {WAYS_OUT}"
-        )
-
-
-def _reason(problem: Exception) -> str:
-    """Why the driver failed, in a few words of our own (its message may quote the URL)."""
-    from pymongo.errors import ConfigurationError, OperationFailure
-
-    text = str(problem)
-    if isinstance(problem, OperationFailure):
-        if problem.code == 13:
-            return "the server refuses access (user and password missing, or without the right)"
-        if problem.code == 18 or "authentication failed" in text.lower():
-            return "the server does not accept the user or the password"
-        return f"the server refuses (code {problem.code})"
-    for pattern, meaning in (
-        (r"connection refused", "connection refused"),
-        (
-            r"name or service not known|name resolution|nodename|no address|does not exist",
-            "no such host",
-        ),
-        (r"ssl|tls|certificate", "no secure connection (TLS)"),
-        (r"no replica set members|not primary|no primary", "no primary in the replica set"),
-        (r"timed out|timeout", "no answer in time"),
-        (r"connection closed|reset by peer", "the connection was closed"),
-        (r"dnspython", "a mongodb+srv address needs `pip install 'pymongo[srv]'`"),
-    ):
-        if re.search(pattern, text, re.IGNORECASE):
-            return meaning
-    if isinstance(problem, ConfigurationError):
-        return "the options in MONGO_URL do not go together"
-    return f"it does not answer ({type(problem).__name__})"

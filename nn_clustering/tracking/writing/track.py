@@ -12,6 +12,7 @@ import pymongo.errors
 from nn_clustering.tracking.errors import ServerUnavailableError
 from nn_clustering.tracking.indexes import ensure_indexes
 from nn_clustering.tracking.own_code import add_own_code
+from nn_clustering.tracking.writing.journal_bound import journal_bound
 from nn_clustering.tracking.writing.observer import TrackingObserver
 
 if TYPE_CHECKING:
@@ -29,22 +30,26 @@ def make_observer(database: Database, *, journal_folder: Path | None = None) -> 
             folder.
 
     Raises:
+        InvalidInputError: NN_CLUSTERING_JOURNAL_MB or NN_CLUSTERING_HOME cannot be used.
         ServerUnavailableError: The server does not let us write (the indexes are made here), or
             the folder of journals is another user's.
     """
     from nn_clustering.tracking.server.connection import project_root
     from nn_clustering.tracking.server.ownership import own_folder
+    from nn_clustering.tracking.server.reasons import operation_reason
 
+    journal_bound()  # a wrong one is refused before there is a run
     if journal_folder is None:
         journal_folder = own_folder(project_root()) / "journal"
     try:
         ensure_indexes(database)
     except pymongo.errors.PyMongoError as problem:
-        reason = f"cannot write to database {database.name!r} ({type(problem).__name__})"
+        reason = operation_reason(problem, database)
     else:
         return TrackingObserver(database, journal_folder)
     raise ServerUnavailableError(
-        f"{reason}; expected a server that runs and a user with the role readWrite; check MONGO_URL"
+        f"cannot write to database {database.name!r}: {reason}; expected a server that takes "
+        "writes and a user with the role readWrite on it: check MONGO_URL"
     )
 
 
@@ -59,7 +64,7 @@ def track(experiment: Experiment, database: Database) -> None:
         database: From `connect`.
 
     Raises:
-        ServerUnavailableError: The server does not let us write.
+        InvalidInputError, ServerUnavailableError: As `make_observer` does.
     """
     observer = make_observer(database)
     add_own_code(experiment)

@@ -37,6 +37,29 @@ def test_nothing_is_published_beyond_loopback(services):
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
 
 
+# The first releases in which a stranger cannot read the memory by a compressed message, of those
+# series that are maintained.
+FIXED = {"7.0": 28, "8.0": 17}
+
+
+def test_mongodb_is_pinned_to_a_release_that_is_fixed_and_maintained(services):
+    found = re.fullmatch(r"mongo:(\d+\.\d+)\.(\d+)", services["mongo"]["image"])
+    assert found, "the whole version is to be named"
+    assert found[1] in FIXED
+    assert int(found[2]) >= FIXED[found[1]]
+
+
+def test_omniboards_driver_judges_a_server_by_its_smallest_wire_version(embedded_server):
+    """So that it takes any newer one that still speaks as this does; see docker-compose.yml."""
+    lock = json.loads((PROJECT / "devops" / "omniboard" / "package-lock.json").read_text())
+    assert lock["packages"]["node_modules/mongodb"]["version"] == "3.7.4"
+    database = connect(embedded_server)
+    hello = database.client.admin.command("hello")
+    database.client.close()
+    assert hello["minWireVersion"] == 0
+    assert hello["maxWireVersion"] > 13  # the newest that this driver knows
+
+
 def test_missing_passwords_are_refused(services):
     settings = services["mongo"]["environment"]
     for name in ("ROOT", "APP", "READER"):

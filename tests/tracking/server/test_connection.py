@@ -9,8 +9,8 @@ import pytest
 from nn_clustering.errors import InvalidInputError, ServerUnavailableError
 from nn_clustering.tracking import Server, connect, find_server, project_root, resolve_server
 from nn_clustering.tracking.server import processes
+from nn_clustering.tracking.server.binary import find_mongod, mongod_environment
 from nn_clustering.tracking.server.connection import url_with_database
-from nn_clustering.tracking.server.embedded import find_mongod
 from tests.programs import PROJECT, environment, run_python
 
 PASSWORD = "Tr0ub4dor"
@@ -65,7 +65,8 @@ def test_unreachable_server_is_refused_soon_and_without_password(url, names, lon
         f"mongodb://user:{PASSWORD}@host:99999",
         f"mongodb://user:pass/{PASSWORD}@host",
         f"mongodb://user:pass@{PASSWORD}@host",
-        f"mongodb://user:{PASSWORD}@host/?readPreference={PASSWORD}",
+        f"mongodb://user:pass?x={PASSWORD}@host",
+        f"mongodb://user:12?{PASSWORD}=x@host",
     ],
 )
 def test_malformed_url_is_refused_without_password(url):
@@ -91,7 +92,9 @@ def guarded_server(tmp_path):
     (tmp_path / "data").mkdir()
     mongod = [str(find_mongod()), "--auth", "--bind_ip", "127.0.0.1", "--nounixsocket"]
     pid = processes.start_detached(
-        [*mongod, "--port", str(port), "--dbpath", str(tmp_path / "data")], log, {}
+        [*mongod, "--port", str(port), "--dbpath", str(tmp_path / "data")],
+        log,
+        mongod_environment(find_mongod(), tmp_path / "lib"),
     )
     deadline = time.monotonic() + 30
     while processes.is_free(port) and time.monotonic() < deadline:
@@ -116,16 +119,18 @@ def test_server_that_wants_a_password(guarded_server):
     assert "does not accept the user or the password" in message
     message = refusal(f"mongodb://other:{PASSWORD}@{host}/runs")
     assert "refuses access" in message
+    assert "database 'runs'" in message
+    assert "MONGO_DB" in message
     url = f"mongodb://user:{PASSWORD}@{host}/runs"
-    server = resolve_server({"MONGO_URL": url, "MONGO_DB": "runs"})
+    server = resolve_server({"MONGO_URL": url})
+    assert server.database == "runs"  # where the user has rights
     connect(server).client.close()
     # The address for Omniboard logs in the same way and opens the right database.
     connect(Server(url_with_database(server), "runs", embedded=False)).client.close()
 
 
 def test_environment_names_the_server(embedded_server):
-    url = embedded_server.url.replace("/?", "/some_path?")
-    server = resolve_server({"MONGO_URL": url})
+    server = resolve_server({"MONGO_URL": embedded_server.url})
     assert (server.database, server.embedded) == ("nn_clustering", False)
     assert server.address == embedded_server.address
     assert find_server({"MONGO_URL": server.url}) == server
@@ -238,6 +243,7 @@ def test_database_name_is_checked(name):
         ("mongodb://u:p@h", "mongodb://u:p@h/runs?authSource=admin"),
         ("mongodb://u:p@h/users", "mongodb://u:p@h/runs?authSource=users"),
         ("mongodb://u:p@h/x?authSource=users", "mongodb://u:p@h/runs?authSource=users"),
+        ("mongodb://u@h/?authMechanism=GSSAPI", "mongodb://u@h/runs?authMechanism=GSSAPI"),
     ],
 )
 def test_url_with_database_logs_in_as_before(url, expected):
@@ -254,5 +260,15 @@ def test_url_of_the_reader_is_used_where_there_is_one():
 def test_root_is_the_named_folder_else_the_checkout(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".mongo").mkdir()
+    (tmp_path / "home").mkdir()
     assert project_root({"NN_CLUSTERING_HOME": str(tmp_path / "home")}) == tmp_path / "home"
     assert project_root({}) == PROJECT
+
+
+@pytest.mark.parametrize("command", ["list", "status", "up", "down"])
+def test_home_that_is_no_folder_is_refused_and_not_made(tmp_path, command):
+    ended = run_python(["-m", "nn_clustering.tracking", command], environment(tmp_path / "slip"))
+    assert ended.returncode == 1
+    assert "slip' is no folder" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

