@@ -30,8 +30,8 @@ def test_every_condition_of_a_training_has_a_name():
     assert conditions(train.full_config(["pruned", "dropout", "l2"])) == "dropout, l2, pruned"
 
 
-def test_every_stage_says_what_it_is_about():
-    assert set(ABOUT) == set(EXPERIMENTS)
+def test_what_is_declared_are_stages():
+    assert set(ABOUT) <= set(EXPERIMENTS)  # one that is not among them inherits all the same
 
 
 def test_stages_of_a_study_are_about_their_training(runs, store):

@@ -52,7 +52,7 @@ def start_omniboard(
 
     From then on it is kept alive at its address, until `stop_omniboard`.
 
-    Installs it first where that was not done yet (a minute, 530 MB, needs npm and the network).
+    Installs it first where that was not done yet (a minute, 70 MB, needs npm and the network).
 
     Args:
         server: Whose runs to show.
@@ -147,7 +147,7 @@ def _install(folder: Path, say: Callable[[str], None]) -> bool:
     with processes.locked(folder / "package.json"):
         if _is_installed(folder):
             return True
-        say(f"installing Omniboard into {folder}: about a minute, 530 MB")
+        say(f"installing Omniboard into {folder}: about a minute, 70 MB")
         try:
             ended = subprocess.run(
                 ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],

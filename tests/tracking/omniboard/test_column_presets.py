@@ -96,6 +96,10 @@ def test_columns_of_users_are_kept(database, columns_file):
         ("metric_columns: [{name: a, metric_name: c, extrema: most}]", "'most'"),
         ("config_columns: [{name: a, config_path: c}, {name: a, config_path: d}]", "'a'"),
         ("config_columns: [", "YAML"),
+        ("plot: {x_axis: time}", "'time'"),
+        ("plot: {metrics: accuracy}", "metrics, the last words"),
+        ("plot: [accuracy]", "x_axis (steps or timestamps)"),
+        ("plot: {colour: red}", "'red'"),
     ],
 )
 def test_what_holds_no_columns_is_refused(tmp_path, text, named):
@@ -108,8 +112,11 @@ def test_what_holds_no_columns_is_refused(tmp_path, text, named):
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(InvalidInputError, match="nowhere"):
+    with pytest.raises(InvalidInputError, match=r"nowhere.*expected a YAML file with") as refused:
         read_columns(tmp_path / "nowhere.yaml")
+    assert "metric_columns" in str(refused.value)
+    with pytest.raises(InvalidInputError, match="expected a YAML file with"):
+        read_columns(tmp_path)
 
 
 def test_the_projects_own_columns_are_valid():
@@ -117,6 +124,14 @@ def test_the_projects_own_columns_are_valid():
     assert all(columns.values())
     shown = first_visit(PROJECT / "configs" / "omniboard_columns.yaml")["shown"]
     assert {"status", "tags", "notes"} <= set(shown[:5])
+    assert "importance p" in shown
+    assert "importance p (Fisher)" not in shown
+
+
+def test_plot_is_that_of_the_file(columns_file):
+    assert first_visit(columns_file)["plot"] == {}
+    columns_file.write_text(COLUMNS + "plot: {y_axis: logarithmic, metrics: [loss]}")
+    assert first_visit(columns_file)["plot"] == {"y_axis": "logarithmic", "metrics": ["loss"]}
 
 
 def test_first_visit_has_every_column_once(columns_file):

@@ -10,7 +10,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.parse
@@ -576,17 +575,19 @@ def test_start_in_vain_is_not_waited_for(node, own_home, server, database, monke
     assert omniboard_address(own_home) is None
 
 
-COPY = """
-import pathlib, sys
-from nn_clustering.tracking.omniboard.page import copy_files
-copy_files(*map(pathlib.Path, sys.argv[1:]))
-"""
+@contextlib.contextmanager
+def another_user(number=65534):
+    os.seteuid(number)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 @pytest.mark.skipif(
     os.getuid() != 0, reason="only root can be another user, and root may write all"
 )
-def test_what_pins_omniboard_is_copied_over_read_only_files(tmp_path_factory):
+def test_what_pins_omniboard_is_copied_over_read_only_files():
     folder = Path(tempfile.mkdtemp(dir="/tmp"))
     source, target = folder / "source", folder / "target"
     try:
@@ -598,12 +599,10 @@ def test_what_pins_omniboard_is_copied_over_read_only_files(tmp_path_factory):
         for path in (target, target / "guard.js"):
             os.chown(path, 65534, 65534)
         folder.chmod(0o755)
-        command = [sys.executable, "-c", COPY, str(source), str(target)]
-        environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT)}
-        copied = subprocess.run(
-            command, user=65534, env=environ, cwd="/", capture_output=True, text=True, check=False
-        )
-        assert copied.returncode == 0, copied.stderr
+        with another_user():
+            with pytest.raises(PermissionError):
+                (target / "guard.js").write_text("")
+            page.copy_files(source, target)
         assert (target / "guard.js").read_text() == "newer"
     finally:
         shutil.rmtree(folder)
