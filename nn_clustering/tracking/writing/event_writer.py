@@ -59,7 +59,7 @@ class EventWriter:
 
     def write_point(self, name: Any, value: Any, step: Any, time: Any = None) -> None:
         """Write one point of a metric."""
-        if type(name) is str:
+        if isinstance(name, str):
             masked = self._names.get(name)
             if masked is None:
                 masked = self._names[name] = without_passwords(name)
