@@ -13,7 +13,7 @@ from benchmarks.large import benchmark_growth, benchmark_large
 from benchmarks.lesions import benchmark_lesions
 from benchmarks.shuffling import benchmark_shuffling
 from benchmarks.startup import benchmark_startup
-from benchmarks.tracking import benchmark_points, benchmark_share
+from benchmarks.tracking import benchmark_million, benchmark_points, benchmark_share
 from benchmarks.training import (
     benchmark_clusterability,
     benchmark_conditions,
@@ -111,6 +111,7 @@ PARTS: dict[str, Callable[[Bench], object]] = {
     "conditions": lambda bench: benchmark_conditions(bench.dataset, bench.runs),
     "clusterability": lambda bench: benchmark_clusterability(bench.runs),
     "points": lambda bench: benchmark_points(bench.runs),
+    "million": lambda bench: benchmark_million(bench.runs),
     "startup": lambda bench: benchmark_startup(bench.runs),
     "share": lambda bench: benchmark_share(bench.dataset, bench.runs),
     "mlp": lambda bench: bench.shuffling(bench.network, "the MLP"),

@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import gridfs
+from sacred import Experiment
 from sacred.observers import MongoObserver
 
 from benchmarks._timing import Comparison, compare
@@ -25,6 +27,7 @@ from nn_clustering.tracking import (
 from nn_clustering.training import Phase, train
 
 POINTS = 10_000
+MANY_POINTS = 1_000_000
 EPOCHS = 20
 
 
@@ -62,6 +65,48 @@ def benchmark_points(runs: int) -> Comparison:
             theirs,
             runs=runs,
         )
+
+
+def benchmark_million(runs: int) -> str:
+    """What a run costs that logs a million points, by `_run.log_scalar` as users do.
+
+    Processor time of the whole process, the thread that delivers included, from the start of the
+    run until all is in MongoDB; without MongoDB's own.
+    """
+    with _database() as database, tempfile.TemporaryDirectory() as folder:
+        costs = [_cost_of_points(database, Path(folder)) for _ in range(runs)]
+    used, waited = (statistics.median(column) for column in zip(*costs, strict=True))
+    return (
+        f"tracking: a run with {MANY_POINTS:,} points of a metric\n"
+        f"  {used:.1f} s of processor time (median of {runs}, {min(costs)[0]:.1f} to "
+        f"{max(costs)[0]:.1f}), {1e6 * used / MANY_POINTS:.0f} us a point; {waited:.1f} s from "
+        "start to end"
+    )
+
+
+def _cost_of_points(database: Any, folder: Path) -> tuple[float, float]:
+    """Seconds of processor time and of the clock that a run with a million points takes."""
+    many = Experiment("points", save_git_info=False, base_dir=str(folder))
+    observer = make_observer(database, journal_folder=folder / "journal")
+    many.observers.append(observer)
+
+    def attach(_run) -> None:
+        observer.attach(_run)
+
+    def log(_run) -> None:
+        for step in range(MANY_POINTS):
+            _run.log_scalar("loss", step / MANY_POINTS, step)
+
+    many.pre_run_hook(attach)
+    many.main(log)
+    used, begun = time.process_time(), time.perf_counter()
+    many.run()
+    costs = time.process_time() - used, time.perf_counter() - begun
+    run = database["runs"].find_one(sort=[("_id", -1)])
+    parts = database["metrics"].find({"run_id": run["_id"]}, {"steps": 1})
+    assert run["status"] == "COMPLETED"
+    assert sum(len(part["steps"]) for part in parts) == MANY_POINTS
+    return costs
 
 
 def benchmark_share(dataset: Dataset, runs: int) -> str:

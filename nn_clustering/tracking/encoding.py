@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from os import PathLike, fspath
 from typing import Any
@@ -67,12 +68,16 @@ def plain_keys(keys: Iterable[Any]) -> list[str]:
 def measurement(value: Any) -> Any:
     """A point's value or step in plain Python: a number, a truth value, a short text, or None.
 
+    An array or tensor of one element is its element.
+
     Raises:
         TypeError, ValueError: It is none of these, and cannot be converted to a float.
         OverflowError: It is an integer beyond 64 bits.
     """
-    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
-        value = value.tolist()
+    if type(value) is float:
+        return value
+    if hasattr(value, "shape"):
+        value = _only_element(value)
     if isinstance(value, int) and not -LARGEST_INTEGER - 1 <= value <= LARGEST_INTEGER:
         raise OverflowError("integers have 64 bits in MongoDB; log it as a float")
     if isinstance(value, str):
@@ -82,6 +87,20 @@ def measurement(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return float(value)
+
+
+def _only_element(array: Any) -> Any:
+    """The element, in plain Python, of an array or tensor of any library that has one.
+
+    Raises:
+        TypeError: It has none, or several.
+    """
+    shape = tuple(array.shape)
+    if math.prod(shape) != 1:
+        raise TypeError(f"expected one number, and not an array of shape {shape}")
+    if not hasattr(array, "item") and hasattr(array, "numpy"):
+        array = array.numpy()
+    return array.item() if hasattr(array, "item") else array
 
 
 def storable(value: Any) -> Any:

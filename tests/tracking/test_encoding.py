@@ -47,6 +47,36 @@ def test_what_is_no_measurement(value):
         measurement(value)
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1), (1, 1, 1)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool"])
+def test_array_of_one_element_is_its_number(shape, dtype):
+    value = np.ones(shape, dtype)
+    found = measurement(value)
+    assert found == 1
+    assert type(found) is type(value.item())
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_tensor_of_one_element_is_its_number(shape):
+    """TensorFlow's have no `item`."""
+
+    class Tensor:
+        def __init__(self, array):
+            self.shape, self._array = array.shape, array
+
+        def numpy(self):
+            return self._array
+
+    assert measurement(Tensor(np.full(shape, 0.25, "float32"))) == 0.25
+    assert measurement(Tensor(np.full(shape, 2**62))) == 2**62
+
+
+@pytest.mark.parametrize("shape", [(2,), (0,), (1, 3)])
+def test_array_of_several_elements_is_refused_by_its_shape(shape):
+    with pytest.raises(TypeError, match=r"expected one number, and not an array of shape \("):
+        measurement(np.zeros(shape))
+
+
 def test_passwords():
     text = "see mongodb://user:secret@host/db and https://token@git.example/x, or a@b"
     assert (

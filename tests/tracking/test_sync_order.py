@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
-import bson
 import pytest
 
 from nn_clustering.tracking.atomic_files import write_at_once
 from nn_clustering.tracking.writing.journal import Journal
+from nn_clustering.tracking.writing.journal_reading import read_document
 
 
 @pytest.fixture
@@ -60,12 +60,27 @@ class TestOrder:
         journal = Journal.create(tmp_path / "journal", "token")
         recorded.clear()
         journal.write_header({"run_id": 3})
-        self.assert_written(recorded, journal.folder / "header.json", len(b'{"run_id": 3}'))
+        path = journal.folder / "header.json"
+        self.assert_written(recorded, path, path.stat().st_size)
         recorded.clear()
-        document = {"fields": {"status": "RUNNING"}}
-        journal.write_document(document)
-        size = len(bson.encode(document))
-        self.assert_written(recorded, journal.folder / "document.bson", size)
+        journal.write_document({"fields": {"status": "RUNNING"}})
+        path = journal.folder / "document.bson"
+        self.assert_written(recorded, path, path.stat().st_size)
+        journal.close()
+
+    def test_events_before_the_document_that_counts_them(self, tmp_path, recorded):
+        journal = Journal.create(tmp_path / "journal", "token")
+        journal.append({"point": 1})
+        recorded.clear()
+        journal.write_document({"fields": {"status": "RUNNING"}})
+        (segment,) = journal.segments()
+        assert [call[:2] for call in recorded[:3]] == [
+            ("sync", segment),
+            ("sync", journal.folder / "files"),
+            ("sync", journal.folder),
+        ]
+        self.assert_written(recorded[3:], journal.folder / "document.bson", recorded[3][2])
+        assert read_document(journal.folder)["events"] == 1
         journal.close()
 
     def test_copies_before_the_events_that_name_them_and_folders_last(self, tmp_path, recorded):

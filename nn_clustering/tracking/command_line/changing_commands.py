@@ -107,14 +107,19 @@ def delete_runs(store: RunStore, arguments: argparse.Namespace) -> int:
 
 def sync_journals(store: RunStore, arguments: argparse.Namespace) -> int:
     """Deliver what runs on this machine could not."""
-    from nn_clustering.tracking.writing.sync import sync_journals as deliver
+    from nn_clustering.tracking.writing.journal_reading import damaged_journals
+    from nn_clustering.tracking.writing.sync import SyncReport, sync_journals as deliver
 
     report = deliver(store.database.client, store.journal_root)
     if report.running:
         print(f"running, and delivering themselves: {', '.join(map(str, report.running))}")
-    if not (report.delivered or report.running or report.left):
+    if report == SyncReport((), (), ()):
         print("nothing waits to be delivered")
-    return 1 if report.left else 0
+    kept = damaged_journals(store.journal_root)
+    if kept and not report.incomplete:
+        print(f"{len(kept)} damaged {'journals are' if len(kept) > 1 else 'journal is'} kept in "
+              f"{kept[0].parent}; delete what is of no use any more")  # fmt: skip
+    return 1 if report.left or report.incomplete else 0
 
 
 def _described(store: RunStore, run_id: RunId) -> str:

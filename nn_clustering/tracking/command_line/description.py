@@ -18,14 +18,18 @@ from nn_clustering.tracking.store.tables import leaves
 
 if TYPE_CHECKING:
     from nn_clustering.tracking.store.lineage import Lineage
+    from nn_clustering.tracking.store.liveness import UndeliveredRun
     from nn_clustering.tracking.store.run import Run
 
 OUTPUT_LINES = 10
 
 
-def describe_run(run: Run, lineage: Lineage) -> list[str]:
+def describe_run(
+    run: Run, lineage: Lineage, undelivered: UndeliveredRun | None = None
+) -> list[str]:
     """The lines that `show` prints."""
-    lines = [printable(f"run {id_text(run.id)}: {run.experiment}, {run.status}")]
+    status = shown_status(run, undelivered)
+    lines = [printable(f"run {id_text(run.id)}: {run.experiment}, {status}")]
     facts = {
         "started": f"{format_value(run.start_time)} UTC" if run.start_time else "",
         "took": format_seconds(run.duration),
@@ -35,6 +39,7 @@ def describe_run(run: Run, lineage: Lineage) -> list[str]:
     }
     lines += [f"  {name:<10}{fact}" for name, fact in facts.items() if fact]
     lines += _section("failure", [printable(run.failure())] if run.failure() else [])
+    lines += _section("storing it", map(printable, run.problems()))
     lines += _section("notes", map(printable, run.notes.splitlines()))
     lines += _section("result", _pairs(_short(leaves(run.result, "result"))))
     lines += _section("metrics, last values", _pairs(run.last_values()))
@@ -59,6 +64,11 @@ def _origin(run: Run) -> str:
         f"{format_value(as_time(origin.get('imported')))} UTC, was run "
         f"{as_text(origin.get('id'))}{of_store}"
     )
+
+
+def shown_status(run: Run, undelivered: UndeliveredRun | None) -> str:
+    """A run's status, where it is not known here that it is no longer true."""
+    return "UNDELIVERED" if undelivered is not None and run.status == "RUNNING" else run.status
 
 
 def _section(title: str, lines: Any) -> list[str]:

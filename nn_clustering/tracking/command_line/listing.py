@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from nn_clustering.tracking.command_line.description import shown_status
 from nn_clustering.tracking.command_line.table_columns import column_of
 from nn_clustering.tracking.errors import InvalidInputError
 from nn_clustering.tracking.printing import (
@@ -21,6 +22,8 @@ from nn_clustering.tracking.store.tables import FIXED, config_leaves, leaves, ta
 if TYPE_CHECKING:
     from pymongo.database import Database
 
+    from nn_clustering.tracking.store.liveness import UndeliveredRun
+
 STARTED = "started (UTC)"
 
 
@@ -32,6 +35,7 @@ def list_lines(
     columns: str | None,
     metrics: Sequence[str],
     sorted_by: str | None,
+    undelivered: Mapping[Any, UndeliveredRun],
 ) -> list[str]:
     """The lines of a table of runs.
 
@@ -42,6 +46,7 @@ def list_lines(
         columns: The columns to show, separated by commas; None for those that fit.
         metrics: Metrics whose last values to show.
         sorted_by: The column that the runs are sorted by.
+        undelivered: From `RunStore.undelivered`.
 
     Raises:
         InvalidInputError: None of the runs has such a column or metric.
@@ -50,7 +55,7 @@ def list_lines(
     cells = {
         "run": [id_text(run.id) for run in runs],
         "experiment": [printable(run.experiment) for run in runs],
-        "status": [printable(run.status) for run in runs],
+        "status": [printable(shown_status(run, undelivered.get(run.id))) for run in runs],
         STARTED: [format_value(run.start_time) for run in runs],
         "duration": [format_seconds(run.duration) for run in runs],
         "tags": [printable(", ".join(run.tags)) for run in runs],

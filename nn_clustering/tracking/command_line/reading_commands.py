@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,7 @@ from nn_clustering.tracking.store.runs import Runs
 from nn_clustering.tracking.store.tables import ABSENT, differences
 
 if TYPE_CHECKING:
+    from nn_clustering.tracking.store.liveness import UndeliveredRun
     from nn_clustering.tracking.store.run_store import RunStore
 
 
@@ -78,6 +79,7 @@ def list_runs(store: RunStore, arguments: argparse.Namespace) -> int:
     if not runs:
         print(_nothing_found(store, filters), file=sys.stderr)
         return 1
+    undelivered = store.undelivered()
     if not arguments.json:
         lines = list_lines(
             store.database,
@@ -86,11 +88,13 @@ def list_runs(store: RunStore, arguments: argparse.Namespace) -> int:
             columns=arguments.columns,
             metrics=arguments.metric,
             sorted_by=arguments.sort,
+            undelivered=undelivered,
         )
         print("\n".join(lines))
         total = store.count(**filters)
         if total > len(runs):
             print(f"{len(runs)} of {total} runs, {total - len(runs)} more with --limit {total}")
+    _tell_of_undelivered(undelivered, runs.ids)
     return 0
 
 
@@ -103,7 +107,7 @@ def show_run(store: RunStore, arguments: argparse.Namespace) -> int:
     """Print what there is to know of one run."""
     (run_id,) = number_runs(store, [arguments.run])
     run = store.run(run_id, status=None)
-    lineage = store.lineage(run_id)
+    lineage, undelivered = store.lineage(run_id), store.undelivered()
     if arguments.json:
         _print_json(
             {
@@ -117,10 +121,11 @@ def show_run(store: RunStore, arguments: argparse.Namespace) -> int:
                 "output": last_lines(run.output()),
             }
         )
-        return 0
-    width = terminal_width()
-    for line in describe_run(run, lineage):
-        print(cut(line, width))
+    else:
+        width = terminal_width()
+        for line in describe_run(run, lineage, undelivered.get(run_id)):
+            print(cut(line, width))
+    _tell_of_undelivered(undelivered, [run_id])
     return 0
 
 
@@ -209,6 +214,14 @@ def export_runs(store: RunStore, arguments: argparse.Namespace) -> int:
     folder = export(store, runs, Path(arguments.to), overwrite=arguments.overwrite)
     print(f"{count_of_runs(len(runs))} written to {folder}: runs.csv, metrics.csv, run_*/")
     return 0
+
+
+def _tell_of_undelivered(
+    undelivered: Mapping[Any, UndeliveredRun], run_ids: Collection[Any]
+) -> None:
+    """Say which of these runs have ended without being all in MongoDB, and what to do."""
+    for run_id in sorted(run_id for run_id in undelivered if run_id in run_ids):
+        print(printable(f"run {run_id}: {undelivered[run_id]}"), file=sys.stderr)
 
 
 def _facts(run: Run) -> dict[str, Any]:

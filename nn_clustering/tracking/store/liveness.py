@@ -8,6 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,11 @@ import pymongo.errors
 
 from nn_clustering.tracking.store.documents import read_documents
 from nn_clustering.tracking.store.fields import as_mapping
-from nn_clustering.tracking.writing.journal_reading import is_finished
+from nn_clustering.tracking.writing.journal_reading import (
+    is_finished,
+    journal_folders,
+    read_document,
+)
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 # A living run gives a sign every ten seconds or so.
 SILENCE_SECONDS = 120
 LOOK_SECONDS = 10.0  # between looks of one store
+DIED = "DIED"
 MAY_NOT_WRITE = 13  # MongoDB's code "Unauthorized"
 
 
@@ -73,7 +79,7 @@ def mark_died(database: Database, journal_root: Path | None = None) -> list[int]
             if is_alive is None:
                 alive_until_now["$expr"] = _IS_SILENT
             update = runs.update_one(
-                alive_until_now, [{"$set": {"status": "DIED", "stop_time": _LAST_SIGN}}]
+                alive_until_now, [{"$set": {"status": DIED, "stop_time": _LAST_SIGN}}]
             )
             if update.modified_count:
                 marked.append(document["_id"])
@@ -83,6 +89,51 @@ def mark_died(database: Database, journal_root: Path | None = None) -> list[int]
         if problem.code != MAY_NOT_WRITE:
             raise
     return marked
+
+
+@dataclass(frozen=True)
+class UndeliveredRun:
+    """A run whose process has ended on this machine, and whose journal waits here.
+
+    Attributes:
+        status: How it ended, by its own word; DIED where it left none.
+        folder: Its journal.
+    """
+
+    status: str
+    folder: Path
+
+    def __str__(self) -> str:
+        """What to do about it, in words."""
+        end = "its process is gone" if self.status == DIED else f"it has ended as {self.status}"
+        return (
+            f"{end}, and not all of it is in MongoDB: `python -m nn_clustering.tracking sync` "
+            f"delivers the rest, from {self.folder}"
+        )
+
+
+def undelivered_runs(database: Database, journal_root: Path) -> dict[Any, UndeliveredRun]:
+    """The runs of a database whose journals wait on this machine for `sync`, by their numbers."""
+    waiting = {
+        folder.name: folder
+        for folder in journal_folders(journal_root)
+        if _is_lock_held(folder / "lock") is False
+    }
+    if not waiting:
+        return {}
+    tokens = {"tracking.token": {"$in": list(waiting)}}
+    found = read_documents(database["runs"], tokens, {"tracking.token": 1})
+    return {
+        document["_id"]: _undelivered(waiting[document["tracking"]["token"]])
+        for document in found
+        if isinstance(document["_id"], int) and document["tracking"]["token"] in waiting
+    }
+
+
+def _undelivered(folder: Path) -> UndeliveredRun:
+    document = read_document(folder)
+    fields = document.get("fields", {}) if document.get("finished") else {}
+    return UndeliveredRun(fields.get("status", DIED), folder)
 
 
 def journal_folder(document: Mapping[str, Any], journal_root: Path | None) -> Path | None:

@@ -236,6 +236,10 @@ class Run:
         lines = "".join(map(as_text, as_list(self._field("fail_trace")))).split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
+    def problems(self) -> tuple[str, ...]:
+        """What went wrong with storing the run, and cost nothing of it."""
+        return tuple(map(as_text, as_list(as_mapping(self._field("tracking")).get("problems"))))
+
     def _field(self, name: str) -> Any:
         return (read_document(self._database["runs"], by_id(self.id), {name: 1}) or {}).get(name)
 

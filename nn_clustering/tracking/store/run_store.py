@@ -18,7 +18,7 @@ from nn_clustering.tracking.store.documents import readable
 from nn_clustering.tracking.store.dropping import Drop, DroppedArtifact
 from nn_clustering.tracking.store.editor import RunEditor
 from nn_clustering.tracking.store.lineage import MISSING, Lineage, read_lineage
-from nn_clustering.tracking.store.liveness import Watch
+from nn_clustering.tracking.store.liveness import UndeliveredRun, Watch, undelivered_runs
 from nn_clustering.tracking.store.reader import RunReader
 from nn_clustering.tracking.store.run import Run, StoredFile
 from nn_clustering.tracking.store.runs import Runs
@@ -116,6 +116,10 @@ class RunStore:
         return unfinished_run(
             self.database, self._reader, self._watch, run_id, experiment=experiment
         )
+
+    def undelivered(self) -> dict[Any, UndeliveredRun]:
+        """The runs whose processes have ended on this machine and left a journal for `sync`."""
+        return undelivered_runs(self.database, self.journal_root)
 
     def find(
         self,

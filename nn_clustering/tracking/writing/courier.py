@@ -43,6 +43,7 @@ class Courier(threading.Thread):
         # The main thread may be interrupted anywhere, and threading.Event, which is written in
         # Python, would then keep its lock for ever: these are each one step in C.
         self._wakes: SimpleQueue[None] = SimpleQueue()
+        self._is_awake = False
         self._done = threading.Lock()
         self._done.acquire()
         self._is_stopped = False
@@ -52,10 +53,12 @@ class Courier(threading.Thread):
         self._n_failures = 0
         self.is_gone = False
         self._is_warned_of_bound = False
+        self._n_damages_told = 0
 
     def wake(self) -> None:
         """There is something to deliver."""
-        if self._wakes.empty():
+        if not self._is_awake:
+            self._is_awake = True
             self._wakes.put(None)
 
     def finish(self) -> bool:
@@ -85,20 +88,21 @@ class Courier(threading.Thread):
     def run(self) -> None:
         """Deliver until the run has ended and all is delivered, or cannot be."""
         try:
-            self._deliver_all()
+            while not self._is_over():
+                self._wait()
+                self._attempt()
+        except BaseException as problem:
+            self.problem = f"the delivering thread ended: {short_reason(problem)}"
+            _LOG.exception("%s: %s", self._run_name, self.problem)
         finally:
             self._done.release()  # whatever happens, nobody waits for a thread that is gone
 
-    def _deliver_all(self) -> None:
-        while not self._is_stopped:
-            self._wait()
-            self._attempt()
-            if self.missing is not None:
-                return
-            if self._finishing_since is not None and self.problem is not None:
-                waited = time.monotonic() - self._finishing_since
-                if self.is_gone or waited > GIVE_UP:
-                    return
+    def _is_over(self) -> bool:
+        if self._is_stopped or self.missing is not None:
+            return True
+        if self._finishing_since is None or self.problem is None:
+            return False
+        return self.is_gone or time.monotonic() - self._finishing_since > GIVE_UP
 
     def _wait(self) -> None:
         if self.problem is not None:
@@ -122,12 +126,14 @@ class Courier(threading.Thread):
         return False
 
     def _attempt(self) -> None:
+        self._is_awake = False
         try:
             with self._turn:
                 self._journal.sync()
                 document = self._journal.document  # before the events, which it must not overtake
                 self._delivery.deliver_events()
                 self._deliver_document(document)
+            self._tell_of_damages()
         except Exception as problem:  # an unforeseen one shall not end the thread
             self._n_failures += 1
             self.is_gone = isinstance(problem, RunGoneError)
@@ -135,14 +141,24 @@ class Courier(threading.Thread):
             if self.problem is None:
                 _LOG.warning(
                     "%s cannot be stored now (%s); it goes on, and %s keeps what it logs",
-                    self._run_name, reason, self._journal.folder,
+                    self._run_name, reason, self._keeper(),
                 )  # fmt: skip
             self.problem = reason
         else:
             if self.problem is not None:
                 _LOG.warning("%s is stored again, with all that had to wait", self._run_name)
             self.problem, self._n_failures = None, 0
-        self._warn_of_bound()
+        with contextlib.suppress(OSError):  # the journals' folder may be gone
+            self._warn_of_bound()
+
+    def _keeper(self) -> str:
+        """What keeps what the run logs in an outage, in words."""
+        return str(self._journal.folder) if self._journal.is_there else "this process, no journal,"
+
+    def _tell_of_damages(self) -> None:
+        for damage in list(self._journal.damages)[self._n_damages_told :]:
+            _LOG.error("%s: %s; the rest of it is stored", self._run_name, damage)
+            self._n_damages_told += 1
 
     def _deliver_document(self, document: Mapping[str, Any]) -> None:
         moment = time.monotonic()

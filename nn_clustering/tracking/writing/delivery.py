@@ -10,9 +10,12 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
-from itertools import groupby, islice
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby, islice, pairwise
+from operator import itemgetter
 from pathlib import Path
+from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 import bson
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 # A document holds 16 MB; a metric of more points than this goes on in another one.
 POINTS_A_DOCUMENT = 100_000
 POINTS_A_WRITE = 20_000
+_EPOCH = datetime(1970, 1, 1)
 # All that a delivery can end with: it is tried again.
 FAILURES = (pymongo.errors.PyMongoError, bson.errors.BSONError, OverflowError, OSError)
 # The status of a run whose process ended without a word.
@@ -65,10 +69,10 @@ class Delivery:
         self._journal = journal
         self._run_id = run_id
         self._token = token
-        # Points that each metric document has; None where that has to be asked for.
-        self._counts: dict[Any, int] | None = None
+        # What each metric document has; None where that has to be asked for.
+        self._counts: dict[Any, _Stored] | None = None
         self._sent: dict[str, bytes] = {}
-        self._damaged: list[str] = []
+        self._problems: dict[str, None] = {}
         self._left_out: set[str] = set()
 
     def deliver_events(self) -> None:
@@ -83,12 +87,13 @@ class Delivery:
             return
         self.require_run()  # first of all, so that an outage leaves the journal as it is
         for segment in self._journal.segments():
-            self.write(self._journal.records(segment))
-            self._journal.drop(segment)
+            records = self._journal.records(segment)
+            self.write(records)
+            self._journal.drop(segment, records)
 
     def write(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Write events, in their order."""
-        for kind, group in groupby(records, key=lambda record: record["kind"]):
+        for kind, group in groupby(records, key=itemgetter("kind")):
             size = POINTS_A_WRITE if kind == "point" else 1
             while batch := list(islice(group, size)):
                 try:
@@ -120,11 +125,15 @@ class Delivery:
         if document.get("finished"):
             # Omniboard takes the time from the start to the last heartbeat for the duration.
             fields["heartbeat"] = fields["stop_time"]
-            missing = [*self._damaged, *self.missing(document.get("expected", {}))]
-            if missing and fields["status"] != DIED:
+            has_died = fields["status"] == DIED  # and may have logged more than was counted
+            expected = self.missing(document.get("expected", {}), at_least=has_died)
+            missing = [*self.damages, *expected]
+            if missing and not has_died:
                 fields["status"] = "FAILED"
             if missing:
                 trace = f"not everything that was logged is in MongoDB: {'; '.join(missing)}"
+                if self._journal.damages:
+                    trace += f"; what is left of it is in {self._journal.kept_folder}"
                 fields["fail_trace"] = [*fields.get("fail_trace", ()), trace]
         else:
             fields["heartbeat"] = now()
@@ -149,8 +158,21 @@ class Delivery:
             except (pymongo.errors.OperationFailure, pymongo.errors.DocumentTooLarge) as problem:
                 refused[key] = short_reason(problem)
         self._left_out |= set(refused)
-        self._damaged += [f"{key} cannot be stored ({why})" for key, why in refused.items()]
+        for key, why in refused.items():
+            self._problems[f"{key} cannot be stored ({why})"] = None
         return bool(refused)
+
+    @property
+    def damages(self) -> list[str]:
+        """What cannot be delivered any more, in words."""
+        return [*self._journal.damages, *self._problems]
+
+    def metric_entries(self) -> list[dict[str, str]]:
+        """Sacred's list of the run's metrics, of those documents that the database has."""
+        return [
+            {"name": document["name"], "id": str(document["_id"])}
+            for document in self._stored_metrics()
+        ]
 
     def metric_counts(self) -> dict[str, int]:
         """Names of the metrics that the database has of the run, with their numbers of points."""
@@ -186,18 +208,19 @@ class Delivery:
             f"deleted there; what it logged since is in {self._journal.folder}"
         )
 
-    def missing(self, expected: Mapping[str, Any]) -> list[str]:
+    def missing(self, expected: Mapping[str, Any], *, at_least: bool = False) -> list[str]:
         """What of the things that were logged is not in the database, in words.
 
         Args:
             expected: `metrics`, the name and the number of points of each, and `artifacts`, for
                 each its name, the time when it was added, and its SHA-256.
+            at_least: Whether metrics may have more points.
         """
         found = self.metric_counts()
         differences = [
             f"metric {name!r} has {found.get(name, 0)} points of {count}"
             for name, count in expected.get("metrics", ())
-            if found.get(name, 0) != count
+            if found.get(name, 0) != count and not (at_least and found.get(name, 0) > count)
         ]
         run = self._database["runs"].find_one({"_id": self._run_id}, {"artifacts": 1}) or {}
         entries = {_key(entry): entry["file_id"] for entry in run.get("artifacts", ())}
@@ -210,7 +233,10 @@ class Delivery:
     def _write_points(self, points: Sequence[Mapping[str, Any]]) -> None:
         for _ in range(10):
             if self._counts is None:
-                self._counts = {entry["_id"]: entry["n"] for entry in self._stored_metrics()}
+                self._counts = {
+                    entry["_id"]: _Stored(entry["n"], sum(count for _, count in entry["gaps"]))
+                    for entry in self._stored_metrics()
+                }
             updates = dict(self._updates(points))
             if not updates:
                 return
@@ -231,20 +257,21 @@ class Delivery:
 
     def _updates(
         self, points: Sequence[Mapping[str, Any]]
-    ) -> Iterator[tuple[Any, tuple[UpdateOne, int]]]:
-        """For each metric document that lacks points: its id, the update, its number after it."""
+    ) -> Iterator[tuple[Any, tuple[UpdateOne, _Stored]]]:
+        """For each metric document that lacks points: its id, the update, what it has after it."""
         assert self._counts is not None
         by_document: dict[tuple[str, int], list[Mapping[str, Any]]] = defaultdict(list)
         for point in points:
             by_document[point["name"], point["index"] // POINTS_A_DOCUMENT].append(point)
         for (name, part), its_points in by_document.items():
             key = metric_id(self._token, name, part)
-            count = self._counts.get(key, 0)
-            start = part * POINTS_A_DOCUMENT + count
+            stored = self._counts.get(key, _Stored(0, 0))
+            start = part * POINTS_A_DOCUMENT + stored.n + stored.n_lost
             new = [point for point in its_points if point["index"] >= start]
             if not new:
                 continue
-            if new[0]["index"] > start:
+            gaps = _gaps([point["index"] for point in new], start)
+            if gaps and not (self._journal.is_left or self._journal.damages):
                 raise TrackingError(
                     f"metric {name!r} of run {self._run_id} has {start} points in database "
                     f"{self._database.name!r}, which acknowledged {new[0]['index']}: it was "
@@ -254,21 +281,32 @@ class Delivery:
             columns = {
                 field: {"$each": [point[source] for point in new]} for field, source in _COLUMNS
             }
+            if gaps:  # which say, for the next time, what index the next point has
+                columns["gaps"] = {"$each": gaps}
             owner = {"run_id": self._run_id, "name": name, **({"part": part} if part else {})}
             # The number of points that it must have makes an attempt that arrives late do nothing.
             update = UpdateOne(
-                {"_id": key, "steps": {"$size": count}},
+                {"_id": key, "steps": {"$size": stored.n}},
                 {"$push": columns, "$setOnInsert": owner},
-                upsert=count == 0,
+                upsert=stored.n == 0,
             )
-            yield key, (update, count + len(new))
+            n_lost = stored.n_lost + sum(count for _, count in gaps)
+            yield key, (update, _Stored(stored.n + len(new), n_lost))
 
     def _stored_metrics(self) -> list[Mapping[str, Any]]:
-        """Id, name and number of points of the run's metric documents; not those of others."""
+        """Id, name, number of points and gaps of the run's metric documents, not of others'."""
         found = self._database["metrics"].aggregate(
             [
                 {"$match": {"run_id": self._run_id, "name": {"$type": "string"}}},
-                {"$project": {"name": 1, "part": 1, "n": {"$size": {"$ifNull": ["$steps", []]}}}},
+                {
+                    "$project": {
+                        "name": 1,
+                        "part": 1,
+                        "n": {"$size": {"$ifNull": ["$steps", []]}},
+                        "gaps": {"$ifNull": ["$gaps", []]},
+                    }
+                },
+                {"$sort": {"name": 1, "part": 1}},
             ]
         )
         return [
@@ -277,19 +315,32 @@ class Delivery:
             if entry["_id"] == metric_id(self._token, entry["name"], entry.get("part", 0))
         ]
 
+    def _is_whole_copy(self, path: Path, sha256: str) -> bool:
+        """Whether the disk has kept the copy of a file: a loss of power may have torn it."""
+        try:
+            return digest_file(path) == sha256
+        except FileNotFoundError:
+            return False
+        except OSError:
+            if self._journal.is_left:
+                raise
+            return False  # it will not be back while the run lives
+
     def _write_files(self, records: Iterable[Mapping[str, Any]]) -> None:
         for record in records:
             self._write_file(record)
 
     def _write_file(self, record: Mapping[str, Any]) -> None:
         runs, run = self._database["runs"], {"_id": self._run_id, "tracking.token": self._token}
-        path = Path(record["path"]) if "path" in record else self._journal.file(record["file"])
+        journal = self._journal
+        path = Path(record["path"]) if "path" in record else journal.readable_file(record["file"])
         if record["kind"] == "artifact":
             document = runs.find_one(run, {"artifacts": 1}) or {}
             if _key(record) in {_key(entry) for entry in document.get("artifacts", ())}:
                 return
-        if "file" in record and not _is_whole_copy(path, record["sha256"]):
-            self._damaged.append(f"the copy of {record['kind']} {record['name']!r} was torn")
+        if "file" in record and not self._is_whole_copy(path, record["sha256"]):
+            damage = f"the copy of {record['kind']} {record['name']!r} was torn"
+            self._journal.damages[damage] = None
             return
         if record["kind"] == "resource":
             _, md5 = store_source(self._database, path, Path(record["name"]))
@@ -306,10 +357,26 @@ class Delivery:
         )
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """What a metric's document has: points, and how many before its last one are lost."""
+
+    n: int
+    n_lost: int
+
+
+def _gaps(indices: Sequence[int], start: int) -> list[list[int]]:
+    """Where points are missing that go on from `start`: first index and number of each gap."""
+    if indices[-1] - start + 1 == len(indices):
+        return []
+    before = [start - 1, *indices]
+    return [[last + 1, index - last - 1] for last, index in pairwise(before) if index > last + 1]
+
+
 def now() -> datetime:
     """The time (UTC) as MongoDB keeps it: without a zone, in whole milliseconds."""
-    time = datetime.now(timezone.utc).replace(tzinfo=None)
-    return time.replace(microsecond=time.microsecond // 1000 * 1000)
+    milliseconds = time_ns() // 1_000_000
+    return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def metric_id(token: str, name: str, part: int = 0) -> bson.ObjectId:
@@ -336,11 +403,6 @@ def short_reason(problem: BaseException) -> str:
     text = " ".join(without_passwords(str(problem)).partition(", Timeout:")[0].split())
     known = isinstance(problem, (*FAILURES, TrackingError))
     return text[:300] if known else f"{type(problem).__name__}: {text[:300]}"
-
-
-def _is_whole_copy(path: Path, sha256: str) -> bool:
-    """Whether the disk has kept the copy of a file: a loss of power may have torn it."""
-    return path.exists() and digest_file(path) == sha256
 
 
 def _key(artifact: Mapping[str, Any]) -> tuple[str, datetime | None]:

@@ -42,8 +42,10 @@ class EventWriter:
         self._record = record
         self._process = os.getpid()
         self._is_waiting_told = False
+        self._is_bypass_told = False
+        self._names: dict[str, str] = {}  # of metrics, without passwords
 
-    def require_own_process(self, what: str) -> None:
+    def require_own_process(self, kind: str, name: Any) -> None:
         """Refuse an event of a forked process, which nobody could tell from its parent's.
 
         Raises:
@@ -51,31 +53,47 @@ class EventWriter:
         """
         if os.getpid() != self._process:
             raise TrackingError(
-                f"{what}: process {os.getpid()} was forked from run {self._run_id}; expected the "
-                f"run's own process {self._process} to log: hand it the values"
+                f"{kind} {name!r}: process {os.getpid()} was forked from run {self._run_id}; "
+                f"expected the run's own process {self._process} to log: hand it the values"
             )
 
     def write_point(self, name: Any, value: Any, step: Any, time: Any = None) -> None:
         """Write one point of a metric."""
         if isinstance(name, str):
-            name = without_passwords(name)
-        index = self._record.counts.get(name, 0)
-        count = partial(self._record.counts.__setitem__, name, index + 1)
+            masked = self._names.get(name)
+            if masked is None:
+                masked = self._names[name] = without_passwords(name)
+            name = masked
+        counts = self._record.counts
         try:
             if not isinstance(name, str):
                 raise TypeError("a metric's name is a text")
-            point = {"step": measurement(step), "value": measurement(value)}
-            point.update(kind="point", name=name, index=index, time=time or now())
-            bson.encode(point)
+            index = counts.get(name, 0)
+            point = {
+                "step": measurement(step),
+                "value": measurement(value),
+                "kind": "point",
+                "name": name,
+                "index": index,
+                "time": time or now(),
+            }
+            encoded = bson.encode(point)
         except _UNSTORABLE as problem:
             given = without_passwords(repr(value))[:80]
             self._record.note_unstorable(
                 f"metric {name!r}, step {step}: {given} cannot be stored ({problem})"
             )
             return
-        journal = self._journal
-        if not self._when_there_is_room(lambda: journal.append(point, count), point):
-            count()
+
+        def count() -> None:
+            counts[name] = index + 1
+
+        try:
+            self._journal.append(point, count, encoded=encoded)
+        except JournalFullError:
+            append = partial(self._journal.append, point, count, encoded=encoded)
+            if not self._when_there_is_room(append, point):
+                count()
         self._courier.wake()
 
     def write_artifact(
@@ -105,7 +123,7 @@ class EventWriter:
         try:
             self._journal.write_document(self._record.document())
         except JournalFullError as problem:
-            _LOG.warning("run %s: %s", self._run_id, problem)
+            self._tell_of_bypass(problem)
             is_written = False
         self._courier.wake()
         return is_written
@@ -149,6 +167,7 @@ class EventWriter:
                 return True
             except JournalFullError as problem:
                 reason = problem
+            self._tell_of_bypass(reason)
             try:
                 self._courier.write_past_journal(event)
                 return False
@@ -163,3 +182,11 @@ class EventWriter:
                     )  # fmt: skip
                 self._is_waiting_told = True
             time.sleep(PAUSE_SECONDS)
+
+    def _tell_of_bypass(self, reason: JournalFullError) -> None:
+        """Say once, here and in the run's document, that the journal does not take all."""
+        if not self._is_bypass_told:
+            self._is_bypass_told = True
+            self._record.note_problem(
+                f"run {self._run_id} goes on without its journal, directly to MongoDB: {reason}"
+            )

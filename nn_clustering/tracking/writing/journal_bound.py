@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from nn_clustering.tracking.errors import InvalidInputError, TrackingError
 from nn_clustering.tracking.writing.disk import folder_bytes
+from nn_clustering.tracking.writing.journal_reading import DAMAGED
 
 DEFAULT_BOUND = 10 * 2**30
 BOUND_VARIABLE = "NN_CLUSTERING_JOURNAL_MB"
@@ -74,14 +76,22 @@ class Room:
     def _measure(self) -> int:
         moment = time.monotonic()
         if moment - self._measured > MEASURE_SECONDS:
-            others = [path for path in self._folder.parent.iterdir() if path != self._folder]
-            self._others_bytes, self._measured = folder_bytes(others), moment
+            self._others_bytes, self._measured = folder_bytes(self._others()), moment
         return self.own_bytes + self._others_bytes
+
+    def _others(self) -> list[Path]:
+        left_out = (self._folder.name, DAMAGED)
+        try:
+            return [path for path in self._folder.parent.iterdir() if path.name not in left_out]
+        except OSError:  # the folder is gone: whoever writes there will say so
+            return []
 
 
 def no_room(folder: Path, problem: OSError) -> JournalFullError:
     """What to raise where the disk does not take a write to this journal."""
+    advice = "was its folder removed, or its disk unmounted?"
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        advice = "free some space, or set NN_CLUSTERING_HOME to a folder that has some"
     return JournalFullError(
-        f"the journal {folder} cannot be written ({problem.strerror}); free some space, or set "
-        "NN_CLUSTERING_HOME to a folder that has some"
+        f"the journal {folder} cannot be written ({problem.strerror}); {advice}"
     )

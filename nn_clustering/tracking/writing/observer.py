@@ -163,9 +163,12 @@ class TrackingObserver(RunObserver):  # type: ignore[misc]  # Sacred has no type
             TrackingError: This is a forked process, whose points nobody could tell from its
                 parent's.
         """
-        self._writer.require_own_process(f"metric {name!r}")
-        with self._lock, self._record.unforeseen_errors_noted(f"metric {name!r}"):
-            self._writer.write_point(name, value, step, time)
+        self._writer.require_own_process("metric", name)
+        with self._lock:
+            try:
+                self._writer.write_point(name, value, step, time)
+            except Exception as problem:
+                self._record.note_unforeseen(f"metric {name!r}", problem)
 
     def artifact_event(
         self,
@@ -179,7 +182,7 @@ class TrackingObserver(RunObserver):  # type: ignore[misc]  # Sacred has no type
         Raises:
             TrackingError: This is a forked process.
         """
-        self._writer.require_own_process(f"artifact {name!r}")
+        self._writer.require_own_process("artifact", name)
         with self._lock, self._record.unforeseen_errors_noted(f"artifact {name!r}"):
             self._writer.write_artifact(name, Path(filename), metadata, content_type)
 

@@ -16,6 +16,7 @@ from nn_clustering.tracking.gridfs import IMPORTS, store_sources
 from nn_clustering.tracking.server.reasons import operation_reason
 from nn_clustering.tracking.writing.delivery import FAILURES
 from nn_clustering.tracking.writing.journal import Journal
+from nn_clustering.tracking.writing.journal_bound import JournalFullError
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -75,7 +76,8 @@ def register_run(
         header = location_of_run(database, token, entry)
         journal.write_header(header)
         run_id = insert_run(database, entry, source_folder)
-        journal.write_header({**header, "run_id": run_id})
+        with contextlib.suppress(JournalFullError):  # its token leads to the run all the same
+            journal.write_header({**header, "run_id": run_id})
     except BaseException:
         journal.discard()
         raise

@@ -70,11 +70,15 @@ class RunEnd:
         self.is_told = True
         if not is_delivered:
             return self._undelivered(is_kept)
-        self._journal.discard()
+        kept = ""
+        if self._journal.damages:
+            kept = f"; its damaged journal is kept in {self._journal.set_aside()}"
+        else:
+            self._journal.discard()
         missing = "; ".join([*self._record.refusals, *(self._courier.missing or ())])
         if not missing:
             return ""
-        return f"run {self._run_id} is FAILED, for it is incomplete in MongoDB: {missing}"
+        return f"run {self._run_id} is FAILED, for it is incomplete in MongoDB: {missing}{kept}"
 
     def _write_large_fields(self) -> None:
         with (
@@ -82,16 +86,22 @@ class RunEnd:
             tempfile.TemporaryDirectory() as folder,
         ):
             for path in self._record.write_large_fields(Path(folder)):
-                self._writer.require_own_process(f"artifact {path.name!r}")
+                self._writer.require_own_process("artifact", path.name)
                 with self._record.unforeseen_errors_noted(f"artifact {path.name!r}"):
                     self._writer.write_artifact(path.name, path)
 
     def _undelivered(self, is_kept: bool) -> str:
         folder, megabytes = self._journal.folder, self._journal.size / 2**20
         reason = self._courier.problem or "the waiting for it was ended"
+        is_there = self._journal.is_there
         self._journal.close()
         if self._courier.is_gone:
             return f"run {self._run_id} cannot be stored: {reason}"
+        if not is_kept and not is_there:
+            return (
+                f"run {self._run_id} is incomplete in MongoDB ({reason}), and its journal {folder} "
+                "is gone: what it logged last is lost"
+            )
         if not is_kept:
             return (
                 f"run {self._run_id} is incomplete in MongoDB ({reason}) and its end could not be "

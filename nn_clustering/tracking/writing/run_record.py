@@ -48,6 +48,7 @@ class RunRecord:
         self._last_added = datetime.min
         self._refused: dict[str, None] = {}
         self._n_refused = 0
+        self._problems: list[str] = []
 
     def document(self) -> dict[str, Any]:
         """The fields to store, what must be in the database besides, and if this is the end."""
@@ -103,6 +104,13 @@ class RunRecord:
         if trace:
             self._fields["fail_trace"] = trace
 
+    def note_problem(self, what: str) -> None:
+        """Say at once, and in the run's document, what went wrong and did not cost anything."""
+        what = without_passwords(" ".join(what.split()))[:LONGEST_REFUSAL]
+        _LOG.warning("%s", what)
+        self._problems.append(what)
+        self._fields["tracking.problems"] = list(self._problems)
+
     def note_unstorable(self, what: str) -> None:
         """Say at once what cannot be stored; the run goes on, and ends as FAILED."""
         what = without_passwords(" ".join(what.split()))[:LONGEST_REFUSAL]
@@ -128,8 +136,12 @@ class RunRecord:
         try:
             yield
         except Exception as problem:
-            _LOG.debug("the observer failed", exc_info=True)
-            self.note_unstorable(f"{what} could not be taken ({type(problem).__name__}: {problem})")
+            self.note_unforeseen(what, problem)
+
+    def note_unforeseen(self, what: str, problem: Exception) -> None:
+        """Refuse what failed for an unforeseen reason."""
+        _LOG.debug("the observer failed", exc_info=problem)
+        self.note_unstorable(f"{what} could not be taken ({type(problem).__name__}: {problem})")
 
     def write_large_fields(self, folder: Path) -> list[Path]:
         """Write each field that is too large for the document into a file of the folder."""

@@ -21,7 +21,6 @@ from nn_clustering.tracking.writing.delivery import (
     DIED,
     FAILURES,
     Delivery,
-    metric_entries,
     now,
     short_reason,
 )
@@ -41,11 +40,14 @@ class SyncReport:
         delivered: Ids of the runs that are all in MongoDB now.
         running: Ids of the runs whose processes live, and deliver by themselves.
         left: For each journal that is still there, why, in one line.
+        incomplete: For each run that lacks something which its journal cannot give any more, what,
+            in one line. The journal is kept beside the others, and is not delivered again.
     """
 
     delivered: tuple[int, ...]
     running: tuple[int, ...]
     left: tuple[str, ...]
+    incomplete: tuple[str, ...] = ()
 
 
 def sync_journals(
@@ -71,6 +73,7 @@ def sync_folders(
     delivered: list[int] = []
     running: list[int] = []
     left: list[str] = []
+    incomplete: list[str] = []
     for folder in folders:
         run_id = read_header(folder).get("run_id")
         try:
@@ -84,46 +87,97 @@ def sync_folders(
             left.append(f"run {run_id} waits in {folder}: {short_reason(problem)}")
             say(left[-1])
             continue
-        if outcome is not None:
-            delivered.append(outcome[0])
-            say(f"run {outcome[0]} is all in MongoDB: {outcome[1]}")
-    return SyncReport(tuple(delivered), tuple(running), tuple(left))
+        if outcome is None:
+            continue
+        if outcome.missing:
+            incomplete.append(
+                f"run {outcome.run_id} is {outcome.status}, and not whole in MongoDB: "
+                f"{'; '.join(outcome.missing)}; its journal is kept in {outcome.kept}"
+            )
+            say(incomplete[-1])
+            continue
+        delivered.append(outcome.run_id)
+        say(f"run {outcome.run_id} is all in MongoDB: {outcome.status}")
+    return SyncReport(tuple(delivered), tuple(running), tuple(left), tuple(incomplete))
 
 
-def _sync(client: MongoClient, journal: Journal) -> tuple[int, str] | None:
-    """Deliver one journal and remove it; returns the run's id, and its status with what it lacks.
+@dataclass(frozen=True)
+class _Outcome:
+    run_id: int
+    status: str
+    missing: tuple[str, ...] = ()
+    kept: Path | None = None
+
+
+def _sync(client: MongoClient, journal: Journal) -> _Outcome | None:
+    """Deliver one journal, and remove it or, where something is missing, set it aside.
 
     None where the run was never entered anywhere: the process ended while it made the journal, or
     the machine while it removed it.
     """
-    header = journal.header
-    run = None
-    if not header and (journal.folder / "header.json").exists():
-        raise TrackingError("its header.json cannot be read; expected a file that you may read")
-    if header:
-        database = client[header["database"]]
-        run = database["runs"].find_one({"tracking.token": header["token"]}, {"_id": 1})
-    if run is None:
-        if "run_id" not in header:
-            journal.discard()
-            return None
-        raise TrackingError(
-            f"database {header['database']!r} of this server has no such run; it was stored on "
-            f"{header['address']}: set MONGO_URL to that server (if the run was deleted there, "
-            "delete this folder)"
-        )
-    delivery = Delivery(database, journal, run["_id"], header["token"])
+    found = _find_run(client, journal)
+    if found is None:
+        journal.discard()
+        return None
+    database, run_id = found
+    stored = database["runs"].find_one({"_id": run_id}, {"status": 1}) or {}
+    status = stored.get("status", "")
+    if status == "COMPLETED":  # it was compared with what was logged; its journal was in the way
+        journal.discard()
+        return _Outcome(run_id, status)
+    delivery = Delivery(database, journal, run_id, journal.folder.name)
     delivery.deliver_events()
-    document = journal.document
-    if not document.get("finished"):
-        document = _document_of_the_dead(database, run["_id"], journal, delivery)
-    missing = delivery.deliver_document(document)
-    status = "FAILED" if missing else document["fields"]["status"]
-    journal.discard()
-    captured = header.get("captured")
+    if journal.document.get("finished"):
+        status, missing = _deliver_end(delivery, journal.document)
+    elif status not in ("RUNNING", DIED):  # its process said so, and could not write it here
+        missing = delivery.damages
+    else:
+        document = _document_of_the_dead(database, run_id, journal, delivery)
+        status, missing = _deliver_end(delivery, document)
+    captured = journal.header.get("captured")
+    if missing:
+        outcome = _Outcome(run_id, status, tuple(missing), journal.set_aside())
+    else:
+        journal.discard()
+        outcome = _Outcome(run_id, status)
     if captured is not None and _is_same_file(captured):
         os.unlink(captured["path"])
-    return run["_id"], "; ".join([status, *missing])
+    return outcome
+
+
+def _deliver_end(delivery: Delivery, document: dict[str, Any]) -> tuple[str, list[str]]:
+    """Write the end of a run; returns its status, and what it lacks."""
+    missing = delivery.deliver_document(document)
+    status = document["fields"]["status"]
+    return ("FAILED" if missing and status != DIED else status), missing
+
+
+def _find_run(client: MongoClient, journal: Journal) -> tuple[Database, int] | None:
+    """Where the run of a journal is; None where it was never entered anywhere.
+
+    Raises:
+        TrackingError: It is not on this server.
+    """
+    header, run = journal.header, {"tracking.token": journal.folder.name}
+    if not header and not journal.damages:
+        return None
+    names = [header["database"]] if header else client.list_database_names()
+    for name in names:
+        found = client[name]["runs"].find_one(run, {"_id": 1})
+        if found is not None:
+            return client[name], found["_id"]
+    if header and "run_id" not in header:
+        return None
+    if not header:
+        raise TrackingError(
+            f"{'; '.join(journal.damages)}, and no database of this server has a run of its token; "
+            "set MONGO_URL to the server that has it"
+        )
+    raise TrackingError(
+        f"database {header['database']!r} of this server has no such run; it was stored on "
+        f"{header['address']}: set MONGO_URL to that server (if the run was deleted there, "
+        "delete this folder)"
+    )
 
 
 def _document_of_the_dead(
@@ -140,7 +194,7 @@ def _document_of_the_dead(
     ]
     fields.update(status=DIED, stop_time=max(signs, default=now()))
     fields.pop("heartbeat", None)
-    entries = metric_entries(header["token"], delivery.metric_counts())
+    entries = delivery.metric_entries()
     if entries:
         fields["info"] = {**fields.get("info", {}), "metrics": entries}
     captured = _captured_text(header.get("captured"))
@@ -151,7 +205,8 @@ def _document_of_the_dead(
             path = journal.file(name)
             path.write_text(captured, "utf-8")
             add_artifact(database, run_id, path, name, added=fields["stop_time"])
-    return {"fields": fields, "expected": {}, "finished": True}
+    expected = journal.document.get("expected", {})
+    return {"fields": fields, "expected": expected, "finished": True}
 
 
 def _captured_text(captured: dict[str, Any] | None) -> str | None:

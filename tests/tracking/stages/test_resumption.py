@@ -115,9 +115,17 @@ def test_what_was_killed_without_its_server_is_delivered_first(
 def test_what_cannot_be_delivered_is_told(end, run, database, home):
     end(signal.SIGKILL)
     token = database["runs"].find_one({"_id": 1})["tracking"]["token"]
-    (home / ".mongo" / "journal" / token / "header.json").write_text("torn")
+    (home / ".mongo" / "journal" / token / "99.events").mkdir()  # which nobody can read
     refused = run("count", "with", "resume=1")
-    assert_refused(refused, "resume=1: ", "header.json cannot be read", "before the run goes on")
+    assert_refused(refused, "resume=1: ", "99.events", "before the run goes on")
+
+
+def test_damaged_journal_does_not_keep_a_run_from_going_on(end, succeed, database, home):
+    end(signal.SIGKILL)
+    token = database["runs"].find_one({"_id": 1})["tracking"]["token"]
+    (home / ".mongo" / "journal" / token / "header.json").write_text("torn")
+    succeed("count", "with", "resume=1")
+    assert "header.json is damaged" in database["runs"].find_one({"_id": 1})["fail_trace"][-1]
 
 
 def test_living_run_is_refused(begin, run, store):

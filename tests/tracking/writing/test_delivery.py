@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import shutil
 
 import gridfs
 import pymongo.errors
@@ -160,15 +161,56 @@ def test_copy_that_the_disk_lost_is_named_and_holds_nothing_up(
     event, _ = artifact(journal, tmp_path, "a.npz", b"weights")
     copy = journal.file(event["file"])
     copy.write_bytes(b"wei") if damage == "torn" else copy.unlink()
+    journal.close()
+    left = Journal.open(journal.folder)
+    delivery = Delivery(database, left, 1, "token")
     delivery.write([event, point("a", 0)])
     assert steps(database, "a") == [0]
     assert database["fs.files"].count_documents({}) == 0
     fields = {"status": "DIED", "stop_time": TIME}
     missing = delivery.deliver_document({"fields": fields, "finished": True})
+    left.close()
     assert missing == ["the copy of artifact 'a.npz' was torn"]
     stored = database["runs"].find_one()
     assert stored["status"] == "DIED"
     assert "a.npz" in stored["fail_trace"][0]
+
+
+def test_copy_is_delivered_though_its_folder_is_gone(delivery, database, journal, tmp_path):
+    event, known = artifact(journal, tmp_path, "a.npz", b"weights" * 100_000)
+    journal.append(event)
+    journal.append(point("a", 0))
+    shutil.rmtree(journal.folder)
+    delivery.deliver_events()
+    assert steps(database, "a") == [0]
+    assert delivery.missing({"artifacts": [known], "metrics": [["a", 1]]}) == []
+    assert journal.is_empty
+    assert not journal.damages
+
+
+def test_points_behind_a_gap_are_stored_once(database, journal, delivery):
+    journal.close()
+    left = Journal.open(journal.folder)
+    points = [point("a", index) for index in (0, 1, 2, 5, 6, 9, 10)]
+    for end in range(1, len(points) + 1):
+        Delivery(database, left, 1, "token").write(points[:end])
+        assert steps(database, "a") == [0, 1, 2, 5, 6, 9, 10][:end]
+    assert database["metrics"].find_one()["gaps"] == [[3, 2], [7, 2]]
+    left.close()
+
+
+def test_points_behind_a_gap_across_documents(database, journal, delivery, monkeypatch):
+    monkeypatch.setattr("nn_clustering.tracking.writing.delivery.POINTS_A_DOCUMENT", 10)
+    journal.close()
+    left = Journal.open(journal.folder)
+    whole = [*range(8), *range(23, 35)]
+    for end in (3, 9, 14, len(whole)):
+        Delivery(database, left, 1, "token").write([point("a", index) for index in whole[:end]])
+        assert steps(database, "a") == whole[:end]
+    entries = Delivery(database, left, 1, "token").metric_entries()
+    stored = database["metrics"].find().sort("part", 1)
+    assert [entry["id"] for entry in entries] == [str(document["_id"]) for document in stored]
+    left.close()
 
 
 @pytest.mark.parametrize("damage", ["entry", "file", "chunk", "digest", "shortened", "changed"])

@@ -6,19 +6,26 @@ import itertools
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import time
+import zlib
 from functools import partial
 
+import bson
 import bson.errors
 import pytest
 from hypothesis import given, strategies as st
 
 from nn_clustering.errors import InvalidInputError, TrackingError
+from nn_clustering.tracking.writing.frames import HEADER_BYTES, damages_of, read_frames
 from nn_clustering.tracking.writing.journal import Journal
 from nn_clustering.tracking.writing.journal_bound import JournalFullError, journal_bound
-from nn_clustering.tracking.writing.journal_reading import is_finished, journal_folders, read_header
+from nn_clustering.tracking.writing.journal_reading import (
+    is_finished,
+    journal_folders,
+    read_document,
+    read_header,
+)
 
 
 @pytest.fixture
@@ -49,7 +56,7 @@ def test_dropped_segments_are_gone_and_numbers_go_on(journal):
     journal.append({"number": 0})
     (first,) = journal.segments()
     journal.append({"number": 1})
-    journal.drop(first)
+    journal.drop(first, [])
     assert events_of(journal) == [{"number": 1}]
     assert journal.segments()[0].name != first.name
 
@@ -74,39 +81,156 @@ def test_another_process_finds_it_after_the_end(journal, root):
     assert Journal.open(folder) is None
 
 
-@given(cut=st.integers(0, 400), garbage=st.binary(max_size=60))
-def test_torn_end_costs_only_what_is_torn(tmp_path_factory, cut, garbage):
-    root = tmp_path_factory.mktemp("journal")
+def segment_of(root, n_events, padding=""):
+    """The bytes of a segment with so many events, and how long it was after each of them."""
     journal = Journal.create(root, "token")
     lengths = [0]
-    for number in range(5):
-        journal.append({"number": number, "text": "x" * 40})
+    for number in range(n_events):
+        journal.append({"number": number, "text": padding})
         lengths.append((journal.folder / "1.events").stat().st_size)
-    (segment,) = journal.segments()
-    segment.write_bytes(segment.read_bytes()[:cut] + garbage)
-    whole = max(index for index, length in enumerate(lengths) if length <= cut)
-    read = [event["number"] for event in journal.records(segment)]
-    assert read[:whole] == list(range(whole))
-    assert len(read) == whole or garbage
+    content = (journal.folder / "1.events").read_bytes()
     journal.discard()
-    shutil.rmtree(root)
+    return content, lengths
+
+
+def numbers_in(content):
+    return [event.record["number"] for event in read_frames(content).events]
+
+
+@given(cut=st.integers(0, 600), garbage=st.binary(max_size=HEADER_BYTES - 1))
+def test_torn_end_costs_only_what_is_torn(tmp_path_factory, cut, garbage):
+    content, lengths = segment_of(tmp_path_factory.mktemp("journal"), 5, "x" * 40)
+    frames = read_frames(content[:cut])
+    whole = max(index for index, length in enumerate(lengths) if length <= cut)
+    assert numbers_in(content[:cut]) == list(range(whole))
+    assert list(damages_of("1.events", frames, 0, None)) == []
+    # Unless it is known that there was more.
+    (damage,) = damages_of("1.events", frames, 0, 6)
+    assert damage.n_missing == 6 - whole
+    assert numbers_in(content[:cut] + garbage) == list(range(whole))
 
 
 @given(position=st.integers(0, 10**6), bit=st.integers(0, 7))
-def test_damaged_event_is_not_taken(tmp_path_factory, position, bit):
-    root = tmp_path_factory.mktemp("journal")
+def test_damaged_event_is_named_and_costs_no_other(tmp_path_factory, position, bit):
+    content, lengths = segment_of(tmp_path_factory.mktemp("journal"), 5)
+    position %= len(content)
+    damaged = bytearray(content)
+    damaged[position] ^= 1 << bit
+    hit = max(index for index, length in enumerate(lengths) if length <= position)
+    frames = read_frames(bytes(damaged))
+    assert numbers_in(bytes(damaged)) == [number for number in range(5) if number != hit]
+    (damage,) = damages_of("1.events", frames, 0, 5)
+    assert (damage.position, damage.n_missing) == (lengths[hit], 1)
+    (damage,) = damages_of("1.events", frames, 0, None)
+    assert damage.position == lengths[hit]
+
+
+@given(begin=st.integers(0, 10**6), length=st.integers(1, 200), content=st.binary(max_size=200))
+def test_whatever_is_written_over_it_no_event_is_wrong(tmp_path_factory, begin, length, content):
+    whole, _ = segment_of(tmp_path_factory.mktemp("journal"), 8)
+    begin %= len(whole)
+    found = numbers_in(whole[:begin] + content + whole[begin + length :])
+    assert found == sorted(set(found) & set(range(8)))
+
+
+def former_segment(n_events):
+    """A segment as version 0.2.0 wrote it, and where each event begins."""
+    content, starts = b"", []
+    for number in range(n_events):
+        starts.append(len(content))
+        document = bson.encode({"number": number})
+        content += zlib.crc32(document).to_bytes(4, "little") + document
+    return content, starts
+
+
+@given(position=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_damaged_event_of_the_former_version(position, bit):
+    content, starts = former_segment(5)
+    assert numbers_in(content) == list(range(5))
+    damaged = bytearray(content)
+    position %= starts[-1]
+    damaged[position] ^= 1 << bit
+    hit = max(index for index, start in enumerate(starts) if start <= position)
+    frames = read_frames(bytes(damaged))
+    assert numbers_in(bytes(damaged)) == [number for number in range(5) if number != hit]
+    (damage,) = damages_of("1.events", frames, None, None)
+    assert (damage.position, damage.n_missing) == (starts[hit], None)
+    assert "some events are missing" in str(damage)
+
+
+def test_zeros_that_a_loss_of_power_left_are_no_damage(tmp_path):
+    content, _ = segment_of(tmp_path, 3)
+    frames = read_frames(content + bytes(5000))
+    assert list(damages_of("1.events", frames, 0, None)) == []
+    assert len(frames.events) == 3
+
+
+def test_lost_segments_are_counted(root):
     journal = Journal.create(root, "token")
-    for number in range(5):
+    for number in range(30):
         journal.append({"number": number})
-    (segment,) = journal.segments()
-    content = bytearray(segment.read_bytes())
-    content[position % len(content)] ^= 1 << bit
-    segment.write_bytes(content)
-    read = [event["number"] for event in journal.records(segment)]
-    assert read == list(range(len(read)))
-    assert len(read) < 5
-    journal.discard()
-    shutil.rmtree(root)
+        if number % 10 == 9:
+            journal.segments()
+    journal.write_document({})
+    journal.close()
+    (journal.folder / "2.events").unlink()
+    (journal.folder / "3.events").write_bytes(b"")
+    left = Journal.open(journal.folder)
+    assert [event["number"] for event in events_of(left)] == list(range(10))
+    assert list(left.damages) == [
+        "header.json is missing",
+        "1.events is damaged at byte 410: 10 events are missing",  # which were in 2.events
+        "3.events is damaged at byte 0: 10 events are missing",
+    ]
+    left.close()
+
+
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_events_in_memory_outlive_the_disk(journal, is_removed):
+    for number in range(10):
+        journal.append({"number": number})
+        if number % 4 == 0:
+            journal.segments()
+    for path in journal.segments():
+        path.unlink() if is_removed else path.write_bytes(b"other")
+    assert [event["number"] for event in events_of(journal)] == list(range(10))
+    assert not journal.damages
+
+
+def test_events_that_only_the_disk_had_are_named(journal, monkeypatch):
+    monkeypatch.setattr("nn_clustering.tracking.writing.segments.KEPT_EVENTS", 5)
+    for number in range(10):
+        journal.append({"number": number})
+    first = journal.segments()[0]
+    journal.append({"number": 10})
+    assert [event["number"] for event in events_of(journal)] == list(range(11))
+    first.unlink()
+    assert [event["number"] for event in events_of(journal)] == [10]
+    (damage,) = journal.damages
+    assert damage == (
+        "1.events cannot be read (No such file or directory): 10 events of it are missing"
+    )
+
+
+def test_header_and_document_are_what_was_written_or_nothing(root):
+    journal = Journal.create(root, "token")
+    header = {"token": "token", "database": "runs", "run_id": 3}
+    journal.write_header(header)
+    journal.write_document({"fields": {"result": 1.0}, "finished": True})
+    journal.close()
+    for name, read in (("header.json", read_header), ("document.bson", read_document)):
+        path = journal.folder / name
+        content, whole = path.read_bytes(), read(journal.folder)
+        for position in range(len(content)):
+            for bit in (0, 3, 7):
+                damaged = bytearray(content)
+                damaged[position] ^= 1 << bit
+                path.write_bytes(damaged)
+                assert read(journal.folder) in ({}, whole)
+            path.write_bytes(content[:position])
+            assert read(journal.folder) == {}
+        path.write_bytes(content)
+        assert read(journal.folder) == whole
 
 
 def test_copy_is_of_the_content_then(journal, tmp_path):
@@ -127,7 +251,7 @@ def test_copies_go_with_their_segment(journal, tmp_path):
     copy, _ = journal.copy_in(tmp_path / "a")
     journal.append({"kind": "artifact", "file": copy})
     (segment,) = journal.segments()
-    journal.drop(segment)
+    journal.drop(segment, journal.records(segment))
     assert not journal.file(copy).exists()
 
 
@@ -245,7 +369,7 @@ def test_interrupt_in_the_middle_tells_what_was_written(journal):
             if n_interrupts >= 300 and len(written) > 1000:
                 break
             try:
-                signal.setitimer(signal.ITIMER_REAL, 0.0005)
+                signal.setitimer(signal.ITIMER_REAL, 0.0005 * (1 + n_interrupts % 8))
                 while True:
                     number = len(written)
                     journal.append({"number": number}, partial(written.add, number))
@@ -261,4 +385,5 @@ def test_interrupt_in_the_middle_tells_what_was_written(journal):
 
 def test_header_is_plain_json(journal):
     journal.write_header({"address": "127.0.0.1:1", "run_id": 1})
-    assert json.loads((journal.folder / "header.json").read_text())["run_id"] == 1
+    written = json.loads((journal.folder / "header.json").read_text())
+    assert written["header"]["run_id"] == 1

@@ -475,6 +475,125 @@ def test_full_disk_at_the_start_is_refused(launch, place, small_disk):
         assert database["runs"].count_documents({"status": "RUNNING"}) == 0
 
 
+def test_journal_that_is_removed_while_the_run_goes_on(place, launch):
+    run = launch("stream")
+    run.wait_for_more()
+    (folder,) = journal_folders(place.journals)
+    shutil.rmtree(place.journals)
+    run.wait_for_more(300)
+    run.tell("stop")
+    assert run.end() == 0, run.end_of_errors
+    with place.database() as database:
+        assert_all_there(database, run, "COMPLETED")
+        (problem,) = database["runs"].find_one()["tracking"]["problems"]
+    for told in (problem, run.errors):
+        assert f"the journal {folder} cannot be written (No such file or directory)" in told
+        assert "run 1 goes on without its journal, directly to MongoDB" in told
+    assert run.errors.count("goes on without its journal") == 1
+    shown = run_warm(["-m", "nn_clustering.tracking", "show", "1"], environment(place.folder))
+    assert "goes on without its journal" in shown.stdout
+
+
+def test_journal_that_is_removed_again_and_again_in_a_burst(place, launch):
+    """Events that wait in the removed folder are delivered from memory."""
+    run = launch("burst", updates=["points=800"])
+    run.wait_for_more(1)
+    while not (run.folder / "held").exists():
+        assert run.process.poll() is None, run.end_of_errors
+        for folder in journal_folders(place.journals):
+            shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.2)
+    run.tell("go")
+    assert run.end() == 0, run.end_of_errors
+    with place.database() as database:
+        assert_all_there(database, run, "COMPLETED")
+
+
+def test_journal_and_server_are_gone_together(place, launch):
+    """It waits for the server, and what it had logged is stored from memory."""
+    run = launch("stubborn")
+    run.wait_for_more()
+    place.kill_server()
+    run.wait_for_more()
+    shutil.rmtree(place.journals)
+    run.wait_for(lambda: "nothing shall be lost" in run.errors, "it waits")
+    place.start()
+    run.wait_for_more()
+    run.tell("stop")
+    assert run.end() == 0, run.end_of_errors
+    with place.database() as database:
+        assert_all_there(database, run, "COMPLETED")
+
+
+UNMOUNT = {
+    "unmounted": "umount -l {}",
+    # A disk that is written to cannot be made read-only; but one that is can lie over a folder.
+    "read-only": 'for folder in {}/*; do mount -t tmpfs -o ro none "$folder" || exit 1; done',
+}
+
+
+@pytest.mark.parametrize("what", sorted(UNMOUNT))
+def test_disk_of_the_journals_is_taken_away(place, launch, small_disk, what):
+    run = launch("stream", prefix=small_disk())
+    run.wait_for_more()
+    enter = ["nsenter", f"--target={run.process.pid}", "--user", "--mount"]
+    command = UNMOUNT[what].format(f"'{place.journals}'")
+    done = subprocess.run(
+        [*enter, "--preserve-credentials", "sh", "-c", command],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    if done.returncode != 0:
+        run.tell("stop")
+        pytest.skip(f"this system does not let us: {done.stderr.strip()}")
+    run.wait_for_more(300)
+    run.tell("stop")
+    assert run.end() == 0, run.end_of_errors
+    assert "goes on without its journal" in run.errors
+    with place.database() as database:
+        assert_all_there(database, run, "COMPLETED")
+
+
+def test_ended_run_is_never_shown_as_running(place, launch):
+    """Its server was away at the end: `list` and `show` know the journal, and say what to do."""
+    run = launch("burst")
+    run.wait_for_word("held")
+    place.kill_server()
+    run.tell("go")
+    assert run.end() == 1
+    place.start()
+    (folder,) = journal_folders(place.journals)
+
+    def typed(*arguments):
+        ended = run_warm(["-m", "nn_clustering.tracking", *arguments], environment(place.folder))
+        assert ended.returncode == 0, ended.stderr
+        return ended
+
+    for command in (["list"], ["show", "1"]):
+        said = typed(*command)
+        assert "RUNNING" not in said.stdout
+        assert "UNDELIVERED" in said.stdout
+        for told in ("run 1: it has ended as COMPLETED", "tracking sync`", str(folder)):
+            assert told in said.stderr
+        assert "tracking sync`" in typed(*command, "--json").stderr
+    typed("sync")
+    for command in (["list"], ["show", "1"]):
+        said = typed(*command)
+        assert "COMPLETED" in said.stdout
+        assert said.stderr == ""
+
+
+def test_killed_run_says_that_some_of_it_waits(place, launch):
+    run = launch("stream", prefix=IN_A_NEW_INTERPRETER)
+    run.wait_for_more()
+    run.kill()
+    shown = run_warm(["-m", "nn_clustering.tracking", "show", "1"], environment(place.folder))
+    assert "DIED" in shown.stdout.splitlines()[0]
+    assert "run 1: its process is gone, and not all of it is in MongoDB" in shown.stderr
+    place.sync()
+
+
 START = "from nn_clustering.tracking import resolve_server; resolve_server()"
 
 
