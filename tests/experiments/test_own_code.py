@@ -219,6 +219,25 @@ def test_how_runs_are_stored_counts_for_none_and_is_stored_with_all(stage):
     assert "nn_clustering/tracking/stages/execution.py" in stored
 
 
+def test_stored_sources_are_whole(tmp_path):
+    """With the configs, which are stored as artifacts, they train by themselves."""
+    for name, _ in train.experiment.get_experiment_info()["sources"]:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT / name, path)
+    shutil.copytree(PROJECT / "configs" / "train", tmp_path / "configs" / "train")
+    (tmp_path / "pyproject.toml").touch()  # it is a checkout
+    told = tmp_path / "loaded"
+    program = [PROJECT / "tests" / "loaded_program.py", told, tmp_path / "experiments" / "train.py"]
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    options = ["-u", "with", "fast", "mlp", "digits"]
+    finished = run_warm([*program, *options], environ, computes=True, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    own = [file for file in json.loads(told.read_text()) if "nn_clustering/" in file]
+    assert all(file.startswith(str(tmp_path)) for file in own)
+    assert len(own) > 50
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_packages_count_that_compute(stage):
     counted = counted_versions(STAGES[stage]._own_code.packages)
