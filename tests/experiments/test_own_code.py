@@ -143,7 +143,7 @@ EDITS = {
         *("choose_k", "random_init", "shuffle_test"), *CLUSTERING,
     },
     "experiments/lesion.py": {"lesion", "pipeline"},
-    "experiments/_graphs.py": {"random_init", "shuffle_test", *CLUSTERING},
+    "experiments/_chosen_null_model.py": {"shuffle_test", "pipeline", "study"},
     "nn_clustering/seeds.py": set(STAGES),
 }  # fmt: skip
 
