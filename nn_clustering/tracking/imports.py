@@ -30,12 +30,14 @@ class Import:
         local: The name that it has in the file; None where it has none.
         folder: Where the dotted name starts, for a relative import.
         text: The dotted name as it is written.
+        only_binds: Whether it is what `import a.b` calls `a`.
     """
 
     parts: Chain
     local: str | None
     folder: Path | None = None
     text: str = ""
+    only_binds: bool = False
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def _imported_by(node: ast.AST, folder: Path) -> Iterator[Import]:
             parts = tuple(alias.name.split("."))
             yield Import(parts, alias.asname, text=alias.name)
             if alias.asname is None:
-                yield Import(parts[:1], parts[0], text=parts[0])
+                yield Import(parts[:1], parts[0], text=parts[0], only_binds=len(parts) > 1)
     elif isinstance(node, ast.ImportFrom):
         start = [folder, *folder.parents][node.level - 1] if node.level else None
         module = tuple(node.module.split(".")) if node.module else ()

@@ -322,15 +322,14 @@ class _Walk:
             chain: Its dotted name, and what is read of that.
             reader: Reads more of the module that this ends at; None for nobody.
         """
-        if imported.folder is not None:
-            if not self._is_installed(imported.folder):
-                self._read(_package_at(imported.folder), chain, reader)
+        if imported.folder is not None:  # near a file of the program's own
+            self._read(_package_at(imported.folder), chain, reader)
         elif chain[: len(_TRACKING)] != _TRACKING:
             top = self._top(chain[0])
-            if top is None:
-                self._foreign.add(chain[0])
-            else:
+            if top is not None:
                 self._read(top, chain[1:], reader)
+            elif not imported.only_binds:
+                self._foreign.add(chain[0])
 
     def _read(self, module: _Module, chain: Chain, reader: _Reader | None) -> None:
         """Read a chain of attributes of a module, and what somebody reads of its end."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from functools import cache, lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path
 
@@ -44,93 +45,116 @@ def counted_versions(modules: Iterable[str]) -> dict[str, str]:
     Returns:
         Version by normalised name of the distribution.
     """
-    return dict(_counted_versions(frozenset(modules)))
-
-
-@lru_cache(maxsize=64)
-def _counted_versions(modules: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    installed = _installed(tuple(sys.path))
     counted: dict[str, str] = {}
-    waiting = [name for module in modules for name in distributions_of(module)]
+    waiting = [name for module in modules for name in installed.holders(module)]
     while waiting:
         name = waiting.pop()
-        found = _distribution(name)
+        found = installed.distribution(name)
         if name in counted or name in _SHOW_OR_STORE or found is None:
             continue
         counted[name] = found.version
-        waiting += (required for required in found.requires if _computes(required))
+        waiting += (required for required in found.requires if installed.computes(required))
         waiting += _BACK_ENDS.get(name, ())
-    return tuple(sorted(counted.items()))
+    return dict(sorted(counted.items()))
 
 
 def distributions_of(module: str) -> list[str]:
     """Normalised names of the installed distributions that hold a top-level module."""
-    name = _normalised(module)
-    if _distribution(name) is not None and module not in _by_module():
-        return [name]
-    # Not every distribution lists its modules where it is quick to look: scikit-learn does not.
-    return _by_module().get(module) or _by_files(module)
+    return _installed(tuple(sys.path)).holders(module)
 
 
 def version_of(distribution: str) -> str | None:
     """The version of an installed distribution, by its normalised name."""
-    found = _distribution(distribution)
+    found = _installed(tuple(sys.path)).distribution(distribution)
     return None if found is None else found.version
 
 
+@dataclass(frozen=True)
 class _Distribution:
-    """What is known of an installed distribution: its version, and the names that it requires."""
+    """An installed distribution: its version, and the normalised names that it requires."""
 
-    def __init__(self, header: str) -> None:
+    version: str
+    requires: tuple[str, ...]
+
+    @classmethod
+    def of_text(cls, metadata_text: str) -> _Distribution:
+        """Read the file that says what it is; extras that it offers do not count."""
+        header = metadata_text.partition("\n\n")[0]
         version = re.search(r"^Version: *(\S+)", header, re.MULTILINE)
-        self.version = version[1] if version else ""
-        lines = re.findall(r"^Requires-Dist: *([\w.-]+)([^\n]*)", header, re.MULTILINE)
-        self.requires = [_normalised(name) for name, rest in lines if "extra ==" not in rest]
+        required = re.findall(r"^Requires-Dist: *([\w.-]+)([^\n]*)", header, re.MULTILINE)
+        names = [_normalised(name) for name, rest in required if "extra" not in rest]
+        return cls(version[1] if version else "", tuple(names))
 
 
-@cache
-def _distribution(name: str) -> _Distribution | None:
-    try:
-        found = metadata.distribution(name)
-    except (metadata.PackageNotFoundError, ValueError):
+class _Installed:
+    """The distributions in the folders where Python looks for modules, each read once."""
+
+    def __init__(self, places: Sequence[str]) -> None:
+        self._places = [Path(place) for place in dict.fromkeys(places)]
+        self._distributions: dict[str, _Distribution | None] = {}
+        self._holders: dict[str, list[str]] = {}
+
+    def distribution(self, name: str) -> _Distribution | None:
+        """That of a normalised name."""
+        if name not in self._distributions:
+            self._distributions[name] = self._read(name)
+        return self._distributions[name]
+
+    def holders(self, module: str) -> list[str]:
+        """Names of those that hold a top-level module."""
+        if module not in self._holders:
+            self._holders[module] = self._find_holders(module)
+        return self._holders[module]
+
+    def computes(self, name: str, within: tuple[str, ...] = ()) -> bool:
+        """Whether one computes on arrays; `within` are those that led to it."""
+        if name.startswith(_OF_ARRAYS):
+            return True
+        found = None if name in (*within, *_SHOW_OR_STORE) else self.distribution(name)
+        return found is not None and any(
+            self.computes(required, (*within, name)) for required in found.requires
+        )
+
+    def _read(self, name: str) -> _Distribution | None:
+        places = list(map(str, self._places))
+        for found in metadata.Distribution.discover(name=name, path=places):
+            text = found.read_text("METADATA") or found.read_text("PKG-INFO")
+            return _Distribution.of_text(text or "")
         return None
-    text = found.read_text("METADATA") or found.read_text("PKG-INFO") or ""
-    return _Distribution(text.partition("\n\n")[0])
+
+    def _find_holders(self, module: str) -> list[str]:
+        listed = self._by_listed_module.get(module)
+        if listed is not None:
+            return listed
+        name = _normalised(module)
+        # Not every distribution lists its modules where it is quick to look: scikit-learn does not.
+        return [name] if self.distribution(name) is not None else self._by_files(module)
+
+    @cached_property
+    def _by_listed_module(self) -> Mapping[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for place in self._places:
+            for listed in place.glob("*-info/top_level.txt"):
+                name = _normalised(listed.parent.name.partition("-")[0])
+                for module in listed.read_text(encoding="utf-8").split():
+                    if name not in found.setdefault(module, []):
+                        found[module].append(name)
+        return found
+
+    def _by_files(self, module: str) -> list[str]:
+        beginnings = [f"\n{module}{end}" for end in ("/", ".py,", ".cpython-", ".abi3.", ".pyd,")]
+        found = []
+        for place in self._places:
+            for listed in place.glob("*.dist-info/RECORD"):
+                text = "\n" + listed.read_text(encoding="utf-8", errors="replace")
+                if any(beginning in text for beginning in beginnings):
+                    found.append(_normalised(listed.parent.name.partition("-")[0]))
+        return found
 
 
-def _computes(name: str, within: tuple[str, ...] = ()) -> bool:
-    """Whether a distribution computes on arrays; `within` are those that led here."""
-    if name.startswith(_OF_ARRAYS):
-        return True
-    found = None if name in within or name in _SHOW_OR_STORE else _distribution(name)
-    return found is not None and any(
-        _computes(required, (*within, name)) for required in found.requires
-    )
-
-
-@cache
-def _by_module() -> Mapping[str, list[str]]:
-    """The distributions by those top-level modules that they list themselves."""
-    found: dict[str, list[str]] = {}
-    for place in map(Path, dict.fromkeys(sys.path)):
-        for listed in place.glob("*-info/top_level.txt"):
-            name = _normalised(listed.parent.name.partition("-")[0])
-            for module in listed.read_text(encoding="utf-8").split():
-                if name not in found.setdefault(module, []):
-                    found[module].append(name)
-    return found
-
-
-@cache
-def _by_files(module: str) -> list[str]:
-    """The distributions that list a file of a top-level module as theirs."""
-    beginnings = [f"\n{module}{end}" for end in ("/", ".py,", ".cpython-", ".abi3.", ".pyd,")]
-    found = []
-    for place in map(Path, dict.fromkeys(sys.path)):
-        for listed in place.glob("*.dist-info/RECORD"):
-            text = "\n" + listed.read_text(encoding="utf-8", errors="replace")
-            if any(beginning in text for beginning in beginnings):
-                found.append(_normalised(listed.parent.name.partition("-")[0]))
-    return found
+# The folders are those of a process, mostly; whoever adds one has its packages looked up.
+_installed = lru_cache(maxsize=8)(_Installed)
 
 
 def _normalised(name: str) -> str:

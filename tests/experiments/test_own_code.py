@@ -143,7 +143,7 @@ EDITS = {
         *("choose_k", "random_init", "shuffle_test"), *CLUSTERING,
     },
     "experiments/lesion.py": {"lesion", "pipeline"},
-    "experiments/_graphs.py": {"random_init", "shuffle_test", *CLUSTERING},
+    "experiments/_chosen_null_model.py": {"shuffle_test", "pipeline", "study"},
     "nn_clustering/seeds.py": set(STAGES),
 }  # fmt: skip
 
@@ -217,6 +217,25 @@ def test_how_runs_are_stored_counts_for_none_and_is_stored_with_all(stage):
     assert not [name for name in own_files(stage) if name.startswith("nn_clustering/tracking/")]
     stored = {name for name, _ in STAGES[stage].get_experiment_info()["sources"]}
     assert "nn_clustering/tracking/stages/execution.py" in stored
+
+
+def test_stored_sources_are_whole(tmp_path):
+    """With the configs, which are stored as artifacts, they train by themselves."""
+    for name, _ in train.experiment.get_experiment_info()["sources"]:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT / name, path)
+    shutil.copytree(PROJECT / "configs" / "train", tmp_path / "configs" / "train")
+    (tmp_path / "pyproject.toml").touch()  # it is a checkout
+    told = tmp_path / "loaded"
+    program = [PROJECT / "tests" / "loaded_program.py", told, tmp_path / "experiments" / "train.py"]
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    options = ["-u", "with", "fast", "mlp", "digits"]
+    finished = run_warm([*program, *options], environ, computes=True, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    own = [file for file in json.loads(told.read_text()) if "nn_clustering/" in file]
+    assert all(file.startswith(str(tmp_path)) for file in own)
+    assert len(own) > 50
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -9,7 +9,13 @@ import pytest
 from sacred import Experiment, Ingredient
 
 from nn_clustering.tracking import InvalidInputError
-from nn_clustering.tracking.own_code import add_own_code, own_code, python_files
+from nn_clustering.tracking.own_code import (
+    add_own_code,
+    can_change_numbers,
+    named_code,
+    own_code,
+    python_files,
+)
 from tests.tracking.foreign_project import OWN_MODULES, write_project
 
 
@@ -94,6 +100,130 @@ def test_names_that_a_package_hands_out_by_its_stub_are_followed(folder):
     (folder / "shelf" / "__init__.pyi").write_text("from .timber import Board as Board")
     expected = {"program.py", "shelf/__init__.py", "shelf/timber.py"}
     assert names(own_code(program, folder), folder) == expected
+
+
+@pytest.fixture
+def shelf(folder):
+    """A package that hands out names of its modules when they are asked for."""
+    modules = {"timber": "class Board: ...", "metal": "class Nail: ...", "glass": "PANE = 1"}
+    write(folder, **{f"shelf__{name}": text for name, text in modules.items()})
+    (folder / "shelf" / "__init__.py").write_text(LAZY)
+    (folder / "shelf" / "__init__.pyi").write_text(
+        "from .timber import Board as Board\nfrom .metal import Nail as Nail\n"
+    )
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("from shelf import Board", "timber"),
+        ("from shelf import Board as Plank, Nail", "timber metal"),
+        ("import shelf\nshelf.Board()", "timber"),
+        ("import shelf as rack\ndef f():\n    return rack.Nail.head.size", "metal"),
+        ("from shelf import glass", "glass"),
+        ("import shelf.glass\nshelf.Nail", "glass metal"),
+        ("import shelf", ""),
+        # Nobody can tell what is read of it.
+        ("import shelf\nprint(shelf)", "timber metal"),
+        ("import shelf\ngetattr(shelf, 'Nail')", "timber metal"),
+        ("from shelf import *", "timber metal"),
+        ("import importlib\nimportlib.import_module('shelf')", "timber metal"),
+        ("import importlib\nimportlib.import_module('shelf.glass')", "glass"),
+        # By way of another module.
+        ("from room import shelf\nshelf.Board", "timber"),
+        ("import room\nroom.shelf.Nail", "metal"),
+        ("from hall import Plank", "timber"),
+        ("from room import *\nshelf.Board", "timber metal"),
+        # Only type checkers see it.
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from shelf import Nail", None),
+        (
+            "import typing\nif typing.TYPE_CHECKING:\n    import shelf\nelse:\n"
+            "    from shelf import Nail",
+            "metal",
+        ),
+    ],
+)
+def test_only_the_module_counts_that_has_a_name(shelf, text, expected):
+    write(shelf, room="import shelf", hall="from shelf import Board as Plank")
+    program = write(shelf, program=text)
+    found = names(own_code(program, shelf), shelf) - {"program.py", "room.py", "hall.py"}
+    loaded = set() if expected is None else {"shelf/__init__.py"}
+    assert found == loaded | {f"shelf/{name}.py" for name in (expected or "").split()}
+
+
+def test_names_of_a_stub_count_that_are_read(shelf):
+    program = write(shelf, program="from shelf import Board, Nail")
+    stub = shelf / "shelf" / "__init__.pyi"
+    before = own_code(program, shelf).digest(shelf)
+    text = stub.read_text()
+    stub.write_text(f"from .glass import PANE as PANE\n{text}")
+    assert own_code(program, shelf).digest(shelf) == before
+    # The same modules, but not for the same names.
+    swapped = "from .metal import Board as Board\nfrom .timber import Nail as Nail\n"
+    stub.write_text(swapped)
+    assert own_code(program, shelf).digest(shelf) != before
+
+
+def test_stub_is_stored_although_it_does_not_count(shelf):
+    experiment = made(write(shelf, program=PROGRAM, helper_of_it="from shelf import Nail"))
+    add_own_code(experiment)
+    stored = {Path(source.filename).name for source in experiment.sources}
+    assert {"__init__.pyi", "metal.py"} <= stored
+    assert not can_change_numbers(shelf / "shelf" / "__init__.pyi")
+
+
+def test_all_modules_count_of_a_package_that_finds_names_in_its_own_way(folder):
+    program = write(folder, program="from shelf import Board", shelf__timber="", shelf__metal="")
+    (folder / "shelf" / "__init__.py").write_text("def __getattr__(name):\n    return find(name)")
+    expected = {"program.py", "shelf/__init__.py", "shelf/timber.py", "shelf/metal.py"}
+    assert names(own_code(program, folder), folder) == expected
+
+
+def test_tracking_is_no_code_of_a_program(folder):
+    program = write(
+        folder,
+        program="from nn_clustering.tracking import track\nimport nn_clustering.tracking.errors",
+    )
+    assert own_code(program, folder).packages == frozenset()
+    program = write(folder, program="from nn_clustering import tracking, seeds\ntracking.track")
+    assert own_code(program, folder).packages == {"nn_clustering"}
+
+
+def test_own_packages_are_followed_where_they_are_installed(folder, monkeypatch):
+    """As this project's stages are, of a wheel."""
+    site = folder / "lib" / "site-packages"
+    write(site, stages__program="import library.deep, other", library__deep="", other="")
+    for package in ("stages", "library"):
+        (site / package / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(str(site))
+    found = own_code(site / "stages" / "program.py", site, ["stages", "library"])
+    expected = ("stages/__init__", "stages/program", "library/__init__", "library/deep")
+    assert names(found, site) == {f"{name}.py" for name in expected}
+    assert found.packages == {"other"}
+
+
+def test_code_behind_a_name_is_that_of_the_folder_first(folder, tmp_path):
+    here = tmp_path / "here"
+    for place, width in ((folder, 1), (here, 2)):
+        write(place, my_nets="from my_blocks import WIDTH", my_blocks=f"WIDTH = {width}")
+    found = named_code("my_nets.wide", here)
+    assert found.files == {here / "my_nets.py", here / "my_blocks.py"}
+    assert named_code("my_nets", here) == found
+    for name in ("no_such_module.f", "numpy.linalg.norm", "", "a b", "json.loads"):
+        assert named_code(name, here).files == frozenset()
+
+
+def test_digest_of_code_tells_its_content_and_not_its_place(tmp_path):
+    digests = []
+    for place, width in (("one", 1), ("two", 1), ("three", 2)):
+        write(tmp_path / place, my_nets="import my_blocks", my_blocks=f"WIDTH = {width}")
+        digests.append(named_code("my_nets.wide", tmp_path / place).digest(tmp_path / place))
+    assert digests[0] == digests[1] != digests[2]
+    # A module by itself has the digest of its content.
+    (tmp_path / "alone.py").write_text("A = 1")
+    alone = named_code("alone.f", tmp_path).digest(tmp_path)
+    assert alone == hashlib.sha256(b"A = 1").hexdigest()
 
 
 @pytest.mark.parametrize("place", ["site-packages", "dist-packages"])

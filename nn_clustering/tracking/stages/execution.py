@@ -26,7 +26,12 @@ from nn_clustering.tracking.stages.identity import (
 )
 from nn_clustering.tracking.stages.inputs import digests_of
 from nn_clustering.tracking.stages.repeated_command import repeat_command
-from nn_clustering.tracking.stages.reuse import ReusedRun, find_reusable, may_reuse
+from nn_clustering.tracking.stages.reuse import (
+    ReusedRun,
+    find_reusable,
+    may_reuse,
+    tell_of_dropped,
+)
 from nn_clustering.tracking.stages.stage_run import StageRun
 from nn_clustering.tracking.store.about import find_about, give_about, overlaid, read_about
 
@@ -143,11 +148,12 @@ class Execution:
         if self._functions.inputs is None:
             return None
         info, noted = self._run.experiment_info, self._run.info
-        noted["code"] = code_digest(info, self._code)
+        # Which a run that goes on with another compares, before it has that one's config.
+        noted["program_code"] = code_digest(info, self._code)
         inputs = self._functions.inputs(self.stage_run)
         self.stage_run = replace(self.stage_run, inputs=inputs)
         digests = noted["inputs"] = digests_of(inputs)
-        code = self._code_with_that_of_the_config()
+        code = noted["code"] = self._code_with_that_of_the_config()
         if info["mainfile"] is None:
             return None  # as in a notebook, whose code nobody can tell from what it was
         read = [digests, noted.get("lineage", {})]
@@ -177,6 +183,7 @@ class Execution:
         find = partial(find_reusable, self._store.open(), self._run, identity)
         with claimed(database, identity, self._definition.settings.stage, find) as (stored, lease):
             if stored is None:
+                tell_of_dropped(self._store.open(), identity)
                 return self._run_tracked(identity, lease)
         self._sum_up(replace(self.stage_run, reused=stored), stored.result)
         return ReusedRun(stored)

@@ -70,7 +70,6 @@ def find_reusable(store: RunStore, run: SacredRun, identity: str) -> Run | None:
     """
     run_id = completed_run(store.database, identity)
     if run_id is None:
-        _tell_of_dropped(store, identity)
         return None
     stored = store.run(run_id)
     print(
@@ -80,7 +79,7 @@ def find_reusable(store: RunStore, run: SacredRun, identity: str) -> Run | None:
     return store.run(run_id) if _mark(store, stored, run) else stored
 
 
-def _tell_of_dropped(store: RunStore, identity: str) -> None:
+def tell_of_dropped(store: RunStore, identity: str) -> None:
     """Say why a run that did the same is not used again, if there is one."""
     run_id = run_without_artifacts(store.database, identity)
     if run_id is not None:

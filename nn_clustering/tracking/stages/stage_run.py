@@ -130,7 +130,8 @@ class StageRun(Generic[Inputs_co]):
         except NnClusteringError as error:
             raise type(error)(f"{key}={self.config[key]}: {error}") from None
         self.sacred_run.info.setdefault("lineage", {})[key] = found.id
-        if found.info.get("code") != self.sacred_run.info.get("code"):
+        then, now = (info.get("program_code") for info in (found.info, self.sacred_run.info))
+        if then != now:
             print(
                 f"the code, or a package, is not what it was in run {found.id}: what comes now may "
                 "differ from what that run would have given"
