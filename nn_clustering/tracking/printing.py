@@ -90,21 +90,24 @@ def count_of_runs(number: int) -> str:
 
 def printable(text: str) -> str:
     """The text without line breaks, what would steer a terminal, and passwords of URLs."""
+    text = mask_logins(text)
+    if text.isprintable():
+        return text
     return "".join(
         letter if letter.isprintable() else " " if letter.isspace() else "?"
-        for letter in mask_logins(text)
+        for letter in text
     )
 
 
 def cut(text: str, width: int) -> str:
     """The text in at most `width` columns, with an ellipsis where it was longer."""
+    if len(text) <= width and text.isascii():
+        return text
     if text_width(text) <= width:
         return text
-    kept = ""
-    for letter in text:
-        if text_width(kept + letter) >= width:
-            break
-        kept += letter
+    kept = text[: max(width, 0)]
+    while kept and text_width(kept) >= width:
+        kept = kept[:-1]
     return f"{kept}…"
 
 
