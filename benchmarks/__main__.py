@@ -11,6 +11,7 @@ import keras
 from benchmarks.calibration import benchmark_calibration
 from benchmarks.large import benchmark_growth, benchmark_large
 from benchmarks.lesions import benchmark_lesions
+from benchmarks.run_store import benchmark_runs
 from benchmarks.shuffling import benchmark_shuffling
 from benchmarks.startup import benchmark_startup
 from benchmarks.tracking import benchmark_million, benchmark_points, benchmark_share
@@ -112,6 +113,7 @@ PARTS: dict[str, Callable[[Bench], object]] = {
     "clusterability": lambda bench: benchmark_clusterability(bench.runs),
     "points": lambda bench: benchmark_points(bench.runs),
     "million": lambda bench: benchmark_million(bench.runs),
+    "runs": lambda bench: benchmark_runs(bench.runs),
     "startup": lambda bench: benchmark_startup(bench.runs),
     "share": lambda bench: benchmark_share(bench.dataset, bench.runs),
     "mlp": lambda bench: bench.shuffling(bench.network, "the MLP"),

@@ -90,21 +90,24 @@ def count_of_runs(number: int) -> str:
 
 def printable(text: str) -> str:
     """The text without line breaks, what would steer a terminal, and passwords of URLs."""
+    text = mask_logins(text)
+    if text.isprintable():
+        return text
     return "".join(
         letter if letter.isprintable() else " " if letter.isspace() else "?"
-        for letter in mask_logins(text)
+        for letter in text
     )
 
 
 def cut(text: str, width: int) -> str:
     """The text in at most `width` columns, with an ellipsis where it was longer."""
+    if len(text) <= width and text.isascii():
+        return text
     if text_width(text) <= width:
         return text
-    kept = ""
-    for letter in text:
-        if text_width(kept + letter) >= width:
-            break
-        kept += letter
+    kept = text[: max(width, 0)]
+    while kept and text_width(kept) >= width:
+        kept = kept[:-1]
     return f"{kept}…"
 
 
@@ -131,12 +134,12 @@ def fit_columns(
         preference: Headings of the other columns, what matters most first.
     """
     chosen = list(columns)[:always]
-    short = {
-        name: [cut(cell, max(WIDEST_CELL, len(name), half)) for cell in cells]
-        for name, cells in columns.items()
+    short = {}
+    for name, cells in columns.items():
         # What is there in any case says which row it is.
-        for half in (width // 2 if name in chosen else 0,)
-    }
+        widest = max(WIDEST_CELL, len(name), width // 2 if name in chosen else 0)
+        is_short = max(map(len, cells), default=0) <= widest and all(map(str.isascii, cells))
+        short[name] = list(cells) if is_short else [cut(cell, widest) for cell in cells]
     room = width - sum(_column_width(name, short[name]) + len(GAP) for name in chosen) + len(GAP)
     for name in preference:
         needed = _column_width(name, short[name]) + len(GAP)
@@ -173,18 +176,20 @@ def fitted_lines(
 
 def table_lines(columns: Mapping[str, Sequence[str]]) -> list[str]:
     """The lines of a table: a heading, then the rows; numbers to the right."""
-    widths = {name: _column_width(name, cells) for name, cells in columns.items()}
-    to_the_right = {name: all(map(_is_number, cells)) for name, cells in columns.items()}
-    rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
-    lines = []
-    for row in ({name: name for name in columns}, *rows):
-        cells = [_pad(row[name], widths[name], to_the_right[name]) for name in columns]
-        lines.append(GAP.join(cells).rstrip())
-    return lines
+    padded = [_padded(name, cells) for name, cells in columns.items()]
+    return [GAP.join(row).rstrip() for row in zip(*padded, strict=True)]
 
 
 def _column_width(name: str, cells: Sequence[str]) -> int:
+    if all(map(str.isascii, cells)):
+        return max(text_width(name), max(map(len, cells), default=0))
     return max(map(text_width, (name, *cells)))
+
+
+def _padded(name: str, cells: Sequence[str]) -> list[str]:
+    """The heading and the cells of a column, all of one width."""
+    width, is_to_the_right = _column_width(name, cells), all(map(_is_number, cells))
+    return [_pad(cell, width, is_to_the_right) for cell in (name, *cells)]
 
 
 def _is_number(cell: str) -> bool:

@@ -64,7 +64,8 @@ def is_id(value: Any) -> TypeGuard[RunId]:
 
 def read_id(value: Any) -> RunId:
     """The id that a document of the database holds, or that a caller names."""
-    if type(value) in (int, str, OtherId):
+    # The text "latest" means another run where it stands alone.
+    if type(value) in (int, str, OtherId) and value != LATEST:
         found: RunId = value
         return found
     import bson
@@ -137,7 +138,8 @@ def meant_ids(text: str) -> list[RunId]:
     from bson import ObjectId
 
     meant: list[RunId] = []
-    if _NUMBER.fullmatch(text) and len(text) < 20 and abs(int(text)) <= LARGEST_INTEGER:
+    is_number = _NUMBER.fullmatch(text) is not None and len(text) <= 20
+    if is_number and -LARGEST_INTEGER - 1 <= int(text) <= LARGEST_INTEGER:
         meant.append(int(text))
     elif _OBJECT_ID.fullmatch(text):
         meant.append(ObjectId(text))

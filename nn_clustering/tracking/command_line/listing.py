@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -102,8 +103,9 @@ def _chosen(
 def _headings(names: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
     """Names of columns without `config.` and the like, where that is clear."""
     short = [name.partition(".")[2] for name in names]
+    occurrences = Counter(short)
     return {
-        name: printable(end if end and end not in taken and short.count(end) == 1 else name)
+        name: printable(end if end and end not in taken and occurrences[end] == 1 else name)
         for name, end in zip(names, short, strict=True)
     }
 

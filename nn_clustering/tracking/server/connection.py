@@ -176,7 +176,7 @@ def connect(server: Server) -> Database:
         with pymongo.timeout(CONNECT_SECONDS):
             client.admin.command("ping")
             # A server that wants a password answers a ping without one: read something as well.
-            database["runs"].find_one({}, {"_id": 1})
+            next(database["runs"].find_raw_batches({}, {"_id": 1}, limit=1), None)
         return database
     except (pymongo.errors.PyMongoError, ValueError, OSError) as problem:
         reason = connection_reason(problem, url)

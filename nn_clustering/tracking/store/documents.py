@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,21 @@ UNREADABLE = "(unreadable)"  # in the place of a value that is no valid BSON
 # Bytes that the values of BSON's types take, where that is always the same.
 _SIZES = {1: 8, 7: 12, 8: 1, 9: 8, 10: 0, 16: 4, 17: 8, 18: 8, 19: 16}
 _DOCUMENT, _BINARY = 3, 5
+
+
+@contextmanager
+def many_objects() -> Iterator[None]:
+    """Let Python not look for garbage while many objects are made that all stay.
+
+    It would look at all of them again and again, which takes longer than to make them.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def readable(database: Database) -> Database:
@@ -49,12 +66,13 @@ def read_documents(
     import bson
 
     found: list[dict[str, Any]] = []
-    for batch in collection.find_raw_batches(query, fields, sort=order, limit=limit):
-        try:
-            found += bson.decode_all(batch, _codec())
-        except bson.errors.BSONError:
-            for encoded in _split(batch):
-                found += _decoded(encoded, collection, fields)
+    with many_objects():
+        for batch in collection.find_raw_batches(query, fields, sort=order, limit=limit):
+            try:
+                found += bson.decode_all(batch, _codec())
+            except bson.errors.BSONError:
+                for encoded in _split(batch):
+                    found += _decoded(encoded, collection, fields)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import Any
 
 # To ask MongoDB for the experiment's name only, and not for its sources; some have the name alone.
@@ -18,15 +19,17 @@ EXPERIMENT: Mapping[str, Any] = {
     }
 }
 
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
 
 def as_mapping(value: Any) -> Mapping[str, Any]:
     """The mapping; an empty one in the place of anything else."""
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else _EMPTY
 
 
 def as_named(value: Any, name: str) -> Mapping[str, Any]:
     """The mapping; what is something else stands in one under `name`."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return value
     return {} if value is None or value in ("", []) else {name: value}
 
@@ -60,6 +63,8 @@ def as_texts(value: Any) -> Sequence[str]:
 
 def as_time(value: Any) -> datetime | None:
     """The time, in UTC; None for what is neither a date nor the text of one in ISO 8601."""
+    if type(value) is datetime and value.tzinfo is None:
+        return value.replace(tzinfo=timezone.utc)
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", value.strip()))
@@ -78,7 +83,7 @@ def as_time(value: Any) -> datetime | None:
 def name_of_experiment(document: Mapping[str, Any]) -> str:
     """Name of the experiment that made a run, whose document has the field `experiment`."""
     experiment = document.get("experiment")
-    return as_text(experiment.get("name") if isinstance(experiment, Mapping) else experiment)
+    return as_text(experiment.get("name") if isinstance(experiment, dict) else experiment)
 
 
 def artifact_entries(value: Any) -> dict[str, Mapping[str, Any]]:
@@ -88,18 +93,18 @@ def artifact_entries(value: Any) -> dict[str, Mapping[str, Any]]:
         value: What the run's document has under `artifacts`. Sacred writes mappings with `name`
             and `file_id`; other versions and observers only names, ids, or pairs of both.
     """
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         value = [[name, file_id] for name, file_id in value.items()]
     # Added twice under one name, the later file counts.
     return dict(_artifact_entry(given) for given in as_list(value))
 
 
 def _artifact_entry(given: Any) -> tuple[str, Mapping[str, Any]]:
-    import bson
-
-    if isinstance(given, Mapping):
+    if isinstance(given, dict):
         name = given.get("original_name") or given.get("name")
         return as_text(given.get("file_id") if name is None else name), given
+    import bson
+
     if isinstance(given, list) and len(given) == 2 and isinstance(given[1], bson.ObjectId):
         return as_text(given[0]), {"file_id": given[1]}
     return as_text(given), {"file_id": given} if isinstance(given, bson.ObjectId) else {}

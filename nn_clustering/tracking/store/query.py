@@ -46,7 +46,12 @@ def build_query(
                 raise InvalidInputError(f"{name}={text!r}: expected a name, or None for any")
             conditions.append({field: {"$eq": text}})
     if since is not None:
-        conditions.append({"start_time": {"$gte": parse_since(since)}})
+        start = parse_since(since)
+        # Other observers write times as texts, in UTC.
+        as_text = start.replace(tzinfo=None).isoformat()
+        conditions.append(
+            {"$or": [{"start_time": {"$gte": start}}, {"start_time": {"$gte": as_text}}]}
+        )
     conditions.extend(_tag_condition(tag) for tag in check_tags(tags))
     for field, wanted in (("config", config), ("result", result)):
         if wanted is not None and not isinstance(wanted, Mapping):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.errors import InvalidInputError, RunNotFoundError
 from nn_clustering.tracking.run_ids import LATEST, RunId, by_id, id_text, is_id
-from nn_clustering.tracking.store.documents import read_document
+from nn_clustering.tracking.store.documents import many_objects, read_document
 from nn_clustering.tracking.store.fields import as_text, as_time
 from nn_clustering.tracking.store.order import newest_first
 from nn_clustering.tracking.store.query import STATUSES, build_query
@@ -46,7 +46,8 @@ class RunReader:
         query = self._query(status=status, **filters)
         self._watch.look()
         found = newest_first(self._database, query, FIELDS, limit)
-        return Runs([self._read(document) for document in found], self._database)
+        with many_objects():
+            return Runs([self._read(document) for document in found], self._database)
 
     def count(self, **filters: Any) -> int:
         """How many runs match."""

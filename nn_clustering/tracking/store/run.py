@@ -201,9 +201,10 @@ class Run:
     def file_names(self) -> dict[str, str]:
         """A name for a file of each artifact, by the artifact's name, to write it to a folder.
 
-        All differ, and none leads out of the folder, whatever the artifacts are called.
+        All differ, and none leads out of the folder, whatever the artifacts are called. Those
+        whose file is not in this database are left out.
         """
-        return safe_file_names(self.artifacts)
+        return safe_file_names(name for name, entry in self._entries.items() if "file_id" in entry)
 
     def metric(self, name: str) -> DataFrame:
         """A metric, in the order in which it was logged.
@@ -286,6 +287,8 @@ def read_tags(document: Mapping[str, Any]) -> tuple[str, ...]:
     """The tags of the config and those that were given later, each once."""
     given = as_texts(as_mapping(document.get("config")).get("tags"))
     later = as_texts(as_mapping(document.get("omniboard")).get("tags"))
+    if not given and not later:
+        return ()
     return tuple(dict.fromkeys(tag.strip() for tag in (*given, *later) if tag.strip()))
 
 

@@ -47,9 +47,11 @@ class Runs(Sequence[Run]):
         """
         import pandas as pd
 
+        from nn_clustering.tracking.store.documents import many_objects
         from nn_clustering.tracking.store.tables import table_columns
 
-        columns = table_columns(self._database, self._runs, results, metrics)
+        with many_objects():
+            columns = table_columns(self._database, self._runs, results, metrics)
         table = pd.DataFrame(columns, index=pd.Index(self.ids, name="run"))
         table["start_time"] = pd.to_datetime(table["start_time"], utc=True, errors="coerce")
         return table

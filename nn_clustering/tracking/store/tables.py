@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.errors import InvalidInputError, did_you_mean
@@ -26,7 +26,11 @@ ABSENT = object()  # in the place of a value that a run does not have
 
 def leaves(value: Any, root: str) -> dict[str, Any]:
     """What nested mappings hold, by dotted key under `root`; nothing for None and {}."""
-    return {} if value is None or value == {} else dict(_leaves(value, root))
+    if not isinstance(value, dict):
+        return {} if value is None else {root: value}
+    found: dict[str, Any] = {}
+    _collect_leaves(value, f"{root}.", found)
+    return found
 
 
 def config_leaves(run: Run) -> dict[str, Any]:
@@ -41,12 +45,12 @@ def config_leaves(run: Run) -> dict[str, Any]:
     return {**own, **{key: value for key, value in about.items() if own.get(key) is None}}
 
 
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for key, entry in value.items():
-            yield from _leaves(entry, f"{path}.{key}")
-    else:
-        yield path, value
+def _collect_leaves(tree: Mapping[str, Any], root: str, found: dict[str, Any]) -> None:
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            _collect_leaves(value, f"{root}{key}.", found)
+        else:
+            found[f"{root}{key}"] = value
 
 
 def table_columns(
@@ -120,11 +124,20 @@ def table_of_differences(runs: Sequence[Run]) -> DataFrame:
 
 def _differing_keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Keys whose values are not the same in all rows; to lack a key is to differ."""
-    return [
-        key
-        for key in dict.fromkeys(key for row in rows for key in row)
-        if len({_identity(row.get(key, ABSENT)) for row in rows}) > 1
-    ]
+    keys: dict[str, None] = {}
+    for row in rows:
+        keys.update(dict.fromkeys(row))
+    return [key for key in keys if _differ([row.get(key, ABSENT) for row in rows])]
+
+
+def _differ(values: Sequence[Any]) -> bool:
+    first, identity = values[0], _identity(values[0])
+    is_simple, kind = type(first) in _SIMPLE, type(first)
+    return any(
+        not (is_simple and type(value) is kind and value == first)  # most are equal, and simple
+        and _identity(value) != identity
+        for value in values
+    )
 
 
 def _identity(value: Any) -> Any:
