@@ -115,8 +115,7 @@ def show_run(store: RunStore, arguments: argparse.Namespace) -> int:
                 "lineage": lineage.to_dict(),
                 "metrics": run.last_values(),
                 "artifacts": [asdict(file) for file in run.artifact_info()],
-                "dropped_artifacts": [asdict(file) for file in run.dropped().values()],
-                "origin": dict(run.origin),
+                **_of_some(run),
                 "failure": run.failure(),
                 "output": last_lines(run.output()),
             }
@@ -241,6 +240,13 @@ def _facts(run: Run) -> dict[str, Any]:
         **({"about": run.about} if run.about else {}),
         "artifacts": run.artifacts,
     }
+
+
+def _of_some(run: Run) -> dict[str, Any]:
+    """What only some runs have: a store that they came from, artifacts that were dropped."""
+    dropped = [asdict(file) for file in run.dropped().values()]
+    found = {"origin": dict(run.origin), "dropped_artifacts": dropped}
+    return {key: value for key, value in found.items() if value}
 
 
 def _print_json(value: Any) -> None:

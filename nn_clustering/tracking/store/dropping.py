@@ -10,7 +10,6 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.errors import InvalidInputError, RunNotFoundError, TrackingError
-from nn_clustering.tracking.gridfs import remove_unreferenced
 from nn_clustering.tracking.run_ids import RunId, by_id, id_text, read_id, stored_ids
 from nn_clustering.tracking.store.documents import read_documents
 from nn_clustering.tracking.store.fields import as_list, as_mapping, as_text, as_time
@@ -237,6 +236,8 @@ def _planned(
 
 def _finish(database: Database) -> None:
     """Remove the files of what is noted as dropped, unless another run has them."""
+    from nn_clustering.tracking.gridfs import remove_unreferenced
+
     field_name = f"{DROPPED}.file_id"
     pending = {field_name: {"$exists": True}}
     noted = [
