@@ -106,35 +106,53 @@ def _network(run: StageRun[NullModelInputs]) -> NetworkFile:
     return run.inputs.network.value
 
 
-def check_clustering_fits(clustered: Run, config: Mapping[str, Any]) -> None:
-    """Check that shuffles can be clustered as the network was."""
-    partition, source = clustered.config["partition"], clustered.config["graph"]["source"]
-    given = f"cluster_run={clustered.id}: run {clustered.id} has"
+def check_clustering_fits(
+    clustering: Mapping[str, Any],
+    config: Mapping[str, Any],
+    given: str = "",
+    *,
+    parts: tuple[str, str] = ("", ""),
+) -> None:
+    """Check that shuffles can be clustered as a network was, or is to be.
+
+    Args:
+        clustering: Config of the clustering.
+        config: Config of the shuffle test.
+        given: How messages begin.
+        parts: What the keys of the two begin with, where they are parts of one config.
+
+    Raises:
+        InvalidInputError: If they cannot.
+    """
+    partition, source = clustering["partition"], clustering["graph"]["source"]
+    ours, theirs = parts[1], f"{given}{parts[0]}"
     if partition["local"]:
         raise InvalidInputError(
-            f"{given} partition.local=True, clusters of each layer by itself; expected one "
-            "clustering of the whole graph: cluster it with partition.local=False"
+            f"{theirs}partition.local=True, clusters of each layer by itself; expected one "
+            "clustering of the whole graph for its shuffle test: cluster it with "
+            f"{parts[0]}partition.local=False"
         )
     if partition["method"] == FROM_FILE:
         raise InvalidInputError(
-            f"{given} a partition from a file, and no shuffle can be clustered like that; expected "
-            "a method that finds one: cluster it with partition.method=spectral"
+            f"{theirs}partition.method=file, a partition from a file, and no shuffle can be "
+            "clustered like that; expected a method that finds one: cluster it with "
+            f"{parts[0]}partition.method=spectral"
         )
     if partition["method"] == "per_layer" and source != "activations":
         raise InvalidInputError(
-            f"{given} partition.method=per_layer, which cuts every weight between layers, whatever "
+            f"{theirs}partition.method=per_layer, which cuts every weight between layers, whatever "
             "the weights: its shuffles have the same n-cut; expected another method"
         )
     if needs_network(config) and source != "weights":
         asked = "method=fresh_initialisation" if is_fresh(config) else "kernels=weights"
         raise InvalidInputError(
-            f"{given} graph.source={source}, with {asked}: expected a graph of weights, or "
-            "another null model of this one: method=layer kernels=norms"
+            f"{theirs}graph.source={source}, with {ours}{asked}: expected a graph of weights, or "
+            f"another null model of this one: {ours}method=layer {ours}kernels=norms"
         )
     if source != "activations" and config["method"] == "all_edges":
         raise InvalidInputError(
-            f"{given} graph.source={source}, with method=all_edges: expected a graph of "
-            "activations, where any two units can be joined; take method=layer"
+            f"{theirs}graph.source={source}, with {ours}method=all_edges: expected a graph of "
+            f"activations, where any two units can be joined; take {ours}method=layer"
         )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nn_clustering import graphs
+from nn_clustering import graphs, partitions
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.networks import structure
 from nn_clustering.seeds import generator
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SOURCES = ("weights", "activations", "gradients")
 SPLITS = ("train", "test")
+# Enough to see whether a network answers, and the fewest that have correlations.
+_FEW_SAMPLES = 3
 # Keys of the section `graph` of which the graph of weights is made.
 OF_WEIGHTS = (
     "kernel_norm",
@@ -141,6 +143,35 @@ def build_graph(
         activations, correlation=config["activations"]["correlation"], isolated_below=below
     )
     return graph, int((activations.silent(below) & ~activations.silent(0)).sum())
+
+
+def check_network_answers(
+    network: keras.Model, config: Mapping[str, Any], x: NDArray[np.floating]
+) -> None:
+    """Check, by a few samples, that a network has a graph of activations or gradients.
+
+    Args:
+        network: The network.
+        config: The whole config of ``cluster``.
+        x: The samples.
+
+    Raises:
+        InvalidInputError: If it has none, the samples do not fit it, or it has fewer units than
+            there are to be clusters.
+    """
+    few, settings = x[:_FEW_SAMPLES], config["graph"]
+    if settings["source"] == "gradients":
+        of_units = {key: settings[key] for key in OF_UNITS}
+        n_units = graphs.graph_from_gradients(network, few, **of_units).n_units
+    else:
+        chosen = {key: config["activations"][key] for key in ("position", "map_norm")}
+        n_units = graphs.unit_activations(network, few, **chosen).n_units
+    makes_clusters = config["partition"]["method"] in partitions.WITH_N_CLUSTERS
+    if makes_clusters and config["n_clusters"] > n_units:
+        raise InvalidInputError(
+            f"n_clusters={config['n_clusters']}; expected 2 to {n_units}, the number of units in "
+            f"the graph of {settings['source']}"
+        )
 
 
 def of_weights(settings: Mapping[str, Any]) -> dict[str, Any]:

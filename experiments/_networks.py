@@ -82,7 +82,7 @@ class NetworkFile:
                 )
             return datasets.load_dataset(name)
         own = dict(self.training.config["dataset"])
-        return datasets.load_dataset(**{**own, "name": name or own["name"]})
+        return datasets.load_dataset(**{**own, "name": own["name"] if name is None else name})
 
 
 def chosen_network(run: StageRun) -> NetworkFile:
@@ -208,7 +208,7 @@ def _trained_network(run: StageRun) -> NetworkFile:
     # One that was dropped is asked for, too: another phase's would be another network.
     had = {*trained.artifacts, *trained.dropped()}
     phases = [phase for phase in PHASES if network_name(phase, epoch) in had]
-    phase = run.config["phase"] or (phases or PHASES)[-1]
+    phase = (phases or PHASES)[-1] if run.config["phase"] is None else run.config["phase"]
     if phase not in phases:
         raise InvalidInputError(_what_there_is(trained, run.config["phase"], epoch))
     artifact = network_name(phase, epoch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 # The method of a partition that is read from a file.
 FROM_FILE = "file"
+# The methods that settings act on, where that is not all of them.
+_ACTS_ON = {
+    "n_clusters": partitions.WITH_N_CLUSTERS,
+    "partition.assign_labels": ("spectral",),
+    "kmeans.n_init": ("spectral", "leiden", "louvain"),
+    "kmeans.select": ("spectral",),
+    "stability.n_seeds": ("spectral", "leiden", "louvain", "random"),
+}
+_OF_STARTS = ("kmeans.n_init", "kmeans.select")
 
 
 def check_partition_config(config: Mapping[str, Any]) -> None:
@@ -56,6 +65,40 @@ def check_partition_config(config: Mapping[str, Any]) -> None:
             f"stability.n_seeds={n_seeds}; expected 2 or more, of which there is a spread, or 0 "
             "for none"
         )
+    if n_seeds:
+        partitions.check_n_seeds(n_seeds)
+
+
+def check_partition_settings_act(config: Mapping[str, Any], typed: Iterable[str]) -> None:
+    """Check that no setting was typed that the method has no use for.
+
+    Args:
+        config: The whole config of ``cluster``.
+        typed: Dotted keys that the user has set one by one, not through a named config.
+
+    Raises:
+        InvalidInputError: If one was; it would change nothing, and be believed to.
+    """
+    settings = config["partition"]
+    for key in typed:
+        group, _, name = key.rpartition(".")
+        given = f"{key}={(config[group] if group else config)[name]} changes nothing while"
+        acts_on = _ACTS_ON.get(key)
+        if acts_on is not None and settings["method"] not in acts_on:
+            raise InvalidInputError(
+                f"{given} partition.method={settings['method']}: it acts on {', '.join(acts_on)} "
+                f"only; leave it out, or take partition.method={acts_on[0]}"
+            )
+        if group == "kmeans" and settings["assign_labels"] == "cluster_qr" and key in _OF_STARTS:
+            raise InvalidInputError(
+                f"{given} partition.assign_labels=cluster_qr, which has no starts; leave it out, "
+                "or take partition.assign_labels=kmeans"
+            )
+        if key == "stability.n_seeds" and settings["local"] and config["stability"]["n_seeds"]:
+            raise InvalidInputError(
+                f"{given} partition.local=True: clusterings with other seeds are of the whole "
+                "graph; leave it out, or take partition.local=False"
+            )
 
 
 def partition_file(name: str) -> bytes:

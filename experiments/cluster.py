@@ -19,6 +19,7 @@ from experiments._graphs import (
     build_graph,
     check_graph_settings,
     check_graph_settings_act,
+    check_network_answers,
     check_sample_settings,
     choose_samples,
     is_transformed,
@@ -35,6 +36,7 @@ from experiments._networks import (
 from experiments._partitions import (
     FROM_FILE,
     check_partition_config,
+    check_partition_settings_act,
     clustered_graph,
     local_clustering,
     partition_file,
@@ -63,6 +65,7 @@ def check_settings(config: Mapping[str, Any], typed: Iterable[str]) -> None:
     check_graph_settings_act(config["graph"]["source"], typed)
     check_sample_settings(config["activations"])
     check_partition_config(config)
+    check_partition_settings_act(config, typed)
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,8 @@ class Inputs:
 
 
 def inputs(run: StageRun) -> Inputs:
-    """Check the settings; read the network, and samples and partition if they are asked for."""
+    """Read the network, and samples and partition if they are asked for."""
     config = run.config
-    check_settings(config, run.typed_keys())
     network = chosen_network(run)
     code = model_code_of(network)
     check_own_network(network, config["graph"])
@@ -95,7 +97,9 @@ def inputs(run: StageRun) -> Inputs:
         if not network.is_known_to_fit(name):
             networks.fit_samples(network.network, chosen)
     if config["partition"]["method"] == "file":
-        partition = Input.of_bytes(partition_file(config["partition"]["file"]))
+        content = partition_file(config["partition"]["file"])
+        partitions.check_partition_file(content, config["partition"]["file"])
+        partition = Input.of_bytes(content)
     return Inputs(Input.of_bytes(network.content, network), code, samples, partition)
 
 
@@ -176,12 +180,38 @@ def _cautions(config: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[
         )
 
 
-@experiment.stage(inputs=inputs, summary=summary)
+def prepare(run: StageRun[Inputs]) -> tuple[UnitGraph, int] | None:
+    """Check that the network has a graph of as many units as there are to be clusters.
+
+    Returns:
+        The graph of its weights, with the number of dead units, where that is asked for.
+    """
+    config, file = run.config, run.inputs.network.value
+    if run.inputs.samples is not None:
+        check_network_answers(file.network, config, fitted(file, run.inputs.samples.value))
+        return None
+    graph = build_graph(file.network, config)
+    _check_units(graph[0], config)
+    _partition_of_file(run, graph[0])
+    return graph
+
+
+def _check_units(graph: UnitGraph, config: Mapping[str, Any]) -> None:
+    if config["partition"]["method"] != FROM_FILE:
+        partitions.check_units(graph, config["partition"]["method"], config["n_clusters"])
+
+
+@experiment.stage(
+    check=lambda run: check_settings(run.config, run.typed_keys()),
+    inputs=inputs,
+    prepare=prepare,
+    summary=summary,
+)
 def cluster(run: StageRun[Inputs]) -> dict[str, Any]:
     """Cluster a network's units; the result holds n-cut, modularity, stability, sizes."""
     config = run.config
     file = run.inputs.network.value
-    untransformed, n_dead = _graph(run, file)
+    untransformed, n_dead = run.prepared or _graph_of_samples(run)
     graph = transformed(untransformed, config["graph"])
     partition, of_starts = _partition(run, graph)
     figures = _figures(graph, partition, config)
@@ -228,9 +258,9 @@ def _shares(graph: UnitGraph, partition: Partition) -> dict[str, Any]:
     }
 
 
-def _graph(run: StageRun[Inputs], file: NetworkFile) -> tuple[UnitGraph, int]:
-    if run.inputs.samples is None:
-        return build_graph(file.network, run.config)
+def _graph_of_samples(run: StageRun[Inputs]) -> tuple[UnitGraph, int]:
+    assert run.inputs.samples is not None  # the graph of weights is prepared
+    file = run.inputs.network.value
     samples = fitted(file, run.inputs.samples.value)
     with run.progress(len(samples), "samples") as bar:
         return build_graph(file.network, run.config, samples, on_progress=bar.update)
@@ -260,10 +290,16 @@ def _in_words(value: float, partition: Partition, config: Mapping[str, Any]) -> 
 def _partition(
     run: StageRun[Inputs], graph: UnitGraph
 ) -> tuple[Partition, dict[str, float | None] | None]:
+    given = _partition_of_file(run, graph)
+    return (given, None) if given else clustered_graph(graph, run.config, run.seed)
+
+
+def _partition_of_file(run: StageRun[Inputs], graph: UnitGraph) -> Partition | None:
     if run.inputs.partition is None:
-        return clustered_graph(graph, run.config, run.seed)
-    name = run.config["partition"]["file"]
-    return partitions.read_partition(run.inputs.partition.value, name, graph), None
+        return None
+    return partitions.read_partition(
+        run.inputs.partition.value, run.config["partition"]["file"], graph
+    )
 
 
 if __name__ == "__main__":

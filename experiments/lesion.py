@@ -8,7 +8,7 @@ python experiments/lesion.py with resume=14
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from nn_clustering.tracking import Input, StageExperiment
 
 if TYPE_CHECKING:
     from nn_clustering.datasets import Dataset
-    from nn_clustering.lesions import LesionTest
+    from nn_clustering.lesions import Groups, LesionEngine, LesionTest
     from nn_clustering.partitions import Partition
     from nn_clustering.tracking import Run, StageRun
 
@@ -38,8 +38,8 @@ experiment = StageExperiment("lesion", base_dir=PROJECT, save_git_info=False)
 configure(experiment)
 
 
-def check_settings(config: Mapping[str, Any]) -> None:
-    """Check what the config alone tells."""
+def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> None:
+    """Check what the config, and the keys that the user has typed, alone tell."""
     lesions.check_lesion_test(
         n_shuffles=config["n_shuffles"], silence=config["silence"], memory_mb=config["memory_mb"]
     )
@@ -54,6 +54,9 @@ def check_settings(config: Mapping[str, Any]) -> None:
         raise InvalidInputError(
             f"double.sub_clusters={config['double']['sub_clusters']!r}; expected important or all"
         )
+    if config["dataset"]["name"] is not None:
+        datasets.require_dataset(config["dataset"]["name"])
+    check_settings_act(config, typed)
 
 
 @contextmanager
@@ -118,8 +121,7 @@ class Inputs:
 def inputs(run: StageRun) -> Inputs:
     """Read partition, network and data set, and the test to go on with."""
     unfinished = _unfinished(run)
-    check_settings(run.config)
-    check_settings_act(run.config, run.typed_keys())
+    check_settings(run.config, run.typed_keys())
     clustered = run.read_run("cluster_run", "cluster")
     network = clustered_network(run, clustered)
     dataset = network.dataset(run.config["dataset"]["name"])
@@ -224,11 +226,18 @@ def _effect_in_words(measure: Mapping[str, Any]) -> str:
     )
 
 
-@experiment.stage(check=lambda run: check_settings(run.config), inputs=inputs, summary=summary)
-def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
-    """Lesion sub-clusters; the result holds importance and coherence over all of them."""
+@dataclass(frozen=True)
+class Prepared:
+    """The network with its images, the layers that are lesioned, and what they are measured by."""
+
+    engine: LesionEngine
+    layers: Sequence[str]
+    groups: Groups
+
+
+def prepare(run: StageRun[Inputs]) -> Prepared:
+    """Read the network, and check that it can be lesioned on these images."""
     config = run.config
-    clustered, partition = run.inputs.cluster_run.value, run.inputs.partition.value
     dataset, file = run.inputs.dataset.value, run.inputs.network.value
     engine = lesions.LesionEngine(
         file.network,
@@ -239,8 +248,23 @@ def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
         memory_mb=config["memory_mb"],
         output=config["output"],
     )
+    partition = run.inputs.partition.value
     layers = lesions.lesionable_layers(partition.layers, engine)
-    groups = groups_of(dataset, engine, config["tail"])
+    partitions.select_sub_clusters(partition, layers, partitions.SizeFilter(**config["sizes"]))
+    return Prepared(engine, layers, groups_of(dataset, engine, config["tail"]))
+
+
+@experiment.stage(
+    check=lambda run: check_settings(run.config, run.typed_keys()),
+    inputs=inputs,
+    prepare=prepare,
+    summary=summary,
+)
+def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
+    """Lesion sub-clusters; the result holds importance and coherence over all of them."""
+    config, prepared = run.config, run.prepared
+    engine, layers, groups = prepared.engine, prepared.layers, prepared.groups
+    clustered, partition = run.inputs.cluster_run.value, run.inputs.partition.value
     test = single_lesions(run, engine, partition, layers, groups)
     add_table(run, "sub_clusters", test.table())
     add_table(run, "random_effects", test.random_effects())

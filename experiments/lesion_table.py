@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from nn_clustering.reports import LesionTable
     from nn_clustering.tracking import Run, StageRun
 
+# All of them are held at once.
+MOST_RESAMPLES = 1_000_000
+
 experiment = StageExperiment("lesion_table", base_dir=PROJECT, save_git_info=False)
 configure(experiment)
 
@@ -29,6 +32,17 @@ class Inputs:
     """The table, whose digest names the lesion runs."""
 
     table: Input[LesionTable]
+
+
+def check(run: StageRun) -> None:
+    """Check what the config alone tells."""
+    limit, n_resamples = run.config["query"]["limit"], run.config["n_resamples"]
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise InvalidInputError(f"query.limit={limit!r}; expected an integer of 1 or more, or None")
+    if not 1 <= n_resamples <= MOST_RESAMPLES:
+        raise InvalidInputError(
+            f"n_resamples={n_resamples}; expected an integer from 1 to {MOST_RESAMPLES}"
+        )
 
 
 def inputs(run: StageRun) -> Inputs:
@@ -58,7 +72,7 @@ def summary(run: StageRun[Inputs], result: Mapping[str, Any]) -> None:
     )
 
 
-@experiment.stage(inputs=inputs, summary=summary)
+@experiment.stage(check=check, inputs=inputs, summary=summary)
 def lesion_table(run: StageRun[Inputs]) -> dict[str, Any]:
     """Make the table; the result holds its rows, and the critical p-value over all of them."""
     table = run.inputs.table.value

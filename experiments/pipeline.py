@@ -8,7 +8,8 @@ python experiments/pipeline.py with mlp mnist pruned
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,11 @@ from experiments import (
     shuffle_test,
     train,
 )
-from experiments._phase_settings import check_conditions, check_settings_act, phase_names
-from nn_clustering import datasets
+from experiments._chosen_null_model import check_clustering_fits
+from experiments._phase_settings import phase_names
+from nn_clustering import datasets, networks, partitions
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.tracking import StageExperiment, project_root
+from nn_clustering.tracking import StageExperiment, check_writable, project_root
 
 if TYPE_CHECKING:
     from nn_clustering.tracking import RunStore, StageRun
@@ -43,19 +45,55 @@ EXPERIMENTS = {
     "lesion": lesion.experiment,
 }
 
+# What the config alone tells of each; that of the training returns what is known of its data set.
+CHECKS: dict[str, Callable[..., datasets.Outline | None]] = {
+    "train": train.check_settings,
+    "cluster": cluster.check_settings,
+    "shuffle_test": shuffle_test.check_settings,
+    "lesion": lesion.check_settings,
+}
+
 experiment = StageExperiment("pipeline", base_dir=PROJECT, save_git_info=False)
-configure(experiment, parts=STAGES, exclusive_keys=("train.network.kind", "train.dataset.name"))
+configure(
+    experiment,
+    parts=STAGES,
+    exclusive_keys=(
+        "train.network.kind",
+        "train.dataset.name",
+        "cluster.graph.source",
+        "cluster.partition.method",
+        "shuffle_test.method",
+    ),
+)
 
 
-@experiment.stage
-def pipeline(run: StageRun) -> dict[str, Any]:
-    """Run all stages; the result holds the run id and the main figures of each."""
-    if run.database is None:
+def check(run: StageRun) -> None:
+    """Refuse what any stage would by the config alone, before the training that comes first."""
+    if not run.is_tracked:
         raise InvalidInputError(
             "the stages hand each other their results through stored runs: run the pipeline "
             "without -u"
         )
-    _check(run)
+    outline = None
+    for stage, check_settings in CHECKS.items():
+        with run.context.mistakes_of_part(stage):
+            found = check_settings(run.config[stage], _typed(run, stage))
+            outline = outline or found
+    assert outline is not None  # of the training's data set
+    _check_clustering(run.config, outline)
+    check_clustering_fits(
+        run.config["cluster"], run.config["shuffle_test"], parts=("cluster.", "shuffle_test.")
+    )
+    _check_lesions(run.config, outline)
+    folder = run.config["figures_folder"]
+    if not folder.strip():
+        raise InvalidInputError("figures_folder='': expected the name of a folder")
+    check_writable(project_root() / folder, f"figures_folder={folder}")
+
+
+@experiment.stage(check=check)
+def pipeline(run: StageRun) -> dict[str, Any]:
+    """Run all stages; the result holds the run id and the main figures of each."""
     folder = _figures_folder(run)
     trained = run_stage(run, "train")
     clustered = run_stage(run, "cluster", train_run=trained._id)
@@ -85,21 +123,8 @@ def run_stage(run: StageRun, stage: str, **links: int) -> Any:
     return done
 
 
-def _check(run: StageRun) -> None:
-    """Refuse what a later stage would, before the training that comes first."""
-    clustering = run.config["cluster"]
-    cluster.check_settings(clustering, _typed(run, "cluster"))
-    partition = clustering["partition"]
-    if partition["local"] or partition["method"] == "file":
-        raise InvalidInputError(
-            f"cluster.partition.local={partition['local']} cluster.partition.method="
-            f"{partition['method']}: the shuffle test needs one clustering of the whole graph, by "
-            "a method that finds one; run train.py, cluster.py and lesion.py one by one"
-        )
-    training = run.config["train"]
-    check_conditions(training)
-    check_settings_act(training, _typed(run, "train"))
-    datasets.require_dataset(**training["dataset"])
+def _check_clustering(config: Mapping[str, Any], outline: datasets.Outline) -> None:
+    training, clustering = config["train"], config["cluster"]
     phases = phase_names(
         trained=training["training"]["enabled"], pruned=training["pruning"]["enabled"]
     )
@@ -107,14 +132,32 @@ def _check(run: StageRun) -> None:
         raise InvalidInputError(
             f"cluster.phase={clustering['phase']}: this training has the phases {', '.join(phases)}"
         )
-    shuffle_test.check_settings(run.config["shuffle_test"])
-    check_settings_act(run.config["shuffle_test"], _typed(run, "shuffle_test"))
-    lesioning = run.config["lesion"]
-    lesion.check_settings(lesioning)
-    check_settings_act(lesioning, _typed(run, "lesion"))
-    if lesioning["dataset"]["name"] is not None:
-        datasets.require_dataset(lesioning["dataset"]["name"])
-    lesion.check_task(lesioning, lesioning["dataset"]["name"] or training["dataset"]["name"])
+    most = networks.most_units(
+        input_shape=outline.input_shape, n_outputs=outline.n_outputs, **training["network"]
+    )
+    makes_clusters = clustering["partition"]["method"] in partitions.WITH_N_CLUSTERS
+    if most is not None and makes_clusters and clustering["n_clusters"] > most:
+        raise InvalidInputError(
+            f"cluster.n_clusters={clustering['n_clusters']}; expected 2 to {most}, the number of "
+            "units that this network has"
+        )
+
+
+def _check_lesions(config: Mapping[str, Any], outline: datasets.Outline) -> None:
+    lesioning = config["lesion"]
+    name = lesioning["dataset"]["name"]
+    with_task = config["train"]["dataset"]["name"] if name is None else name
+    try:
+        lesion.check_task(lesioning, with_task)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"lesion.{error}") from None
+    own = outline if name is None else datasets.require_dataset(name)
+    if math.prod(own.input_shape) != math.prod(outline.input_shape):
+        raise InvalidInputError(
+            f"lesion.dataset.name={name}: its samples have the shape {own.input_shape}, and the "
+            f"network is trained on {outline.name}, of {outline.input_shape}; expected a data set "
+            "of that shape, or None for the same"
+        )
 
 
 def _typed(run: StageRun, stage: str) -> list[str]:
@@ -124,16 +167,9 @@ def _typed(run: StageRun, stage: str) -> list[str]:
 
 
 def _figures_folder(run: StageRun) -> Path:
-    folder = project_root() / run.config["figures_folder"] / f"run_{run.id}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidInputError(
-            f"figures_folder={run.config['figures_folder']}: {folder} cannot be made "
-            f"({error.strerror}); expected a folder that can be written to"
-        ) from error
-    found: Path = folder
-    return found
+    folder: Path = project_root() / run.config["figures_folder"] / f"run_{run.id}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def copy_figures(store: RunStore, run_ids: Iterable[int], folder: Path) -> None:

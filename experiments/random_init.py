@@ -25,7 +25,11 @@ from nn_clustering.seeds import integer_seed
 from nn_clustering.tracking import Input, StageExperiment
 
 if TYPE_CHECKING:
+    from nn_clustering.graphs import UnitGraph
     from nn_clustering.tracking import StageRun
+
+# Each takes a tenth of a second at least: this is a day.
+MOST_NETWORKS = 1_000_000
 
 experiment = StageExperiment("random_init", base_dir=PROJECT, save_git_info=False)
 configure(experiment, exclusive_keys=("network.kind",))
@@ -38,13 +42,17 @@ class Inputs:
     network_code: Input[bytes] | None
 
 
-def inputs(run: StageRun) -> Inputs:
-    """Check the numbers; read the code of a network of one's own."""
+def check(run: StageRun) -> None:
+    """Check what the config alone tells."""
     config = run.config
     check_settings_act(config, run.typed_keys())
     if config["n_networks"] < 2:
         raise InvalidInputError(
             f"n_networks={config['n_networks']}; expected 2 or more, of which there is a spread"
+        )
+    if config["n_networks"] > MOST_NETWORKS:
+        raise InvalidInputError(
+            f"n_networks={config['n_networks']}; expected an integer from 2 to {MOST_NETWORKS}"
         )
     networks.check_network(
         input_shape=config["input_shape"], n_outputs=config["n_outputs"], **config["network"]
@@ -52,7 +60,11 @@ def inputs(run: StageRun) -> Inputs:
     networks.check_modular_initialisation(**without_switch(config["modular_init"]))
     check_graph_settings(config["graph"])
     partitions.check_clustering(config["n_clusters"], **config["kmeans"])
-    return Inputs(own_network_code(config["network"]["kind"]))
+
+
+def inputs(run: StageRun) -> Inputs:
+    """Read the code of a network of one's own."""
+    return Inputs(own_network_code(run.config["network"]["kind"]))
 
 
 def summary(run: StageRun, result: Mapping[str, Any]) -> None:
@@ -64,14 +76,20 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     )
 
 
-@experiment.stage(inputs=inputs, summary=summary)
+def prepare(run: StageRun[Inputs]) -> None:
+    """Check, by the first network, that there are as many units as clusters."""
+    import_keras()
+    graph = _graph(run.config, _network_seed(run, 0))
+    partitions.check_units(graph, "spectral", run.config["n_clusters"])
+
+
+@experiment.stage(check=check, inputs=inputs, prepare=prepare, summary=summary)
 def random_init(run: StageRun[Inputs]) -> dict[str, float]:
     """Cluster fresh networks; the result holds n-cut's mean, std, standard error, extremes."""
-    import_keras()
     n_networks = run.config["n_networks"]
     if run.inputs.network_code is not None:
         run.add_artifact("network_code.py", run.inputs.network_code.value)
-    seeds = [integer_seed(run.seed, "network", index) for index in range(n_networks)]
+    seeds = [_network_seed(run, index) for index in range(n_networks)]
     ncuts: list[float] = []
     with run.progress(n_networks, "networks") as bar:
         for index, seed in enumerate(seeds):
@@ -91,7 +109,11 @@ def random_init(run: StageRun[Inputs]) -> dict[str, float]:
     }
 
 
-def _ncut_of_network(config: Mapping[str, Any], seed: int) -> float:
+def _network_seed(run: StageRun, index: int) -> int:
+    return integer_seed(run.seed, "network", index)
+
+
+def _graph(config: Mapping[str, Any], seed: int) -> UnitGraph:
     network = networks.build_network(
         input_shape=tuple(config["input_shape"]),
         n_outputs=config["n_outputs"],
@@ -102,7 +124,11 @@ def _ncut_of_network(config: Mapping[str, Any], seed: int) -> float:
         networks.modular_initialisation(
             network, seed=seed, **without_switch(config["modular_init"])
         )
-    graph = weight_graph(network, config["graph"])
+    return weight_graph(network, config["graph"])
+
+
+def _ncut_of_network(config: Mapping[str, Any], seed: int) -> float:
+    graph = _graph(config, seed)
     partition = partitions.spectral_partition(
         graph, config["n_clusters"], seed=seed, **config["kmeans"]
     )

@@ -10,7 +10,7 @@ python experiments/shuffle_test.py with resume=14
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +52,8 @@ experiment = StageExperiment("shuffle_test", base_dir=PROJECT, save_git_info=Fal
 configure(experiment, exclusive_keys=("method",))
 
 
-def check_settings(config: Mapping[str, Any]) -> None:
-    """Check what the config alone tells."""
+def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> None:
+    """Check what the config, and the keys that the user has typed, alone tell."""
     significance.check_shuffle_test(
         n_shuffles=config["n_shuffles"],
         method=config["method"],
@@ -61,6 +61,13 @@ def check_settings(config: Mapping[str, Any]) -> None:
         kernels=config["kernels"],
         stop_at=_stop_at(config),
     )
+    check_settings_act(config, typed)
+    if "reconnect_last_layer" in typed and is_fresh(config):
+        raise InvalidInputError(
+            f"reconnect_last_layer={config['reconnect_last_layer']} changes nothing while "
+            "method=fresh_initialisation, which shuffles no weights; leave it out, or take "
+            "method=layer"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +90,11 @@ def inputs(run: StageRun) -> Inputs:
     """Read the clustered graph, the network where it is needed, and shuffles that there are."""
     unfinished = _unfinished(run)
     config = run.config
-    check_settings(config)
-    check_settings_act(config, run.typed_keys())
+    check_settings(config, run.typed_keys())
     clustered = run.read_run("cluster_run", "cluster")
-    check_clustering_fits(clustered, config)
+    check_clustering_fits(
+        clustered.config, config, f"cluster_run={clustered.id}: run {clustered.id} has "
+    )
     network = null_model = code = None
     if needs_network(config):
         file = clustered_network(run, clustered)
@@ -198,7 +206,12 @@ def _shown(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.2f}"
 
 
-@experiment.stage(check=lambda run: check_settings(run.config), inputs=inputs, summary=summary)
+@experiment.stage(
+    check=lambda run: check_settings(run.config, run.typed_keys()),
+    inputs=inputs,
+    prepare=build_null_model,
+    summary=summary,
+)
 def shuffle_test(run: StageRun[Inputs]) -> dict[str, Any]:
     """Cluster shuffled networks; the result holds n-cut, null mean and std, z, p, over seeds."""
     from joblib import delayed
@@ -212,7 +225,6 @@ def shuffle_test(run: StageRun[Inputs]) -> dict[str, Any]:
             f"going on with run {run.inputs.unfinished.value.id} after {len(known)} of "
             f"{config['n_shuffles']} shuffles"
         )
-    null = build_null_model(run)
     with run.uncaptured():
         list(significance.worker_pool(n_workers)(delayed(abs)(index) for index in range(n_workers)))
     with run.progress(config["n_shuffles"], "shuffles") as bar:
@@ -225,7 +237,7 @@ def shuffle_test(run: StageRun[Inputs]) -> dict[str, Any]:
             bar.update()
 
         test = significance.shuffle_test(
-            null,
+            run.prepared,
             clustering_with_starts(clustered.config),
             clustered.result["ncut"],
             n_shuffles=config["n_shuffles"],

@@ -7,15 +7,15 @@ python experiments/study.py with mnist
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas
 
 from experiments import PROJECT, cluster, configure, shuffle_test, train
-from experiments._phase_settings import check_conditions, phase_names, training_phases
-from nn_clustering import datasets, partitions, significance
-from nn_clustering.errors import InvalidInputError
+from experiments._phase_settings import phase_names
+from nn_clustering import partitions, significance
+from nn_clustering.errors import InvalidInputError, did_you_mean
 from nn_clustering.tracking import StageExperiment
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ experiment = StageExperiment("study", base_dir=PROJECT, save_git_info=False)
 configure(experiment)
 
 
-@experiment.stage
-def study(run: StageRun) -> dict[str, Any]:
-    """Run every condition with every seed; the result holds means, spreads and z-scores."""
-    if run.database is None or not run.config["conditions"]:
+def check(run: StageRun) -> None:
+    """Check what the config alone tells."""
+    conditions = run.config["conditions"]
+    if not run.is_tracked or not conditions:
         raise InvalidInputError(
             "a study needs stored runs and conditions: run it without -u and with a named config "
             "(print_named_configs lists the studies)"
@@ -40,8 +40,19 @@ def study(run: StageRun) -> dict[str, Any]:
             f"seed={run.seed} changes nothing: the networks of a study have the seeds of its "
             "conditions; leave it out, or change their seeds"
         )
-    for condition in run.config["conditions"]:
+    for condition in conditions:
         _check(condition)
+    names = [condition["name"] for condition in conditions]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InvalidInputError(
+            f"conditions: two are called {twice}, and would be one row; expected a name for each"
+        )
+
+
+@experiment.stage(check=check)
+def study(run: StageRun) -> dict[str, Any]:
+    """Run every condition with every seed; the result holds means, spreads and z-scores."""
     rows = [
         row
         for condition in run.config["conditions"]
@@ -62,25 +73,79 @@ def study(run: StageRun) -> dict[str, Any]:
     return {"conditions": defined.to_dict("records")}
 
 
+def _is_list_of(kind: type, value: Any) -> bool:
+    is_list = isinstance(value, list | tuple) and all(type(entry) is kind for entry in value)
+    return is_list and len(set(value)) == len(value)
+
+
+# The keys of a condition, each with what its value has to be, and whether it is that.
+CONDITION: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "name": ("a word", lambda value: isinstance(value, str) and bool(value.strip())),
+    "train": ("a list of named configs of train", lambda value: _is_list_of(str, value)),
+    "seeds": (
+        "a list of integers from 0 to 4294967295, each once",
+        lambda value: (
+            _is_list_of(int, value) and len(value) > 0 and all(0 <= seed < 2**32 for seed in value)
+        ),
+    ),
+    "phases": (
+        "a list of phases, each once",
+        lambda value: _is_list_of(str, value) and len(value) > 0,
+    ),
+    "n_clusters": ("an integer of 2 or more", lambda value: type(value) is int and value >= 2),
+    "n_shuffles": ("an integer of 2 or more", lambda value: type(value) is int and value >= 2),
+    "published": (
+        f"for phases, the mean of some of {', '.join(MEASURES)}",
+        lambda value: isinstance(value, Mapping) and all(map(_is_published, value.values())),
+    ),
+}
+
+
+def _is_published(means: Any) -> bool:
+    return isinstance(means, Mapping) and all(
+        key in MEASURES and type(mean) in (int, float) for key, mean in means.items()
+    )
+
+
 def _check(condition: Any) -> None:
-    keys = ("name", "train", "seeds", "phases", "n_clusters", "n_shuffles")
-    missing = [key for key in keys if not isinstance(condition, Mapping) or key not in condition]
+    """Check one condition of a study.
+
+    Raises:
+        InvalidInputError: If a key is missing, unknown, or of another kind, or a stage refuses it.
+    """
+    given: Mapping[Any, Any] = condition if isinstance(condition, Mapping) else {}
+    missing = [key for key in CONDITION if key not in given and key != "published"]
     if missing:
         raise InvalidInputError(
-            f"conditions: {dict(condition) if isinstance(condition, Mapping) else condition!r} has "
-            f"no {', '.join(missing)}; configs/study/default.yaml says what a condition is"
+            f"conditions: {dict(given) or condition!r} has no {', '.join(missing)}; "
+            "configs/study/default.yaml says what a condition is"
         )
-    config = train.experiment.full_config(condition["train"])
-    check_conditions(config)
-    training_phases(config, n_train=config["training"]["batch_size"])
-    datasets.require_dataset(**config["dataset"])
-    phases = phase_names(trained=config["training"]["enabled"], pruned=config["pruning"]["enabled"])
-    unknown = [phase for phase in condition["phases"] if phase not in phases]
-    if unknown:
+    unknown = next((key for key in given if key not in CONDITION), None)
+    if unknown is not None:
         raise InvalidInputError(
-            f"conditions: {condition['name']} has phases={condition['phases']}; its training has "
-            f"the phases {', '.join(phases)}"
+            f"conditions: {given['name']} has {unknown}={given[unknown]!r}"
+            f"{did_you_mean(str(unknown), CONDITION)}; expected {', '.join(CONDITION)}"
         )
+    for key, (expected, is_that) in CONDITION.items():
+        if key in given and not is_that(given[key]):
+            raise InvalidInputError(
+                f"conditions: {given['name']} has {key}={given[key]!r}; expected {expected}"
+            )
+    try:
+        _check_stages(given)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"conditions: {given['name']}: {error}") from None
+
+
+def _check_stages(condition: Mapping[str, Any]) -> None:
+    config = train.experiment.full_config(condition["train"])
+    train.check_settings(config)
+    phases = phase_names(trained=config["training"]["enabled"], pruned=config["pruning"]["enabled"])
+    for key in ("phases", "published"):
+        if not set(condition.get(key, ())) <= set(phases):
+            raise InvalidInputError(
+                f"{key}={condition[key]}; its training has the phases {', '.join(phases)}"
+            )
     published = cluster.experiment.full_config(["published"])
     partitions.check_clustering(
         condition["n_clusters"],

@@ -8,7 +8,7 @@ python experiments/train.py with resume=12
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,14 +49,32 @@ experiment = StageExperiment("train", base_dir=PROJECT, save_git_info=False)
 configure(experiment, exclusive_keys=("network.kind", "dataset.name"))
 
 
+def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> datasets.Outline:
+    """Check what the config, and the keys that the user has typed, alone tell.
+
+    Returns:
+        What is known of the data set.
+    """
+    check_conditions(config)
+    check_settings_act(config, typed)
+    if config["modular_init"]["enabled"]:
+        networks.check_modular_initialisation(**without_switch(config["modular_init"]))
+    dataset = datasets.require_dataset(**config["dataset"])
+    for phase in training_phases(config, dataset.n_train or config["training"]["batch_size"]):
+        training.check_phase_fits(phase, dataset.name, dataset.input_shape, dataset.n_train)
+    networks.check_network(
+        input_shape=dataset.input_shape,
+        n_outputs=dataset.n_outputs,
+        task=dataset.task,
+        **config["network"],
+    )
+    return dataset
+
+
 def check(run: StageRun) -> None:
     """Check what the config alone tells."""
     config = run.config
-    check_conditions(config)
-    check_settings_act(config, run.typed_keys())
-    training_phases(config, n_train=config["training"]["batch_size"])
-    if config["modular_init"]["enabled"]:
-        networks.check_modular_initialisation(**without_switch(config["modular_init"]))
+    check_settings(config, run.typed_keys())
     if config["resume"] is not None and config["n_repeats"] > 1:
         raise InvalidInputError(
             f"resume={config['resume']} n_repeats={config['n_repeats']}: one run goes on with one; "
@@ -114,15 +132,11 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     run.suggest(f"{program('cluster')} with train_run={run.id}")
 
 
-@experiment.stage(check=check, inputs=inputs, summary=summary, workers=workers)
-def train(run: StageRun[Inputs]) -> dict[str, Any]:
-    """Train a network; the result holds test accuracy, loss and sparsity of each phase."""
+def prepare(run: StageRun[Inputs]) -> keras.Model:
+    """Initialise the network, and check that it can be trained."""
     import_keras()
-    run.sacred_run.info["device"] = device_name()
     config = run.config
     dataset = run.inputs.dataset.value
-    if run.inputs.network_code is not None:
-        run.add_artifact("network_code.py", run.inputs.network_code.value)
     network = networks.build_network(
         input_shape=dataset.input_shape,
         n_outputs=dataset.n_outputs,
@@ -134,6 +148,20 @@ def train(run: StageRun[Inputs]) -> dict[str, Any]:
         networks.modular_initialisation(
             network, seed=run.seed, **without_switch(config["modular_init"])
         )
+    for phase in training_phases(config, len(dataset.y_train)):
+        training.check_training(network, dataset, phase)
+    return network
+
+
+@experiment.stage(check=check, inputs=inputs, prepare=prepare, summary=summary, workers=workers)
+def train(run: StageRun[Inputs]) -> dict[str, Any]:
+    """Train a network; the result holds test accuracy, loss and sparsity of each phase."""
+    run.sacred_run.info["device"] = device_name()
+    config = run.config
+    dataset = run.inputs.dataset.value
+    network: keras.Model = run.prepared
+    if run.inputs.network_code is not None:
+        run.add_artifact("network_code.py", run.inputs.network_code.value)
     phases = training_phases(config, len(dataset.y_train))
     if not phases:
         return _untrained(run, network, dataset)

@@ -3,6 +3,7 @@ from ._dataset import (
     Dataset as Dataset,
 )
 from ._loading import (
+    Outline as Outline,
     dataset_names as dataset_names,
     dataset_task as dataset_task,
     load_dataset as load_dataset,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -49,6 +49,25 @@ def load_dataset(
     return _with_channels(made, channels).dataset(name)
 
 
+@dataclass(frozen=True)
+class Outline:
+    """What is known of a data set before it is read.
+
+    Attributes:
+        name: Its name.
+        task: "classification" or "regression".
+        input_shape: Of one sample.
+        n_outputs: Number of classes or targets.
+        n_train: Number of training samples; None where that is known when the files are read.
+    """
+
+    name: str
+    task: str
+    input_shape: tuple[int, ...]
+    n_outputs: int
+    n_train: int | None
+
+
 def require_dataset(
     name: str,
     *,
@@ -56,17 +75,23 @@ def require_dataset(
     channels: int | None = None,
     n_train: int | None = None,
     n_test: int | None = None,
-) -> None:
+) -> Outline:
     """Check, in seconds at most, that a data set can be loaded or downloaded.
 
     Arguments as of :func:`load_dataset`.
+
+    Returns:
+        What is known of it.
 
     Raises:
         InvalidInputError: If an argument makes no sense, or a file is in no folder and cannot be
             downloaded.
     """
     entry = find_entry(name)
-    seed_sequence(seed)
+    try:
+        seed_sequence(seed)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"dataset.{error}") from None
     _check_channels(entry, channels)
     for key, number, size in zip(
         ("n_train", "n_test"), (n_train, n_test), entry.sizes, strict=True
@@ -77,6 +102,13 @@ def require_dataset(
     for file in entry.files:
         if locate(file, folders) is None:
             require_obtainable(file, folders)
+    return Outline(
+        entry.name,
+        entry.task,
+        entry.input_shape if channels is None else (*entry.input_shape[:-1], channels),
+        entry.n_outputs,
+        n_train if n_train is not None or entry.files else entry.sizes[0],
+    )
 
 
 def dataset_names() -> list[str]:

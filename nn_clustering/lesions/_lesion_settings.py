@@ -27,11 +27,7 @@ def check_lesion_test(*, n_shuffles: int, silence: str, memory_mb: float = 1024)
 
 def check_n_shuffles(n_shuffles: int) -> None:
     """Raise InvalidInputError unless the number of random sub-clusters is in range."""
-    check_n_draws("n_shuffles", n_shuffles)
-    if n_shuffles > MOST_SHUFFLES:
-        raise InvalidInputError(
-            f"n_shuffles={n_shuffles!r}; expected an integer from 2 to {MOST_SHUFFLES}"
-        )
+    check_n_draws("n_shuffles", n_shuffles, most=MOST_SHUFFLES)
 
 
 def check_silencing(silence: str) -> None:

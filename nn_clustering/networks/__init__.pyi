@@ -13,6 +13,7 @@ from ._modular import (
 from ._network_settings import (
     check_modular_initialisation as check_modular_initialisation,
     check_network as check_network,
+    most_units as most_units,
 )
 from ._precision import (
     in_float32 as in_float32,

@@ -1,9 +1,10 @@
 """What can be checked of a network before it is built; needs no Keras."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.machine import in_units, memory_bytes
 from nn_clustering.networks._user_code import check_user_function, is_user_function
 
 # mlp: A1, A4, A5; cnn: A2; vgg: A3.
@@ -11,6 +12,8 @@ NETWORK_KINDS = ("mlp", "cnn", "vgg")
 ACTIVATIONS = ("relu", "tanh")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 TASKS = ("classification", "regression")
+# Adam holds a weight, its gradient and two running means, each of four bytes.
+_BYTES_OF_A_WEIGHT = 16
 
 
 def check_network(
@@ -58,6 +61,7 @@ def check_network(
     _check_filters(kind, conv_filters)
     if kind != "mlp":
         _check_images(kind, input_shape, len(conv_filters))
+    _check_memory(kind, input_shape, n_outputs, hidden_units, conv_filters)
 
 
 def check_modular_initialisation(
@@ -84,6 +88,87 @@ def check_modular_initialisation(
 def blocks_of_filters(conv_filters: Sequence[int | Sequence[int]]) -> list[list[int]]:
     """Return a vgg's filters block by block; a bare number is a block of one convolution."""
     return [[block] if isinstance(block, int) else list(block) for block in conv_filters]
+
+
+def n_weights(
+    kind: str,
+    input_shape: Sequence[int],
+    n_outputs: int,
+    *,
+    hidden_units: Sequence[int],
+    conv_filters: Sequence[int | Sequence[int]],
+) -> int:
+    """Return the number of weights between the units of a network, without biases and the like."""
+    return sum(_kernel_sizes(kind, input_shape, n_outputs, hidden_units, conv_filters))
+
+
+def most_units(
+    kind: str,
+    input_shape: Sequence[int],
+    n_outputs: int,
+    *,
+    hidden_units: Sequence[int],
+    conv_filters: Sequence[int | Sequence[int]],
+    **_others: Any,
+) -> int | None:
+    """Return how many units a graph of a network can have; None for a network of one's own.
+
+    Arguments as of :func:`check_network`, of which the others do not matter.
+    """
+    if is_user_function(kind):
+        return None
+    n_inputs = 1
+    for size in input_shape:
+        n_inputs *= size
+    filters = [] if kind == "mlp" else blocks_of_filters(conv_filters)
+    return n_inputs + sum(map(sum, filters)) + sum(hidden_units) + n_outputs
+
+
+def _kernel_sizes(
+    kind: str,
+    input_shape: Sequence[int],
+    n_outputs: int,
+    hidden_units: Sequence[int],
+    conv_filters: Sequence[int | Sequence[int]],
+) -> Iterator[int]:
+    *sides, n_units = input_shape
+    if kind != "mlp":
+        blocks = blocks_of_filters(conv_filters)
+        for index, block in enumerate(blocks):
+            for n_filters in block:
+                yield 3 * 3 * n_units * n_filters
+                n_units = n_filters
+            if kind == "vgg" or index > 0:  # a pooling follows
+                sides = [side // 2 for side in sides]
+    for side in sides:
+        n_units *= side
+    for n_next in (*hidden_units, n_outputs):
+        yield n_units * n_next
+        n_units = n_next
+
+
+def _check_memory(
+    kind: str,
+    input_shape: Sequence[int],
+    n_outputs: int,
+    hidden_units: Sequence[int],
+    conv_filters: Sequence[int | Sequence[int]],
+) -> None:
+    """Raise if the weights of a network, as they are trained, take more memory than there is."""
+    count = n_weights(
+        kind, input_shape, n_outputs, hidden_units=hidden_units, conv_filters=conv_filters
+    )
+    needed, available = _BYTES_OF_A_WEIGHT * count, memory_bytes()
+    if needed <= available:
+        return
+    sizes = [f"network.hidden_units={list(hidden_units)}"]
+    if kind != "mlp":
+        sizes.append(f"network.conv_filters={list(conv_filters)}")
+    raise InvalidInputError(
+        f"{' '.join(sizes)} between {tuple(input_shape)} inputs and {n_outputs} outputs: {count:,} "
+        f"weights take {in_units(needed)} of memory in training, "
+        f"and this machine has {in_units(available)}; expected a smaller network"
+    )
 
 
 def _check_ends(input_shape: Sequence[int], n_outputs: int, task: str) -> None:

@@ -35,7 +35,9 @@ from ._local import (
 )
 from ._methods import (
     PARTITION_METHODS as PARTITION_METHODS,
+    WITH_N_CLUSTERS as WITH_N_CLUSTERS,
     check_partition_settings as check_partition_settings,
+    check_units as check_units,
     make_partition as make_partition,
 )
 from ._modularity import (
@@ -52,6 +54,7 @@ from ._partition import (
     SubCluster as SubCluster,
 )
 from ._partition_files import (
+    check_partition_file as check_partition_file,
     read_partition as read_partition,
 )
 from ._random_sub_clusters import (
@@ -67,6 +70,7 @@ from ._spectral import (
 )
 from ._stability import (
     Stability as Stability,
+    check_n_seeds as check_n_seeds,
     partition_stability as partition_stability,
 )
 from ._sub_cluster_selection import (

@@ -13,6 +13,8 @@ from nn_clustering.partitions._partition import Partition
 from nn_clustering.partitions._spectral import check_clustering, spectral_partition
 
 PARTITION_METHODS = ("spectral", *MODULARITY_METHODS, "random", "per_layer")
+# Those that make as many clusters as they are asked for.
+WITH_N_CLUSTERS = ("spectral", "random")
 
 
 def make_partition(
@@ -57,7 +59,7 @@ def make_partition(
         resolution=resolution,
         volume_constant=volume_constant,
     )
-    _check_units(graph, method, n_clusters)
+    check_units(graph, method, n_clusters)
     if method == "spectral":
         return spectral_partition(
             graph,
@@ -99,14 +101,19 @@ def check_partition_settings(
     check_volume_constant(volume_constant)
 
 
-def _check_units(graph: UnitGraph, method: str, n_clusters: int) -> None:
+def check_units(graph: UnitGraph, method: str, n_clusters: int) -> None:
+    """Check that a graph has units for so many clusters by a method of :data:`PARTITION_METHODS`.
+
+    Raises:
+        InvalidInputError: If it has fewer that have edges, or none.
+    """
     n_connected = int((~graph.isolated).sum())
     if n_connected == 0:
         raise InvalidInputError(
             f"the graph has {graph.n_units} units and no edge among them, so there is nothing to "
             "partition; expected weights that are not all 0"
         )
-    if method == "random" and n_clusters > n_connected:
+    if method in WITH_N_CLUSTERS and n_clusters > n_connected:
         raise InvalidInputError(
             f"n_clusters={n_clusters}; expected 2 to {n_connected}, the number of units that have "
             "edges"

@@ -44,6 +44,21 @@ def read_partition(content: bytes, name: str, graph: UnitGraph) -> Partition:
     return Partition(graph.layers, labels, n_clusters)
 
 
+def check_partition_file(content: bytes, name: str) -> None:
+    """Check that a file holds a partition of some graph; arguments as of :func:`read_partition`.
+
+    Raises:
+        InvalidInputError: If it is neither of the two kinds, or CSV with rows of something else.
+    """
+    try:
+        if content.startswith(b"PK"):
+            Partition.from_npz(content)
+        elif not any(True for _ in list(_rows(content))):
+            raise InvalidInputError(f"there is no row; {_EXPECTED}")
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{name}: {error}") from None
+
+
 def _labels_of_npz(stored: Partition, graph: UnitGraph) -> NDArray[np.int32]:
     by_name = {layer.name: labels for layer, labels in stored.by_layer()}
     _check_names(by_name, graph)

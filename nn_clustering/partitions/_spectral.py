@@ -14,6 +14,9 @@ from nn_clustering.partitions._partition import Partition
 from nn_clustering.seeds import generator
 from nn_clustering.threads import one_thread
 
+# All of them are held at once.
+MOST_STARTS = 10_000
+
 
 @dataclass(frozen=True, eq=False)
 class SpectralClustering:
@@ -138,6 +141,8 @@ def check_clustering(
     for name, value, least in (("n_clusters", n_clusters, 2), ("n_init", n_init, 1)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InvalidInputError(f"{name}={value!r}; expected an integer of {least} or more")
+    if n_init > MOST_STARTS:
+        raise InvalidInputError(f"n_init={n_init}; expected an integer from 1 to {MOST_STARTS}")
     if select not in ("ncut", "inertia"):
         raise InvalidInputError(f"select={select!r}; expected ncut or inertia")
     if assign_labels not in ("kmeans", "cluster_qr"):

@@ -13,6 +13,9 @@ from nn_clustering.partitions._methods import make_partition
 from nn_clustering.partitions._ncut import ncuts
 from nn_clustering.seeds import integer_seed
 
+# Every two of them are compared.
+MOST_SEEDS = 1000
+
 
 @dataclass(frozen=True, eq=False)
 class Stability:
@@ -107,3 +110,5 @@ def check_n_seeds(n_seeds: int) -> None:
     """
     if isinstance(n_seeds, bool) or not isinstance(n_seeds, int) or n_seeds < 2:
         raise InvalidInputError(f"n_seeds={n_seeds!r}; expected an integer of 2 or more")
+    if n_seeds > MOST_SEEDS:
+        raise InvalidInputError(f"n_seeds={n_seeds}; expected an integer from 2 to {MOST_SEEDS}")

@@ -10,23 +10,28 @@ from nn_clustering.errors import InvalidInputError
 # The smallest p-value that people are shown: below it, other draws of the same number change a
 # combined p-value tenfold, and simulations do not reach (methods G7).
 SMALLEST_SHOWN = 1e-4
+# Each takes a millisecond at least: these are hours.
+MOST_DRAWS = 10_000_000
 
 
-def check_n_draws(name: str, n_draws: int) -> None:
+def check_n_draws(name: str, n_draws: int, *, most: int = MOST_DRAWS) -> None:
     """Check a number of null values, which must be enough for a spread.
 
     Args:
         name: What the number is called.
         n_draws: The number.
+        most: The largest that there may be.
 
     Raises:
-        InvalidInputError: If it is no integer of 2 or more.
+        InvalidInputError: If it is no integer from 2 to the largest.
     """
     if isinstance(n_draws, bool) or not isinstance(n_draws, int) or n_draws < 2:
         raise InvalidInputError(
             f"{name}={n_draws!r}; expected an integer of 2 or more, of which there is a spread: n "
             "of them give no p-value below 1 / (n + 1), so that one of 0.05 takes 19"
         )
+    if n_draws > most:
+        raise InvalidInputError(f"{name}={n_draws}; expected an integer from 2 to {most}")
 
 
 def p_value(observed: float, null: ArrayLike, *, tail: str, count_ties: bool = True) -> float:

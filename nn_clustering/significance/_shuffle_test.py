@@ -1,5 +1,6 @@
 """Is a network more clusterable than it would be by chance? (methods D)."""
 
+import os
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import UnitGraph
+from nn_clustering.machine import most_workers
 from nn_clustering.partitions import Partition, SpectralClustering, ncut
 from nn_clustering.seeds import generator, integer_seed
 from nn_clustering.significance._null_models import FreshNetworks, NullModel, check_null_model
@@ -180,6 +182,11 @@ def _check_numbers(*, n_shuffles: int, n_workers: int, stop_at: int | None) -> N
     check_n_draws("n_shuffles", n_shuffles)
     if isinstance(n_workers, bool) or not isinstance(n_workers, int) or n_workers < 1:
         raise InvalidInputError(f"n_workers={n_workers!r}; expected an integer of 1 or more")
+    if n_workers > most_workers():
+        raise InvalidInputError(
+            f"n_workers={n_workers}; expected an integer from 1 to {most_workers()} on this "
+            f"machine of {os.cpu_count()} processors"
+        )
     if stop_at is None:
         return
     # stopped after one shuffle there would be no spread

@@ -23,6 +23,7 @@ from .server.connection import (
     stop_embedded as stop_embedded,
 )
 from .stages.experiment import StageExperiment as StageExperiment
+from .stages.folders import check_writable as check_writable
 from .stages.inputs import Input as Input, digests_of as digests_of
 from .stages.reuse import ReusedRun as ReusedRun
 from .stages.stage_run import StageRun as StageRun

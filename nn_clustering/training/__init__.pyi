@@ -7,6 +7,7 @@ from ._clusterability import (
     clusterability_loss as clusterability_loss,
 )
 from ._epochs import (
+    check_training as check_training,
     evaluate as evaluate,
     train as train,
 )
@@ -17,6 +18,7 @@ from ._phases import (
     Phase as Phase,
     PruningSchedule as PruningSchedule,
     check_phase as check_phase,
+    check_phase_fits as check_phase_fits,
 )
 from ._pruning import (
     magnitude_mask as magnitude_mask,

@@ -13,6 +13,7 @@ from nn_clustering.datasets import Dataset
 from nn_clustering.errors import InvalidInputError, NnClusteringError, in_one_line
 from nn_clustering.seeds import generator, integer_seed
 from nn_clustering.training._checkpoints import Checkpoint, EpochResult
+from nn_clustering.training._clusterability import ClusterabilityTerm
 from nn_clustering.training._phases import Phase, check_phase
 from nn_clustering.training._state import TrainingState
 from nn_clustering.training._steps import compile_epoch, compile_evaluation
@@ -85,6 +86,17 @@ def train(
         ):
             on_checkpoint(Checkpoint(phase.name, epoch, tuple(results), state.arrays()))
     return results
+
+
+def check_training(network: keras.Model, dataset: Dataset, phase: Phase) -> None:
+    """Check that a network can be trained on a data set for one phase.
+
+    Raises:
+        InvalidInputError: If the network does not fit the data set, or the phase.
+    """
+    _check(network, dataset, phase, None)
+    if phase.clusterability is not None:
+        ClusterabilityTerm(network, phase.clusterability)
 
 
 def evaluate(

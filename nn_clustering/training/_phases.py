@@ -1,6 +1,7 @@
 """What a phase of training is: its settings, checked without TensorFlow (methods A6 to A12, I)."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -179,16 +180,32 @@ def check_phase(phase: Phase, dataset: Dataset) -> None:
         InvalidInputError: If the batch is larger than the data set, or what is not images is to be
             augmented.
     """
-    n_samples = len(dataset.y_train)
-    if phase.batch_size > n_samples:
+    check_phase_fits(phase, dataset.name, dataset.input_shape, len(dataset.y_train))
+
+
+def check_phase_fits(
+    phase: Phase, name: str, input_shape: Sequence[int], n_samples: int | None
+) -> None:
+    """Check the same of a data set that is not loaded yet.
+
+    Args:
+        phase: The phase.
+        name: Of the data set.
+        input_shape: Of one sample.
+        n_samples: How many training samples it has; None where that is not known.
+
+    Raises:
+        InvalidInputError: As :func:`check_phase`.
+    """
+    if n_samples is not None and phase.batch_size > n_samples:
         raise InvalidInputError(
             f"training.batch_size={phase.batch_size}; expected 1 to {n_samples}, the number of "
-            f"training samples of {dataset.name}"
+            f"training samples of {name}"
         )
-    if phase.augmentation is not None and len(dataset.input_shape) != 3:
+    if phase.augmentation is not None and len(input_shape) != 3:
         raise InvalidInputError(
-            f"augmentation moves images about, but a sample of {dataset.name} is a vector of "
-            f"{dataset.input_shape[0]} numbers; expected a data set of images, or "
+            f"augmentation moves images about, but a sample of {name} is a vector of "
+            f"{input_shape[0]} numbers; expected a data set of images, or "
             "augmentation.enabled=False"
         )
 

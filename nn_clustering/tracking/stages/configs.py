@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +18,24 @@ from nn_clustering.tracking.execution_keys import own_keys
 from nn_clustering.tracking.stages.validation import check_updates
 
 DEFAULT = "default"
+_EXPECTED = "expected config keys, KEY: VALUE"
+
+
 # The parser in C, where PyYAML has it, is ten times as fast.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Reads YAML, and refuses a key that stands twice in one place, of which the first is lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"the key {key.value} is there twice", problem_mark=key.start_mark
+                    )
+                seen.add(key.value)
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
 
 
 @dataclass(frozen=True)
@@ -115,7 +132,10 @@ def read_given_file(path: Path) -> ConfigFile:
             f"{path} is a file, and a config file is YAML or JSON; expected the name of a .yaml, "
             ".yml or .json file, or a named config whose name no file here has"
         )
-    return _read(path, f"config.{path.name}")
+    file = _read(path, f"config.{path.name}")
+    if not file.config:
+        raise InvalidInputError(f"{path} sets no config key; {_EXPECTED}")
+    return file
 
 
 def seen_from_here(path: Path) -> str:
@@ -180,23 +200,48 @@ def _yaml_files(folder: Path) -> Iterator[Path]:
 def _read(path: Path, artifact: str) -> ConfigFile:
     try:
         content = path.read_bytes()
-        config = yaml.load(content, Loader=_LOADER) or {}
-    except (OSError, yaml.YAMLError) as error:  # JSON is YAML
-        reason = " ".join(str(error).split())[:200]
+        config = _parsed(content, path.suffix)
+        if not isinstance(config, dict):
+            raise InvalidInputError(f"{path} holds a {type(config).__name__}; {_EXPECTED}")
+        _check_keys(config, path)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        if isinstance(error, InvalidInputError):
+            raise
+        kind, reason = path.suffix[1:].upper(), " ".join(str(error).split())[:200]
         raise InvalidInputError(
-            f"{path} cannot be read as YAML ({reason}); expected config keys, KEY: VALUE"
+            f"{path} cannot be read as {'YAML' if kind == 'YML' else kind} ({reason}); {_EXPECTED}"
         ) from error
-    if not isinstance(config, dict):
-        raise InvalidInputError(
-            f"{path} holds a {type(config).__name__}; expected KEY: VALUE lines"
-        )
-    odd = next((key for key in _keys(config) if not isinstance(key, str)), None)
-    if odd is not None:
-        raise InvalidInputError(
-            f"{path}: the key {odd!r} is a {type(odd).__name__}; expected names as keys, in quotes "
-            "where YAML takes them for something else"
-        )
     return ConfigFile(artifact, content, config, path)
+
+
+def _parsed(content: bytes, suffix: str) -> Any:
+    if suffix == ".json":  # less than YAML, and Sacred reads no more
+        return json.loads(content, object_pairs_hook=_once_each) if content.strip() else {}
+    found = yaml.load(content, Loader=_Loader)
+    return {} if found is None else found
+
+
+def _once_each(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice is not None:
+        raise ValueError(f"the key {twice} is there twice")
+    return dict(pairs)
+
+
+def _check_keys(config: Mapping[Any, Any], path: Path) -> None:
+    for key in _keys(config):
+        if not isinstance(key, str):
+            raise InvalidInputError(
+                f"{path}: the key {key!r} is a {type(key).__name__}; expected names as keys, in "
+                "quotes where YAML takes them for something else"
+            )
+        if "." in key or key.startswith("$"):
+            group, _, name = key.partition(".")
+            raise InvalidInputError(
+                f"{path}: the key {key!r} is no name; expected a group as a key of its own, "
+                f"{group or 'GROUP'}: {{{name or 'KEY'}: VALUE}}"
+            )
 
 
 def _keys(config: Mapping[Any, Any]) -> Iterator[Any]:

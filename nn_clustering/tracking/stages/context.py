@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from nn_clustering.tracking.errors import InvalidInputError
+from nn_clustering.tracking.stages.validation import with_keys_of_part
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -108,3 +112,21 @@ class StageContext:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     given: Mapping[str, str] = field(default_factory=dict)
     config_files: tuple[ConfigFile, ...] = ()
+
+    @contextmanager
+    def mistakes_of_part(self, part: str) -> Iterator[None]:
+        """Within the block, what a part of the stage refuses is told in the keys of the whole.
+
+        Args:
+            part: Its name, under which the stage has its keys; others are let through as they are.
+
+        Raises:
+            InvalidInputError: The part refuses.
+        """
+        try:
+            yield
+        except InvalidInputError as mistake:
+            if not isinstance(self.defaults.get(part), Mapping):
+                raise
+            told = with_keys_of_part(str(mistake), part, self.defaults[part])
+            raise InvalidInputError(told) from mistake

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
             """Take the function."""
 
     Check = Callable[[StageRun], object]
+    Prepare = Callable[[StageRun[Inputs]], object]
     Workers = Callable[[StageRun], int]
     Summary = Callable[[StageRun[Inputs], Mapping[str, Any]], object]
 
@@ -49,6 +50,7 @@ class StageFunctions:
 
     check: Check | None = None
     inputs: Callable[[StageRun], Any] | None = None
+    prepare: Callable[[StageRun[Any]], Any] | None = None
     summary: Summary[Any] | None = None
     workers: Workers | None = None
 

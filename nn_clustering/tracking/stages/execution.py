@@ -190,6 +190,9 @@ class Execution:
 
     def _run_tracked(self, identity: str | None, lease: Lease | None = None) -> FinishedRun:
         """Run; not tracked where there is no database."""
+        if self._functions.prepare is not None:
+            prepared = self._functions.prepare(self.stage_run)
+            self.stage_run = replace(self.stage_run, prepared=prepared)
         if self.surroundings.database is not None:
             from nn_clustering.tracking.writing.track import make_observer
 
@@ -202,7 +205,10 @@ class Execution:
             if lease is not None:
                 hooks.append(lambda: lease.note_run(self._run._id))
             self._run.pre_run_hooks = [*self._run.pre_run_hooks, *hooks]
-        self._run()
+        try:
+            self._run()
+        finally:  # a network, or images, that nobody needs any more
+            self.stage_run = replace(self.stage_run, prepared=None)
         return self._finished()
 
     def _finished(self) -> FinishedRun:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Check,
         Decorator,
         Inputs,
+        Prepare,
         Result,
         Summary,
         Workers,
@@ -148,6 +149,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         *,
         inputs: Callable[[StageRun], Inputs],
         check: Check | None = None,
+        prepare: Prepare[Inputs] | None = None,
         summary: Summary[Inputs] | None = None,
         workers: Workers | None = None,
     ) -> Decorator[Inputs]: ...
@@ -156,6 +158,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         self,
         *,
         check: Check | None = None,
+        prepare: Prepare[object] | None = None,
         summary: Summary[object] | None = None,
         workers: Workers | None = None,
     ) -> Decorator[object]: ...
@@ -165,6 +168,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         *,
         check: Check | None = None,
         inputs: Callable[[StageRun], Any] | None = None,
+        prepare: Prepare[Any] | None = None,
         summary: Summary[Any] | None = None,
         workers: Workers | None = None,
     ) -> Any:
@@ -179,6 +183,9 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
                 a mapping of inputs by name; that is :attr:`StageRun.inputs`. With it, a run whose
                 config, inputs and code are those of a completed run is not repeated; without,
                 every run runs.
+            prepare: Makes what the work begins with, a network out of a file for instance, where
+                no completed run is used: the last place in which to refuse before the run starts.
+                What it returns is :attr:`StageRun.prepared`, for as long as the run takes.
             summary: Prints what a user wants to see of a result, a new or a stored one.
             workers: Decides how many of several runs go side by side where ``n_workers`` is None;
                 one by default.
@@ -191,7 +198,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
 
             # As it is now, when it was loaded: somebody may edit it before the run.
             self._note_own_code()
-            functions = StageFunctions(check, inputs, summary, workers)
+            functions = StageFunctions(check, inputs, prepare, summary, workers)
             settings = replace(self._definition.settings, stage=self.path)
             self._definition = replace(self._definition, settings=settings, functions=functions)
             main.__name__, main.__doc__ = work.__name__, work.__doc__
@@ -215,24 +222,39 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
                     self._execution.close()
                 self._surroundings = Surroundings()
 
-    def run(self, command_name: str | None = None, *args: Any, **kwargs: Any) -> FinishedRun:
+    def run(
+        self,
+        command_name: str | None = None,
+        config_updates: Mapping[str, Any] | None = None,
+        named_configs: Sequence[str] = (),
+        info: Any = None,
+        meta_info: Any = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> FinishedRun:
         """Run a command, or find the completed run that did the same.
 
         Raises:
             NnClusteringError: The user's mistake. A program ends with its message in one line.
         """
+        updates = config_updates or {}
         try:
-            run = self._create_run(command_name, *args, **kwargs)
-            if command_name in (None, self.default_command):
-                self._execution = Execution(
-                    self._definition, self._own_code, self._surroundings, run
-                )
-                return self._execution.carry_out()
-            run()
+            return self._run(command_name, updates, named_configs, info, meta_info, options)
         except NnClusteringError as error:
-            if not self._surroundings.is_program:
+            told = str(error)
+            if type(error) is InvalidInputError:
+                told = self._definition.settings.told(told, updates, named_configs)
+            if self._surroundings.is_program:
+                raise Error(" ".join(told.split())) from error
+            if told == str(error):
                 raise
-            raise Error(" ".join(str(error).split())) from error
+            raise InvalidInputError(told) from error
+
+    def _run(self, command_name: str | None, *arguments: Any) -> FinishedRun:
+        run = self._create_run(command_name, *arguments)
+        if command_name in (None, self.default_command):
+            self._execution = Execution(self._definition, self._own_code, self._surroundings, run)
+            return self._execution.carry_out()
+        run()
         finished: FinishedRun = run
         return finished
 
@@ -247,11 +269,12 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
             key: whole.config[key] for key in OWN_KEYS if key in whole.config and key in defaults
         }
         try:
-            return self.run(
-                config_updates={**own, **updates},
-                named_configs=[name for name in named if name in self.named_configs],
-                meta_info={key: meta_info[key] for key in ("comment",) if key in meta_info},
-            )
+            with whole.context.mistakes_of_part(self.path):
+                return self.run(
+                    config_updates={**own, **updates},
+                    named_configs=[name for name in named if name in self.named_configs],
+                    meta_info={key: meta_info[key] for key in ("comment",) if key in meta_info},
+                )
         finally:
             self._surroundings = before
 
@@ -298,7 +321,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         self._check_command(command_name)
         settings, options = self._definition.settings, checked_options(options or {})
         updates = settings.checked_updates(config_updates or {}, named_configs)
-        with settings.mistakes_told(self.named_configs, bool(options.get("--enforce_clean"))):
+        with settings.mistakes_told(self.named_configs, options):
             run = super()._create_run(
                 command_name, updates, named_configs, info, meta_info, options
             )

@@ -17,6 +17,7 @@ from sacred.utils import ensure_wellformed_argv
 
 from nn_clustering.tracking.errors import InvalidInputError
 from nn_clustering.tracking.stages.context import Surroundings
+from nn_clustering.tracking.stages.validation import check_paths
 from nn_clustering.tracking.writing.capture import complete_capture
 
 # Names the file into which a process writes the id of its run.
@@ -73,6 +74,7 @@ def malformed_commands_told(argv: Sequence[str] | None = None) -> Iterator[None]
         SystemExit: It cannot, or names a command that is not there.
     """
     try:
+        check_paths(ensure_wellformed_argv(argv))
         yield
     except DocoptExit:
         given = shlex.join(ensure_wellformed_argv(argv)[1:])

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.05
 MOST_COLUMNS = 6
+MOST_REPEATS = 100_000
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class Repeat:
         return f"seed {self.seed}: {outcome}{run}\n{self.output}".rstrip()
 
 
+def most_workers() -> int:
+    """How many processes side by side this machine can make use of, with much to spare."""
+    return max(64, 4 * (os.cpu_count() or 1))
+
+
 def check_repeats(config: Mapping[str, Any]) -> None:
     """Check the keys by which one command makes several runs, where a config has them.
 
@@ -70,6 +76,13 @@ def check_repeats(config: Mapping[str, Any]) -> None:
         if type(value) is not int or value < 1:
             raise InvalidInputError(
                 f"{key}={value!r}: expected an integer from 1{', or None' if may_be_none else ''}"
+            )
+    most = {"n_repeats": MOST_REPEATS, "n_workers": most_workers()}
+    for key, number in most.items():
+        if (config.get(key) or 1) > number:
+            processors = f" ({os.cpu_count()} processors are here)" if key == "n_workers" else ""
+            raise InvalidInputError(
+                f"{key}={config[key]}: expected an integer from 1 to {number}{processors}"
             )
     last_seed = config["seed"] + config["n_repeats"] - 1
     if last_seed >= 2**32:

@@ -27,15 +27,21 @@ from nn_clustering.tracking.stages.configs import (
 from nn_clustering.tracking.stages.repeats import check_repeats
 from nn_clustering.tracking.stages.validation import (
     check_exclusive,
-    check_known_keys,
+    check_names,
     check_types,
     check_updates,
     checked_tags,
+    keys_of,
     unknown_named_config,
+    with_whole_keys,
 )
 
 if TYPE_CHECKING:
     from sacred.run import Run as SacredRun
+
+
+# Options by which Sacred stores a run in other places besides.
+_OBSERVERS = ("--s3", "--sql", "--tiny_db", "--file_storage")
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,10 @@ class StageSettings:
         if self.mistake is not None:
             raise self.mistake
         checked = dict(updates)
+        check_names(checked)
         if not self.defaults:
+            for name in named_configs:
+                self._set_by(name)
             return checked
         if "tags" in checked and "tags" in self.defaults:
             checked["tags"] = checked_tags(checked["tags"])
@@ -126,12 +135,12 @@ class StageSettings:
         check_repeats(config)
 
     @contextmanager
-    def mistakes_told(self, known: Collection[str], enforce_clean: bool) -> Iterator[None]:
+    def mistakes_told(self, known: Collection[str], options: Mapping[str, Any]) -> Iterator[None]:
         """Within the block, where Sacred makes a run, its errors become messages in one line.
 
         Args:
             known: The named configs that there are.
-            enforce_clean: Whether the command asks for a checkout without changes.
+            options: Sacred's command line options.
         """
         try:
             yield
@@ -144,13 +153,49 @@ class StageSettings:
             if "for named config" not in str(error):
                 raise
             raise InvalidInputError(self._unknown(str(error).split('"')[-2], known)) from None
+        except (ImportError, ValueError) as error:
+            asked = next((option for option in _OBSERVERS if options.get(option)), None)
+            if asked is None or isinstance(error, InvalidInputError):
+                raise
+            raise InvalidInputError(
+                f"{asked}={options[asked]}: Sacred cannot store a run there ({error}); leave it "
+                "out, runs are stored in MongoDB anyway"
+            ) from error
         except RuntimeError as error:
-            if not enforce_clean:
+            if not options.get("--enforce_clean"):
                 raise
             raise InvalidInputError(
                 "-e: the project is no git checkout, or has uncommitted changes (git status "
                 "shows them); commit them, or leave out -e"
             ) from error
+
+    def told(self, mistake: str, updates: Mapping[str, Any], named_configs: Sequence[str]) -> str:
+        """A message with the keys as the command line sets them, and the file that set the first.
+
+        The file is named where it is the user's own, in which the mistake is then to be mended.
+
+        Args:
+            mistake: What is wrong.
+            updates: The keys that the command sets one by one.
+            named_configs: Its named configs, and paths of config files.
+        """
+        message = with_whole_keys(mistake, self.defaults)
+        typed = dict(iterate_flattened(dict(updates)))
+        key = next(iter(keys_of(message)), None)
+        try:
+            setters = [name for name in named_configs if key in self._set_by(name)]
+        except InvalidInputError:  # a file that cannot be read, which is the mistake
+            return message
+        if key is None or key in typed or not setters:
+            return message
+        own = [file for file in self._files_behind(setters[-1]) if not self._is_the_stages(file)]
+        places = [seen_from_here(file.path) for file in own]
+        return message if not places or places[0] in message else f"{places[0]}: {message}"
+
+    def _is_the_stages(self, file: ConfigFile) -> bool:
+        """Whether a file came with the stage, in the first folder of configs."""
+        first = self.configs.files[DEFAULT][0].path.parent.parent if self.configs.files else None
+        return first is not None and file.path.is_relative_to(first)
 
     def given_keys(self, run: SacredRun) -> dict[str, str]:
         """What was typed to set config keys of a run, by dotted key."""
@@ -163,23 +208,30 @@ class StageSettings:
         """The files that set the config of a run with these named configs; each once."""
         files = list(self.configs.files.get(DEFAULT, ()))
         for name in named_configs:
-            if Path(name).is_file():  # Sacred prefers it to a named config
-                files.append(read_given_file(Path(name)))
-            else:
-                files += self.configs.files.get(name, ())
+            files += self._files_behind(name)
         return tuple({file.artifact: file for file in files}.values())
 
     def _check_keys_of(self, named_configs: Sequence[str]) -> None:
-        """Check that there are all keys that named configs, or config files, set."""
+        """Check what named configs, or config files, set."""
         for name in named_configs:
-            files = self.files_of([name])[len(self.configs.files.get(DEFAULT, ())) :]
-            try:
-                check_known_keys(
-                    self._set_by(name), self.defaults, self.stage, self.configs.documentation
+            config = self._set_by(name)
+            places = ", ".join(seen_from_here(file.path) for file in self._files_behind(name))
+            if places and not config:
+                raise InvalidInputError(
+                    f"{name} sets nothing: {places} is empty; expected config keys, KEY: VALUE"
                 )
+            try:
+                if "tags" in config and "tags" in self.defaults:
+                    config["tags"] = checked_tags(config["tags"])
+                check_updates(config, self.defaults, self.stage, self.configs.documentation)
             except InvalidInputError as mistake:
-                places = ", ".join(seen_from_here(file.path) for file in files)
                 raise InvalidInputError(f"{places}: {mistake}") from None
+
+    def _files_behind(self, name: str) -> tuple[ConfigFile, ...]:
+        """The file that the command line names, or those of a named config."""
+        if Path(name).is_file():  # Sacred prefers it to a named config
+            return (read_given_file(Path(name)),)
+        return self.configs.files.get(name, ())
 
     def _set_by(self, name: str) -> dict[str, Any]:
         """What a named config, or a config file, sets, by dotted key."""

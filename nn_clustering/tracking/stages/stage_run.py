@@ -51,6 +51,7 @@ class StageRun(Generic[Inputs_co]):
         context: What the stage's experiment lends the run.
         sacred_run: Sacred's side of the run.
         inputs: What the stage's ``inputs`` function has returned.
+        prepared: What its ``prepare`` function has returned.
         reused: The stored run whose result is shown in place of a new one's, if any.
     """
 
@@ -58,6 +59,7 @@ class StageRun(Generic[Inputs_co]):
     sacred_run: SacredRun
     inputs: Inputs_co = field(repr=False)
     reused: Run | None = None
+    prepared: Any = field(default=None, repr=False)
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -84,6 +86,12 @@ class StageRun(Generic[Inputs_co]):
     def database(self) -> Database | None:
         """The database that the run is tracked in, if it is."""
         return self.context.surroundings.database
+
+    @property
+    def is_tracked(self) -> bool:
+        """Whether the run is stored, or will be once it starts."""
+        is_observed = self.context.surroundings.is_program and not self.sacred_run.unobserved
+        return self.database is not None or is_observed
 
     @property
     def store(self) -> RunStore:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sacred.utils import SacredError, iterate_flattened
 
 from nn_clustering.tracking.errors import InvalidInputError, did_you_mean
+from nn_clustering.tracking.stages.folders import check_writable
 
 _TYPE_NAMES = {
     int: "an integer",
@@ -17,6 +20,10 @@ _TYPE_NAMES = {
     str: "a word",
     list: "a list",
 }
+# MongoDB stores no larger ones.
+_LARGEST_INTEGER = 2**63 - 1
+# A config key, as messages have it: followed by its value, and no part of a longer name or a URL.
+_KEY = re.compile(r"(?<![\w.?&;/])[a-z_]\w*(?:\.\w+)*(?==)")
 
 
 class Error(SacredError):  # type: ignore[misc]  # Sacred has no types
@@ -57,6 +64,8 @@ def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
     capture = given.get("--capture")
     if capture not in (None, "no", "sys", "fd"):
         raise InvalidInputError(f"-C {capture}: expected no, sys or fd (the default)")
+    if given.get("--file_storage"):
+        check_writable(Path(given["--file_storage"]), f"-F {given['--file_storage']}")
     if given.get("--loglevel") is not None:
         given["--loglevel"] = _log_level(given["--loglevel"])
     return given
@@ -111,7 +120,7 @@ def check_updates(
     check_known_keys(updates, defaults, stage, documentation)
     check_types(updates, defaults, documentation)
     seed = updates.get("seed", 0)
-    if not 0 <= seed < 2**32:
+    if "seed" in defaults and not 0 <= seed < 2**32:
         raise InvalidInputError(f"seed={seed}; expected an integer from 0 to 4294967295")
 
 
@@ -123,6 +132,11 @@ def check_types(config: Mapping[str, Any], defaults: Mapping[str, Any], document
     """
     expected_by_key = dict(iterate_flattened(dict(defaults)))
     for key, value in iterate_flattened(dict(config)):
+        if any(abs(number) > _LARGEST_INTEGER for number in _integers(value)):
+            raise InvalidInputError(
+                f"{key}={value!r}: an integer beyond {_LARGEST_INTEGER} cannot be stored; expected "
+                f"smaller ones ({documentation} documents every key)"
+            )
         expected = type(expected_by_key.get(key))
         if key not in expected_by_key or expected is type(None) or type(value) is expected:
             continue
@@ -134,6 +148,59 @@ def check_types(config: Mapping[str, Any], defaults: Mapping[str, Any], document
             f"{key}={value!r}: expected {_TYPE_NAMES.get(expected, expected.__name__)} "
             f"({documentation} documents every key)"
         )
+
+
+def _integers(value: Any) -> Iterator[int]:
+    """The integers of a value, those in lists and groups too."""
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, Mapping):
+        for entry in value.values():
+            yield from _integers(entry)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from _integers(entry)
+
+
+def keys_of(message: str) -> list[str]:
+    """The config keys that a message speaks of with their values, in order."""
+    return _KEY.findall(message)
+
+
+def with_whole_keys(message: str, defaults: Mapping[str, Any]) -> str:
+    """Return a message in which config keys stand as a command line sets them.
+
+    A library speaks of its arguments, ``n_init=0``; the key may be ``kmeans.n_init``.
+
+    Args:
+        message: What is wrong. Names that are no key, or could be several, stay as they are.
+        defaults: Every key with its default, nested.
+    """
+    known = [key for key, _ in iterate_flattened(dict(defaults))]
+
+    def whole(match: re.Match[str]) -> str:
+        name = match[0]
+        longer = [key for key in known if key.endswith(f".{name}")]
+        return longer[0] if name not in known and len(longer) == 1 else name
+
+    return _KEY.sub(whole, message)
+
+
+def with_keys_of_part(message: str, part: str, defaults: Mapping[str, Any]) -> str:
+    """Return a message of a part of a stage, its keys as those of the whole.
+
+    Args:
+        message: What is wrong with the part, in its own keys.
+        part: Its name.
+        defaults: Every key of the part with its default, nested.
+    """
+    known = {key for key, _ in iterate_flattened(dict(defaults))}
+
+    def whole(match: re.Match[str]) -> str:
+        return f"{part}.{match[0]}" if match[0] in known else match[0]
+
+    told = _KEY.sub(whole, with_whole_keys(message, defaults))
+    return told if f"{part}." in told else f"{part}: {told}"
 
 
 def check_exclusive(given: Mapping[str, Mapping[str, Any]], exclusive_keys: Sequence[str]) -> None:
@@ -174,6 +241,44 @@ def unknown_named_config(name: str, stage: str, known: Collection[str]) -> str:
     )
 
 
+def check_paths(argv: Sequence[Any]) -> None:
+    """Check that the keys of a command can be told apart, before Sacred sorts them by their dots.
+
+    Raises:
+        InvalidInputError: If one is set as a key and as a group of keys, or has a dot too many.
+    """
+    updates = [str(word) for word in argv[argv.index("with") + 1 :]] if "with" in argv else []
+    keys = [update.partition("=")[0].strip() for update in updates if "=" in update]
+    for key, update in zip(keys, [update for update in updates if "=" in update], strict=True):
+        if key and not all(key.split(".")):
+            raise InvalidInputError(
+                f"{update}: {key} has a dot too many; expected KEY=VALUE, the key of a group as "
+                "GROUP.KEY"
+            )
+        below = next((longer for longer in keys if longer.startswith(f"{key}.")), None)
+        if below is not None:
+            raise InvalidInputError(
+                f"{update} with {below}=...: {key} cannot be a value and a group of keys; expected "
+                "one of the two"
+            )
+
+
+def check_names(config: Mapping[Any, Any]) -> None:
+    """Check that all keys of a config, and of its groups, are names.
+
+    Raises:
+        InvalidInputError: If one is something else.
+    """
+    for key, value in config.items():
+        if not isinstance(key, str):
+            raise InvalidInputError(
+                f"the config key {key!r} is a {type(key).__name__}; expected the names of keys, "
+                "as in {'seed': 1}"
+            )
+        if isinstance(value, Mapping):
+            check_names(value)
+
+
 def check_known_keys(
     config: Mapping[str, Any], defaults: Mapping[str, Any], stage: str, documentation: str
 ) -> None:
@@ -182,6 +287,7 @@ def check_known_keys(
     Raises:
         InvalidInputError: If a key is unknown or a group of keys.
     """
+    check_names(config)
     known = dict(iterate_flattened(dict(defaults)))
     groups = {
         key[:position] for key in known for position, letter in enumerate(key) if letter == "."
