@@ -12,6 +12,7 @@ import pytest
 
 from nn_clustering.errors import ServerUnavailableError
 from nn_clustering.tracking import (
+    Server,
     connect,
     find_server,
     make_observer,
@@ -155,8 +156,10 @@ def test_secret_that_was_open_to_others_is_made_anew(own_home, name, still_runs)
     assert secret.read_text() != content
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     if name == "credentials.json":
+        # at the same port, unless somebody has taken that meanwhile
+        passed_on = former.url.replace(former.address, server.address)
         with pytest.raises(ServerUnavailableError, match="does not accept the user"):
-            connect(former)
+            connect(Server(passed_on, "runs", embedded=True))
 
 
 def test_folder_that_is_not_there_is_nobody_elses(tmp_path):
