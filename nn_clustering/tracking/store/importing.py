@@ -18,7 +18,7 @@ import bson.errors
 import pymongo
 import pymongo.errors
 
-from nn_clustering.tracking.encoding import without_passwords
+from nn_clustering.tracking.encoding import to_plain, without_passwords
 from nn_clustering.tracking.errors import DamagedArtifactError, TrackingError
 from nn_clustering.tracking.gridfs import (
     IMPORTS,
@@ -177,7 +177,8 @@ class _Importer:
         try:
             files = {file.id: self._store_file(original.key, file) for file in content.files}
             metrics = self._store_metrics(original, content)
-            document = _document_here(original, content, inputs, files, metrics)
+            # What was not stored here may hold passwords of URLs.
+            document = to_plain(_document_here(original, content, inputs, files, metrics))
             while True:
                 number = self._reserved(original)
                 try:
@@ -277,7 +278,12 @@ class _Importer:
                 [
                     pymongo.ReplaceOne(
                         {"_id": ids[document["_id"]]},
-                        {**document, "_id": ids[document["_id"]], "run_id": number},
+                        {
+                            **document,
+                            **to_plain({"name": document.get("name", "")}),
+                            "_id": ids[document["_id"]],
+                            "run_id": number,
+                        },
                         upsert=True,
                     )
                     for document in batch
@@ -294,13 +300,13 @@ def _fields_here(
     file: OriginalFile, path: Path, sha256: str
 ) -> tuple[dict[str, Any], Iterable[bson.ObjectId]]:
     """The fields of a file's document here, and the ids that it may have."""
-    filename = str(file.fields.get("filename", ""))
+    filename = without_passwords(str(file.fields.get("filename", "")))
     if file.kind != ARTIFACT:
         md5 = digest_file(path, "md5")
         return {"filename": filename, "md5": md5}, [source_id(filename, md5)]
     noted = file.fields.get("metadata")
     facts = {
-        **(noted if isinstance(noted, Mapping) else {}),
+        **(to_plain(noted) if isinstance(noted, Mapping) else {}),
         "sha256": sha256,
         "size": path.stat().st_size,
     }

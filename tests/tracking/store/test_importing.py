@@ -147,6 +147,19 @@ def test_from_one_database_to_another(database, two_runs, other):
     assert without_ids(documents(other)[0]) == without_ids(documents(database)[0])
 
 
+def test_passwords_that_were_stored_elsewhere_stay_there(database, other):
+    url = "mongodb://ann:it's 4 secret@h/db"
+    metric = {"_id": bson.ObjectId(), "run_id": 4, "name": url, "steps": [0], "values": [0.5]}
+    database["metrics"].insert_one(metric)
+    info = {"metrics": [{"name": url, "id": str(metric["_id"])}], url: [url]}
+    run = {"_id": 4, "start_time": TIME, "status": "COMPLETED", "config": {"url": url}}
+    database["runs"].insert_one({**run, "experiment": {"name": url}, "info": info})
+    assert import_runs(other, originals_in(database, [4])).imported == {"run 4": 1}
+    assert b"secret" not in everything(other)
+    assert documents(other)[0]["config"] == {"url": "mongodb://***@h/db"}
+    assert documents(other, "metrics")[0]["name"] == "mongodb://***@h/db"
+
+
 def test_runs_without_a_token_are_recognised(database, other):
     database["runs"].insert_one({"_id": "my run", "start_time": TIME, "experiment": {"name": "x"}})
     assert import_runs(other, originals_in(database, ["my run"])).imported == {'run "my run"': 1}
