@@ -29,6 +29,7 @@ from .stages.reuse import ReusedRun as ReusedRun
 from .stages.stage_run import StageRun as StageRun
 from .store.dropping import Drop as Drop, DroppedArtifact as DroppedArtifact
 from .store.lineage import Lineage as Lineage
+from .store.liveness import UndeliveredRun as UndeliveredRun
 from .store.query_conditions import parse_condition as parse_condition
 from .store.run import Run as Run, StoredFile as StoredFile
 from .store.run_store import RunStore as RunStore

@@ -76,6 +76,7 @@ class Journal:
         self.damages: dict[str, None] = {}
         self._lock_file = lock
         self._lock = threading.Lock()
+        self._sync_turn = threading.Lock()
         self.header: dict[str, Any] = {}
         self.document: dict[str, Any] = {}
         if is_left:
@@ -269,14 +270,15 @@ class Journal:
 
     def sync(self) -> None:
         """Bring to the disk what was written since the last time, so that it outlives the power."""
-        with self._lock:
-            paths, self._unsynced = self._unsynced, set()
-        if paths:
-            # Copies first: an event on the disk shall find its file there.
-            for path in sorted(paths, key=lambda path: path.suffix == ".events"):
-                sync(path)
-            sync(self.folder / "files")
-            sync(self.folder)
+        with self._sync_turn:  # who finds nothing to do relies on its being done
+            with self._lock:
+                paths, self._unsynced = self._unsynced, set()
+            if paths:
+                # Copies first: an event on the disk shall find its file there.
+                for path in sorted(paths, key=lambda path: path.suffix == ".events"):
+                    sync(path)
+                sync(self.folder / "files")
+                sync(self.folder)
 
     def segments(self) -> list[Path]:
         """What is to be delivered, in order; nothing is added to it any more."""

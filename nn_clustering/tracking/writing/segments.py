@@ -157,12 +157,14 @@ class Segments:
         Raises:
             OSError: It cannot be read.
         """
-        kept = self._kept.get(path)
-        if kept is not None:
+        kept, start, end = (
+            self._kept.get(path),
+            self._starts.get(path),
+            self._end_of(path, n_events),
+        )
+        if kept is not None and start is not None and end == start + len(kept):
             return list(kept.values()), []
         frames = read_frames(path.read_bytes())
-        end = self._end_of(path, n_events)
-        start = self._starts.get(path)
         damages = list(damages_of(path.name, frames, start, end))
         following, last = self._following(path), frames.last_number
         after = start if last is None else last + 1
