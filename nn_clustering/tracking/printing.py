@@ -94,8 +94,7 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        letter if letter.isprintable() else " " if letter.isspace() else "?"
-        for letter in text
+        letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in text
     )
 
 
