@@ -47,7 +47,7 @@ def shaped(**fields):
 
 
 TIMES = st.one_of(DATES, TEXTS)
-FILE_IDS = st.one_of(st.sampled_from(["file", 7]), OBJECT_IDS, SCALARS)
+FILE_IDS = st.one_of(st.sampled_from(["file", 7, {"a": 1}]), OBJECT_IDS, SCALARS)
 ARTIFACTS = st.lists(
     st.one_of(
         *(TEXTS, OBJECT_IDS, st.tuples(TEXTS, OBJECT_IDS).map(list)),

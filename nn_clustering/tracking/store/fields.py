@@ -44,7 +44,7 @@ def as_list(value: Any) -> list[Any]:
 def as_text(value: Any) -> str:
     """The text; lists joined by commas, None empty."""
     if isinstance(value, str):
-        return value
+        return value if type(value) is str else str(value)  # code cannot be hashed
     if value is None:
         return ""
     if isinstance(value, bytes):

@@ -27,7 +27,8 @@ OTHERS = {
     "_id": {
         "$type": [
             *("string", "objectId", "object", "binData", "bool", "date", "timestamp"),
-            *("null", "minKey", "maxKey", "symbol", "javascript"),
+            *("null", "minKey", "maxKey", "symbol", "javascript", "javascriptWithScope"),
+            *("undefined", "dbPointer"),
         ]
     }
 }  # fmt: skip

@@ -206,21 +206,21 @@ def _stored_files(
         DamagedArtifactError: An artifact is lost.
     """
     entries = list(file_entries(document))
-    stored = {
-        file["_id"]: file
-        for file in database["fs.files"].find({"_id": {"$in": [id_ for _, id_, _ in entries]}})
-    }
+    query = {"_id": {"$in": [file_id for _, file_id, _ in entries]}}
+    # Not every id that others gave can be hashed as it is.
+    stored = {read_id(file["_id"]): file for file in database["fs.files"].find(query)}
     for resource in _list(document.get("resources")):
         if isinstance(resource, (list, tuple)) and len(resource) == 2:
             query = {"filename": {"$eq": resource[0]}, "md5": {"$eq": resource[1]}}
             found = database["fs.files"].find_one(query)
             if found is not None:
-                stored[found["_id"]] = found
+                stored[read_id(found["_id"])] = found
             entries.append((RESOURCE, found and found["_id"], str(resource[0])))
     files, lost = {}, []
     for kind, file_id, name in entries:
-        if file_id in stored:
-            files[kind, str(file_id)] = _stored_file(database, kind, stored[file_id], name)
+        file = stored.get(read_id(file_id))
+        if file is not None:
+            files[kind, str(file_id)] = _stored_file(database, kind, file, name)
         elif kind == ARTIFACT:
             raise DamagedArtifactError(f"artifact {name!r} is damaged: its file is missing")
         else:
@@ -233,9 +233,10 @@ def _stored_file(
 ) -> OriginalFile:
     kept = ("filename", "metadata", "contentType", "md5")
     label = f"{kind} {name!r}"
+    length = stored.get("length")
     return OriginalFile(
         kind, stored["_id"], label, {key: stored[key] for key in kept if key in stored},
-        int(stored.get("length") or 0), lambda: checked_file(database, stored, label),
+        length if isinstance(length, int) else 0, lambda: checked_file(database, stored, label),
     )  # fmt: skip
 
 
