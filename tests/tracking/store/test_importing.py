@@ -4,6 +4,7 @@ import datetime
 import json
 import shutil
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import bson
@@ -297,6 +298,29 @@ def test_another_observer_may_take_the_number(database, two_runs, other, add_run
     other["runs"].insert_one({"_id": 1, "experiment": {"name": "theirs"}})
     assert import_runs(other, originals_in(database, [7])).imported == {"run 7": 2}
     assert [metric["run_id"] for metric in documents(other, "metrics")] == [2]
+
+
+def test_several_at_once_import_each_run_once(database, two_runs, other):
+    others = [
+        {"_id": number, "start_time": TIME, "status": "COMPLETED", "experiment": {"name": "x"},
+         "artifacts": database["runs"].find_one({"_id": 7})["artifacts"],
+         "tracking": {"token": f"{number}" * 16}}
+        for number in range(10, 20)
+    ]  # fmt: skip
+    database["runs"].insert_many(others)
+    ids = [7, 9, *range(10, 20)]
+    with ThreadPoolExecutor(3) as threads:
+        reports = list(
+            threads.map(lambda _: import_runs(other, originals_in(database, ids)), range(3))
+        )
+    for report in reports:
+        assert len(report.imported) + len(report.here) == len(ids), report.refused
+    tokens = [document["tracking"]["token"] for document in documents(other)]
+    assert len(tokens) == len(set(tokens)) == len(ids)
+    assert len({number for report in reports for number in report.imported.values()}) == len(ids)
+    (metric,) = documents(other, "metrics")
+    assert other["runs"].find_one({"_id": metric["run_id"]})["tracking"]["token"] == "a" * 32
+    assert documents(other, "imports") == []
 
 
 def test_files_of_an_import_are_not_removed_with_another_run(database, two_runs, other):
