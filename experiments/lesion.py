@@ -250,6 +250,8 @@ def prepare(run: StageRun[Inputs]) -> Prepared:
     )
     partition = run.inputs.partition.value
     layers = lesions.lesionable_layers(partition.layers, engine)
+    if config["output"] is not None:
+        _tell_what_is_apart(partition, layers, file, config["output"])
     partitions.select_sub_clusters(partition, layers, partitions.SizeFilter(**config["sizes"]))
     return Prepared(engine, layers, groups_of(dataset, engine, config["tail"]))
 
@@ -282,6 +284,16 @@ def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
     if config["single_units"]:
         add_table(run, "units", single_units(run, engine, layers, groups))
     return result
+
+
+def _tell_what_is_apart(
+    partition: Partition, layers: Sequence[str], file: NetworkFile, output: str | int
+) -> None:
+    """Print which layers are not lesioned, as the output does not hang on them."""
+    hidden = lesions.lesionable_layers(partition.layers, file.network)
+    apart = [name for name in hidden if name not in layers]
+    if apart:
+        print(f"left out, since output {output} does not hang on them: {', '.join(apart)}")
 
 
 def _figures(test: LesionTest, seed: int) -> dict[str, Any]:
