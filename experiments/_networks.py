@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from experiments._graphs import OF_UNITS
 from experiments._keras import import_keras
+from experiments._own_network import own_layers_code
 from experiments._phase_settings import PHASES, network_name, stored_epochs
-from nn_clustering import datasets, graphs, networks
+from nn_clustering import datasets, networks
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.networks import structure
-from nn_clustering.tracking import Input
-from nn_clustering.tracking.own_code import own_code
 
 if TYPE_CHECKING:
     import keras
@@ -23,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nn_clustering.datasets import Dataset
-    from nn_clustering.tracking import Run, StageRun
+    from nn_clustering.tracking import Input, Run, StageRun
 
 # The artifact with a network that was read from a file: one of Keras, or HDF5.
 OWN_NETWORKS = ("network.keras", "network.h5")
@@ -61,12 +56,6 @@ class NetworkFile:
     def artifact(self) -> str:
         """The name under which a run keeps it."""
         return OWN_NETWORKS[not self.content.startswith(b"PK")]
-
-    def is_known_to_fit(self, dataset: str | None) -> bool:
-        """Whether it was trained on the data set of that name, and nobody has to look."""
-        return self.training is not None and (
-            dataset is None or dataset == self.training.config["dataset"]["name"]
-        )
 
     def dataset(self, name: str | None) -> Dataset:
         """Return the data set that it was trained on, or of its kind the one of that name.
@@ -115,13 +104,13 @@ def chosen_network(run: StageRun) -> NetworkFile:
 def clustered_network(run: StageRun, clustered: Run) -> NetworkFile:
     """Read the network of a clustering run."""
     source = f"the network of run {clustered.id}"
+    code = run.config.get("model_code")
     had = (*clustered.artifacts, *clustered.dropped())
     own = next((name for name in OWN_NETWORKS if name in had), None)
     if own is not None:
-        code = run.config.get("model_code")
         return NetworkFile(clustered.artifact(own), source, model_code=code)
     training = run.store.run(clustered.info["lineage"]["train_run"], experiment="train")
-    return NetworkFile(training.artifact(clustered.info["network"]), source, training)
+    return NetworkFile(training.artifact(clustered.info["network"]), source, training, code)
 
 
 def model_code_of(file: NetworkFile, clustered: Run | None = None) -> Input[bytes] | None:
@@ -137,16 +126,13 @@ def model_code_of(file: NetworkFile, clustered: Run | None = None) -> Input[byte
     _check_same_code_is_named(file, clustered)
     if file.model_code is None:
         return None
-    path = networks.model_code_path(file.model_code).resolve()
-    digest = hashlib.sha256()
-    for content in sorted(one.read_bytes() for one in own_code(path, path.parent).files):
-        digest.update(hashlib.sha256(content).digest())
-    found = Input(path.read_bytes(), digest.hexdigest())
+    found = own_layers_code(file.model_code)
     noted = None if clustered is None else clustered.info.get("inputs", {}).get("model_code")
     if clustered is not None and noted != found.digest:
         raise InvalidInputError(
-            f"model_code={file.model_code!r}: {path}, or what it imports, is not what it was in "
-            f"clustering run {clustered.id}; put the same files back, or cluster the network again"
+            f"model_code={file.model_code!r}: that module, or what it imports, is not what it was "
+            f"in clustering run {clustered.id}; put the same files back, or cluster the network "
+            "again"
         )
     return found
 
@@ -171,35 +157,14 @@ def _check_same_code_is_named(file: NetworkFile, clustered: Run | None) -> None:
         )
 
 
-def check_own_network(file: NetworkFile, graph: Mapping[str, Any]) -> None:
-    """Check that there can be a graph of a network from a file, before a run begins.
-
-    Args:
-        file: The network; one that this project has trained needs no check.
-        graph: A section `graph`.
-
-    Raises:
-        InvalidInputError: If it cannot be read, or has a layer that is not supported.
-    """
-    if file.training is None:
-        weights = structure.read_weights(file.network)
-        if graph["source"] != "activations":
-            graphs.unit_sets(weights, **{key: graph[key] for key in OF_UNITS})
-
-
-def fitted(file: NetworkFile, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return samples as a network reads them, and say so if they are reshaped for it.
-
-    Raises:
-        InvalidInputError: If they do not fit.
-    """
-    samples = networks.fit_samples(file.network, x)
-    if samples.shape != x.shape:
-        print(
-            f"samples of shape {x.shape[1:]} are read as {samples.shape[1:]}, which is what "
-            f"{file.source} takes"
-        )
-    return samples
+def reshaping_in_words(file: NetworkFile, x: NDArray[np.float32]) -> str | None:
+    """Return how samples are reshaped for a network, None where they are read as they are."""
+    shape = networks.fit_samples(file.network, x).shape
+    if shape == x.shape:
+        return None
+    return (
+        f"samples of shape {x.shape[1:]} are read as {shape[1:]}, which is what {file.source} takes"
+    )
 
 
 def _trained_network(run: StageRun) -> NetworkFile:

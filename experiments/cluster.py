@@ -28,10 +28,9 @@ from experiments._graphs import (
 from experiments._networks import (
     MODEL_CODE,
     NetworkFile,
-    check_own_network,
     chosen_network,
-    fitted,
     model_code_of,
+    reshaping_in_words,
 )
 from experiments._partitions import (
     FROM_FILE,
@@ -87,15 +86,11 @@ def inputs(run: StageRun) -> Inputs:
     config = run.config
     network = chosen_network(run)
     code = model_code_of(network)
-    check_own_network(network, config["graph"])
     samples = partition = None
     if config["graph"]["source"] != "weights":
-        name = config["dataset"]["name"]
-        dataset = network.dataset(name)
+        dataset = network.dataset(config["dataset"]["name"])
         chosen = choose_samples(dataset, config["activations"], run.seed)
         samples = Input(chosen, dataset.digest())
-        if not network.is_known_to_fit(name):
-            networks.fit_samples(network.network, chosen)
     if config["partition"]["method"] == "file":
         content = partition_file(config["partition"]["file"])
         partitions.check_partition_file(content, config["partition"]["file"])
@@ -188,7 +183,8 @@ def prepare(run: StageRun[Inputs]) -> tuple[UnitGraph, int] | None:
     """
     config, file = run.config, run.inputs.network.value
     if run.inputs.samples is not None:
-        check_network_answers(file.network, config, fitted(file, run.inputs.samples.value))
+        samples = networks.fit_samples(file.network, run.inputs.samples.value)
+        check_network_answers(file.network, config, samples)
         return None
     graph = build_graph(file.network, config)
     _check_units(graph[0], config)
@@ -261,7 +257,10 @@ def _shares(graph: UnitGraph, partition: Partition) -> dict[str, Any]:
 def _graph_of_samples(run: StageRun[Inputs]) -> tuple[UnitGraph, int]:
     assert run.inputs.samples is not None  # the graph of weights is prepared
     file = run.inputs.network.value
-    samples = fitted(file, run.inputs.samples.value)
+    samples = networks.fit_samples(file.network, run.inputs.samples.value)
+    told = reshaping_in_words(file, run.inputs.samples.value)
+    if told is not None:
+        print(told)
     with run.progress(len(samples), "samples") as bar:
         return build_graph(file.network, run.config, samples, on_progress=bar.update)
 

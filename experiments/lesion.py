@@ -21,7 +21,7 @@ from experiments._lesion_steps import (
     single_lesions,
     single_units,
 )
-from experiments._networks import NetworkFile, clustered_network, fitted, model_code_of
+from experiments._networks import NetworkFile, clustered_network, model_code_of, reshaping_in_words
 from experiments._phase_settings import check_settings_act
 from nn_clustering import datasets, lesions, networks, partitions, reports
 from nn_clustering.errors import InvalidInputError
@@ -80,16 +80,13 @@ def check_task(config: Mapping[str, Any], dataset: str) -> None:
         )
 
 
-def check_fits(file: NetworkFile, dataset: Dataset, config: Mapping[str, Any]) -> None:
-    """Check that a network takes the images and has an output for the classes or targets.
+def check_output(file: NetworkFile, dataset: Dataset, config: Mapping[str, Any]) -> None:
+    """Check that a network has an output for the classes or targets of a data set.
 
     Raises:
-        InvalidInputError: If it does not.
+        InvalidInputError: If it has not.
     """
     output = config["output"]
-    if output is None and file.is_known_to_fit(config["dataset"]["name"]):
-        return
-    networks.fit_samples(file.network, dataset.x_test)
     index = networks.output_index(file.network, output)
     shape = tuple(file.network.outputs[index].shape[1:])
     # a network that was trained here may have learnt more classes than the images are of
@@ -127,7 +124,6 @@ def inputs(run: StageRun) -> Inputs:
     dataset = network.dataset(run.config["dataset"]["name"])
     check_task(run.config, dataset.name)
     code = model_code_of(network, clustered)
-    check_fits(network, dataset, run.config)
     partition = clustered.artifact("partition.npz")
     return Inputs(
         cluster_run=Input(clustered, clustered.id),
@@ -239,9 +235,10 @@ def prepare(run: StageRun[Inputs]) -> Prepared:
     """Read the network, and check that it can be lesioned on these images."""
     config = run.config
     dataset, file = run.inputs.dataset.value, run.inputs.network.value
+    check_output(file, dataset, config)
     engine = lesions.LesionEngine(
         file.network,
-        fitted(file, dataset.x_test),
+        networks.fit_samples(file.network, dataset.x_test),
         dataset.y_test,
         task=dataset.task,
         silence=config["silence"],
@@ -265,6 +262,13 @@ def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
     config, prepared = run.config, run.prepared
     engine, layers, groups = prepared.engine, prepared.layers, prepared.groups
     clustered, partition = run.inputs.cluster_run.value, run.inputs.partition.value
+    file, images = run.inputs.network.value, run.inputs.dataset.value.x_test
+    for line in (
+        reshaping_in_words(file, images),
+        _apart_in_words(partition, layers, file, config),
+    ):
+        if line is not None:
+            print(line)
     test = single_lesions(run, engine, partition, layers, groups)
     add_table(run, "sub_clusters", test.table())
     add_table(run, "random_effects", test.random_effects())
@@ -282,6 +286,19 @@ def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
     if config["single_units"]:
         add_table(run, "units", single_units(run, engine, layers, groups))
     return result
+
+
+def _apart_in_words(
+    partition: Partition, layers: Sequence[str], file: NetworkFile, config: Mapping[str, Any]
+) -> str | None:
+    """Return which layers are not lesioned, as the output that is chosen does not hang on them."""
+    if config["output"] is None:
+        return None
+    hidden = lesions.lesionable_layers(partition.layers, file.network)
+    apart = [name for name in hidden if name not in layers]
+    if not apart:
+        return None
+    return f"left out, since output {config['output']} does not hang on them: {', '.join(apart)}"
 
 
 def _figures(test: LesionTest, seed: int) -> dict[str, Any]:

@@ -101,6 +101,11 @@ def inputs(run: StageRun) -> Inputs:
         check_network_fits(file, config)
         code = model_code_of(file, clustered)
         network = Input.of_bytes(file.content, file)
+    elif config["model_code"] is not None:
+        raise InvalidInputError(
+            f"model_code={config['model_code']!r} changes nothing while kernels="
+            f"{config['kernels']} method={config['method']}, which reads no network; leave it out"
+        )
     else:
         null_model = shuffled_graph(clustered, config)
     return Inputs(

@@ -176,7 +176,7 @@ def test_damaged_network_file_is_refused(run_experiment, tmp_path):
     damaged = tmp_path / "damaged.keras"
     damaged.write_bytes(b"PK\x03\x04 nothing of use")
     finished = run_experiment("cluster", "with", f"model={damaged}")
-    assert_refused(finished, str(damaged), "cannot be")
+    assert_refused(finished, str(damaged), "is damaged", "copy it again")
     assert "Started" not in finished.stderr
 
 
