@@ -90,18 +90,6 @@ def blocks_of_filters(conv_filters: Sequence[int | Sequence[int]]) -> list[list[
     return [[block] if isinstance(block, int) else list(block) for block in conv_filters]
 
 
-def n_weights(
-    kind: str,
-    input_shape: Sequence[int],
-    n_outputs: int,
-    *,
-    hidden_units: Sequence[int],
-    conv_filters: Sequence[int | Sequence[int]],
-) -> int:
-    """Return the number of weights between the units of a network, without biases and the like."""
-    return sum(_kernel_sizes(kind, input_shape, n_outputs, hidden_units, conv_filters))
-
-
 def most_units(
     kind: str,
     input_shape: Sequence[int],
@@ -131,6 +119,7 @@ def _kernel_sizes(
     hidden_units: Sequence[int],
     conv_filters: Sequence[int | Sequence[int]],
 ) -> Iterator[int]:
+    """Yield the number of weights of every kernel of a network, layer by layer."""
     *sides, n_units = input_shape
     if kind != "mlp":
         blocks = blocks_of_filters(conv_filters)
@@ -155,9 +144,7 @@ def _check_memory(
     conv_filters: Sequence[int | Sequence[int]],
 ) -> None:
     """Raise if the weights of a network, as they are trained, take more memory than there is."""
-    count = n_weights(
-        kind, input_shape, n_outputs, hidden_units=hidden_units, conv_filters=conv_filters
-    )
+    count = sum(_kernel_sizes(kind, input_shape, n_outputs, hidden_units, conv_filters))
     needed, available = _BYTES_OF_A_WEIGHT * count, memory_bytes()
     if needed <= available:
         return

@@ -380,6 +380,9 @@ def measuring(project):
     ("given", "error", "message"),
     [
         ({"config_updates": {"nothing": 1}}, InvalidInputError, "measure has no such key"),
+        ({"config_updates": {1: 2}}, InvalidInputError, "the config key 1 is a int; expected"),
+        ({"config_updates": {"scale": {2: 3}}}, InvalidInputError, "the config key 2 is a int"),
+        ({"config_updates": {"factor": 1}}, InvalidInputError, "factor=1: measure has no such"),
         ({"named_configs": ["nothing"]}, InvalidInputError, "'nothing' is no named config"),
         ({"command_name": "nothing"}, InvalidInputError, "nothing is no command; there are"),
         ({"config_updates": {"n_repeats": 2}}, InvalidInputError, "n_repeats=2"),
@@ -404,6 +407,30 @@ def test_mistake_of_a_program_is_one_line_and_of_python_after_it_an_error(measur
     assert [line for line in lines if line.startswith("Error: nothing=1: measure has no such key")]
     with pytest.raises(InvalidInputError):
         measuring.run(config_updates={"nothing": 1})
+
+
+def test_what_is_prepared_is_made_before_the_run_starts_and_let_go_after(project):
+    experiment = StageExperiment("measure", base_dir=project, save_git_info=False)
+    experiment.configure(project / "configs")
+    statuses = []
+
+    def prepare(run):
+        statuses.append(run.sacred_run.status)
+        if run.config["scale"]["factor"] == 0.0:
+            raise InvalidInputError("factor=0.0: nothing to measure")
+        return [run.config["scale"]["factor"]]
+
+    @experiment.stage(prepare=prepare)
+    def measure(run):
+        statuses.append(run.sacred_run.status)
+        return {"factor": run.prepared[0]}
+
+    assert experiment.run(config_updates={"scale": {"factor": 2.0}}).result == {"factor": 2.0}
+    assert statuses == [None, "RUNNING"]
+    assert experiment._execution.stage_run.prepared is None
+    with pytest.raises(InvalidInputError, match=r"^scale\.factor=0\.0: nothing to measure$"):
+        experiment.run(config_updates={"scale": {"factor": 0.0}})
+    assert statuses == [None, "RUNNING", None]
 
 
 def test_decorated_functions_stay_what_they_are(project):

@@ -1,0 +1,24 @@
+"""What the machine has to compute with."""
+
+import os
+
+import pytest
+
+from nn_clustering.machine import in_units, memory_bytes, most_workers
+
+
+def test_memory_is_that_of_the_machine_or_of_its_container():
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 2**26 < memory_bytes() <= machine
+
+
+def test_more_workers_than_processors_are_let_through():
+    assert most_workers() >= 4 * os.cpu_count()
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "expected"),
+    [(12, "12 bytes"), (1500, "1.5 kB"), (25.3e9, "25.3 GB"), (4.1e15, "4.1 PB")],
+)
+def test_numbers_of_bytes_in_words(n_bytes, expected):
+    assert in_units(n_bytes) == expected
