@@ -94,7 +94,7 @@ def chosen_network(run: StageRun) -> NetworkFile:
                 "Keras' own layers; leave it out, or take model=FILE.keras"
             )
         return _trained_network(run)
-    if not isinstance(model, str):
+    if not isinstance(model, str) or not model:
         raise InvalidInputError(
             f"model={model!r}; expected the name of a file, .keras, .h5 or .hdf5"
         )

@@ -12,7 +12,7 @@ import numpy as np
 from nn_clustering.errors import InvalidInputError, in_one_line
 from nn_clustering.networks._author_code import author_objects
 from nn_clustering.networks._keras2_configs import as_in_keras_3
-from nn_clustering.networks._layer_configs import Cleaning, without
+from nn_clustering.networks._layer_configs import Cleaning, restore_initialisers
 from nn_clustering.networks._read_file import read_file
 from nn_clustering.networks._stored_network import StoredNetwork, stored_network
 
@@ -103,7 +103,8 @@ def _rebuilt(
 ) -> keras.Model:
     initialiser = _zeros_within(stored.n_numbers, source)
     try:
-        with keras.saving.CustomObjectScope({**objects, _NAME: initialiser}):
+        # by that name layers ask for some weights of which their config says nothing
+        with keras.saving.CustomObjectScope({**objects, _NAME: initialiser, "zeros": initialiser}):
             network = keras.saving.deserialize_keras_object(config, safe_mode=True)
     except InvalidInputError:
         raise
@@ -114,7 +115,7 @@ def _rebuilt(
             f"{source} holds a {type(network).__name__}; expected a network, as "
             "model.save('NAME.keras') writes it"
         )
-    without(network, initialiser)
+    restore_initialisers(network, initialiser)
     return network
 
 

@@ -201,7 +201,7 @@ def _class_of_keras(entry: Mapping[str, Any]) -> str | None:
     return None
 
 
-def without(network: keras.Model, initialiser: type) -> None:
+def restore_initialisers(network: keras.Model, initialiser: type) -> None:
     """Put Keras' own initialiser into the places where the one of :class:`Cleaning` stood."""
     for layer in network._flatten_layers():
         for key, value in list(vars(layer).items()):

@@ -147,6 +147,24 @@ def test_layers_take_no_more_weights_than_the_file_holds():
         network_from_bytes(content, "it")
 
 
+def test_nor_do_layers_whose_config_says_nothing_of_their_weights():
+    def edit(config):
+        first, dense = config["config"]["layers"]
+        first["config"]["batch_shape"] = [None, 10**10]
+        normalisation = {
+            "name": "norm",
+            "axis": -1,
+            "invert": False,
+            "mean": None,
+            "variance": None,
+        }
+        entry = {"module": "keras.layers", "class_name": "Normalization", "config": normalisation}
+        config["config"]["layers"] = [first, {**entry, "registered_name": None}, dense]
+
+    with pytest.raises(InvalidInputError, match="has layers of more weights than the 15 that it"):
+        network_from_bytes(edited(edit), "it")
+
+
 @pytest.mark.parametrize(
     "edit",
     [
