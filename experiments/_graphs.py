@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 SOURCES = ("weights", "activations", "gradients")
 SPLITS = ("train", "test")
-# Enough to see whether a network answers, and the fewest that have correlations.
-_FEW_SAMPLES = 3
 # Keys of the section `graph` of which the graph of weights is made.
 OF_WEIGHTS = (
     "kernel_norm",
@@ -145,10 +143,10 @@ def build_graph(
     return graph, int((activations.silent(below) & ~activations.silent(0)).sum())
 
 
-def check_network_answers(
+def check_network_fits(
     network: keras.Model, config: Mapping[str, Any], x: NDArray[np.floating]
 ) -> None:
-    """Check, by a few samples, that a network has a graph of activations or gradients.
+    """Check, before it is made, that a network has a graph of activations or gradients.
 
     Args:
         network: The network.
@@ -159,13 +157,13 @@ def check_network_answers(
         InvalidInputError: If it has none, the samples do not fit it, or it has fewer units than
             there are to be clusters.
     """
-    few, settings = x[:_FEW_SAMPLES], config["graph"]
+    settings = config["graph"]
     if settings["source"] == "gradients":
         of_units = {key: settings[key] for key in OF_UNITS}
-        n_units = graphs.graph_from_gradients(network, few, **of_units).n_units
+        n_units = graphs.count_differentiable_units(network, x, **of_units)
     else:
-        chosen = {key: config["activations"][key] for key in ("position", "map_norm")}
-        n_units = graphs.unit_activations(network, few, **chosen).n_units
+        position = config["activations"]["position"]
+        n_units = graphs.count_active_units(network, x, position=position)
     makes_clusters = config["partition"]["method"] in partitions.WITH_N_CLUSTERS
     if makes_clusters and config["n_clusters"] > n_units:
         raise InvalidInputError(

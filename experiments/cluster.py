@@ -19,7 +19,7 @@ from experiments._graphs import (
     build_graph,
     check_graph_settings,
     check_graph_settings_act,
-    check_network_answers,
+    check_network_fits,
     check_sample_settings,
     choose_samples,
     is_transformed,
@@ -184,7 +184,7 @@ def prepare(run: StageRun[Inputs]) -> tuple[UnitGraph, int] | None:
     config, file = run.config, run.inputs.network.value
     if run.inputs.samples is not None:
         samples = networks.fit_samples(file.network, run.inputs.samples.value)
-        check_network_answers(file.network, config, samples)
+        check_network_fits(file.network, config, samples)
         return None
     graph = build_graph(file.network, config)
     _check_units(graph[0], config)

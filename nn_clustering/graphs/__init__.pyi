@@ -1,4 +1,5 @@
 from ._activations import (
+    count_active_units as count_active_units,
     unit_activations as unit_activations,
 )
 from ._commute_time import (
@@ -10,6 +11,7 @@ from ._from_activations import (
     graph_from_activations as graph_from_activations,
 )
 from ._from_gradients import (
+    count_differentiable_units as count_differentiable_units,
     graph_from_gradients as graph_from_gradients,
 )
 from ._from_weights import (

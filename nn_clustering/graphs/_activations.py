@@ -91,6 +91,24 @@ def unit_activations(
     return UnitActivations(layers, tuple(values))
 
 
+def count_active_units(
+    network: keras.Model, x: NDArray[np.floating], *, position: str = "post"
+) -> int:
+    """Return how many units :func:`unit_activations` is of, for which nothing is computed.
+
+    Raises:
+        InvalidInputError: If the samples do not fit the network, it has no hidden units, or what
+            ``pre`` asks for is before a reshape that makes the units.
+    """
+    walk = walk_network(network)
+    check_samples(walk, x)
+    weights = read_weights(network)
+    sets = _hidden_units(weights)
+    if position == "pre":
+        _require_nonlinearities_behind(walk, weights, sets)
+    return sum(units.n_units for units in sets)
+
+
 def _require_nonlinearities_behind(
     walk: Walk, weights: NetworkWeights, sets: list[UnitSet]
 ) -> None:

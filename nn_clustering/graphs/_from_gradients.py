@@ -69,15 +69,8 @@ def graph_from_gradients(
         InvalidInputError: If the samples do not fit the network or there are none, there is no
             graph of the weights with these settings, or a value is NaN or infinite.
     """
-    walk = walk_network(network)
-    walk.require_no_masks("a derivative")
-    check_samples(walk, x)
-    if not len(x):
-        raise InvalidInputError("no samples to take derivatives at; expected one or more")
-    weights = read_weights(network)
     settings = {"inputs": inputs, "outputs": outputs, "dense_layers": dense_layers}
-    sets = unit_sets(weights, **settings)
-    targets = _targets(walk, weights, settings)
+    walk, sets, targets = _differentiable(network, x, settings)
     tensors = sorted(
         {leaf.tensor for target in targets for leaf in target.leaves}.union(targets[0].constants)
     )
@@ -103,6 +96,37 @@ def graph_from_gradients(
         tuple(Edges(*pair, totals[pair]) for pair in sorted(totals)),
         isolated_below,
     )
+
+
+def count_differentiable_units(
+    network: keras.Model,
+    x: NDArray[np.floating],
+    *,
+    inputs: bool | None = None,
+    outputs: bool | None = None,
+    dense_layers: bool | None = None,
+) -> int:
+    """Return how many units :func:`graph_from_gradients` is of, for which nothing is computed.
+
+    Raises:
+        InvalidInputError: If the samples do not fit the network or there are none, or there is no
+            graph of the weights with these settings.
+    """
+    settings = {"inputs": inputs, "outputs": outputs, "dense_layers": dense_layers}
+    _, sets, _ = _differentiable(network, x, settings)
+    return sum(units.n_units for units in sets)
+
+
+def _differentiable(
+    network: keras.Model, x: NDArray[np.floating], settings: dict[str, bool | None]
+) -> tuple[Walk, tuple[UnitSet, ...], list[Target]]:
+    walk = walk_network(network)
+    walk.require_no_masks("a derivative")
+    check_samples(walk, x)
+    if not len(x):
+        raise InvalidInputError("no samples to take derivatives at; expected one or more")
+    weights = read_weights(network)
+    return walk, unit_sets(weights, **settings), _targets(walk, weights, settings)
 
 
 def _compiled(target: Target, values: Mapping[int, tf.Tensor]) -> Callable[..., Any]:
