@@ -8,9 +8,6 @@ import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import pymongo
-import pymongo.errors
-
 from nn_clustering.tracking.encoding import to_plain
 from nn_clustering.tracking.execution_keys import own_keys
 
@@ -72,6 +69,8 @@ def store_id(database: Database) -> str:
     Returns:
         Empty where there is none and we may not write.
     """
+    import pymongo.errors
+
     stores = database["tracking"]
     made = {"$setOnInsert": {"id": secrets.token_hex(16)}}
     for _ in range(2):

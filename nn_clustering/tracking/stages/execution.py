@@ -10,8 +10,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pymongo.errors
-
 from nn_clustering.tracking.stages.context import (
     FinishedRun,
     LentStore,
@@ -127,6 +125,8 @@ class Execution:
         )
 
     def _connect(self) -> None:
+        import pymongo.errors
+
         from nn_clustering.tracking.server.connection import connect, resolve_server
 
         database = connect(resolve_server())
