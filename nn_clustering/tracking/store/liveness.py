@@ -57,7 +57,8 @@ def mark_died(database: Database, journal_root: Path | None = None) -> list[int]
 
     A run counts as dead when its last sign of life is two minutes old, by the server's clock, or
     when it ran on this machine and nobody holds the lock of its journal. One whose lock is held is
-    alive, however long the server has not heard of it. Its stop time is its last sign of life.
+    alive, however long the server has not heard of it. Its stop time is its last sign of life, by
+    the clock of its machine.
 
     Args:
         database: Where the runs are. For a user who may only read, nothing is done.
@@ -79,7 +80,7 @@ def mark_died(database: Database, journal_root: Path | None = None) -> list[int]
             if is_alive is None:
                 alive_until_now["$expr"] = _IS_SILENT
             update = runs.update_one(
-                alive_until_now, [{"$set": {"status": DIED, "stop_time": _LAST_SIGN}}]
+                alive_until_now, [{"$set": {"status": DIED, "stop_time": _LAST_MOMENT}}]
             )
             if update.modified_count:
                 marked.append(document["_id"])
@@ -152,7 +153,10 @@ def _first_date(*paths: str) -> dict[str, Any] | None:
     return expression
 
 
-_LAST_SIGN = _first_date("$tracking.last_seen", "$heartbeat", "$start_time")
+# By the server's clock where that was noted: the clock of the run's machine may be wrong.
+_LAST_SIGN = _first_date("$tracking.last_seen", "$tracking.registered", "$heartbeat", "$start_time")
+# By the clock that its start has, so that the time between them is right.
+_LAST_MOMENT = _first_date("$heartbeat", "$tracking.last_seen", "$start_time")
 _IS_SILENT = {"$gt": [{"$subtract": ["$$NOW", _LAST_SIGN]}, 1000 * SILENCE_SECONDS]}
 
 

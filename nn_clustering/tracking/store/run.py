@@ -257,7 +257,8 @@ class Run:
 def read_run(document: Mapping[str, Any], database: Database, cache: ArtifactCache) -> Run:
     """The run that a document of the collection `runs` describes (`FIELDS` of it)."""
     entries = artifact_entries(document.get("artifacts"))
-    seen = as_mapping(document.get("tracking")).get("last_seen") or document.get("heartbeat")
+    # Each heartbeat is by the clock of the run's machine, as its start is.
+    seen = document.get("heartbeat") or as_mapping(document.get("tracking")).get("last_seen")
     return Run(
         id=read_id(document["_id"]),
         experiment=name_of_experiment(document),

@@ -2,8 +2,9 @@
 
 A header has a mark, the length of the document, the event's number in its journal, and CRC-32s of
 the document and of the header. So the next frame is found again behind whatever is damaged, and the
-numbers say how many events are missing. A frame that was cut short, by a crash or a full disk, can
-only stand at the end of a segment; its event counts as not written, and has no number.
+numbers say how many events are missing. The document's goes on from that of the journal's token:
+an event of another journal is damage, too. A frame that was cut short, by a crash or a full disk,
+can only stand at the end of a segment; its event counts as not written, and has no number.
 
 In segments of version 0.2.0 and before a frame is a CRC-32 and a document, without numbers.
 """
@@ -84,17 +85,29 @@ class Damage:
         return f"{self.file} is damaged at byte {self.position}: {missing}"
 
 
-def frame_of(number: int, content: bytes) -> bytes:
-    """An event, in BSON, as it stands in a segment."""
-    facts = _FACTS.pack(MARK, len(content), number, zlib.crc32(content))
+def seed_of(token: str) -> int:
+    """What the checksums of a journal's events go on from."""
+    return zlib.crc32(token.encode())
+
+
+def frame_of(number: int, content: bytes, seed: int) -> bytes:
+    """An event, in BSON, as it stands in a segment of the journal that has this seed."""
+    facts = _FACTS.pack(MARK, len(content), number, zlib.crc32(content, seed))
     return b"".join((facts, _CHECKSUM.pack(zlib.crc32(facts)), content))
 
 
-def read_frames(content: bytes) -> Frames:
-    """The events that a segment's bytes hold, and where they are damaged."""
-    read = _read_numbered if _next_header(content, 0) is not None else _read_former
+def read_frames(content: bytes, seed: int) -> Frames:
+    """The events that the bytes of a segment hold, and where they are damaged.
+
+    Args:
+        content: The bytes.
+        seed: From `seed_of` the token of the journal.
+    """
     frames = Frames(size=len(content))
-    read(content, frames)
+    if _next_header(content, 0) is None:
+        _read_former(content, frames)
+    else:
+        _read_numbered(content, seed, frames)
     return frames
 
 
@@ -146,7 +159,7 @@ def _next_header(content: bytes, position: int) -> int | None:
     return None
 
 
-def _read_numbered(content: bytes, frames: Frames) -> None:
+def _read_numbered(content: bytes, seed: int, frames: Frames) -> None:
     position = 0
     while position < len(content):
         header = _header(content, position)
@@ -164,7 +177,7 @@ def _read_numbered(content: bytes, frames: Frames) -> None:
         if end > len(content):
             return  # cut short
         document = content[begin:end]
-        if zlib.crc32(document) == checksum:
+        if zlib.crc32(document, seed) == checksum:
             frames.events.append(Event(number, position, bson.decode(document)))
         else:
             frames.broken.append(position)

@@ -107,7 +107,7 @@ class Journal:
         if self.header.get("token", self.folder.name) != self.folder.name:
             self.damages["header.json is damaged"] = None
             self.header = {}
-        self.document = read("document.bson", decode_document)
+        self.document = read("document.bson", partial(decode_document, token=self.folder.name))
 
     def _has_content(self) -> bool:
         return bool(self._segments.paths()) or (self.folder / "document.bson").exists()
@@ -260,7 +260,7 @@ class Journal:
         with self._lock:
             self.document = dict(document)
             counts = {"events": self._segments.n_events, "segments": self._segments.starts}
-        content = encode_document({**document, **counts})
+        content = encode_document({**document, **counts}, self.folder.name)
         self.sync()  # what it counts is on the disk first, so that a loss of power is no damage
         with self._lock:
             try:

@@ -1,7 +1,8 @@
 """What anybody can read of the journals on the disk, without their locks.
 
-The header and the document carry a SHA-256 of their content. Those of version 0.2.0 and before have
-none: a header is the facts alone, a document plain BSON.
+The header and the document carry a SHA-256 of their content, and tell whether they are of this
+journal: the header has its token, the SHA-256 of the document begins with it. Those of version
+0.2.0 and before have none: a header is the facts alone, a document plain BSON.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def read_header(folder: Path) -> dict[str, Any]:
 def read_document(folder: Path) -> dict[str, Any]:
     """The latest state of the run's document, empty where none was written or can be read."""
     try:
-        return decode_document((folder / "document.bson").read_bytes())
+        return decode_document((folder / "document.bson").read_bytes(), folder.name)
     except (OSError, DamagedFileError):
         return {}
 
@@ -84,32 +85,36 @@ def decode_header(content: bytes) -> dict[str, Any]:
     raise DamagedFileError("header.json is damaged")
 
 
-def encode_document(document: Mapping[str, Any]) -> bytes:
-    """What document.bson holds.
+def encode_document(document: Mapping[str, Any], token: str) -> bytes:
+    """What document.bson holds, in the journal of a token.
 
     Raises:
         BSONError, OverflowError: The document holds what BSON cannot.
     """
     content: bytes = bson.encode(document)
-    return b"".join((_DOCUMENT_MARK, hashlib.sha256(content).digest(), content))
+    return b"".join((_DOCUMENT_MARK, _digest_of_document(content, token), content))
 
 
-def decode_document(content: bytes) -> dict[str, Any]:
-    """The state of a run's document that document.bson holds.
+def decode_document(content: bytes, token: str) -> dict[str, Any]:
+    """The state of a run's document that document.bson holds, in the journal of a token.
 
     Raises:
-        DamagedFileError: It is not as it was written.
+        DamagedFileError: It is not as it was written, or that of another journal.
     """
     try:
         if content.startswith(_DOCUMENT_MARK):
             begin = len(_DOCUMENT_MARK) + hashlib.sha256().digest_size
             digest, content = content[len(_DOCUMENT_MARK) : begin], content[begin:]
-            if hashlib.sha256(content).digest() != digest:
+            if _digest_of_document(content, token) != digest:
                 raise DamagedFileError("document.bson is damaged")
         found: dict[str, Any] = bson.decode(content)
         return found
     except bson.errors.InvalidBSON:
         raise DamagedFileError("document.bson is damaged") from None
+
+
+def _digest_of_document(content: bytes, token: str) -> bytes:
+    return hashlib.sha256(token.encode() + content).digest()
 
 
 def _digest_of_facts(facts: Mapping[str, Any]) -> str:

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from nn_clustering.tracking.writing.disk import write_all
-from nn_clustering.tracking.writing.frames import Damage, damages_of, frame_of, read_frames
+from nn_clustering.tracking.writing.frames import (
+    Damage,
+    Frames,
+    damages_of,
+    frame_of,
+    read_frames,
+    seed_of,
+)
 from nn_clustering.tracking.writing.journal_bound import no_room
 
 # A segment is deleted as a whole once it is delivered, so they are kept short.
@@ -29,11 +36,14 @@ class Segments:
         """Go on after the last segment in the folder.
 
         Args:
-            folder: The journal's.
+            folder: The journal's, named by its token.
             starts: What `starts` said when the journal's document was written.
         """
         self._folder = folder
-        numbered = sorted((int(path.stem), path) for path in folder.glob("*.events"))
+        self._seed = seed_of(folder.name)
+        # A copy of one, that someone made beside it, is none.
+        found = [path for path in folder.glob("*.events") if path.stem.isdecimal()]
+        numbered = sorted((int(path.stem), path) for path in found)
         self._paths = [path for _, path in numbered]
         self._last = numbered[-1][0] if numbered else 0
         self._handle: int | None = None
@@ -65,7 +75,7 @@ class Segments:
                 self._begin()
             number = self._next
             assert number is not None
-            frame = frame_of(number, content)
+            frame = frame_of(number, content, self._seed)
             n_bytes = len(frame)
             write_all(self._handle, frame)  # type: ignore[arg-type]  # opened above
             self._take(number, record, start + n_bytes, on_written)
@@ -93,7 +103,7 @@ class Segments:
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def _number_after_last(self) -> int:
-        found = (read_frames(path.read_bytes()).last_number for path in reversed(self._paths))
+        found = (self._frames(path).last_number for path in reversed(self._paths))
         return next((number + 1 for number in found if number is not None), 0)
 
     def _take(
@@ -164,13 +174,16 @@ class Segments:
         )
         if kept is not None and start is not None and end == start + len(kept):
             return list(kept.values()), []
-        frames = read_frames(path.read_bytes())
+        frames = self._frames(path)
         damages = list(damages_of(path.name, frames, start, end))
         following, last = self._following(path), frames.last_number
         after = start if last is None else last + 1
         if following is not None and after is not None:
             self._starts.setdefault(following, after)
         return [event.record for event in frames.events], damages
+
+    def _frames(self, path: Path) -> Frames:
+        return read_frames(path.read_bytes(), self._seed)
 
     def n_missing(self, path: Path) -> int | None:
         """How many events a segment has that cannot be read at all; None if that is not known."""

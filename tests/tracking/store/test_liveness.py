@@ -69,6 +69,23 @@ def test_silence_is_death(database, add_running):
     assert mark_died(database) == []
 
 
+@pytest.mark.parametrize("days", [-365, 365])
+def test_clock_of_the_machine_of_a_run_may_be_wrong(database, add_run, tmp_path, days):
+    """A run that has just begun lives, one that died is dead, and took as long as it took."""
+    now = datetime.datetime.utcnow().replace(microsecond=0)
+    start = now + datetime.timedelta(days=days)
+    tracking = {"token": "token", "registered": now}
+    add_run(1, status="RUNNING", start_time=start, heartbeat=None, tracking=tracking)
+    assert mark_died(database) == []
+    fields = {"heartbeat": start + RECENTLY, "tracking.last_seen": now}
+    database["runs"].update_one({"_id": 1}, {"$set": fields})
+    assert RunStore(database, tmp_path).run(1, status=None).duration == RECENTLY.seconds
+    fields = {"tracking.last_seen": now - LONG_AGO}
+    database["runs"].update_one({"_id": 1}, {"$set": fields})
+    assert mark_died(database) == [1]
+    assert RunStore(database, tmp_path).run(1, status=None).duration == RECENTLY.seconds
+
+
 def test_runs_of_others_are_judged_by_heartbeat_or_start(database, add_running):
     now = datetime.datetime.utcnow()
     add_running(1, tracking={}, heartbeat=now - LONG_AGO)

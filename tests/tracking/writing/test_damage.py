@@ -282,3 +282,48 @@ def test_a_journal_that_is_in_the_way_of_nothing_is_removed(finished):
     assert deliver(finished, root).delivered == (1,)
     assert finished.database["runs"].find_one()["status"] == "COMPLETED"
     assert list(root.iterdir()) == []
+
+
+def test_copy_of_a_segment_beside_it_changes_nothing(finished):
+    root = finished.begin_again()
+    shutil.copy(root / "token" / "1.events", root / "token" / "1 (copy).events")
+    assert deliver(finished, root).delivered == (1,)
+    assert finished.is_whole()
+    assert list(root.iterdir()) == []
+
+
+def leave_run(database, folder, token, value):
+    """Leave the journal of a finished run that logged, and returned, one number alone."""
+    info = {"name": "sample", "sources": [], "base_dir": str(folder)}
+    entry = run_entry(info, "main", {}, TIME, {}, {})
+    entry["tracking"] = {"token": token, "identity": None}
+    run_id, journal = register_run(database, folder / "journal", token, entry, folder)
+    record, delivery = RunRecord(token), Delivery(database, journal, run_id, token)
+    writer = EventWriter(run_id, journal, Courier(delivery, journal, "the run"), record)
+    for step in range(5):
+        writer.write_point("loss", value, step)
+    record.take_result(value)
+    record.end("COMPLETED", TIME)
+    writer.write_document()
+    journal.close()
+
+
+@pytest.mark.parametrize("name", ["1.events", "document.bson", "header.json", "."])
+def test_files_of_another_journal_are_damage(database, tmp_path, name):
+    """They are whole, and what they hold is another run's."""
+    values = {"first": 1, "second": 2}
+    for token, value in values.items():
+        leave_run(database, tmp_path, token, value)
+    root = tmp_path / "journal"
+    first, second, aside = root / "first" / name, root / "second" / name, tmp_path / "aside"
+    for path, target in ((first, aside), (second, first), (aside, second)):
+        path.rename(target)
+    report = sync_journals(database.client, root, print)
+    assert (len(report.incomplete), report.delivered, report.left) == (2, (), ())
+    assert len(damaged_journals(root)) == 2
+    for run in database["runs"].find():
+        value = values[run["tracking"]["token"]]
+        assert run["status"] in ("FAILED", "DIED")
+        assert run.get("result") in (None, value)
+        points = database["metrics"].find({"run_id": run["_id"]})
+        assert all(set(metric["values"]) == {value} for metric in points)

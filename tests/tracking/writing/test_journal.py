@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from nn_clustering.errors import InvalidInputError, TrackingError
-from nn_clustering.tracking.writing.frames import HEADER_BYTES, damages_of, read_frames
+from nn_clustering.tracking.writing.frames import HEADER_BYTES, damages_of, read_frames, seed_of
 from nn_clustering.tracking.writing.journal import Journal
 from nn_clustering.tracking.writing.journal_bound import JournalFullError, journal_bound
 from nn_clustering.tracking.writing.journal_reading import (
@@ -82,6 +82,9 @@ def test_another_process_finds_it_after_the_end(journal, root):
     assert Journal.open(folder) is None
 
 
+SEED = seed_of("token")
+
+
 def segment_of(root, n_events, padding=""):
     """The bytes of a segment with so many events, and how long it was after each of them."""
     journal = Journal.create(root, "token")
@@ -95,13 +98,13 @@ def segment_of(root, n_events, padding=""):
 
 
 def numbers_in(content):
-    return [event.record["number"] for event in read_frames(content).events]
+    return [event.record["number"] for event in read_frames(content, SEED).events]
 
 
 @given(cut=st.integers(0, 600), garbage=st.binary(max_size=HEADER_BYTES - 1))
 def test_torn_end_costs_only_what_is_torn(tmp_path_factory, cut, garbage):
     content, lengths = segment_of(tmp_path_factory.mktemp("journal"), 5, "x" * 40)
-    frames = read_frames(content[:cut])
+    frames = read_frames(content[:cut], SEED)
     whole = max(index for index, length in enumerate(lengths) if length <= cut)
     assert numbers_in(content[:cut]) == list(range(whole))
     assert list(damages_of("1.events", frames, 0, None)) == []
@@ -118,7 +121,7 @@ def test_damaged_event_is_named_and_costs_no_other(tmp_path_factory, position, b
     damaged = bytearray(content)
     damaged[position] ^= 1 << bit
     hit = max(index for index, length in enumerate(lengths) if length <= position)
-    frames = read_frames(bytes(damaged))
+    frames = read_frames(bytes(damaged), SEED)
     assert numbers_in(bytes(damaged)) == [number for number in range(5) if number != hit]
     (damage,) = damages_of("1.events", frames, 0, 5)
     assert (damage.position, damage.n_missing) == (lengths[hit], 1)
@@ -152,7 +155,7 @@ def test_damaged_event_of_the_former_version(position, bit):
     position %= starts[-1]
     damaged[position] ^= 1 << bit
     hit = max(index for index, start in enumerate(starts) if start <= position)
-    frames = read_frames(bytes(damaged))
+    frames = read_frames(bytes(damaged), SEED)
     assert numbers_in(bytes(damaged)) == [number for number in range(5) if number != hit]
     (damage,) = damages_of("1.events", frames, None, None)
     assert (damage.position, damage.n_missing) == (starts[hit], None)
@@ -161,7 +164,7 @@ def test_damaged_event_of_the_former_version(position, bit):
 
 def test_zeros_that_a_loss_of_power_left_are_no_damage(tmp_path):
     content, _ = segment_of(tmp_path, 3)
-    frames = read_frames(content + bytes(5000))
+    frames = read_frames(content + bytes(5000), SEED)
     assert list(damages_of("1.events", frames, 0, None)) == []
     assert len(frames.events) == 3
 
