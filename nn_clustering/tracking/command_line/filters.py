@@ -77,7 +77,7 @@ def number_runs(store: RunStore, texts: Sequence[str]) -> list[RunId]:
         if run_id is None:
             raise RunNotFoundError(
                 f"{text!r} is no run{did_you_mean(text, [LATEST])}; expected a run's number, or "
-                f"{LATEST!r}"
+                f"{LATEST!r}, or another id as `list` prints it"
             )
         ids.append(run_id)
     return list(dict.fromkeys(ids))

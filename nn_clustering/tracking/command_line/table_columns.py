@@ -13,8 +13,8 @@ from nn_clustering.tracking.store.run import Run
 from nn_clustering.tracking.store.runs import Runs
 from nn_clustering.tracking.store.tables import config_leaves, leaves
 
-# Of each group: all that a stage has, but not the hundred keys of a pipeline.
-MOST_NAMED = 40
+# Of each group, so that a message is a few lines; a stage has fifty keys, a pipeline more.
+MOST_NAMED = 12
 
 
 def sorted_runs(runs: Runs, key: str, *, is_reversed: bool) -> list[Run]:
@@ -61,7 +61,7 @@ def column_of(option: str, name: str, known: Sequence[str], shown: Sequence[str]
     ends = [column.partition(".")[2] for column in known if "." in column]
     raise InvalidInputError(
         f"{option} {name}: none of these runs has it{did_you_mean(name, [*shown, *ends])}; "
-        f"expected {_in_words(shown)}"
+        f"expected {_in_words(shown)} (`show ID` has all of a run's)"
     )
 
 
