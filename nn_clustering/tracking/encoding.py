@@ -112,12 +112,13 @@ def storable(value: Any) -> Any:
     from sacred.serializer import flatten
 
     stored = to_plain(flatten(to_plain(value)))
-    if _depth(stored) > DEEPEST:
+    if depth_of(stored) > DEEPEST:
         raise ValueError(f"it is nested more than {DEEPEST} deep")
     return stored
 
 
-def _depth(value: Any) -> int:
+def depth_of(value: Any) -> int:
+    """How deep dictionaries and lists are nested in a value; 0 for what is neither."""
     depth, level = 0, [value]
     while level := [entry for entry in level if isinstance(entry, (dict, list))]:
         depth += 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import bson
+import bson.errors
 from bson.codec_options import DatetimeConversion
 from bson.json_util import CANONICAL_JSON_OPTIONS, JSONOptions, dumps, loads
 
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
     Value = TypeVar("Value")
 
+# What the driver raises on texts that only look like its own: numbers and times, among others.
+_NO_DOCUMENT = (
+    *(ValueError, TypeError, ArithmeticError, LookupError, RecursionError),
+    bson.errors.BSONError,
+)
 # Dates that Python does not know stay numbers of milliseconds.
 _AUTO = DatetimeConversion.DATETIME_AUTO
 
@@ -37,8 +42,9 @@ def from_extended_json(text: str) -> Any:
     """
     try:
         return _without_prefix(loads(text, json_options=_options()))
-    except (ValueError, TypeError, RecursionError, bson.errors.BSONError) as problem:
-        raise ValueError(f"no document of MongoDB ({problem})") from None
+    except _NO_DOCUMENT as problem:
+        reason = str(problem) or type(problem).__name__
+        raise ValueError(f"no document of MongoDB ({reason})") from None
 
 
 def exact_collection(database: Database, name: str) -> Collection:

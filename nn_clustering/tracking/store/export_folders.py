@@ -16,6 +16,7 @@ import json
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from nn_clustering.tracking.errors import DamagedArtifactError, InvalidInputErro
 from nn_clustering.tracking.extended_json import from_extended_json, to_extended_json
 from nn_clustering.tracking.gridfs import digest_file
 from nn_clustering.tracking.names import safe_file_names
+from nn_clustering.tracking.run_keys import key_of
 from nn_clustering.tracking.store.originals import (
     ARTIFACT,
     OriginalFile,
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 EXACT, METRICS, STORED, MANIFEST = "exact.json", "metrics.jsonl", "stored.zip", "manifest.json"
 LARGEST_JSON = 2**30
+# What comes of reading other values than `export` writes, however well they are signed.
+_NO_EXPORT = (KeyError, AttributeError, TypeError, ValueError, ArithmeticError)
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def exact_text(
@@ -180,17 +185,19 @@ def _exported_run(folder: Path) -> OriginalRun:
         digests = _read_manifest(folder)
         exact = _read_exact(folder, digests)
         document = exact["document"]
+        if exact["key"] != key_of(document):
+            raise ValueError("the key of another run")
         return OriginalRun(
             label=f"run {exact['id']} in {folder.name}",
             store=str(exact["store"]),
             id=exact["id"],
-            key=str(exact["key"]),
+            key=exact["key"],
             inputs={str(name): str(key) for name, key in exact["inputs"].items()},
             status=str(document.get("status")),
             start_time=document.get("start_time"),
             read=lambda: _read_content(folder),
         )
-    except (DamagedArtifactError, KeyError, AttributeError, TypeError) as problem:
+    except (DamagedArtifactError, *_NO_EXPORT) as problem:
         reason = (
             problem
             if isinstance(problem, DamagedArtifactError)
@@ -266,25 +273,29 @@ def _read_content(folder: Path) -> RunContent:
     try:
         files = tuple(_file(folder, entry, digests) for entry in exact["files"])
         lost = tuple(map(str, exact["lost"]))
-    except (KeyError, TypeError):
+    except _NO_EXPORT:
         raise DamagedArtifactError(f"{EXACT} is not what `export` writes") from None
     metrics = _checked(folder, METRICS, digests)
     return RunContent(exact["document"], files, lambda: _metric_documents(metrics), lost)
 
 
 def _metric_documents(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for line in lines:
             try:
-                document = from_extended_json(line)
+                document = from_extended_json(line.decode())
             except ValueError as problem:
                 raise DamagedArtifactError(f"{METRICS} holds {problem}") from None
+            if not isinstance(document, dict) or "_id" not in document:
+                raise DamagedArtifactError(f"{METRICS} is not what `export` writes")
             yield document
 
 
 def _file(folder: Path, entry: Mapping[str, Any], digests: Mapping[str, str]) -> OriginalFile:
     path = _checked(folder, entry["path"], digests)
-    size, member = int(entry["size"]), str(entry["member"])
+    size, member = entry["size"], str(entry["member"])
+    if not isinstance(size, int):
+        raise TypeError("a size is a number of bytes")
     name = str(entry["name"])
     opened: Callable[[], contextlib.AbstractContextManager[Path]]
     if member:
@@ -299,11 +310,13 @@ def _file(folder: Path, entry: Mapping[str, Any], digests: Mapping[str, str]) ->
 def _require_member(path: Path, member: str, name: str) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
-            archive.getinfo(member)
+            method = archive.getinfo(member).compress_type
     except KeyError:
         raise DamagedArtifactError(f"{name} was damaged when it was exported") from None
     except (zipfile.BadZipFile, OSError) as problem:
         raise DamagedArtifactError(f"{path.name} is no archive ({problem})") from None
+    if method not in _METHODS:
+        raise DamagedArtifactError(f"{path.name} is not what `export` writes")
 
 
 @contextlib.contextmanager
@@ -321,7 +334,7 @@ def _extracted(path: Path, member: str, size: int, name: str) -> Iterator[Path]:
                 while length <= size and (piece := source.read(1 << 20)):
                     length += len(piece)
                     handle.write(piece)
-        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as problem:
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as problem:
             raise DamagedArtifactError(f"{name} is damaged ({problem})") from None
         if length != size:
             raise DamagedArtifactError(f"{name} is damaged: it has not its {size} bytes")

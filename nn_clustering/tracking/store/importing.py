@@ -18,7 +18,7 @@ import bson.errors
 import pymongo
 import pymongo.errors
 
-from nn_clustering.tracking.encoding import to_plain, without_passwords
+from nn_clustering.tracking.encoding import depth_of, to_plain, without_passwords
 from nn_clustering.tracking.errors import DamagedArtifactError, TrackingError
 from nn_clustering.tracking.gridfs import (
     IMPORTS,
@@ -31,9 +31,10 @@ from nn_clustering.tracking.gridfs import (
     source_id,
 )
 from nn_clustering.tracking.indexes import ensure_indexes
+from nn_clustering.tracking.run_ids import read_id
 from nn_clustering.tracking.run_keys import find_by_key, identity_digest
 from nn_clustering.tracking.store.dropping import DROPPED
-from nn_clustering.tracking.store.fields import as_time
+from nn_clustering.tracking.store.fields import as_text, as_time
 from nn_clustering.tracking.store.originals import (
     ARTIFACT,
     OriginalFile,
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 METRICS_AT_ONCE = 10
+# Of what MongoDB takes, 16 MB and 200, somewhat less: the rest is for what an import adds.
+LARGEST_DOCUMENT, DEEPEST_DOCUMENT = 16 * 2**20, 180
 _STILL_ON = ("RUNNING", "QUEUED")
 # What shows that a run cannot be taken as a whole.
 _NOT_WHOLE = (
@@ -131,14 +134,14 @@ class _Importer:
     def take(self, original: OriginalRun) -> str:
         """Take a run, unless it is here; returns what became of it."""
         label, report = original.label, self.report
-        number = find_by_key(self._database, original.key, original.start_time)
-        if number is not None:
-            self._database[IMPORTS].delete_one({"_id": original.key})
-            return self._found(original, number)
-        if original.status in _STILL_ON:
-            report.waiting.append(label)
-            return f"{label} is {original.status}: import it once it has ended"
         try:
+            number = find_by_key(self._database, original.key, original.start_time)
+            if number is not None:
+                self._database[IMPORTS].delete_one({"_id": original.key})
+                return self._found(original, number)
+            if original.status in _STILL_ON:
+                report.waiting.append(label)
+                return f"{label} is {original.status}: import it once it has ended"
             numbers = self._numbers_of_inputs(original)
             number, content = self._take(original, numbers)
         except _IsHereError as found:
@@ -160,8 +163,10 @@ class _Importer:
         """The numbers that the runs have here which a run read, by config key."""
         numbers = {}
         for name, key in original.inputs.items():
-            number = self._numbers.get(key) or (key and find_by_key(self._database, key, None))
-            if number:
+            number = self._numbers.get(key)
+            if number is None and key:
+                number = find_by_key(self._database, key, None)
+            if number is not None:
                 numbers[name] = number
             elif not self._without_inputs:
                 raise TrackingError(
@@ -173,9 +178,13 @@ class _Importer:
 
     def _take(self, original: OriginalRun, inputs: Mapping[str, Any]) -> tuple[Any, RunContent]:
         content = original.read()
+        for document in (content.document, *(dict(file.fields) for file in content.files)):
+            _require_storable(document)
         self._reserve(original)
         try:
-            files = {file.id: self._store_file(original.key, file) for file in content.files}
+            files = {
+                read_id(file.id): self._store_file(original.key, file) for file in content.files
+            }
             metrics = self._store_metrics(original, content)
             # What was not stored here may hold passwords of URLs.
             document = to_plain(_document_here(original, content, inputs, files, metrics))
@@ -246,8 +255,9 @@ class _Importer:
 
     def _store_file(self, key: str, file: OriginalFile) -> Any:
         """Store a file; returns its id here."""
-        if file.kind != ARTIFACT and file.id in self._files:
-            return self._files[file.id]
+        its_id = read_id(file.id)
+        if file.kind != ARTIFACT and its_id in self._files:
+            return self._files[its_id]
         staged = self._database[IMPORTS]
 
         def hold(file_id: Any) -> None:
@@ -259,7 +269,7 @@ class _Importer:
             fields, ids = _fields_here(file, path, sha256)
             stored = put_held_file(self._database, path, ids, sha256, hold, **fields)
         if file.kind != ARTIFACT:
-            self._files[file.id] = stored
+            self._files[its_id] = stored
         return stored
 
     def _store_metrics(self, original: OriginalRun, content: RunContent) -> dict[Any, Any]:
@@ -268,20 +278,24 @@ class _Importer:
         ids: dict[Any, Any] = {}
         documents = iter(content.metrics())
         while batch := list(islice(documents, METRICS_AT_ONCE)):
+            for document in batch:
+                _require_storable(document)
             old = [document["_id"] for document in batch]
             others = {"_id": {"$in": old}, "run_id": {"$ne": number}}
-            taken = {found["_id"] for found in self._database["metrics"].find(others, {"_id": 1})}
-            for document in batch:
-                its_id = document["_id"]
-                ids[its_id] = digest_id(f"{key} {its_id}".encode()) if its_id in taken else its_id
+            found = self._database["metrics"].find(others, {"_id": 1})
+            taken = {read_id(document["_id"]) for document in found}
+            for its_id in old:
+                is_taken = isinstance(its_id, list) or read_id(its_id) in taken
+                here = digest_id(f"{key} {its_id}".encode()) if is_taken else its_id
+                ids[read_id(its_id)] = here
             self._database["metrics"].bulk_write(
                 [
                     pymongo.ReplaceOne(
-                        {"_id": ids[document["_id"]]},
+                        {"_id": {"$eq": ids[read_id(document["_id"])]}},
                         {
-                            **document,
+                            "_id": ids[read_id(document["_id"])],
+                            **{key: value for key, value in document.items() if key != "_id"},
                             **to_plain({"name": document.get("name", "")}),
-                            "_id": ids[document["_id"]],
                             "run_id": number,
                         },
                         upsert=True,
@@ -294,6 +308,22 @@ class _Importer:
         if stored != len(ids):
             raise pymongo.errors.OperationFailure("metrics do not come back as they were stored")
         return ids
+
+
+def _require_storable(document: Mapping[str, Any]) -> None:
+    """Refuse what MongoDB would, whose answer ends all that is to be stored with it.
+
+    Raises:
+        DamagedArtifactError: It is no document of MongoDB, or none that there is room for.
+    """
+    if depth_of(document) > DEEPEST_DOCUMENT:
+        raise DamagedArtifactError(f"a document is nested more than {DEEPEST_DOCUMENT} deep")
+    try:
+        size = len(bson.encode(document))
+    except (bson.errors.BSONError, OverflowError, ValueError, TypeError) as problem:
+        raise DamagedArtifactError(f"a document cannot be stored ({problem})") from None
+    if size > LARGEST_DOCUMENT:
+        raise DamagedArtifactError(f"a document has {size} bytes; MongoDB takes 16 MB")
 
 
 def _fields_here(
@@ -311,7 +341,7 @@ def _fields_here(
         "size": path.stat().st_size,
     }
     name = filename.rpartition("/")[2]
-    _, content_type = shown_as(name, file.fields.get("contentType"))
+    _, content_type = shown_as(name, as_text(file.fields.get("contentType")) or None)
     shown = {"filename": filename, "metadata": facts, "contentType": content_type}
     return shown, artifact_ids(facts, content_type)
 
@@ -350,10 +380,8 @@ def _with_files(document: dict[str, Any], files: Mapping[Any, Any]) -> dict[str,
     experiment = document.get("experiment")
     if isinstance(experiment, Mapping) and isinstance(experiment.get("sources"), list):
         sources = [
-            [entry[0], files.get(entry[1], entry[1])]
-            if isinstance(entry, list)
-            and len(entry) == 2
-            and not isinstance(entry[1], (dict, list))
+            [entry[0], files.get(read_id(entry[1]), entry[1])]
+            if isinstance(entry, list) and len(entry) == 2
             else entry
             for entry in experiment["sources"]
         ]
@@ -369,7 +397,10 @@ def _entry_here(entry: Any, files: Mapping[Any, Any]) -> Any:
         return files.get(entry, entry) if isinstance(entry, bson.ObjectId) else entry
     if "file_id" not in entry:
         return entry
-    here = {**entry, "file_id": files[entry["file_id"]]}
+    file_id = read_id(entry["file_id"])
+    if file_id not in files:
+        raise DamagedArtifactError(f"artifact {entry.get('name')!r} is not among its files")
+    here = {**entry, "file_id": files[file_id]}
     name = entry.get("name")
     if isinstance(name, str):
         here["name"], _ = shown_as(name, None)

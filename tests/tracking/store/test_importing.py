@@ -4,6 +4,7 @@ import datetime
 import json
 import shutil
 import uuid
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from nn_clustering.tracking import RunStore, Server, connect
 from nn_clustering.tracking.command_line.export import export_runs
 from nn_clustering.tracking.extended_json import from_extended_json, to_extended_json
-from nn_clustering.tracking.gridfs import add_artifact, store_source
-from nn_clustering.tracking.store.export_folders import exported_runs
+from nn_clustering.tracking.gridfs import add_artifact, digest_file, store_source
+from nn_clustering.tracking.store.export_folders import exported_runs, manifest_text
 from nn_clustering.tracking.store.importing import import_runs
 from nn_clustering.tracking.store.originals import originals_in
 
@@ -377,3 +378,132 @@ def test_extended_json_gives_back_the_same(value):
 def test_text_that_is_no_extended_json(text):
     with pytest.raises(ValueError, match="no document"):
         from_extended_json(text)
+
+
+def signed(folder):
+    """Have the manifest fit whatever the folder of a run holds now."""
+    noted = json.loads((folder / "manifest.json").read_text())["sha256"]
+    digests = {name: digest_file(folder / name) for name in noted}
+    (folder / "manifest.json").write_text(manifest_text(digests))
+
+
+def with_exact(change):
+    def write(folder):
+        exact = json.loads((folder / "exact.json").read_text())
+        change(exact)
+        (folder / "exact.json").write_text(json.dumps(exact))
+
+    return write
+
+
+def with_result(value):
+    return with_exact(lambda exact: exact["document"].update(result=value))
+
+
+def with_files(**fields):
+    return with_exact(lambda exact: [file.update(fields) for file in exact["files"]])
+
+
+def with_metrics(content):
+    return lambda folder: (folder / "metrics.jsonl").write_bytes(content)
+
+
+def with_metric(**fields):
+    return with_metrics(json.dumps({"_id": 1, "name": "loss", **fields}).encode())
+
+
+def nested(depth):
+    value = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def with_encrypted_archive(folder):
+    content = (folder / "stored.zip").read_bytes()
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        parts = content.split(signature)
+        rest = [part[: offset - 4] + b"\x01" + part[offset - 3 :] for part in parts[1:]]
+        content = signature.join([parts[0], *rest])
+    (folder / "stored.zip").write_bytes(content)
+
+
+def with_archive(method, *, damage=False):
+    def write(folder):
+        path = folder / "stored.zip"
+        with zipfile.ZipFile(path) as archive:
+            contents = {name: archive.read(name) * 100 for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w", method) as archive:
+            for name, content in contents.items():
+                archive.writestr(name, content)
+        if damage:
+            first = archive.infolist()[0]
+            start = first.header_offset + 30 + len(first.filename.encode())
+            content = bytearray(path.read_bytes())
+            content[start : start + 4] = b"\xff" * 4
+            path.write_bytes(content)
+
+    return write
+
+
+HOSTILE = {
+    "decimal": with_result({"$numberDecimal": "one"}),
+    "date": with_result({"$date": {"$numberLong": "9" * 30}}),
+    "time zone": with_result({"$date": "0001-01-01T00:00:00+14:00"}),
+    "nested": with_result(nested(300)),
+    "null in key": with_result({"a\0b": 1}),
+    "artifact": with_exact(
+        lambda exact: exact["document"]["artifacts"].append({"name": "x", "file_id": {"a": 1}})
+    ),
+    "key": with_exact(lambda exact: exact.update(key="token:" + "c" * 32)),
+    "long key": with_exact(lambda exact: exact.update(key="x" * 17_000_000)),
+    "size": with_files(size="many"),
+    "infinite size": with_files(size={"$numberDouble": "Infinity"}),
+    "fields": with_files(fields="ab"),
+    "nested fields": with_files(fields={"metadata": nested(250)}),
+    "no metric": with_metrics(b"{}\n"),
+    "list of metrics": with_metrics(b"[]\n"),
+    "other text": with_metrics(b"\xff\xfe\n"),
+    "large number": with_metric(values=[10**40]),
+    "nested metric": with_metric(values=nested(250)),
+    "large metric": with_metric(values=["x" * 17_000_000]),
+    "encrypted": with_encrypted_archive,
+    "another method": with_archive(zipfile.ZIP_LZMA),
+    "no deflated content": with_archive(zipfile.ZIP_DEFLATED, damage=True),
+}
+
+
+@pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
+def test_what_export_never_writes_hinders_no_other_run(change, exported, other):
+    change(exported / "run_7")
+    signed(exported / "run_7")
+    lines = []
+    report = import_runs(other, exported_runs(exported), without_inputs=True, on_run=lines.append)
+    assert len(report.imported) == 1, lines
+    assert len(report.refused) == 1
+    assert [document["experiment"]["name"] for document in documents(other)] == ["cluster"]
+    assert not documents(other, "imports")
+    assert not documents(other, "metrics")
+
+
+def test_ids_that_cannot_be_hashed(database, two_runs, other):
+    stored = database["fs.files"].find_one({"filename": {"$regex": "keras"}})
+    odd = {"of": "another tool"}
+    database["fs.chunks"].update_many({"files_id": stored["_id"]}, {"$set": {"files_id": odd}})
+    database["fs.files"].insert_one({**stored, "_id": odd, "contentType": 5})
+    database["runs"].update_one(
+        {"artifacts.file_id": stored["_id"]}, {"$set": {"artifacts.$.file_id": odd}}
+    )
+    report = import_runs(other, originals_in(database, [7]))
+    assert list(report.imported.values()) == [1]
+    (entry,) = (entry for entry in documents(other)[0]["artifacts"] if "keras" in entry["name"])
+    assert other["fs.files"].find_one({"_id": entry["file_id"]})["length"] == 300_000
+
+
+def test_an_input_whose_number_is_zero(database, two_runs, other):
+    training = documents(database)[0]
+    other["runs"].insert_one({**training, "_id": 0})
+    import_runs(other, originals_in(database, [9]))
+    assert other["runs"].find_one({"experiment.name": "cluster"})["info"]["lineage"] == {
+        "train_run": 0
+    }
