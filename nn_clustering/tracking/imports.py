@@ -6,7 +6,7 @@ import ast
 import contextlib
 import gc
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -93,8 +93,11 @@ def _imports_of(path: Path, version: tuple[int, int]) -> FileImports:
     content = path.read_bytes()
     # Expressions are many, and few of them import.
     has_calls = any(name.encode() in content for name in _NAMED_BY_TEXT)
-    nodes = _running(tree.body) if has_calls else _running_statements(tree.body)
-    imports = tuple(imported for node in nodes for imported in _imported_by(node, path.parent))
+    nodes = list(_running(tree.body) if has_calls else _running_statements(tree.body))
+    importers = {name for node in nodes for name in _names_of_importers(node)}
+    imports = tuple(
+        imported for node in nodes for imported in _imported_by(node, path.parent, importers)
+    )
     has_stub = any(map(_attaches_stub, tree.body))
     return FileImports(imports, has_stub, not has_stub and any(map(_binds_getattr, tree.body)))
 
@@ -181,7 +184,14 @@ def _binds_getattr(statement: ast.stmt) -> bool:
     )
 
 
-def _imported_by(node: ast.AST, folder: Path) -> Iterator[Import]:
+def _names_of_importers(node: ast.AST) -> Iterator[str]:
+    """What a file calls the functions that import what a text names."""
+    yield from _NAMED_BY_TEXT
+    if isinstance(node, ast.ImportFrom):
+        yield from (alias.asname or "" for alias in node.names if alias.name in _NAMED_BY_TEXT)
+
+
+def _imported_by(node: ast.AST, folder: Path, importers: Collection[str]) -> Iterator[Import]:
     if isinstance(node, ast.Import):
         for alias in node.names:
             parts = tuple(alias.name.split("."))
@@ -195,8 +205,40 @@ def _imported_by(node: ast.AST, folder: Path) -> Iterator[Import]:
             text = f"{'.' * node.level}{'.'.join((*module, alias.name))}"
             local = None if alias.name == STAR else alias.asname or alias.name
             yield Import((*module, alias.name), local, start, text)
-    elif isinstance(node, ast.Call) and _last_name(node.func) in _NAMED_BY_TEXT and node.args:
-        name = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
-        if isinstance(name, str) and all(part.isidentifier() for part in name.split(".")):
-            # What is read of it nobody follows.
-            yield Import((*name.split("."), WHOLE), None, text=name)
+    elif isinstance(node, ast.Call) and _last_name(node.func) in importers and node.args:
+        yield from _named_by_text(node, folder)
+
+
+def _named_by_text(call: ast.Call, folder: Path) -> Iterator[Import]:
+    text = _text_of(call.args[0])
+    parts = tuple(text.lstrip(".").split("."))
+    level, start = len(text) - len(text.lstrip(".")), None
+    if level:
+        named = [keyword.value for keyword in call.keywords if keyword.arg == "package"]
+        package = next(iter([*call.args[1:2], *named]), None)
+        if isinstance(package, ast.Constant):
+            above = str(package.value).split(".")
+            parts = (*above[: len(above) + 1 - level], *parts)
+        else:  # `__package__`, or another name of the file's own
+            start = [folder, *folder.parents][level - 1]
+    if all(part.isidentifier() or part == STAR for part in parts) and parts[0] != STAR:
+        # What is read of it nobody follows.
+        yield Import((*parts, WHOLE), None, start, text)
+
+
+def _text_of(node: ast.expr) -> str:
+    """A text that is written there; of a package, where it goes on with what only a run knows.
+
+    All modules of a package are meant then: `package.*`.
+    """
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    first: ast.expr | None = None
+    if isinstance(node, ast.JoinedStr):
+        first = next(iter(node.values), None)
+    elif isinstance(node, ast.BinOp):
+        first = node.left
+    if not isinstance(first, ast.Constant):
+        return ""
+    package, dot, _ = str(first.value).rpartition(".")
+    return f"{package}{dot}{STAR}"

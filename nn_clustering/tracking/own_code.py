@@ -372,11 +372,9 @@ class _Walk:
                 yield imported
 
     def _take_all(self, module: _Module, *, is_star: bool) -> None:
-        if module.file is None:
-            return
-        found = self._imports_of(module.file)
-        stub = module.file.with_suffix(".pyi")
-        if found.has_stub and stub.is_file():
+        found = FileImports() if module.file is None else self._imports_of(module.file)
+        stub = None if module.file is None else module.file.with_suffix(".pyi")
+        if found.has_stub and stub is not None and stub.is_file():
             for imported in self._imports_of(stub).imports:
                 if imported.local is not None:
                     self._read(module, (imported.local,), None)

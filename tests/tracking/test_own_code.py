@@ -130,6 +130,12 @@ def shelf(folder):
         ("from shelf import *", "timber metal"),
         ("import importlib\nimportlib.import_module('shelf')", "timber metal"),
         ("import importlib\nimportlib.import_module('shelf.glass')", "glass"),
+        ("from importlib import import_module as load\nload('shelf.glass')", "glass"),
+        ("import importlib\nimportlib.import_module('.glass', 'shelf')", "glass"),
+        ("import importlib\nimportlib.import_module('..glass', package='shelf.metal')", "glass"),
+        # The text names no module.
+        ("import importlib\nimportlib.import_module('no name')", None),
+        ("import importlib, sys\nimportlib.import_module(sys.argv[1])", None),
         # By way of another module.
         ("from room import shelf\nshelf.Board", "timber"),
         ("import room\nroom.shelf.Nail", "metal"),
@@ -150,6 +156,35 @@ def test_only_the_module_counts_that_has_a_name(shelf, text, expected):
     found = names(own_code(program, shelf), shelf) - {"program.py", "room.py", "hall.py"}
     loaded = set() if expected is None else {"shelf/__init__.py"}
     assert found == loaded | {f"shelf/{name}.py" for name in (expected or "").split()}
+
+
+@pytest.mark.parametrize(
+    "name", ["f'drawer.{number}'", "'drawer.' + number", "'drawer.n%s' % number", "f'{number}.x'"]
+)
+def test_all_modules_count_that_a_text_may_name(folder, name):
+    program = write(
+        folder,
+        program=f"import importlib\ndef take(number):\n    importlib.import_module({name})",
+        drawer__nuts="",
+        drawer__nails="import hammer",
+        hammer="",
+    )
+    expected = {"program.py"}
+    if "drawer" in name:
+        expected |= {"drawer/nuts.py", "drawer/nails.py", "hammer.py"}
+    assert names(own_code(program, folder), folder) == expected
+
+
+def test_module_beside_a_file_is_imported_by_a_text(folder):
+    program = write(
+        folder,
+        program="import cellar.room",
+        cellar__room="from importlib import import_module\nimport_module('.wine', __package__)",
+        cellar__wine="from . import glass",
+        cellar__glass="",
+    )
+    expected = {f"cellar/{name}.py" for name in ("room", "wine", "glass")}
+    assert names(own_code(program, folder), folder) == {"program.py", *expected}
 
 
 def test_names_of_a_stub_count_that_are_read(shelf):

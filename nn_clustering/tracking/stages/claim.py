@@ -75,6 +75,7 @@ class _Waiting:
             except pymongo.errors.PyMongoError:
                 if self._began is None:
                     return False  # it will be said why when the run is to be stored
+                _let_be_renewed(lease)
             time.sleep(POLL_SECONDS)
 
     def _tell_of(self, holder: Holder | None) -> None:
@@ -88,3 +89,13 @@ class _Waiting:
                 "(Ctrl-C ends this; reuse=False computes it anyway)"
             )
             self.is_told = True
+
+
+def _let_be_renewed(lease: Lease) -> None:
+    """Wait for a server that was away: for so long, whoever holds the lease could not renew it."""
+    while True:
+        time.sleep(POLL_SECONDS)
+        with contextlib.suppress(pymongo.errors.PyMongoError):
+            lease.holder()
+            time.sleep(2 * lease.renewal_seconds)
+            return

@@ -95,6 +95,11 @@ class Lease:
         self._renewal.start()
         return True
 
+    @property
+    def renewal_seconds(self) -> float:
+        """The time between two renewals."""
+        return self._seconds / RENEWALS
+
     def holder(self) -> Holder | None:
         """Who holds it; None where nobody does.
 
@@ -144,7 +149,7 @@ class Lease:
 
     def _renew(self) -> None:
         while not self._is_over:
-            self._wakes.acquire(timeout=self._seconds / RENEWALS)
+            self._wakes.acquire(timeout=self.renewal_seconds)
             self._say_once()
 
     def _say_once(self) -> None:
@@ -152,7 +157,7 @@ class Lease:
 
         What it does not hear now is said again. Work goes on without a lease too.
         """
-        ours, patience = {"_id": self._key, "token": self._token}, self._seconds / RENEWALS
+        ours, patience = {"_id": self._key, "token": self._token}, self.renewal_seconds
         with contextlib.suppress(pymongo.errors.PyMongoError), pymongo.timeout(patience):
             if self._is_over:
                 self._leases.delete_one(ours)

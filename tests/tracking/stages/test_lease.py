@@ -1,16 +1,18 @@
 """Who holds a lease: one at a time, for as long as it gives signs, by the server's clock."""
 
+import contextlib
 import datetime
 import os
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pymongo
 import pymongo.errors
 import pytest
 
-from nn_clustering.tracking.stages.claim import claimed
+from nn_clustering.tracking.stages.claim import POLL_SECONDS, claimed
 from nn_clustering.tracking.stages.lease import COLLECTION, Lease
 from tests.tracking.faulty_line import FaultyLine
 from tests.tracking.stage_programs import wait_for
@@ -128,26 +130,54 @@ def test_end_is_reached_without_the_server(lease, line):
     assert not any(thread.name == "lease" and thread.is_alive() for thread in threading.enumerate())
 
 
-def test_who_waits_goes_on_waiting_while_the_server_is_away(lease, line, capsys):
-    cable, at_its_end = line
-    first, results = lease(), []
-    assert first.take()
-    first.note_run(3)
+@contextlib.contextmanager
+def waiting_at(at_its_end, holder, capsys):
+    """A thread that waits for the lease of a holder, and what it gets."""
+    results = []
 
     def wait():
         with claimed(at_its_end, "work", "measure", lambda: None) as (found, held):
             results.append((found, held is not None))
 
+    assert holder.take()
+    holder.note_run(3)
     waiting = threading.Thread(target=wait)
     waiting.start()
     wait_for(lambda: "the same measure is computed already (run 3" in capsys.readouterr().out)
-    cable.cut()
-    first.let_go()
-    waiting.join(2)
-    assert waiting.is_alive()
-    cable.restore()
+    yield waiting, results
     waiting.join(60)
     assert results == [(None, True)]
+
+
+def test_who_waits_goes_on_waiting_while_the_server_is_away(lease, line, capsys):
+    cable, at_its_end = line
+    first = lease()
+    with waiting_at(at_its_end, first, capsys) as (waiting, _):
+        cable.cut()
+        first.let_go()
+        waiting.join(2)
+        assert waiting.is_alive()
+        cable.restore()
+
+
+def test_who_waits_lets_the_holder_renew_what_ran_out_while_the_server_was_away(
+    lease, line, database, capsys
+):
+    """Both saw the server go; whoever looks at it again first is not to have the lease for that."""
+    cable, at_its_end = line
+    first = lease(database=at_its_end)
+    with waiting_at(at_its_end, first, capsys) as (_, results):
+        cable.cut()
+        # Since its last look the one that waits has seen that the server is away.
+        time.sleep(3 * POLL_SECONDS)
+        run_out(database)
+        database[COLLECTION].update_one({}, {"$set": {"token": first._token}})
+        expired = database[COLLECTION].find_one()["expires_at"]
+        cable.restore()
+        wait_for(lambda: database[COLLECTION].find_one()["expires_at"] > expired)
+        assert database[COLLECTION].find_one()["token"] == first._token
+        assert results == []
+        first.let_go()
 
 
 def test_work_is_done_without_a_lease_where_the_server_gives_none(line):
