@@ -12,8 +12,18 @@ def test_memory_is_that_of_the_machine_or_of_its_container():
     assert 2**26 < memory_bytes() <= machine
 
 
+def test_memory_is_no_more_than_the_container_may_take(tmp_path, monkeypatch):
+    machine = memory_bytes()
+    for name, content in {"limited": "123456789\n", "unlimited": "max\n"}.items():
+        (tmp_path / name).write_text(content)
+    for names, expected in ((["unlimited", "missing", "limited"], 123456789), (["unlimited"], 0)):
+        places = tuple(str(tmp_path / name) for name in names)
+        monkeypatch.setattr("nn_clustering.machine._LIMITS", places)
+        assert memory_bytes() == expected if expected else memory_bytes() >= machine
+
+
 def test_more_workers_than_processors_are_let_through():
-    assert most_workers() >= 4 * os.cpu_count()
+    assert most_workers() >= max(64, 4 * os.cpu_count())
 
 
 @pytest.mark.parametrize(

@@ -67,8 +67,9 @@ def count_numbers(content: bytes, *, most_bytes: int) -> int:
                     raise NotANetworkError(
                         f"takes {entry.name} from another file; expected all weights in one"
                     )
-                n_numbers += entry.size
-                n_bytes += entry.size * max(entry.dtype.itemsize, 1)
+                size = entry.size or 0  # of an array without a shape there is no size
+                n_numbers += size
+                n_bytes += size * max(entry.dtype.itemsize, 1)
                 if n_bytes > most_bytes:
                     raise NotANetworkError(
                         f"says that it holds {n_bytes:,} bytes of weights, in {len(content):,}: it "

@@ -142,6 +142,68 @@ def test_it_is_taken_from_the_module_that_is_named(in_folder, author, file, suff
         np.testing.assert_allclose(network(x), hidden @ kernel + bias, rtol=1e-5)
 
 
+def test_file_is_not_taken_for_a_module_of_its_name_that_is_loaded(in_folder, tmp_path):
+    assert "textwrap" in sys.modules
+    (tmp_path / "textwrap.py").write_text("def plain(t):\n    return 2 * t\n")
+    assert read_network("plain.keras", model_code=str(tmp_path / "textwrap.py"))
+
+
+REGISTERING = """
+import keras
+
+def make():
+    @keras.saving.register_keras_serializable("{package}", name="curve")
+    def bent(t):
+        return 2 * t
+    return bent
+
+make()
+"""
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_it_is_known_by_what_it_is_registered_as(tmp_path, monkeypatch, suffix):
+    """Under that name alone: the module has none of it."""
+    monkeypatch.chdir(tmp_path)
+    package = f"package_of_{tmp_path.name}"
+    Path("registering.py").write_text(REGISTERING.format(package=package))
+    namespace = {}
+    exec(REGISTERING.format(package=package), namespace)
+    dense = keras.layers.Dense(3, keras.saving.get_registered_object(f"{package}>curve"))
+    made = keras.Sequential([keras.Input((4,)), dense])
+    made.save(f"it.{suffix}")
+    x = np.ones((1, 4), np.float32)
+    for code in (None, "registering.py"):
+        network = read_network(f"it.{suffix}", model_code=code)
+        np.testing.assert_allclose(network(x), made(x), rtol=1e-6)
+        keras.saving.get_custom_objects().pop(f"{package}>curve")
+    with pytest.raises(InvalidInputError, match=rf"needs curve \({package}>curve\)"):
+        read_network(f"it.{suffix}")
+
+
+NEEDY = """
+import keras
+
+class Needy(keras.layers.Dense):
+    def __init__(self, out_constraint, **settings):
+        super().__init__(**settings)
+        self.out_constraint = out_constraint
+    def get_config(self):
+        return {**super().get_config(), "out_constraint": self.out_constraint}
+"""
+
+
+def test_layer_of_an_author_gets_all_its_settings(tmp_path):
+    """Also those that are called like what only the training of Keras' own layers needs."""
+    (tmp_path / "needy.py").write_text(NEEDY)
+    namespace = {"__name__": "needy"}
+    exec(NEEDY, namespace)
+    layer = namespace["Needy"](out_constraint={"of": "the sum"}, units=3)
+    keras.Sequential([keras.Input((4,)), layer]).save(tmp_path / "it.keras")
+    network = read_network(tmp_path / "it.keras", model_code=str(tmp_path / "needy.py"))
+    assert network.layers[0].out_constraint == {"of": "the sum"}
+
+
 def test_search_path_is_as_before(in_folder):
     path = list(sys.path)
     read_network("bent.keras", model_code=f"{in_folder}.py")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.networks import network_bytes, read_file
+from nn_clustering.networks import network_bytes, read_file, read_network
 from tests.networks.keras2_files import zipped
 
 
@@ -240,6 +240,15 @@ def linked(link):
 def test_weights_from_elsewhere(tmp_path, members, write, expected):
     weights = hdf5(write)
     assert expected in refused(tmp_path, zipped({**members, "model.weights.h5": weights}))
+
+
+def test_array_without_a_shape_holds_nothing(tmp_path, members):
+    weights = hdf5(lambda file: file.create_dataset("a", data=h5py.Empty("f")))
+    path = tmp_path / "it.keras"
+    path.write_bytes(zipped({**members, "model.weights.h5": weights}))
+    assert read_file(path)
+    with pytest.raises(InvalidInputError, match="its weights do not fit its layers"):
+        read_network(path)
 
 
 def test_config_keeps_what_it_is(tmp_path, members):

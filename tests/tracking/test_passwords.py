@@ -106,6 +106,8 @@ def test_other_text_stays(text):
         ("https://ann:to/ken5@git.example.org/x", "https://***@git.example.org/x"),
         ("https://token@git.example.org/x", "https://***@git.example.org/x"),
         ("https://to/ken@git.example.org/x", "https://***@git.example.org/x"),
+        # A user who is an address, whose password begins as a port would.
+        ("mongodb://ann@lab.example:1/ Tr0ub@h/db", "mongodb://***@h/db"),
         # An address with an '@' in its path looks the same, and loses what is before it.
         ("see https://example.org/@ann/page", "see https://***@ann/page"),
         ("from http://a:b@c to http://d:e@f", "from http://***@c to http://***@f"),
@@ -133,6 +135,23 @@ def test_password_that_is_known_is_masked_anywhere(name, is_file, tmp_path):
     text = f"it is {PASSWORD}, p%40ss%20w%2F0rd or p%40ss+w%2F0rd"
     assert mask_passwords(text, environ) == "it is ***, *** or ***"
     assert mask_passwords(text, {}) == text
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [("8letter!", "8letter!"), ("two+w0rds", "two w0rds"), ("two%20w0rds", "two w0rds")],
+)
+def test_password_is_known_as_the_driver_reads_it(written, shown):
+    environ = {"MONGO_URL": f"mongodb://ann:{written}@h/db"}
+    assert mask_passwords(f"it is {shown}", environ) == "it is ***"
+
+
+def test_password_that_begins_as_another_is_masked_to_its_end():
+    environ = {
+        "MONGO_URL": "mongodb://ann:Tr0ub4dor@h/db",
+        "MONGO_READER_URL": "mongodb://reader:Tr0ub4dor-r@h/db",
+    }
+    assert mask_passwords("Tr0ub4dor-r, Tr0ub4dor", environ) == "***, ***"
 
 
 @pytest.mark.parametrize("password", ["", "short1!", "password", "12345678"])

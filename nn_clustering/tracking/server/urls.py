@@ -21,8 +21,9 @@ WAYS_OUT = (
 )
 # Of the server itself: who logs in there does not mean runs to be there.
 SYSTEM_DATABASES = ("admin", "local", "config", "$external")
-# Users that are known outside of the server are looked up there, whatever the path says.
-_EXTERNAL = ("GSSAPI", "MONGODB-X509", "MONGODB-AWS", "MONGODB-OIDC", "PLAIN")
+# Users that are known outside of the server are looked up there, whatever the path says; those of
+# PLAIN where it says nothing.
+_EXTERNAL = ("GSSAPI", "MONGODB-X509", "MONGODB-AWS", "MONGODB-OIDC")
 
 
 class UrlParts(NamedTuple):
@@ -81,9 +82,10 @@ def with_database(url: str, database: str) -> str:
     """
     parts = split_url(url)
     options = parts.options
-    is_external = (option(url, "authMechanism") or "").upper() in _EXTERNAL
-    if parts.user and option(url, "authSource") is None and not is_external:
-        source = f"authSource={parts.path or 'admin'}"
+    mechanism = (option(url, "authMechanism") or "").upper()
+    if parts.user and option(url, "authSource") is None and mechanism not in _EXTERNAL:
+        usual = "$external" if mechanism == "PLAIN" else "admin"
+        source = f"authSource={parts.path or usual}"
         options = f"{options}&{source}" if options else source
     return join_url(parts._replace(path=database, options=options))
 

@@ -8,7 +8,7 @@ import unicodedata
 
 import pytest
 from bson import ObjectId
-from hypothesis import assume, given, strategies as st
+from hypothesis import assume, example, given, strategies as st
 
 from nn_clustering.errors import InvalidInputError, TrackingError
 from nn_clustering.tracking import RunStore
@@ -108,6 +108,8 @@ texts = st.one_of(
 
 
 @given(st.lists(texts, unique=True, max_size=8))
+@example(["A", "a"])
+@example(["com1.tar.gz", "NUL.txt", "con"])
 def test_names_for_files(names):
     chosen = safe_file_names(names)
     assert list(chosen) == names

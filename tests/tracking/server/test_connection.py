@@ -244,6 +244,15 @@ def test_database_name_is_checked(name):
         ("mongodb://u:p@h/users", "mongodb://u:p@h/runs?authSource=users"),
         ("mongodb://u:p@h/x?authSource=users", "mongodb://u:p@h/runs?authSource=users"),
         ("mongodb://u@h/?authMechanism=GSSAPI", "mongodb://u@h/runs?authMechanism=GSSAPI"),
+        # The only one of those outside that is looked up where the path says.
+        (
+            "mongodb://u:p@h/?authMechanism=PLAIN",
+            "mongodb://u:p@h/runs?authMechanism=PLAIN&authSource=$external",
+        ),
+        (
+            "mongodb://u:p@h/users?authMechanism=PLAIN",
+            "mongodb://u:p@h/runs?authMechanism=PLAIN&authSource=users",
+        ),
     ],
 )
 def test_url_with_database_logs_in_as_before(url, expected):

@@ -51,6 +51,16 @@ def test_start_tells_processes_apart(sleeper):
     assert not processes.ask_to_end(process.pid, start)
 
 
+def test_process_that_only_waits_to_be_reaped_is_gone(sleeper):
+    process = sleeper()
+    assert processes.is_alive(process.pid)
+    assert not processes.wait_until_gone(process.pid, 0)
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert not processes.is_alive(process.pid)
+    assert processes.wait_until_gone(process.pid, 0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "has_it"),
     [
@@ -58,6 +68,7 @@ def test_start_tells_processes_apart(sleeper):
         (["less", "/a/data/mongod.lock"], False),
         (["mongod", "--dbpath", "/a/data2"], False),
         (["mongod", "--logpath", "/a/data"], False),
+        (["mongod", "--dbpath", "/b", "--logpath", "/a/data"], False),
         (["mongod --dbpath /a/data"], True),  # as ps shows them
         (["mongod --dbpath /a/data2"], False),
         ([], False),

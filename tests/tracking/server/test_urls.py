@@ -92,6 +92,8 @@ def test_options_that_make_no_sense_are_refused(options, reason):
         # Where users are kept, runs are not.
         ({"MONGO_URL": "mongodb://u:p@h/admin"}, "nn_clustering"),
         ({"MONGO_URL": "mongodb+srv://u:p@h.example.org/lab"}, "lab"),
+        ({"MONGO_URL": "mongodb+srv://h.example.org/lab?srvServiceName=runs"}, "lab"),
+        ({"MONGO_URL": "mongodb://h/the%5Flab"}, "the_lab"),
     ],
 )
 def test_path_is_the_database_where_no_other_is_named(environ, database):

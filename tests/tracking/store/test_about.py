@@ -135,6 +135,17 @@ def test_runs_of_a_former_version_get_it(store, add_run, database):
     assert store.find(config={"dataset.name": "mnist"}).ids == [3, 2, 1]
 
 
+def test_what_another_gave_meanwhile_stays(add_run, database):
+    add_run(1, config={"dataset": {"name": "mnist"}}, info={})
+
+    def describe(config, noted):
+        database["runs"].update_one({"_id": 1}, {"$set": {"info.about": {"dataset": "theirs"}}})
+        return {"dataset": config["dataset"]}
+
+    assert give_about(database, {"train": describe}) == 0
+    assert database["runs"].find_one()["info"]["about"] == {"dataset": "theirs"}
+
+
 def test_runs_that_have_it_are_not_read_again(store, add_run, database):
     ensure_indexes(database)
     for number in range(50):

@@ -1,10 +1,12 @@
 """Artifacts that are dropped to free disk, while their runs stay."""
 
+import datetime
+
 import pytest
 
 from nn_clustering.tracking import InvalidInputError, RunNotFoundError, RunStore, TrackingError
 from nn_clustering.tracking.command_line.export import export_runs
-from nn_clustering.tracking.gridfs import add_artifact
+from nn_clustering.tracking.gridfs import ABANDONED, add_artifact
 from nn_clustering.tracking.store.export_folders import exported_runs
 from nn_clustering.tracking.store.importing import import_runs
 
@@ -88,6 +90,32 @@ def test_cut_short_it_is_finished_by_the_next(store, database, shared):
     assert store.drop_artifacts([]) == 0
     assert n_files(database) == 2
     assert "file_id" not in database["runs"].find_one({"_id": 1})["dropped_artifacts"][0]
+
+
+def test_run_that_goes_on_meanwhile_keeps_what_it_has(store, database, shared):
+    """Between the plan and its confirmation: a run that was taken for dead lives."""
+    plan = store.plan_drop([1], ["*.npz"])
+    database["runs"].update_one({"_id": 1}, {"$set": {"status": "RUNNING"}})
+    assert store.drop_artifacts(plan) == 0
+    assert n_files(database) == 3
+    assert len(database["runs"].find_one({"_id": 1})["artifacts"]) == 4
+
+
+def test_file_that_another_has_begun_to_remove_stays_noted(store, database, shared):
+    """Should they be killed, the next call finishes it."""
+    file = {"filename": {"$regex": r"b\.npz$"}}
+    now = datetime.datetime.now(datetime.timezone.utc)
+    removed = {"removed": {"by": "another", "at": now}}
+    plan = store.plan_drop([1], ["b.npz"])
+    assert database["fs.files"].update_one(file, {"$set": removed}).modified_count == 1
+    assert store.drop_artifacts(plan) == 1
+    (note,) = database["runs"].find_one({"_id": 1})["dropped_artifacts"]
+    assert "file_id" in note
+    database["fs.files"].update_one(file, {"$set": {"removed.at": now - ABANDONED * 2}})
+    store.drop_artifacts([])
+    assert n_files(database) == 2
+    (note,) = database["runs"].find_one({"_id": 1})["dropped_artifacts"]
+    assert "file_id" not in note
 
 
 def test_deleting_finishes_it_too(store, database, shared):

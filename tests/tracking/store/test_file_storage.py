@@ -1,5 +1,6 @@
 """Runs that Sacred's own FileStorageObserver wrote, and that others have in folders."""
 
+import datetime
 import json
 
 import pytest
@@ -116,3 +117,27 @@ def test_killed_runs_died(folder, database):
     run = database["runs"].find_one({"_id": 1})
     assert run["status"] == "DIED"
     assert (run["stop_time"] - run["start_time"]).seconds == 3600
+
+
+def test_run_that_goes_on_is_left_for_later(folder, database):
+    now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
+    change(folder / "1" / "run.json", status="RUNNING", heartbeat=now.isoformat())
+    report = import_runs(database, file_storage_runs(folder))
+    assert report.waiting == ["run 1 of their runs"]
+    assert list(report.imported) == ["run 2 of their runs"]
+
+
+def test_times_of_other_zones_are_told_in_utc(folder, database):
+    change(folder / "1" / "run.json", start_time="2021-04-18T09:00:00.123456+02:00")
+    import_runs(database, file_storage_runs(folder))
+    start = datetime.datetime(2021, 4, 18, 7, 0, 0, 123000)
+    assert database["runs"].find_one({"_id": 1})["start_time"] == start
+
+
+def test_links_are_no_runs(folder, database, tmp_path):
+    (folder / "3").symlink_to(folder / "1")
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("run.json", "config.json"):
+        (tmp_path / "elsewhere" / name).write_text("{}")
+    (folder / "4").symlink_to(tmp_path / "elsewhere")
+    assert [run.id for run in file_storage_runs(folder)] == ["1", "2"]

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import bson
+import gridfs
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
@@ -100,6 +101,8 @@ def test_a_run_comes_back_as_it_was(database, exported, other):
     assert without_ids(new) == without_ids(old)
     assert new["origin"]["id"] == 7
     assert new["origin"]["store"] == database["tracking"].find_one()["id"]
+    # When it came here, by which it is in order among runs with other ids.
+    assert clustered["tracking"]["registered"] > TIME
     (old_metric,), (metric,) = documents(database, "metrics"), documents(other, "metrics")
     assert bson.encode({**old_metric, "run_id": 1}) == bson.encode(metric)
     assert clustered["info"]["lineage"] == {"train_run": 1}
@@ -160,6 +163,35 @@ def test_passwords_that_were_stored_elsewhere_stay_there(database, other):
     assert b"secret" not in everything(other)
     assert documents(other)[0]["config"] == {"url": "mongodb://***@h/db"}
     assert documents(other, "metrics")[0]["name"] == "mongodb://***@h/db"
+
+
+def test_pages_that_others_stored_are_shown_as_text(database, other, home, tmp_path):
+    """Sacred's own observer stores them under names that a browser would run."""
+    file_id = gridfs.GridFS(database).put(b"<p>", filename="artifact://x/1/page.html")
+    database["runs"].insert_one(
+        {"_id": 1, "experiment": {"name": "x"}, "status": "COMPLETED", "start_time": TIME,
+         "artifacts": [{"name": "page.html", "file_id": file_id}]}
+    )  # fmt: skip
+    import_runs(other, originals_in(database, [1]))
+    (entry,) = documents(other)[0]["artifacts"]
+    assert (entry["name"], entry["original_name"]) == ("page.html.txt", "page.html")
+    assert RunStore(other, home).run(1).artifact("page.html") == b"<p>"
+
+
+def test_what_was_dropped_there_says_so_here(database, two_runs, other):
+    """Though the other store has not got so far as to remove the file."""
+    note = {"name": "state.npz", "size": 3, "file_id": bson.ObjectId()}
+    database["runs"].update_one({"_id": 7}, {"$set": {"dropped_artifacts": [note, "odd"]}})
+    import_runs(other, originals_in(database, [7]))
+    dropped = documents(other)[0]["dropped_artifacts"]
+    assert dropped == [{"name": "state.npz", "size": 3}, "odd"]
+
+
+def test_identity_that_is_not_made_as_ours_is_not_taken(database, two_runs, other):
+    """What it was made of cannot be said of the runs here."""
+    database["runs"].update_one({"_id": 9}, {"$set": {"tracking.identity": "of a former version"}})
+    import_runs(other, originals_in(database, [7, 9]))
+    assert documents(other)[1]["tracking"]["identity"] is None
 
 
 def test_runs_without_a_token_are_recognised(database, other):
