@@ -19,7 +19,7 @@ import pymongo
 import pymongo.errors
 
 from nn_clustering.tracking.encoding import to_plain
-from nn_clustering.tracking.run_ids import RunId, by_id
+from nn_clustering.tracking.run_ids import RunId, by_id, read_id
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -269,20 +269,22 @@ def remove_unreferenced(database: Database, file_ids: Iterable[Any]) -> int:
     """
     files, runs = database["fs.files"], database["runs"]
     count = 0
-    for file_id in set(file_ids):
+    for file_id in {read_id(file_id): file_id for file_id in file_ids}.values():
+        # Whatever others made the id of: no pattern or condition that matches other files, too.
+        this = {"$eq": file_id}
         mark = {"removed": {"by": bson.ObjectId(), "at": datetime.now(timezone.utc)}}
         # One at a time removes a file, or takes over from one that was killed.
         abandoned = mark["removed"]["at"] - ABANDONED
         free = [{"removed": {"$exists": False}}, {"removed.at": {"$lt": abandoned}}]
-        if not files.update_one({"_id": file_id, "$or": free}, {"$set": mark}).matched_count:
+        if not files.update_one({"_id": this, "$or": free}, {"$set": mark}).matched_count:
             continue
         # In this order: a run that is imported stands among the runs before it leaves the others.
-        is_imported = database[IMPORTS].find_one({"files": file_id}, {"_id": 1}) is not None
-        if is_imported or runs.find_one({"artifacts.file_id": file_id}, {"_id": 1}) is not None:
-            files.update_one({"_id": file_id, **mark}, {"$unset": {"removed": 1}})
+        is_imported = database[IMPORTS].find_one({"files": this}, {"_id": 1}) is not None
+        if is_imported or runs.find_one({"artifacts.file_id": this}, {"_id": 1}) is not None:
+            files.update_one({"_id": this, **mark}, {"$unset": {"removed": 1}})
             continue
-        database["fs.chunks"].delete_many({"files_id": file_id})
-        count += files.delete_one({"_id": file_id}).deleted_count
+        database["fs.chunks"].delete_many({"files_id": this})
+        count += files.delete_one({"_id": this}).deleted_count
     return count
 
 

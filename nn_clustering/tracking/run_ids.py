@@ -84,15 +84,22 @@ def stored_id(run_id: Any) -> Any:
     Args:
         run_id: An id as `read_id` returns it, or anything that a caller took for one.
     """
-    if isinstance(run_id, OtherId):
-        return run_id.value
     import bson
 
+    if isinstance(run_id, OtherId):
+        run_id = run_id.value
+    if isinstance(run_id, (dict, list, bson.Regex)) and not _is_stored(run_id):
+        return bson.ObjectId()
     try:
         bson.encode({"_id": run_id})
     except (bson.errors.InvalidDocument, OverflowError, ValueError, TypeError):
         return bson.ObjectId()
     return run_id
+
+
+def _is_stored(value: Any) -> bool:
+    """Whether MongoDB takes it for an id; the others would ask for something else."""
+    return isinstance(value, dict) and not any(key.startswith("$") for key in value)
 
 
 def by_id(run_id: Any) -> dict[str, Any]:
@@ -101,7 +108,7 @@ def by_id(run_id: Any) -> dict[str, Any]:
 
 
 def stored_ids(run_ids: Iterable[Any]) -> list[Any]:
-    """`stored_id` of each."""
+    """`stored_id` of each; ids of files, too, are whatever others chose."""
     return [
         run_id if type(run_id) is int and abs(run_id) <= LARGEST_INTEGER else stored_id(run_id)
         for run_id in run_ids

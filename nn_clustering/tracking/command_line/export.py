@@ -26,6 +26,7 @@ from nn_clustering.tracking.store.export_folders import (
     member_names,
     write_archive,
 )
+from nn_clustering.tracking.store.fields import as_text
 from nn_clustering.tracking.store.lineage import closure, read_links
 from nn_clustering.tracking.store.metrics import read_curves
 from nn_clustering.tracking.store.originals import ARTIFACT, originals_in
@@ -167,10 +168,10 @@ class _RunExport:
     def _write_exact(self, folder: Path, content: RunContent, digests: dict[str, str]) -> list[str]:
         """Write what the run can be imported from; adds to the digests."""
         places = self._places(content)
-        archived = [file for file in content.files if file.id not in places]
+        archived = [file for file in content.files if read_id(file.id) not in places]
         members = member_names(archived)
         places.update({file_id: (STORED, member) for file_id, member in members.items()})
-        files = {members[file.id]: file for file in archived}
+        files = {members[read_id(file.id)]: file for file in archived}
         damaged: list[str] = _write_with(folder / STORED, lambda file: write_archive(file, files))
         lines = (f"{to_extended_json(document)}\n".encode() for document in content.metrics())
         _write_with(folder / METRICS, lambda handle: handle.writelines(lines))
@@ -184,9 +185,10 @@ class _RunExport:
         last = {}
         for entry in entries if isinstance(entries, list) else ():
             if isinstance(entry, dict) and "file_id" in entry:
-                last[str(entry.get("original_name") or entry.get("name"))] = entry["file_id"]
+                name = as_text(entry.get("original_name") or entry.get("name"))
+                last[name] = read_id(entry["file_id"])
         names = self.artifacts
-        stored = {file.id for file in content.files if file.kind == ARTIFACT}
+        stored = {read_id(file.id) for file in content.files if file.kind == ARTIFACT}
         return {
             file_id: (names[name], "")
             for name, file_id in last.items()

@@ -16,6 +16,7 @@ from nn_clustering.tracking.errors import (
     ServerUnavailableError,
 )
 from nn_clustering.tracking.printing import count_of_runs, printable
+from nn_clustering.tracking.run_ids import read_id
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -123,7 +124,7 @@ def _on_server(database: Database, filters: Mapping[str, Any]) -> list[OriginalR
     from nn_clustering.tracking.store.query import build_query
 
     found = database["runs"].find(build_query(**filters), {"_id": 1}).sort("start_time", 1)
-    run_ids = [document["_id"] for document in found]
+    run_ids = [read_id(document["_id"]) for document in found]
     if not run_ids:
         raise InvalidInputError(
             f"no run of database {database.name!r} there matches; leave a condition out, or name "

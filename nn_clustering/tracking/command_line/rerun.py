@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from nn_clustering.tracking.printing import (
 )
 from nn_clustering.tracking.run_ids import by_id, id_text, read_id, stored_ids
 from nn_clustering.tracking.store.metrics import read_curves
+from nn_clustering.tracking.store.originals import SOURCE, file_entries
 from nn_clustering.tracking.store.stored_programs import (
     StoredProgram,
     changed_packages,
@@ -139,11 +141,31 @@ def _new_run(store: RunStore, run: Run, program: StoredProgram, start: Path | No
 
 def _config(run: Run, program: StoredProgram) -> dict[str, Any]:
     """The stored config, with which a stage runs once, and really."""
-    config = dict(run.config) if isinstance(run.config, Mapping) else {}
+    config = {name: _written(value, id_text(run.id), name) for name, value in run.config.items()}
     if program.is_stage:
         runs_once = {"reuse": False, "tags": [], "n_repeats": 1}
         config.update({key: value for key, value in runs_once.items() if key in config})
     return config
+
+
+def _written(value: Any, run: str, name: str) -> Any:
+    """A value of a stored config as a config's file holds it.
+
+    Raises:
+        TrackingError: No such file can hold it.
+    """
+    if isinstance(value, dict):
+        return {str(key): _written(entry, run, f"{name}.{key}") for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_written(entry, run, name) for entry in value]
+    if value is None or type(value) in (bool, float, str, bytes, datetime):
+        return value
+    if isinstance(value, int):
+        return int(value)  # large ones are of the driver's own kind
+    raise TrackingError(
+        f"key {name!r} in the config of run {run} holds a {type(value).__name__}; expected what a "
+        "YAML file can hold"
+    )
 
 
 def _environment(store: RunStore, program: StoredProgram) -> dict[str, str]:
@@ -230,9 +252,11 @@ def _changed_code(store: RunStore, run: Run, again: Run) -> list[str]:
 
 
 def _digests(store: RunStore, document: Mapping[str, Any]) -> dict[str, str]:
-    sources = {entry[1]: entry[0] for entry in document["experiment"]["sources"]}
-    files = store.database["fs.files"].find({"_id": {"$in": list(sources)}}, {"md5": 1})
-    return {str(sources[file["_id"]]): str(file.get("md5")) for file in files}
+    entries = [entry for entry in file_entries(document) if entry[0] == SOURCE]
+    sources = {read_id(file_id): name for _, file_id, name in entries}
+    query = {"_id": {"$in": stored_ids(file_id for _, file_id, _ in entries)}}
+    files = store.database["fs.files"].find(query, {"md5": 1})
+    return {sources[read_id(file["_id"])]: str(file.get("md5")) for file in files}
 
 
 def _shown(value: Any) -> str:

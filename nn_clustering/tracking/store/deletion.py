@@ -139,7 +139,7 @@ def _finish(database: Database, run_id: RunId) -> None:
     to_delete = list({read_id(file_id): file_id for file_id in noted}.values())
     remove_unreferenced(database, to_delete)
     # Those that another deletion has begun to remove, and may never finish.
-    begun = {"_id": {"$in": to_delete}, "removed": {"$exists": True}}
+    begun = {"_id": {"$in": stored_ids(to_delete)}, "removed": {"$exists": True}}
     left = [document["_id"] for document in database["fs.files"].find(begun, {"_id": 1})]
     done = {"$set": {"files": left}} if left else {"$unset": {"files": 1}}
     notes.update_one(by_id(run_id), done)

@@ -187,7 +187,7 @@ def _name(entry: Mapping[str, Any]) -> str:
 def _file_facts(database: Database, ids: Sequence[Any]) -> dict[Any, dict[str, Any]]:
     """Size, digest and type of files, by their ids."""
     fields = {"length": 1, "metadata.sha256": 1, "contentType": 1}
-    found = read_documents(database["fs.files"], {"_id": {"$in": list(ids)}}, fields)
+    found = read_documents(database["fs.files"], {"_id": {"$in": stored_ids(ids)}}, fields)
     return {
         read_id(file["_id"]): {
             "size": file.get("length"),
@@ -204,7 +204,7 @@ def _keepers(
     """The runs that keep a file, by its id: another's, or under another name the run's own."""
     to_drop = {(run_id, _identity(entry)) for run_id, entry in wanted}
     ids = {read_id(entry["file_id"]): entry["file_id"] for _, entry in wanted}
-    holding = {"artifacts.file_id": {"$in": list(ids.values())}}
+    holding = {"artifacts.file_id": {"$in": stored_ids(ids)}}
     keepers: dict[Any, list[RunId]] = defaultdict(list)
     for document in read_documents(database["runs"], holding, {"artifacts": 1}):
         run_id = read_id(document["_id"])
@@ -249,7 +249,7 @@ def _finish(database: Database) -> None:
     ids = list({read_id(file_id): file_id for file_id in noted}.values())
     remove_unreferenced(database, ids)
     # Those that another has begun to remove, and may never finish.
-    begun = {"_id": {"$in": ids}, "removed": {"$exists": True}}
+    begun = {"_id": {"$in": stored_ids(ids)}, "removed": {"$exists": True}}
     left = [document["_id"] for document in database["fs.files"].find(begun, {"_id": 1})]
     done = {"file.file_id": {"$exists": True, "$nin": left}}
     database["runs"].update_many(

@@ -25,6 +25,7 @@ from nn_clustering.tracking.errors import DamagedArtifactError, InvalidInputErro
 from nn_clustering.tracking.extended_json import from_extended_json, to_extended_json
 from nn_clustering.tracking.gridfs import digest_file
 from nn_clustering.tracking.names import safe_file_names
+from nn_clustering.tracking.run_ids import read_id
 from nn_clustering.tracking.run_keys import key_of
 from nn_clustering.tracking.store.originals import (
     ARTIFACT,
@@ -52,8 +53,8 @@ def exact_text(
     Args:
         original: The run.
         content: What belongs to it.
-        places: For the id of each file the name of its file in the folder, and of its member where
-            that is an archive, else "".
+        places: For the id of each file, as `read_id` has it, the name of its file in the folder,
+            and of its member where that is an archive, else "".
     """
     return to_extended_json(
         {
@@ -70,8 +71,8 @@ def exact_text(
                     "name": file.name,
                     "fields": dict(file.fields),
                     "size": file.size,
-                    "path": places[file.id][0],
-                    "member": places[file.id][1],
+                    "path": places[read_id(file.id)][0],
+                    "member": places[read_id(file.id)][1],
                 }
                 for file in content.files
             ],
@@ -82,9 +83,10 @@ def exact_text(
 
 def member_names(files: Sequence[OriginalFile]) -> dict[Any, str]:
     """A name in the archive for each file, by its id; readable, and leading nowhere else."""
-    labels = {file.id: f"{number} {file.name}" for number, file in enumerate(files, start=1)}
-    names = safe_file_names(labels.values())
-    return {file_id: names[label] for file_id, label in labels.items()}
+    ids = [read_id(file.id) for file in files]
+    labels = [f"{number} {file.name}" for number, file in enumerate(files, start=1)]
+    names = safe_file_names(labels)
+    return {file_id: names[label] for file_id, label in zip(ids, labels, strict=True)}
 
 
 def write_archive(handle: IO[bytes], files: Mapping[str, OriginalFile]) -> list[str]:

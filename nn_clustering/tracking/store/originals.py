@@ -156,7 +156,8 @@ def checked_file(database: Database, stored: Mapping[str, Any], name: str) -> It
     length = 0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "content")
-        chunks = database["fs.chunks"].find({"files_id": stored["_id"]}, {"data": 1}).sort("n", 1)
+        its_chunks = {"files_id": {"$eq": stored["_id"]}}
+        chunks = database["fs.chunks"].find(its_chunks, {"data": 1}).sort("n", 1)
         with path.open("wb") as handle:
             for chunk in chunks:
                 handle.write(chunk["data"])
@@ -206,7 +207,7 @@ def _stored_files(
         DamagedArtifactError: An artifact is lost.
     """
     entries = list(file_entries(document))
-    query = {"_id": {"$in": [file_id for _, file_id, _ in entries]}}
+    query = {"_id": {"$in": stored_ids(file_id for _, file_id, _ in entries)}}
     # Not every id that others gave can be hashed as it is.
     stored = {read_id(file["_id"]): file for file in database["fs.files"].find(query)}
     for resource in _list(document.get("resources")):

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.errors import DamagedArtifactError, RunNotFoundError
 from nn_clustering.tracking.names import safe_file_names
-from nn_clustering.tracking.run_ids import RunId, by_id, id_text, is_id, read_id
+from nn_clustering.tracking.run_ids import (
+    RunId,
+    by_id,
+    id_text,
+    is_id,
+    read_id,
+    stored_id,
+    stored_ids,
+)
 from nn_clustering.tracking.store.about import read_about
 from nn_clustering.tracking.store.documents import read_document, read_documents
 from nn_clustering.tracking.store.dropping import (
@@ -168,7 +176,8 @@ class Run:
                 "expected one that was stored with the run: look where the run was first tracked"
             )
         try:
-            stored = gridfs.GridFS(self._database).get(self._entries[name]["file_id"])
+            file_id = stored_id(self._entries[name]["file_id"])
+            stored = gridfs.GridFS(self._database).get(file_id)
             digest = _digest_of(stored.metadata)
             content: bytes | None = self._cache.read(digest) if digest else None
             if content is not None:
@@ -187,7 +196,9 @@ class Run:
     def artifact_info(self) -> tuple[StoredFile, ...]:
         """Name, size and digest of each artifact."""
         ids = [entry["file_id"] for entry in self._entries.values() if "file_id" in entry]
-        found = read_documents(self._database["fs.files"], {"_id": {"$in": ids}}, _FILE_FIELDS)
+        found = read_documents(
+            self._database["fs.files"], {"_id": {"$in": stored_ids(ids)}}, _FILE_FIELDS
+        )
         files = {read_id(document["_id"]): document for document in found}
         return tuple(
             _stored_file(name, entry, files.get(read_id(entry.get("file_id")), {}))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.errors import DamagedArtifactError, TrackingError
 from nn_clustering.tracking.names import listed
-from nn_clustering.tracking.run_ids import by_id, id_text
+from nn_clustering.tracking.run_ids import by_id, id_text, read_id, stored_ids
 from nn_clustering.tracking.store.originals import checked_file
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class StoredProgram:
     @property
     def arguments(self) -> list[str]:
         """What starts it, after the interpreter, in its folder or elsewhere."""
-        if not _imports_relatively(self.program):
+        is_below = self.program.is_relative_to(self.base)
+        if not is_below or not _imports_relatively(self.program):
             return [str(self.program)]
         module = self.program.relative_to(self.base).with_suffix("")
         return ["-m", ".".join(module.parts)]
@@ -91,7 +92,13 @@ def write_program(database: Database, run: Run, folder: Path) -> StoredProgram:
     base, program = folder / places.base, folder / places.files[main]
     known = {artifact: folder / places.files[name] for artifact, name in configs.items()}
     guesses = [base / "configs", program.parent / "configs"]
-    is_stage = _write_configs(run, known, guesses)
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        is_stage = _write_configs(run, known, guesses)
+    except OSError as problem:
+        raise TrackingError(
+            f"the configs of run {id_text(run.id)} cannot be written ({problem.strerror})"
+        ) from None
     return StoredProgram(base, program, command, is_stage)
 
 
@@ -153,16 +160,16 @@ def _write_sources(
     places: _Places,
     folder: Path,
 ) -> None:
-    ids = [file_id for _, file_id in sources]
+    ids = stored_ids(file_id for _, file_id in sources)
     found = database["fs.files"].find({"_id": {"$in": ids}})
-    stored = {document["_id"]: document for document in found}
+    stored = {read_id(document["_id"]): document for document in found}
     problems = []
     for name, file_id in sources:
         target = folder / places.files[name]
         try:
-            if file_id not in stored:
+            if read_id(file_id) not in stored:
                 raise DamagedArtifactError(f"{name!r} is missing")
-            with checked_file(database, stored[file_id], repr(name)) as path:
+            with checked_file(database, stored[read_id(file_id)], repr(name)) as path:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)
         except (DamagedArtifactError, OSError) as problem:

@@ -4,10 +4,12 @@ import contextlib
 import tempfile
 from pathlib import Path
 
+import bson
 import pytest
 from hypothesis import given, strategies as st
 
 from nn_clustering.tracking import RunStore, TrackingError
+from nn_clustering.tracking.gridfs import store_source
 from nn_clustering.tracking.store.stored_programs import write_program
 from tests.programs import environment, run_warm
 from tests.tracking.command_line.test_commands import COMMAND
@@ -205,3 +207,43 @@ def test_sources_with_paths_for_names(database, add_run, home, tmp_path):
     database["runs"].update_one({}, {"$set": {"command": "--unobserved"}})
     with pytest.raises(TrackingError, match="which command"):
         write_program(database, store.run(1), folder)
+
+
+def test_large_integers_of_a_config_are_numbers(succeed, rerun, database, store):
+    succeed("draw", "with", "seed=5")
+    database["runs"].update_one({}, {"$set": {"config.seed": bson.Int64(5)}})
+    rerun("1")
+    assert (store.run(2).status, store.run(2).config["seed"]) == ("COMPLETED", 5)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"config": {"network": bson.ObjectId()}},
+        {"experiment.sources.0.1": {"of": "another tool"}},
+        {"experiment.sources.0.1": {"$ne": None}},
+        {"experiment.sources.0.1": bson.Code("x", {})},
+        {"info.config_files": {"config.draw.default.yaml": "x" * 300}},
+    ],
+)
+def test_odd_documents_are_refused_in_a_line(succeed, rerun, database, fields):
+    succeed("draw")
+    database["runs"].update_one({}, {"$set": fields})
+    refused = rerun("1")
+    assert refused.returncode == 1
+    (line,) = refused.stderr.splitlines()
+    assert "run 1" in line
+
+
+def test_a_program_beside_its_folder(database, add_run, home, tmp_path):
+    path = tmp_path / "source"
+    path.write_text("from . import parts\n")
+    source, _ = store_source(database, path, Path("/lab/prog.py"))
+    experiment = {"base_dir": "/lab", "mainfile": "../prog.py", "sources": [["../prog.py", source]]}
+    add_run(1, command="main")
+    database["runs"].update_one({}, {"$set": {"experiment": experiment}})
+    folder = tmp_path / "program"
+    folder.mkdir()
+    program = write_program(database, RunStore(database, home).run(1), folder)
+    assert program.arguments == [str(program.program)]
+    assert program.base.is_dir()

@@ -2,6 +2,7 @@
 
 import datetime
 
+import bson
 import pytest
 
 from nn_clustering.tracking import InvalidInputError, RunNotFoundError, RunStore, TrackingError
@@ -173,3 +174,34 @@ def test_export_and_import_without_it(store, database, shared, tmp_path):
     database["runs"].delete_many({})
     assert len(import_runs(database, exported_runs(tmp_path / "out")).imported) == 2
     assert list(store.run(1).dropped()) == ["a.npz"]
+
+
+# What others may have in the place of a file's id: conditions and patterns, to MongoDB.
+ODD_IDS = [{"$ne": None}, {"$exists": False}, {"a": 1}, bson.Regex("."), [1], bson.Code("x", {})]
+
+
+@pytest.mark.parametrize("file_id", ODD_IDS, ids=repr)
+def test_ids_of_files_are_never_conditions(store, database, shared, add_run, file_id):
+    artifacts = [{"name": "odd", "file_id": file_id}]
+    add_run(3, artifacts=artifacts)
+    add_run(4, artifacts=artifacts)
+    files, chunks = n_files(database), database["fs.chunks"].count_documents({})
+    plan = store.plan_drop([3], ["*"])
+    assert [drop.size for drop in plan] == [None]
+    assert store.drop_artifacts(plan) == 1
+    store.delete([3, 4])
+    assert n_files(database) == files
+    assert database["fs.chunks"].count_documents({}) == chunks
+    # And those of other runs can be dropped as before.
+    store.drop_artifacts(store.plan_drop([1], ["b.npz"]))
+    assert n_files(database) == files - 1
+
+
+@pytest.mark.parametrize("file_id", ODD_IDS, ids=repr)
+def test_odd_ids_of_files_hinder_no_other_export(
+    store, database, home, shared, add_run, tmp_path, file_id
+):
+    add_run(3, artifacts=[{"name": "odd", "file_id": file_id}])
+    with pytest.raises(TrackingError, match="could not be exported, all others were: artifact 'od"):
+        export_runs(store, store.find(), tmp_path / "out")
+    assert {original.id for original in exported_runs(tmp_path / "out")} == {1, 2}
