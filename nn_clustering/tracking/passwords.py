@@ -7,8 +7,8 @@ the URL. In doubt more is masked, for a word that is missing harms less than a p
   may hold quotes, and blanks where no `@` comes before the first; a port is no password.
 - Where the URL is a value (it begins the text or a line, stands in quotes, or behind `=` or `:`)
   and looks like `user:password`, up to the last `@` of the value: the whole of it is the URL.
-- The passwords of MONGO_URL and MONGO_READER_URL are known, and masked wherever they stand,
-  percent-encoded or not, unless they are short, or a mere word or number.
+- The passwords of MONGO_URL, MONGO_READER_URL and IMPORT_MONGO_URL are known, and masked wherever
+  they stand, percent-encoded or not, unless they are short, or a mere word or number.
 
 Text without `://` is never a URL: `git@github.com:x` stays, as does `http://a/b, mail ann@b.c`.
 """
@@ -27,7 +27,8 @@ EXPLAINED = "[user:password@]"  # as messages say what a URL looks like
 # Characters of a login at most: a token may be long, and a line of output longer.
 LONGEST_LOGIN = 4096
 SHORTEST_KNOWN = 8
-_VARIABLES = ("MONGO_URL", "MONGO_URL_FILE", "MONGO_READER_URL", "MONGO_READER_URL_FILE")
+_URLS = ("MONGO_URL", "MONGO_READER_URL", "IMPORT_MONGO_URL")
+_VARIABLES = tuple(name for url in _URLS for name in (url, f"{url}_FILE"))
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*\Z"
 _LONGEST_SCHEME = 40
 _QUOTED = re.compile(r"(\\*)(['\"`])" + _SCHEME)

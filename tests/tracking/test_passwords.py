@@ -124,7 +124,7 @@ def test_what_is_masked(text, masked):
 PASSWORD = "p@ss w/0rd"
 
 
-@pytest.mark.parametrize("name", ["MONGO_URL", "MONGO_READER_URL"])
+@pytest.mark.parametrize("name", ["MONGO_URL", "MONGO_READER_URL", "IMPORT_MONGO_URL"])
 @pytest.mark.parametrize("is_file", [False, True])
 def test_password_that_is_known_is_masked_anywhere(name, is_file, tmp_path):
     url = "mongodb://ann:p%40ss%20w%2F0rd@h/db"

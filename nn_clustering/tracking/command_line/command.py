@@ -61,18 +61,17 @@ class RunCommand:
         import pymongo.errors
 
         from nn_clustering.tracking.errors import NnClusteringError
+        from nn_clustering.tracking.server.reasons import operation_reason
         from nn_clustering.tracking.store.run_store import RunStore
 
-        try:
-            with RunStore.open() as store:
+        with RunStore.open() as store:
+            try:
                 return self.function(store, arguments)
-        except pymongo.errors.PyMongoError as problem:
-            reason = type(problem).__name__
-            code = getattr(problem, "code", None)
+            except pymongo.errors.PyMongoError as problem:
+                reason = operation_reason(problem, store.database)
         raise NnClusteringError(
-            f"MongoDB could not do this ({reason}{f', code {code}' if code else ''}); expected a "
-            "server that answers and lets us in: see `python -m nn_clustering.tracking status`, "
-            "then try again"
+            f"MongoDB could not do this: {reason}; expected a server that answers and lets us in: "
+            "see `python -m nn_clustering.tracking status`, then try again"
         )
 
 

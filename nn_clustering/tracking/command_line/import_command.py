@@ -15,6 +15,7 @@ from nn_clustering.tracking.errors import (
     NnClusteringError,
     ServerUnavailableError,
 )
+from nn_clustering.tracking.passwords import mask_logins
 from nn_clustering.tracking.printing import count_of_runs, printable
 from nn_clustering.tracking.run_ids import read_id
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from nn_clustering.tracking.store.run_store import RunStore
 
 URL, URL_FILE = "IMPORT_MONGO_URL", "IMPORT_MONGO_URL_FILE"
-_SCHEMES = ("mongodb://", "mongodb+srv://")
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,9 +84,10 @@ def _given_url(source: str | None, environ: Mapping[str, str]) -> dict[str, str]
                 f"password, or in {URL}, or in a file that {URL_FILE} names)"
             )
         return {"MONGO_URL": url, "MONGO_URL_FILE": file}
-    if not source.startswith(_SCHEMES):
+    if "://" not in source:
         return None
-    if ":" in source.partition("://")[2].rpartition("@")[0]:
+    login, _, rest = source.partition("://")[2].rpartition("@")
+    if ":" in login or mask_logins(f"://{rest}") != f"://{rest}":
         raise InvalidInputError(
             "the URL holds a password, which every user of this machine could read in the list of "
             f"processes; put it into a file of your own and name that in {URL_FILE}, without an "

@@ -79,6 +79,23 @@ def test_passwords_stay_out_of_the_list_of_processes(url_file, type_in):  # noqa
     assert away.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "MONGODB://ann:s3cret@127.0.0.1:9/",
+        " mongodb://ann:s3cret@127.0.0.1:9/",
+        "mongodb://ann:s3/cret@127.0.0.1:9/",
+        "mongodb://127.0.0.1:9/?tlsCertificateKeyFilePassword=s3cret",
+        "mongodb://ann@127.0.0.1:9/?authMechanismProperties=AWS_SESSION_TOKEN:s3cret",
+    ],
+)
+def test_odd_urls_with_passwords_are_refused_too(type_in, url):  # noqa: F811
+    refused = type_in("import", url)
+    assert refused.returncode == 1
+    assert "which every user of this machine could read" in refused.stderr
+    assert "s3" not in refused.stderr
+
+
 def test_from_a_folder(add_run, type_in, tmp_path, database):  # noqa: F811
     add_run(1)
     typed(type_in("export", "--to", tmp_path / "out"))

@@ -8,6 +8,7 @@ import pytest
 
 from nn_clustering.errors import ServerUnavailableError
 from nn_clustering.tracking import connect, make_observer, resolve_server
+from nn_clustering.tracking.command_line.main import main
 from nn_clustering.tracking.server import processes
 from nn_clustering.tracking.server.binary import find_mongod, mongod_environment
 from nn_clustering.tracking.server.reasons import operation_reason
@@ -122,6 +123,18 @@ def test_more_members_wanted_than_there_are(request, member, options, tmp_path):
         assert "w=2 in MONGO_URL wants more members than there are: the server has 1" in message
         assert "\n" not in message
     database.client.close()
+
+
+def test_commands_say_it_too(standalone, tmp_path, capsys, monkeypatch):
+    with pymongo.MongoClient(standalone) as client:
+        client.commanded.runs.insert_one({"_id": 1, "status": "COMPLETED"})
+    monkeypatch.setenv("NN_CLUSTERING_HOME", str(tmp_path))
+    monkeypatch.setenv("MONGO_URL", f"mongodb://{standalone}/commanded?w=2")
+    monkeypatch.delenv("MONGO_DB", raising=False)
+    assert main(["tag", "1", "good"]) == 1
+    message = capsys.readouterr().err
+    assert "w=2 in MONGO_URL wants more members than there are: the server has 1" in message
+    assert message.count("\n") == 1
 
 
 @pytest.fixture
