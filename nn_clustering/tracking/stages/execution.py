@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from nn_clustering.tracking.names import listed
 from nn_clustering.tracking.stages.context import (
     FinishedRun,
     LentStore,
@@ -17,6 +18,8 @@ from nn_clustering.tracking.stages.context import (
     Surroundings,
 )
 from nn_clustering.tracking.stages.identity import (
+    CHANGED_CODE,
+    changed_sources,
     code_digest,
     code_in_config,
     run_identity,
@@ -106,6 +109,7 @@ class Execution:
         }
         result = function(self.stage_run)
         self._note_about()  # of what the work has read, too
+        self._note_changed_code()
         self._sum_up(self.stage_run, result)
         return result
 
@@ -136,6 +140,16 @@ class Execution:
         self.stage_run = replace(self.stage_run, context=context)
         with contextlib.suppress(pymongo.errors.PyMongoError):  # the observer says that we may not
             give_about(database, self._definition.about)
+
+    def _note_changed_code(self) -> None:
+        """Modules may be loaded late, and the run's identity is of what was there at first."""
+        changed = changed_sources(self._run.experiment_info)
+        if changed:
+            self._run.info[CHANGED_CODE] = changed
+            print(
+                f"{listed(changed)} changed while this ran, which may have been before it was "
+                "loaded: this run is used in the place of no other"
+            )
 
     def _n_workers(self) -> int:
         n_workers, decide = self._run.config.get("n_workers"), self._functions.workers

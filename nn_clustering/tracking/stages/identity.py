@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 
+# In the info of a run: its sources that changed before it had ended.
+CHANGED_CODE = "changed_code"
+
+
 def run_identity(experiment: str, config: Mapping[str, Any], inputs: Any, code: str) -> str:
     """The SHA-256 of all that fixes a run's result.
 
@@ -87,9 +91,22 @@ def with_sources(experiment_info: Mapping[str, Any], code: OwnCode) -> list[tupl
     return sorted(sources.items())
 
 
+def changed_sources(experiment_info: Mapping[str, Any]) -> list[str]:
+    """The sources that count and are not what they were when the experiment was made."""
+    folder, changed = Path(experiment_info["base_dir"]), []
+    for name, digest in experiment_info["sources"]:
+        path = folder / name
+        if can_change_numbers(path) and not (path.is_file() and get_digest(str(path)) == digest):
+            changed.append(name)
+    return changed
+
+
 def completed_run(database: Database, identity: str) -> int | None:
-    """The id of the newest completed run of this identity whose files are whole, if any."""
-    matching = {"tracking.identity": identity, "status": "COMPLETED"}
+    """The id of the newest completed run of this identity whose files are whole, if any.
+
+    Not of one whose code changed while it ran: which of both it ran, nobody can tell.
+    """
+    matching = {"tracking.identity": identity, "status": "COMPLETED", f"info.{CHANGED_CODE}": None}
     fields = {"artifacts": 1, DROPPED: 1}
     found = database["runs"].find(matching, fields).sort("_id", -1)
     return next((run["_id"] for run in found if _is_reusable(database, run)), None)

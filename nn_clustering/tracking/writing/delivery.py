@@ -185,12 +185,15 @@ class Delivery:
         """Write those fields that differ from what was last written, and that the run is alive."""
         digests = {key: hashlib.sha256(bson.encode({"": fields[key]})).digest() for key in fields}
         changed = {key: fields[key] for key in fields if self._sent.get(key) != digests[key]}
+        update: dict[str, Any] = {"$currentDate": {"tracking.last_seen": True}}
         if "status" in fields:  # someone may have taken the run for dead meanwhile
             changed["status"] = fields["status"]
+            if "stop_time" not in fields:
+                update["$unset"] = {"stop_time": ""}
         self._sent = {key: self._sent[key] for key in self._sent if key not in changed}
         updated = self._database["runs"].update_one(
             {"_id": self._run_id, "tracking.token": self._token},
-            {"$set": changed, "$currentDate": {"tracking.last_seen": True}},
+            {"$set": changed, **update},
         )
         if updated.matched_count == 0:
             raise self._gone()

@@ -97,10 +97,11 @@ class RunEnd:
         self._journal.close()
         if self._courier.is_gone:
             return f"run {self._run_id} cannot be stored: {reason}"
-        if not is_kept and not is_there:
+        if not is_there:
+            back = f"; if its disk comes back, `{SYNC_COMMAND}` delivers it" if is_kept else ""
             return (
                 f"run {self._run_id} is incomplete in MongoDB ({reason}), and its journal {folder} "
-                "is gone: what it logged last is lost"
+                f"is gone: what it logged last is lost{back}"
             )
         if not is_kept:
             return (

@@ -147,6 +147,22 @@ def test_who_waits_can_be_interrupted_and_leaves_no_run(held, start, database, n
     assert runs(database) == ["COMPLETED"]
 
 
+def test_run_is_not_used_whose_code_changed_while_it_ran(held, start, project, database):
+    """A module that it loaded late would be another than the one that it was started with."""
+    first, program = held("with", "seed=1"), project / "experiments" / "count.py"
+    content = program.read_text()
+    program.write_text(f"{content}# edited\n")
+    held.release()
+    assert first.wait() == 0, first.said()
+    assert "experiments/count.py changed while this ran" in first.said()
+    program.write_text(content)
+    for number in (2, 2):
+        again = start("count", "with", "seed=1")
+        assert again.wait() == 0, again.said()
+        assert len(runs(database)) == number, again.said()
+    assert USING.format(2) in again.said()
+
+
 def test_parts_are_computed_once(start, database):
     processes = [start("both"), start("both"), start("measure")]
     assert [process.wait(120) for process in processes] == [0] * 3

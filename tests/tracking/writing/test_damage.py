@@ -16,6 +16,7 @@ from nn_clustering.tracking.writing.delivery import Delivery
 from nn_clustering.tracking.writing.event_writer import EventWriter
 from nn_clustering.tracking.writing.journal_reading import damaged_journals, journal_folders
 from nn_clustering.tracking.writing.registration import register_run, run_entry
+from nn_clustering.tracking.writing.run_end import RunEnd
 from nn_clustering.tracking.writing.run_record import RunRecord
 
 TIME = datetime.datetime(2024, 1, 1)
@@ -290,6 +291,25 @@ def test_copy_of_a_segment_beside_it_changes_nothing(finished):
     assert deliver(finished, root).delivered == (1,)
     assert finished.is_whole()
     assert list(root.iterdir()) == []
+
+
+def test_end_says_that_the_journal_is_gone(database, tmp_path, monkeypatch):
+    """Its disk was taken away after the end was written, and the server is away too."""
+    entry = run_entry({"name": "x", "sources": [], "base_dir": ""}, "main", {}, TIME, {}, {})
+    entry["tracking"] = {"token": "token", "identity": None}
+    run_id, journal = register_run(database, tmp_path / "journal", "token", entry, tmp_path)
+    record, delivery = RunRecord("token"), Delivery(database, journal, run_id, "token")
+    courier = Courier(delivery, journal, "the run")
+    writer = EventWriter(run_id, journal, courier, record)
+
+    def give_up():
+        (tmp_path / "journal").rename(tmp_path / "elsewhere")
+        return False
+
+    monkeypatch.setattr(courier, "finish", give_up)
+    said = RunEnd(run_id, journal, courier, record, writer).finish("COMPLETED", TIME)
+    assert f"its journal {tmp_path / 'journal' / 'token'} is gone" in said
+    assert "if its disk comes back, `python -m nn_clustering.tracking sync` delivers it" in said
 
 
 def leave_run(database, folder, token, value):

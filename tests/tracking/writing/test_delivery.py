@@ -265,10 +265,11 @@ def test_run_with_the_same_number_is_not_taken_for_it(delivery, database):
 def test_one_who_was_taken_for_dead_lives_again(delivery, database):
     document = {"fields": {"status": "RUNNING"}}
     delivery.deliver_document(document)
-    database["runs"].update_one({}, {"$set": {"status": "DIED"}})
+    database["runs"].update_one({}, {"$set": {"status": "DIED", "stop_time": TIME}})
     delivery.deliver_document(document)
     stored = database["runs"].find_one()
     assert stored["status"] == "RUNNING"
+    assert "stop_time" not in stored
     assert isinstance(stored["tracking"]["last_seen"], datetime.datetime)
 
 
