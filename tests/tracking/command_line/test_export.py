@@ -108,7 +108,7 @@ texts = st.one_of(
 
 
 @given(st.lists(texts, unique=True, max_size=8))
-@example(["A", "a"])
+@example(["a", "A"])
 @example(["com1.tar.gz", "NUL.txt", "con"])
 def test_names_for_files(names):
     chosen = safe_file_names(names)
