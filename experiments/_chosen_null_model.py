@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from experiments._graphs import is_transformed, of_weights, transformed, weight_graph
+from experiments._keras import import_keras
 from experiments._networks import NetworkFile
 from experiments._own_network import own_network_code
 from experiments._partitions import FROM_FILE
@@ -66,6 +67,7 @@ def shuffled_graph(clustered: Run, config: Mapping[str, Any]) -> Input[NullModel
 
 
 def _of_kernels(run: StageRun[NullModelInputs]) -> NullModel:
+    import_keras()
     settings = run.inputs.cluster_run.value.config["graph"]
     return significance.shuffled_kernels(
         structure.read_weights(_network(run).network),

@@ -14,6 +14,7 @@ import pandas
 from numpy.typing import NDArray
 
 from experiments import PROJECT, configure
+from experiments._keras import import_keras
 from experiments._networks import NetworkFile, clustered_network
 from experiments._undefined import none_if_nan
 from nn_clustering import graphs, partitions, reports, significance
@@ -252,6 +253,7 @@ def _layers_to_compare(run: StageRun, first: Clustering, second: Clustering) -> 
 
 def _ends(file: NetworkFile) -> set[str]:
     """Return the names of a network's layers of inputs and of outputs."""
+    import_keras()
     weights = structure.read_weights(file.network)
     everything = {"inputs": True, "outputs": True, "dense_layers": True}
     read = {

@@ -25,6 +25,7 @@ from experiments._graphs import (
     is_transformed,
     transformed,
 )
+from experiments._keras import import_keras
 from experiments._networks import (
     MODEL_CODE,
     NetworkFile,
@@ -181,6 +182,7 @@ def prepare(run: StageRun[Inputs]) -> tuple[UnitGraph, int] | None:
     Returns:
         The graph of its weights, with the number of dead units, where that is asked for.
     """
+    import_keras()
     config, file = run.config, run.inputs.network.value
     if run.inputs.samples is not None:
         samples = networks.fit_samples(file.network, run.inputs.samples.value)

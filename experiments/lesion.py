@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT, configure, page_command, program
+from experiments._keras import import_keras
 from experiments._lesion_steps import (
     add_table,
     double_lesions,
@@ -233,6 +234,7 @@ class Prepared:
 
 def prepare(run: StageRun[Inputs]) -> Prepared:
     """Read the network, and check that it can be lesioned on these images."""
+    import_keras()
     config = run.config
     dataset, file = run.inputs.dataset.value, run.inputs.network.value
     check_output(file, dataset, config)

@@ -58,3 +58,15 @@ def test_configs_are_refused_without_what_computes(tmp_path):
     imported = imported_by(REFUSE, tmp_path)
     assert "sacred" in imported
     assert sorted((SLOW - {"pymongo"}) & imported) == []
+
+
+def test_notes_of_tensorflow_do_not_stand_among_the_lines_of_a_stage(run_experiment, runs):
+    clustered, trained = runs["cluster"].id, runs["train"].id
+    for stage, *options in (
+        ("lesion", f"cluster_run={clustered}", "fast", "seed=41"),
+        ("cluster", f"train_run={trained}", "activations", "fast", "n_clusters=3", "seed=41"),
+    ):
+        finished = run_experiment(stage, "with", *options, in_new_interpreter=True)
+        assert finished.returncode == 0, finished.stderr
+        lines = finished.stderr.splitlines()
+        assert [line for line in lines if not line.startswith("INFO - ")] == [], stage
