@@ -91,8 +91,9 @@ class Lease:
             self._may_hold = bool(taken.matched_count)
             if not self._may_hold:
                 return False
-        self._renewal = threading.Thread(target=self._renew, name="lease", daemon=True)
-        self._renewal.start()
+        renewal = threading.Thread(target=self._renew, name="lease", daemon=True)
+        renewal.start()
+        self._renewal = renewal  # Ctrl-C in between leaves none that never started
         return True
 
     @property

@@ -85,6 +85,9 @@ class Journal:
         self._segments = Segments(folder, self.document.get("segments", {}))
         if is_left and not (folder / "header.json").exists() and self._has_content():
             self.damages["header.json is missing"] = None
+        # It is written before the first event, and removed after the last one.
+        if is_left and not (folder / "document.bson").exists() and self._segments.paths():
+            self.damages["document.bson is missing"] = None
         self._room = Room(folder, bound)
         self._unsynced: set[Path] = set()
         self._open_copies: dict[str, int] = {}

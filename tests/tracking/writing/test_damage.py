@@ -285,6 +285,15 @@ def test_a_journal_that_is_in_the_way_of_nothing_is_removed(finished):
     assert list(root.iterdir()) == []
 
 
+def test_document_that_is_missing_is_told(finished):
+    root = finished.begin_again()
+    (root / "token" / "document.bson").unlink()
+    report = deliver(finished, root)
+    assert_told(finished, report, root)
+    assert "document.bson is missing" in report.incomplete[0]
+    assert finished.stored_points() == finished.points
+
+
 def test_copy_of_a_segment_beside_it_changes_nothing(finished):
     root = finished.begin_again()
     shutil.copy(root / "token" / "1.events", root / "token" / "1 (copy).events")
