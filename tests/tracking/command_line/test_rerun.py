@@ -129,9 +129,9 @@ def test_where_files_are_found(succeed, run, rerun, project, home, database):
 def test_a_program_that_stores_nothing_here(succeed, rerun, database):
     succeed("draw")
     database["runs"].update_one({}, {"$set": {"config.below": 0}})
-    assert "below=0; expected 1 or more" in refused.stderr
+    refused = rerun("1")
     assert refused.returncode == 1
-    assert "Error: below=0; expected 1 or more" in refused.stderr
+    assert "below=0; expected 1 or more" in refused.stderr
     assert "has stored no run in database" in refused.stderr
 
 
