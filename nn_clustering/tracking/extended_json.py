@@ -7,7 +7,7 @@ which that takes for types, have one more.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import bson.errors
 from bson.codec_options import DatetimeConversion
@@ -16,8 +16,6 @@ from bson.json_util import CANONICAL_JSON_OPTIONS, JSONOptions, dumps, loads
 if TYPE_CHECKING:
     from pymongo.collection import Collection
     from pymongo.database import Database
-
-    Value = TypeVar("Value")
 
 # What the driver raises on texts that only look like its own: numbers and times, among others.
 _NO_DOCUMENT = (

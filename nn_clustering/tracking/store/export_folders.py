@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 EXACT, METRICS, STORED, MANIFEST = "exact.json", "metrics.jsonl", "stored.zip", "manifest.json"
 LARGEST_JSON = 2**30
+# Bytes of one document in a text: MongoDB's 16 MB are at most five times as long.
+LARGEST_TEXT = 2**27
 # What comes of reading other values than `export` writes, however well they are signed.
 _NO_EXPORT = (KeyError, AttributeError, TypeError, ValueError, ArithmeticError)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -167,14 +169,14 @@ def safe_path(folder: Path, name: str) -> Path:
     raise DamagedArtifactError(f"{name!r} is missing in the folder {folder.name}")
 
 
-def read_json(path: Path) -> str:
-    """The text of a JSON file.
+def read_json(path: Path, most: int = LARGEST_JSON) -> str:
+    """The text of a JSON file, of so many bytes at most.
 
     Raises:
         DamagedArtifactError: It cannot be read.
     """
     try:
-        if path.stat().st_size > LARGEST_JSON:
+        if path.stat().st_size > most:
             raise DamagedArtifactError(f"{path.name} is larger than any document")
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as problem:
@@ -219,7 +221,7 @@ def _unreadable(label: str, folder: Path, reason: DamagedArtifactError) -> Origi
 
 def _read_manifest(folder: Path) -> dict[str, str]:
     try:
-        manifest = json.loads(read_json(safe_path(folder, MANIFEST)))
+        manifest = json.loads(read_json(safe_path(folder, MANIFEST), LARGEST_TEXT))
         digests = dict(manifest["sha256"])
         is_whole = manifest["own_sha256"] == _own_digest(digests)
         version = manifest["format"]
@@ -240,7 +242,7 @@ def _own_digest(digests: Mapping[str, str]) -> str:
 
 
 def _read_exact(folder: Path, digests: Mapping[str, str]) -> dict[str, Any]:
-    text = read_json(_checked(folder, EXACT, digests))
+    text = read_json(_checked(folder, EXACT, digests), LARGEST_TEXT)
     try:
         exact = from_extended_json(text)
     except ValueError as problem:
@@ -283,7 +285,9 @@ def _read_content(folder: Path) -> RunContent:
 
 def _metric_documents(path: Path) -> Iterator[dict[str, Any]]:
     with path.open("rb") as lines:
-        for line in lines:
+        while line := lines.readline(LARGEST_TEXT + 1):
+            if len(line) > LARGEST_TEXT:
+                raise DamagedArtifactError(f"{METRICS} holds a line longer than any document")
             try:
                 document = from_extended_json(line.decode())
             except ValueError as problem:

@@ -18,6 +18,7 @@ from nn_clustering.tracking.errors import DamagedArtifactError
 from nn_clustering.tracking.gridfs import digest_file, digest_id
 from nn_clustering.tracking.run_keys import key_of
 from nn_clustering.tracking.store.export_folders import read_json, safe_path
+from nn_clustering.tracking.store.fields import as_list
 from nn_clustering.tracking.store.originals import (
     ARTIFACT,
     RESOURCE,
@@ -112,7 +113,7 @@ def _read(folder: Path, base: Path) -> RunContent:
     files: dict[str, OriginalFile] = {}
     lost: list[str] = []
     document["artifacts"] = [
-        _artifact(folder, name, files) for name in document.get("artifacts") or () if name
+        _artifact(folder, name, files) for name in as_list(document.get("artifacts")) if name
     ]
     _take_sources(document, base, files, lost)
     _take_resources(document, base, files, lost)
@@ -167,7 +168,7 @@ def _take_resources(
     document: dict[str, Any], base: Path, files: dict[str, OriginalFile], lost: list[str]
 ) -> None:
     resources = []
-    for entry in document.get("resources") or ():
+    for entry in as_list(document.get("resources")):
         if not isinstance(entry, list) or len(entry) != 2:
             continue
         name, stored = map(str, entry)
@@ -209,7 +210,7 @@ def _metrics(folder: Path, key: str) -> Iterator[dict[str, Any]]:
     for name, columns in _json(folder, METRICS).items():
         if not isinstance(columns, Mapping):
             continue
-        steps, values, times = (list(columns.get(column) or ()) for column in _COLUMNS)
+        steps, values, times = (as_list(columns.get(column)) for column in _COLUMNS)
         points = {
             "steps": list(map(_number, steps)),
             "values": list(map(_number, values)),
@@ -234,10 +235,10 @@ def _time(text: Any) -> Any:
     """The time (UTC) of a text, in whole milliseconds as MongoDB has it; else what was given."""
     try:
         time = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
+        if time.tzinfo is not None:
+            time = time.astimezone(timezone.utc).replace(tzinfo=None)
+    except (TypeError, ValueError, OverflowError):
         return text
-    if time.tzinfo is not None:
-        time = time.astimezone(timezone.utc).replace(tzinfo=None)
     return time.replace(microsecond=time.microsecond // 1000 * 1000)
 
 

@@ -141,3 +141,31 @@ def test_links_are_no_runs(folder, database, tmp_path):
         (tmp_path / "elsewhere" / name).write_text("{}")
     (folder / "4").symlink_to(tmp_path / "elsewhere")
     assert [run.id for run in file_storage_runs(folder)] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("run.json", {"resources": 7}),
+        ("run.json", {"start_time": "0001-01-01T00:00:00+14:00"}),
+        ("run.json", {"heartbeat": "9999-12-31T23:59:59-12:00"}),
+        ("run.json", {"artifacts": None}),
+        ("metrics.json", {"loss": {"values": 5, "steps": None, "timestamps": {}}}),
+        ("metrics.json", {"loss": 3}),
+    ],
+)
+def test_fields_of_other_kinds_end_no_import(folder, database, home, name, changed):
+    path = folder / "1" / name
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+    report = import_runs(database, file_storage_runs(folder))
+    assert len(report.imported) == 2
+    assert len(RunStore(database, home).find(status=None).table()) == 2
+
+
+@pytest.mark.parametrize("artifacts", [5, "table.csv", ["../2/run.json"], [{"a": 1}]])
+def test_artifacts_that_are_no_names_of_files(folder, database, artifacts):
+    path = folder / "1" / "run.json"
+    (folder / "1" / "table.csv").unlink()
+    path.write_text(json.dumps({**json.loads(path.read_text()), "artifacts": artifacts}))
+    report = import_runs(database, file_storage_runs(folder))
+    assert (len(report.imported), len(report.refused)) == (1, 1)

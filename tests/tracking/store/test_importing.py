@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 import shutil
 import uuid
 import zipfile
@@ -17,7 +18,11 @@ from nn_clustering.tracking import RunStore, Server, connect
 from nn_clustering.tracking.command_line.export import export_runs
 from nn_clustering.tracking.extended_json import from_extended_json, to_extended_json
 from nn_clustering.tracking.gridfs import add_artifact, digest_file, store_source
-from nn_clustering.tracking.store.export_folders import exported_runs, manifest_text
+from nn_clustering.tracking.store.export_folders import (
+    LARGEST_TEXT,
+    exported_runs,
+    manifest_text,
+)
 from nn_clustering.tracking.store.importing import import_runs
 from nn_clustering.tracking.store.originals import originals_in
 
@@ -478,7 +483,14 @@ def with_archive(method, *, damage=False):
     return write
 
 
+def enlarged(name):
+    """Make a file one byte longer than what it holds may be; the disk has room for it."""
+    return lambda folder: os.truncate(folder / name, LARGEST_TEXT + 1)
+
+
 HOSTILE = {
+    "large document": enlarged("exact.json"),
+    "large line": enlarged("metrics.jsonl"),
     "decimal": with_result({"$numberDecimal": "one"}),
     "date": with_result({"$date": {"$numberLong": "9" * 30}}),
     "time zone": with_result({"$date": "0001-01-01T00:00:00+14:00"}),
