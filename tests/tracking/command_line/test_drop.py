@@ -6,6 +6,7 @@ import pytest
 
 from nn_clustering.tracking import InvalidInputError
 from nn_clustering.tracking.command_line.drop_command import parse_size
+from nn_clustering.tracking.command_line.filters import number_runs
 from tests.tracking.command_line.test_commands import environ, on_terminal, type_in  # noqa: F401
 from tests.tracking.stored_files import store_file
 
@@ -54,6 +55,10 @@ def test_conditions_leave_out_runs_that_have_not_ended(
     dropped = type_in("drop", "--experiment", "train", "--artifacts", "*.npz", "--yes")
     assert dropped.stdout.splitlines()[-1] == "dropped 1", dropped.stderr
     assert database["fs.files"].count_documents({}) == 2
+
+
+def test_run_that_is_named_twice_is_meant_once(two_runs, store):
+    assert number_runs(store, ["2", "1", "latest", "2"]) == [2, 1]
 
 
 @pytest.mark.parametrize(("answer", "left"), [("y\n", 0), ("n\n", 2), ("\x04", 2)])
