@@ -6,6 +6,7 @@ import pytest
 
 from nn_clustering.tracking import InvalidInputError
 from nn_clustering.tracking.command_line.drop_command import parse_size
+from nn_clustering.tracking.command_line.filters import number_runs
 from tests.tracking.command_line.test_commands import environ, on_terminal, type_in  # noqa: F401
 from tests.tracking.stored_files import store_file
 
@@ -44,6 +45,22 @@ def test_dropped_with_yes_and_shown(two_runs, type_in, database):  # noqa: F811
     assert facts["dropped_artifacts"][0]["name"] == "scores.npz"
 
 
+def test_conditions_leave_out_runs_that_have_not_ended(
+    two_runs,
+    add_run,
+    type_in,  # noqa: F811
+    database,
+):
+    add_run(3, status="QUEUED", artifacts=[store_file(database, "scores.npz", b"z")])
+    dropped = type_in("drop", "--experiment", "train", "--artifacts", "*.npz", "--yes")
+    assert dropped.stdout.splitlines()[-1] == "dropped 1", dropped.stderr
+    assert database["fs.files"].count_documents({}) == 2
+
+
+def test_run_that_is_named_twice_is_meant_once(two_runs, store):
+    assert number_runs(store, ["2", "1", "latest", "2"]) == [2, 1]
+
+
 @pytest.mark.parametrize(("answer", "left"), [("y\n", 0), ("n\n", 2), ("\x04", 2)])
 def test_asked_on_a_terminal(two_runs, on_terminal, database, answer, left):  # noqa: F811
     status, shown = on_terminal("drop", "1", "2", "--artifacts", "*", answer=answer)
@@ -72,7 +89,14 @@ def test_what_is_refused(two_runs, type_in, arguments, message):  # noqa: F811
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("10MB", 10_000_000), ("500 kB", 500_000), ("1.5gb", 1_500_000_000), ("7", 7), ("1KiB", 1024)],
+    [
+        ("10MB", 10_000_000),
+        ("500 kB", 500_000),
+        ("1.5gb", 1_500_000_000),
+        ("7", 7),
+        ("1KiB", 1024),
+        ("3k", 3000),
+    ],
 )
 def test_sizes(text, size):
     assert parse_size(text) == size

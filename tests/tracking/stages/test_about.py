@@ -29,6 +29,17 @@ def test_a_run_says_what_those_are_about_that_it_reads(declared, succeed, databa
     assert store.find(experiment="total", config={"scale.factor": 3.0}).ids == [2]
 
 
+def test_a_run_is_about_what_it_reads_only_while_it_works(declared, succeed, database):
+    """As a study's, which names the runs of its stages when they are done."""
+    path = declared / "experiments" / "both.py"
+    text, end = path.read_text(), '    return {"runs"'
+    assert text.count(end) == 1
+    noted = 'run.sacred_run.info["lineage"] = {"measure_run": measured._id}'
+    path.write_text(text.replace(end, f"    {noted}\n{end}"))
+    succeed("both", "with", "measure.scale.factor=3.0")
+    assert RunStore(database).run("latest", experiment="both").about["scale"]["factor"] == 3.0
+
+
 def test_what_is_about_does_not_decide_on_reuse(declared, succeed, database):
     succeed("measure")
     succeed("total", "with", "measure_run=latest")

@@ -47,7 +47,7 @@ def test_keys_of_a_part_are_those_of_the_whole(message, expected):
     assert with_keys_of_part(message, "bake", DEFAULTS) == expected
 
 
-@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, [1, [2**64]], {"hours": 2**64}], ids=str)
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, [1, [2**64]], [{"hours": 2**64}]], ids=str)
 def test_integers_that_mongodb_cannot_hold_are_refused(value):
     with pytest.raises(InvalidInputError, match="cannot be stored"):
         check_types({"any": value}, {"any": None}, "default.yaml")

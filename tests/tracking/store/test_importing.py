@@ -285,6 +285,7 @@ def test_damage_in_the_other_store_is_named(database, two_runs, other):
     report = import_runs(other, originals_in(database, [7]))
     assert "'a.keras' is damaged" in report.refused["run 7"]
     assert documents(other, "runs") == documents(other, "fs.files") == []
+    assert documents(other, "imports") == []
 
 
 def test_a_run_that_goes_on_is_left_for_later(database, add_run, other):

@@ -312,6 +312,26 @@ def test_damaged_file_is_mended_by_who_stores_it_again(delivery, database, journ
     assert delivery.missing({"artifacts": [known]}) == []
 
 
+def test_value_that_was_written_without_our_knowing_is_written_over(
+    delivery, database, monkeypatch
+):
+    """What it was before is sent again, though it is what was acknowledged last."""
+    update = pymongo.collection.Collection.update_one
+
+    def lose_acknowledgement(collection, *arguments, **options):
+        update(collection, *arguments, **options)
+        raise pymongo.errors.AutoReconnect
+
+    delivery.deliver_document({"fields": {"info": {"state": "first"}}})
+    with monkeypatch.context() as patch:
+        patch.setattr(pymongo.collection.Collection, "update_one", lose_acknowledgement)
+        with pytest.raises(pymongo.errors.AutoReconnect):
+            delivery.deliver_document({"fields": {"info": {"state": "second"}}})
+    assert database["runs"].find_one()["info"] == {"state": "second"}
+    delivery.deliver_document({"fields": {"info": {"state": "first"}}})
+    assert database["runs"].find_one()["info"] == {"state": "first"}
+
+
 def test_field_that_the_server_refuses_holds_nothing_up(delivery, database):
     deep = 1
     for _ in range(190):
