@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nn_clustering.datasets import Dataset
-    from nn_clustering.tracking import Input, Run, StageRun
+    from nn_clustering.tracking import Input, Run, RunId, StageRun
 
 # The artifact with a network that was read from a file: one of Keras, or HDF5.
 OWN_NETWORKS = ("network.keras", "network.h5")
@@ -175,27 +175,29 @@ def _trained_network(run: StageRun) -> NetworkFile:
     phases = [phase for phase in PHASES if network_name(phase, epoch) in had]
     phase = (phases or PHASES)[-1] if run.config["phase"] is None else run.config["phase"]
     if phase not in phases:
-        raise InvalidInputError(_what_there_is(trained, run.config["phase"], epoch))
+        raise InvalidInputError(_what_there_is(had, trained.id, run.config["phase"], epoch))
     artifact = network_name(phase, epoch)
     run.sacred_run.info.update(phase=phase, network=artifact)
     source = f"run {trained.id}, {phase}" + ("" if epoch is None else f", epoch {epoch}")
     return NetworkFile(trained.artifact(artifact), source, trained)
 
 
-def _what_there_is(trained: Run, phase: str | None, epoch: int | None) -> str:
+def _what_there_is(had: set[str], training: RunId, phase: str | None, epoch: int | None) -> str:
     if epoch is None:
-        has = [phase for phase in PHASES if network_name(phase) in trained.artifacts]
-        return f"phase={phase}: training run {trained.id} has the phases {', '.join(has) or 'none'}"
-    has = [
-        f"{phase} {', '.join(map(str, epochs))}"
-        for phase, epochs in stored_epochs(trained.artifacts).items()
-    ]
+        phases = ", ".join(phase for phase in PHASES if network_name(phase) in had)
+        return (
+            f"phase={phase}: training run {training} has no such network; expected one of "
+            f"{phases}, or null for the last"
+            if phases
+            else f"phase={phase}: training run {training} has no network"
+        )
+    has = [f"{phase} {', '.join(map(str, epochs))}" for phase, epochs in stored_epochs(had).items()]
     there_is = (
         f"has those of the epochs {'; '.join(has)}"
         if has
         else ("has none: train with training.checkpoint_every=N to keep one every N epochs")
     )
     return (
-        f"checkpoint={epoch!r}{f' phase={phase}' if phase else ''}: training run {trained.id} "
+        f"checkpoint={epoch!r}{f' phase={phase}' if phase else ''}: training run {training} "
         f"{there_is}"
     )

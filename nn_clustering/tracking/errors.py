@@ -46,5 +46,7 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
         given: What a user wrote.
         known: What would have been right; empty text where nothing of it is similar.
     """
-    similar = difflib.get_close_matches(given, list(dict.fromkeys(known)), n=2, cutoff=0.6)
+    by_letters = {name.casefold(): name for name in known}  # upper case is no other name
+    close = difflib.get_close_matches(given.casefold(), by_letters, n=2, cutoff=0.6)
+    similar = [by_letters[letters] for letters in close]
     return f" (did you mean {' or '.join(similar)}?)" if similar else ""

@@ -50,7 +50,10 @@ def drop_artifacts(store: RunStore, arguments: argparse.Namespace) -> int:
     run_ids = _chosen(store, arguments)
     plan = store.plan_drop(run_ids, arguments.artifacts, larger)
     if not plan:
-        print("no artifact matches; nothing was dropped", file=sys.stderr)
+        runs = (store.run(run_id, status=None) for run_id in run_ids)
+        names = sorted({name for run in runs for name in run.artifacts})
+        there_are = f"there are {printable(listed(names))}" if names else "there are none"
+        print(f"no artifact matches; nothing was dropped; {there_are}", file=sys.stderr)
         return 1
     print("\n".join(cut(line, terminal_width()) for line in _lines(plan)))
     counted = f"{len(plan)} artifact{'' if len(plan) == 1 else 's'}"

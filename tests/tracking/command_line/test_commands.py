@@ -161,6 +161,10 @@ def test_filters(study, type_in, filters, expected):
             'matches result ncuts="", result ncut>9, result ncut<10; none has ncuts in its result '
             "(did you mean ncut?); ncut is 8.75 in those that have it; there are runs of",
         ),
+        (
+            ["list", "--experiment", "TRAIN"],
+            "no run matches experiment 'TRAIN' (did you mean train?)",
+        ),
         (["list", "--status", "DONE"], "status='DONE': no run has it; expected one of RUNNING"),
         (["list", "--config", "seed"], "--config seed: expected a key"),
         (["list", "--config", "seed="], "--config seed=: expected a key"),
