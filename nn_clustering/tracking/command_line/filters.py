@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.errors import RunNotFoundError, did_you_mean
+from nn_clustering.tracking.printing import printable
 from nn_clustering.tracking.run_ids import LATEST, RunId, find_id
 from nn_clustering.tracking.store.query_conditions import parse_condition
 
@@ -52,6 +53,21 @@ def read_filters(arguments: argparse.Namespace) -> dict[str, Any]:
         "since": arguments.since,
         "result": _conditions("--result", arguments.result),
     }
+
+
+def nothing_found(store: RunStore, filters: Mapping[str, Any]) -> str:
+    """Say that no run matches these filters, and what there is."""
+    experiments = store.experiments()
+    if not experiments:
+        return f"there are no runs in database {store.database.name!r} yet; run an experiment first"
+    given = ", ".join(f"{name} {value!r}" for name, value in filters.items() if value)
+    experiment = filters["experiment"]
+    is_unknown = experiment is not None and experiment not in experiments
+    hint = did_you_mean(experiment, experiments) if is_unknown else ""
+    return printable(
+        f"no run matches {given}{hint}; there are runs of {', '.join(experiments)}: leave a "
+        "condition out"
+    )
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:

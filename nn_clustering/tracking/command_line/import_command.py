@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,8 +50,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def import_runs(store: RunStore, arguments: argparse.Namespace) -> int:
     """Take runs of another store into this one."""
     from nn_clustering.tracking.store.importing import import_runs as take
+    from nn_clustering.tracking.store.query import build_query
 
     filters = read_filters(arguments)
+    build_query(**filters)  # before a server is asked
     url = _given_url(arguments.source, os.environ)
     if url is None:
         originals = _in_folder(Path(arguments.source), filters, arguments.database)
@@ -75,15 +78,20 @@ def _given_url(source: str | None, environ: Mapping[str, str]) -> dict[str, str]
     Raises:
         InvalidInputError: Nothing is named, or the command holds a password.
     """
-    if source is None:
+    if source is None or not source.strip():
         url, file = environ.get(URL, "").strip(), environ.get(URL_FILE, "").strip()
-        if not url and not file:
+        if source is not None or (not url and not file):
             raise InvalidInputError(
                 "import: expected a folder, or the URL of a server (as an argument without a "
                 f"password, or in {URL}, or in a file that {URL_FILE} names)"
             )
         return {"MONGO_URL": url, "MONGO_URL_FILE": file}
     if not source.startswith(_SCHEMES):
+        if "://" in source and not Path(source).exists():
+            raise InvalidInputError(
+                f"{source} is no URL of a MongoDB server, which begins with mongodb://; expected "
+                "one, or a folder"
+            )
         return None
     if ":" in source.partition("://")[2].rpartition("@")[0]:
         raise InvalidInputError(
@@ -170,8 +178,8 @@ def _summed_up(report: ImportReport) -> int:
     return 1 if report.refused else 0
 
 
-def _say(line: str) -> None:
-    print(printable(line), flush=True)
+def _say(line: str, is_refused: bool) -> None:
+    print(printable(line), file=sys.stderr if is_refused else sys.stdout, flush=True)
 
 
 COMMANDS = (

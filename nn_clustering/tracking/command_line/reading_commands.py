@@ -19,12 +19,14 @@ from nn_clustering.tracking.command_line.description import describe_run, last_l
 from nn_clustering.tracking.command_line.filters import (
     add_filters,
     add_run,
+    nothing_found,
     number_runs,
     read_filters,
 )
 from nn_clustering.tracking.command_line.listing import list_lines
+from nn_clustering.tracking.command_line.parser import whole_number
 from nn_clustering.tracking.command_line.table_columns import sorted_runs
-from nn_clustering.tracking.errors import InvalidInputError, RunNotFoundError, did_you_mean
+from nn_clustering.tracking.errors import InvalidInputError, RunNotFoundError
 from nn_clustering.tracking.printing import (
     count_of_runs,
     cut,
@@ -46,7 +48,9 @@ if TYPE_CHECKING:
 
 def _list_arguments(parser: argparse.ArgumentParser) -> None:
     add_filters(parser)
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most N (20)")
+    parser.add_argument(
+        "--limit", type=whole_number, default=20, metavar="N", help="at most N (20)"
+    )
     parser.add_argument(
         "--sort", metavar="KEY", help="by a column, like ncut, config.seed, start_time or duration"
     )
@@ -67,6 +71,12 @@ def list_runs(store: RunStore, arguments: argparse.Namespace) -> int:
     filters = read_filters(arguments)
     if arguments.limit < 1:
         raise InvalidInputError(f"--limit {arguments.limit}: expected at least 1")
+    for option, names in (("--columns", arguments.columns), ("--metric", arguments.metric)):
+        if arguments.json and names:
+            raise InvalidInputError(
+                f"{option} chooses columns of the table, which --json leaves out: expected one of "
+                "the two"
+            )
     if arguments.sort is None:
         runs = store.find(**filters, limit=arguments.limit)
         if arguments.reverse:
@@ -77,7 +87,7 @@ def list_runs(store: RunStore, arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json([_facts(run) for run in runs])
     if not runs:
-        print(_nothing_found(store, filters), file=sys.stderr)
+        print(nothing_found(store, filters), file=sys.stderr)
         return 1
     undelivered = store.undelivered()
     if not arguments.json:
@@ -206,7 +216,7 @@ def export_runs(store: RunStore, arguments: argparse.Namespace) -> int:
                 )
         runs = Runs([chosen[run_id] for run_id in wanted], store.database)
     if not runs:
-        print(_nothing_found(store, filters), file=sys.stderr)
+        print(nothing_found(store, filters), file=sys.stderr)
         return 1
     if arguments.with_inputs:
         runs = with_inputs(store, runs)
@@ -257,20 +267,6 @@ def _compared(value: Any) -> str:
     if value is ABSENT:
         return "-"
     return "None" if value is None else format_value(value)
-
-
-def _nothing_found(store: RunStore, filters: Mapping[str, Any]) -> str:
-    experiments = store.experiments()
-    if not experiments:
-        return f"there are no runs in database {store.database.name!r} yet; run an experiment first"
-    given = ", ".join(f"{name} {value!r}" for name, value in filters.items() if value)
-    experiment = filters["experiment"]
-    is_unknown = experiment is not None and experiment not in experiments
-    hint = did_you_mean(experiment, experiments) if is_unknown else ""
-    return printable(
-        f"no run matches {given}{hint}; there are runs of {', '.join(experiments)}: leave a "
-        "condition out"
-    )
 
 
 COMMANDS = (

@@ -59,7 +59,7 @@ def test_asked_on_a_terminal(two_runs, on_terminal, database, answer, left):  # 
         (["1", "--experiment", "train", "--artifacts", "*"], "expected either the ids of runs"),
         (["1"], "expected names of artifacts"),
         (["1", "--larger", "much"], "--larger much: expected a size, like 10MB"),
-        (["1", "--artifacts", "*.png"], "no artifact matches; nothing was dropped"),
+        (["1", "--artifacts", "*.png"], "no artifact of 1 run matches; nothing was dropped"),
         (["7", "--artifacts", "*"], "there is no run 7"),
     ],
 )
