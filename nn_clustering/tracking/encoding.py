@@ -28,6 +28,11 @@ def without_passwords(text: str) -> str:
     return mask_passwords(text.encode("utf-8", "replace").decode("utf-8"))
 
 
+def is_unicode(text: str) -> bool:
+    """Whether MongoDB can be asked for a text: bytes of a command line that are none cannot be."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def to_plain(value: Any) -> Any:
     """A copy in plain Python: numbers, strings, lists and dictionaries with string keys.
 

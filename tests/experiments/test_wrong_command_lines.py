@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
 import subprocess
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from nn_clustering.machine import most_workers
 from tests.experiments.conftest import DATABASE
 from tests.programs import PROJECT, WarmProcess, environment
+from tests.wrong_command_lines import Line, everything_in, lines_of
 
 # How long a line may take: long enough for a loaded machine, short of a training.
 SECONDS = 120
@@ -79,41 +78,6 @@ STAGES = (
     "train", "cluster", "shuffle_test", "lesion", "pipeline", "study", "agreement", "choose_k",
     "random_init", "lesion_table",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Line:
-    """A wrong command line, and what has to be said to it.
-
-    Attributes:
-        stage: The stage, or a module that runs as a program.
-        words: The words of the command; those in braces are runs.
-        expected: Texts that the answer has.
-        environ: Environment variables.
-        files: Files in the folder of the command besides those of all.
-    """
-
-    stage: str
-    words: tuple[str, ...]
-    expected: tuple[str, ...]
-    environ: dict[str, str] = field(default_factory=dict)
-    files: dict[str, bytes] = field(default_factory=dict)
-
-    def __str__(self):
-        files = "".join(f", {name}: {content!r}" for name, content in self.files.items())
-        environ = "".join(f"{name}={value} " for name, value in self.environ.items())
-        return f"{environ}{self.stage} {shlex.join(self.words)}{files}"
-
-
-def _lines_of_file():
-    command = []
-    for row in Path(__file__).with_name("wrong_command_lines.txt").read_text().splitlines():
-        words, arrow, expected = row.partition("->")
-        if row.startswith("["):
-            command = shlex.split(row[1:-1])
-        elif arrow:
-            texts = tuple(text.strip() for text in expected.split(" ; "))
-            yield Line(command[0], (*command[1:], *shlex.split(words)), texts)
 
 
 def _condition(*expected, **changes):
@@ -209,6 +173,9 @@ ENVIRONMENTS = [
         ("MONGO_URL", "http://127.0.0.1", "MONGO_URL", "mongodb://"),
         ("MONGO_URL", "mongodb://127.0.0.1:1", "MONGO_URL", "127.0.0.1:1"),
         ("MONGO_URL", "mongodb://127.0.0.1:port", "MONGO_URL"),
+        ("MONGO_URL_FILE", "nowhere", "MONGO_URL_FILE='nowhere'"),
+        ("MONGO_URL_FILE", "empty.yaml", "MONGO_URL_FILE='empty.yaml'", "it is empty"),
+        ("NN_CLUSTERING_JOURNAL_MB", "lots", "NN_CLUSTERING_JOURNAL_MB"),
         ("MONGO_DB", "a b", "MONGO_DB"),
         ("MONGO_DB", "a/b", "MONGO_DB"),
         ("NN_CLUSTERING_HOME", "/proc/nowhere", "NN_CLUSTERING_HOME"),
@@ -217,7 +184,7 @@ ENVIRONMENTS = [
 ]
 
 LINES = [
-    *_lines_of_file(),
+    *lines_of(Path(__file__).with_name("wrong_command_lines.txt")),
     *STUDIES,
     *OWN_CONFIGS,
     *OPTIONS,
@@ -279,12 +246,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def everything_in(folder):
-    return sorted((str(path), path.stat().st_size) for path in folder.rglob("*"))
-
-
 def test_there_are_many_lines_of_every_stage():
-    stages = [line.stage for line in LINES]
+    stages = [line.program for line in LINES]
     assert len(set(map(str, LINES))) == len(LINES) >= 150
     assert all(stages.count(stage) >= 5 for stage in STAGES)
 
@@ -302,7 +265,7 @@ def test_wrong_command_line_is_answered_in_one_line(line, run_line, names, store
         [_filled(text, {**names, "folder": folder}) for text in texts]
         for texts in (line.words, line.expected)
     )
-    finished = run_line(line.stage, words, folder, line.environ)
+    finished = run_line(line.program, words, folder, line.environ)
     assert finished["status"] in (1, 2), finished
     assert "Traceback" not in finished["errors"]
     answer = finished["errors"].rstrip("\n")

@@ -65,6 +65,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_file(store: RunStore, arguments: argparse.Namespace) -> int:
     """Store a file with a run."""
+    if not arguments.file.strip():
+        raise InvalidInputError(f"add {arguments.file!r}: expected a file to store")
     (run_id,) = number_runs(store, [arguments.run])
     store.add_artifact(run_id, arguments.file, arguments.name)
     print(printable(f"{arguments.file} is stored with run {id_text(run_id)}"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nn_clustering.tracking.command_line.command import RunCommand
 from nn_clustering.tracking.command_line.filters import add_filters, number_runs, read_filters
+from nn_clustering.tracking.command_line.nothing_found import nothing_found
 from nn_clustering.tracking.errors import InvalidInputError
 from nn_clustering.tracking.names import listed
 from nn_clustering.tracking.printing import (
@@ -48,12 +49,19 @@ def drop_artifacts(store: RunStore, arguments: argparse.Namespace) -> int:
     """Drop artifacts, once the user has seen what that frees and has confirmed it."""
     larger = None if arguments.larger is None else parse_size(arguments.larger)
     run_ids = _chosen(store, arguments)
+    if not run_ids:
+        print(nothing_found(store, read_filters(arguments)), file=sys.stderr)
+        return 1
     plan = store.plan_drop(run_ids, arguments.artifacts, larger)
     if not plan:
         runs = (store.run(run_id, status=None) for run_id in run_ids)
         names = sorted({name for run in runs for name in run.artifacts})
         there_are = f"there are {printable(listed(names))}" if names else "there are none"
-        print(f"no artifact matches; nothing was dropped; {there_are}", file=sys.stderr)
+        print(
+            f"no artifact of {count_of_runs(len(run_ids))} matches; nothing was dropped; "
+            f"{there_are}",
+            file=sys.stderr,
+        )
         return 1
     print("\n".join(cut(line, terminal_width()) for line in _lines(plan)))
     counted = f"{len(plan)} artifact{'' if len(plan) == 1 else 's'}"

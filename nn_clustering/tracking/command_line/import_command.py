@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from nn_clustering.tracking.store.run_store import RunStore
 
 URL, URL_FILE = "IMPORT_MONGO_URL", "IMPORT_MONGO_URL_FILE"
+# What the URL of a MongoDB server begins with.
+_SCHEMES = ("mongodb://", "mongodb+srv://")
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,8 +53,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def import_runs(store: RunStore, arguments: argparse.Namespace) -> int:
     """Take runs of another store into this one."""
     from nn_clustering.tracking.store.importing import import_runs as take
+    from nn_clustering.tracking.store.query import build_query
 
     filters = read_filters(arguments)
+    build_query(**filters)  # before a server is asked
     url = _given_url(arguments.source, os.environ)
     if url is None:
         originals = _in_folder(Path(arguments.source), filters, arguments.database)
@@ -76,15 +81,15 @@ def _given_url(source: str | None, environ: Mapping[str, str]) -> dict[str, str]
     Raises:
         InvalidInputError: Nothing is named, or the command holds a password.
     """
-    if source is None:
+    if source is None or not source.strip():
         url, file = environ.get(URL, "").strip(), environ.get(URL_FILE, "").strip()
-        if not url and not file:
+        if source is not None or (not url and not file):
             raise InvalidInputError(
                 "import: expected a folder, or the URL of a server (as an argument without a "
                 f"password, or in {URL}, or in a file that {URL_FILE} names)"
             )
         return {"MONGO_URL": url, "MONGO_URL_FILE": file}
-    if "://" not in source:
+    if "://" not in source or Path(source).exists():
         return None
     login, _, rest = source.partition("://")[2].rpartition("@")
     if ":" in login or mask_logins(f"://{rest}") != f"://{rest}":
@@ -92,6 +97,11 @@ def _given_url(source: str | None, environ: Mapping[str, str]) -> dict[str, str]
             "the URL holds a password, which every user of this machine could read in the list of "
             f"processes; put it into a file of your own and name that in {URL_FILE}, without an "
             "argument"
+        )
+    if not source.startswith(_SCHEMES):
+        raise InvalidInputError(
+            f"{source} is no URL of a MongoDB server, which begins with mongodb://; expected one, "
+            "or a folder"
         )
     return {"MONGO_URL": source, "MONGO_URL_FILE": ""}
 
@@ -172,8 +182,8 @@ def _summed_up(report: ImportReport) -> int:
     return 1 if report.refused else 0
 
 
-def _say(line: str) -> None:
-    print(printable(line), flush=True)
+def _say(line: str, is_refused: bool) -> None:
+    print(printable(line), file=sys.stderr if is_refused else sys.stdout, flush=True)
 
 
 COMMANDS = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from nn_clustering.tracking.command_line.commands import COMMANDS
 from nn_clustering.tracking.command_line.completion import completion_command
+from nn_clustering.tracking.command_line.parser import CommandParser, parse
 from nn_clustering.tracking.errors import NnClusteringError
 from nn_clustering.tracking.printing import printable
 
@@ -24,13 +24,13 @@ def main(arguments: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
-        parsed = build_parser(program_name()).parse_args(arguments)
+        parsed = parse(build_parser(program_name()), arguments)
         exit_status: int = parsed.command.run(parsed)
         sys.stdout.flush()
         return exit_status
     except NnClusteringError as problem:
         # It may repeat what others stored.
-        print("\n".join(map(printable, str(problem).split("\n"))), file=sys.stderr)
+        print(printable(str(problem)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -40,13 +40,13 @@ def main(arguments: list[str] | None = None) -> int:
         return PIPE_CLOSED
 
 
-def build_parser(program: str) -> argparse.ArgumentParser:
-    """The parser of all commands; each sets `command`, the `Command` to run.
+def build_parser(program: str) -> CommandParser:
+    """The parser of all commands; each sets `command`, the `Command` to run, and `parser`, its own.
 
     Args:
         program: Name of the program, as the user types it.
     """
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog=program,
         description="The runs in MongoDB, the server that holds them, and Omniboard, its web page.",
         epilog="`COMMAND --help` says more about each.",
@@ -60,7 +60,7 @@ def build_parser(program: str) -> argparse.ArgumentParser:
             description=f"{explanation[0].upper()}{explanation[1:]}. {command.details}",
         )
         command.add_arguments(own)
-        own.set_defaults(command=command)
+        own.set_defaults(command=command, parser=own)
     return parser
 
 

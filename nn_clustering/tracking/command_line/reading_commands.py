@@ -24,6 +24,7 @@ from nn_clustering.tracking.command_line.filters import (
 )
 from nn_clustering.tracking.command_line.listing import list_lines
 from nn_clustering.tracking.command_line.nothing_found import nothing_found
+from nn_clustering.tracking.command_line.parser import whole_number
 from nn_clustering.tracking.command_line.table_columns import sorted_runs
 from nn_clustering.tracking.errors import InvalidInputError, RunNotFoundError
 from nn_clustering.tracking.printing import (
@@ -47,7 +48,9 @@ if TYPE_CHECKING:
 
 def _list_arguments(parser: argparse.ArgumentParser) -> None:
     add_filters(parser)
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most N (20)")
+    parser.add_argument(
+        "--limit", type=whole_number, default=20, metavar="N", help="at most N (20)"
+    )
     parser.add_argument(
         "--sort", metavar="KEY", help="by a column, like ncut, config.seed, start_time or duration"
     )
@@ -68,6 +71,12 @@ def list_runs(store: RunStore, arguments: argparse.Namespace) -> int:
     filters = read_filters(arguments)
     if arguments.limit < 1:
         raise InvalidInputError(f"--limit {arguments.limit}: expected at least 1")
+    for option, names in (("--columns", arguments.columns), ("--metric", arguments.metric)):
+        if arguments.json and names:
+            raise InvalidInputError(
+                f"{option} chooses columns of the table, which --json leaves out: expected one of "
+                "the two"
+            )
     if arguments.sort is None:
         runs = store.find(**filters, limit=arguments.limit)
         if arguments.reverse:

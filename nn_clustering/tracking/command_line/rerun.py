@@ -62,7 +62,10 @@ def run_again(store: RunStore, run: Run, to: str | None, start_in: str | None) -
         raise TrackingError(f"run {id_text(run.id)} is {run.status}; expected a run that has ended")
     start = None if start_in is None else Path(start_in).resolve()
     if start is not None and not start.is_dir():
-        raise InvalidInputError(f"--start-in {start_in}: there is no such folder")
+        raise InvalidInputError(
+            f"--start-in {start_in}: there is no such folder; expected the one with the files that "
+            "it finds by relative paths"
+        )
     with _folder(to) as folder:
         program = write_program(store.database, run, folder)
         _tell_packages(store, run)
@@ -89,7 +92,10 @@ def _folder(given: str | None) -> Iterator[Path]:
             raise InvalidInputError(f"--to {given!r}: expected an empty folder, or a new one")
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        raise InvalidInputError(f"--to {given}: cannot be made ({problem.strerror})") from None
+        raise InvalidInputError(
+            f"--to {given}: cannot be made ({problem.strerror}); expected an empty folder, or a "
+            "new one"
+        ) from None
     yield folder.resolve()
 
 

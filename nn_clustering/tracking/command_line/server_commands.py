@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nn_clustering.tracking.command_line.command import Command, complete_files
+from nn_clustering.tracking.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from nn_clustering.tracking.server.connection import Server
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def _up_arguments(parser: argparse.ArgumentParser) -> None:
     columns = parser.add_argument(
-        "--columns", type=Path, metavar="FILE",
+        "--columns", metavar="FILE",
         help="YAML file of the columns that Omniboard's table gets; by default "
         "configs/omniboard_columns.yaml in the project's folder, where there is one",
     )  # fmt: skip
@@ -33,7 +34,9 @@ def up(arguments: argparse.Namespace) -> int:
     from nn_clustering.tracking.server.connection import connect, project_root, resolve_server
 
     root = project_root()
-    columns = arguments.columns or columns_file(root)
+    if arguments.columns is not None and not arguments.columns.strip():
+        raise InvalidInputError(f"--columns {arguments.columns!r}: expected a YAML file")
+    columns = columns_file(root) if arguments.columns is None else Path(arguments.columns)
     layout = None if columns is None else first_visit(columns)
     server = resolve_server()
     database = connect(server)

@@ -193,6 +193,9 @@ def _read(path: Path) -> Mapping[str, Any]:
         ) from None
     if not isinstance(content, Mapping) or not set(content) <= set(KEYS):
         raise InvalidInputError(f"{path} holds no columns: expected {_EXPECTED}")
+    for key in (*COLLECTIONS, "first_visit"):
+        if not isinstance(content.get(key) or [], list):
+            raise InvalidInputError(f"{path}: {key} has {content[key]!r}; expected a list")
     _check_plot(path, content.get("plot") or {})
     return content
 

@@ -86,7 +86,7 @@ def import_runs(
     originals: Iterable[OriginalRun],
     *,
     without_inputs: bool = False,
-    on_run: Callable[[str], object] = lambda line: None,
+    on_run: Callable[[str, bool], object] = lambda line, is_refused: None,
 ) -> ImportReport:
     """Take runs into a database, what a run read before itself.
 
@@ -95,7 +95,7 @@ def import_runs(
         originals: The runs.
         without_inputs: Whether to take runs, too, that read one which is neither among these nor
             here. In the place of its number they get a text that says which one it was.
-        on_run: Is told what becomes of each run, in a line.
+        on_run: Is told what becomes of each run, in a line, and whether it is refused.
 
     Raises:
         PyMongoError: The server cannot be reached, or does not take something.
@@ -105,7 +105,8 @@ def import_runs(
     database[IMPORTS].create_index("run", unique=True)
     importer = _Importer(database, without_inputs)
     for original in _inputs_first(list(originals)):
-        on_run(importer.take(original))
+        line = importer.take(original)
+        on_run(line, original.label in importer.report.refused)
     return importer.report
 
 

@@ -34,6 +34,7 @@ OTHERS = {
 }  # fmt: skip
 # Of every run that is put in order.
 FIELDS = {"start_time": 1, "tracking.registered": 1}
+MOST = 2**31 - 1  # that MongoDB can be asked for
 
 
 def newest_first(
@@ -48,7 +49,7 @@ def newest_first(
         limit: Number of runs at most.
     """
     runs = database["runs"]
-    wanted, most = {**fields, **FIELDS}, limit or 0
+    wanted, most = {**fields, **FIELDS}, min(limit or 0, MOST)
     if not read_documents(runs, OTHERS, {"_id": 1}, limit=1):
         return read_documents(runs, query, wanted, order=NEWEST_FIRST, limit=most)
     numbers, rest = {"$and": [query, NUMBERED]}, {"$and": [query, OTHERS]}

@@ -12,7 +12,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from functools import partial
 from typing import Any
 
-from nn_clustering.tracking.encoding import LARGEST_INTEGER, to_plain
+from nn_clustering.tracking.encoding import LARGEST_INTEGER, is_unicode, to_plain
 from nn_clustering.tracking.errors import InvalidInputError
 
 OPERATORS = {"<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte", "==": "$eq", "!=": "$ne"}
@@ -42,7 +42,7 @@ def build_query(
         ("status", "status", status),
     ):
         if text is not None:
-            if not isinstance(text, str) or not text:
+            if not isinstance(text, str) or not text or not is_unicode(text):
                 raise InvalidInputError(f"{name}={text!r}: expected a name, or None for any")
             conditions.append({field: {"$eq": text}})
     if since is not None:

@@ -20,7 +20,9 @@ def parse_condition(option: str, text: str) -> tuple[str, tuple[str, Any]]:
     Raises:
         InvalidInputError: It is none.
     """
-    parts = re.fullmatch(r"\s*([^<>=!\s]+)\s*(==|=|!=|<=|>=|<|>)\s*(.*?)\s*", text, re.DOTALL)
+    parts = re.fullmatch(
+        r"\s*([^<>=!\s]+)\s*(==|=|!=|<=|>=|<|>)(?![<>=])\s*(.*?)\s*", text, re.DOTALL
+    )
     if parts is None or not parts[3]:
         raise InvalidInputError(
             f"{option} {text}: expected a key, one of = {' '.join(OPERATORS)} and a value, like "

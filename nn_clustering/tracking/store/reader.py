@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nn_clustering.tracking.errors import InvalidInputError, RunNotFoundError
+from nn_clustering.tracking.errors import InvalidInputError, RunNotFoundError, did_you_mean
 from nn_clustering.tracking.run_ids import LATEST, RunId, by_id, id_text, is_id
 from nn_clustering.tracking.store.documents import many_objects, read_document
 from nn_clustering.tracking.store.fields import as_text, as_time
@@ -109,8 +109,9 @@ class RunReader:
         # An experiment can have its own.
         own = sorted(set(map(as_text, self._database["runs"].distinct("status"))))
         if status not in own:
+            hint = did_you_mean(status, STATUSES)
             raise InvalidInputError(
-                f"status={status!r}: no run has it; expected one of "
+                f"status={status!r}: no run has it{hint}; expected one of "
                 f"{', '.join(dict.fromkeys([*STATUSES, *own]))}"
             )
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nn_clustering.tracking.encoding import is_unicode
 from nn_clustering.tracking.errors import InvalidInputError, did_you_mean
 from nn_clustering.tracking.execution_keys import own_keys
 from nn_clustering.tracking.names import listed
@@ -184,6 +185,9 @@ def _metric_columns(
 def _require_list(what: str, asked: Sequence[str]) -> None:
     if isinstance(asked, str):
         raise InvalidInputError(f"{what}={asked!r}: expected a list of names, [{asked!r}]")
+    for name in asked:
+        if isinstance(name, str) and not is_unicode(name):
+            raise InvalidInputError(f"{what}: {name!r} is no name; expected text in UTF-8")
 
 
 def _check_names(what: str, asked: Sequence[str], known: Sequence[str]) -> None:

@@ -123,6 +123,7 @@ def test_list_is_a_table(study, type_in):
         (["--tag", "paper"], [1]),
         (["--since", "2024-01-01T06:00"], [1]),
         (["--limit", "2"], [3, 2]),
+        (["--limit", "9" * 20], [3, 2, 1]),
         (["--sort", "run"], [1, 2, 3]),
         (["--sort", "run", "--reverse"], [3, 2, 1]),
         (["--sort", "dataset.name"], [2, 1, 3]),

@@ -77,4 +77,4 @@ def test_script_for_zsh_is_one(tmp_path):
 def test_other_shells_are_refused(tmp_path):
     ended = run_python([*COMMAND, "completion", "cmd"], environment(tmp_path))
     assert ended.returncode == 2
-    assert "'bash', 'zsh'" in ended.stderr
+    assert "one of bash, zsh" in ended.stderr

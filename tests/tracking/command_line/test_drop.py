@@ -78,7 +78,7 @@ def test_asked_on_a_terminal(two_runs, on_terminal, database, answer, left):  # 
         (["1", "--larger", "much"], "--larger much: expected a size, like 10MB"),
         (
             ["1", "--artifacts", "*.png"],
-            "no artifact matches; nothing was dropped; there are network",
+            "no artifact of 1 run matches; nothing was dropped; there are network",
         ),
         (["7", "--artifacts", "*"], "there is no run 7"),
     ],

@@ -107,7 +107,7 @@ def test_from_a_folder(add_run, type_in, tmp_path, database):  # noqa: F811
     (tmp_path / "out" / "run_1" / "exact.json").write_text("{}")
     damaged = type_in("import", tmp_path / "out")
     assert damaged.returncode == 1
-    assert "'exact.json' is damaged" in damaged.stdout
+    assert "'exact.json' is damaged" in damaged.stderr
     assert damaged.stdout.splitlines()[-1] == "0 runs imported, 1 refused"
 
 
