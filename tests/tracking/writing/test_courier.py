@@ -9,6 +9,7 @@ from nn_clustering.tracking import TrackingObserver, sync_journals
 from nn_clustering.tracking.writing import courier
 from nn_clustering.tracking.writing.delivery import Delivery
 from nn_clustering.tracking.writing.journal_reading import journal_folders
+from tests.tracking.stage_programs import wait_for
 
 TIME = datetime.datetime(2024, 1, 1)
 PROBLEMS = [RuntimeError, KeyError, MemoryError, UnicodeError, RecursionError, SystemExit]
@@ -94,3 +95,15 @@ def test_events_that_only_the_lost_disk_had_fail_the_run(observer, database, mon
     assert "has 19 points of 60" in document["fail_trace"][-1]
     assert metric["steps"] == list(range(41, 60))
     assert metric["values"] == [step / 7 for step in range(41, 60)]
+
+
+def test_run_that_logs_nothing_gives_signs_of_life(observer, database):
+    """By which it is told from one whose process has died."""
+
+    def seen():
+        return database["runs"].find_one()["tracking"]["last_seen"]
+
+    wait_for(lambda: "last_seen" in database["runs"].find_one()["tracking"])
+    for _ in range(3):
+        before = seen()
+        wait_for(lambda before=before: seen() > before)
