@@ -167,7 +167,7 @@ OPTIONS = [
 ]
 
 ENVIRONMENTS = [
-    Line("cluster", ("with", "train_run=1"), tuple(expected), environ={name: value})
+    Line("cluster", ("with", "train_run={train}"), tuple(expected), environ={name: value})
     for name, value, *expected in (
         ("MONGO_URL", "nonsense", "MONGO_URL", "mongodb://"),
         ("MONGO_URL", "http://127.0.0.1", "MONGO_URL", "mongodb://"),
