@@ -29,6 +29,7 @@ def test_folder_of_another_package_named_configs_makes_no_checkout(tmp_path, mon
     (site / "configs").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     module = installed(site)
+    (site / "experiments" / "configs").mkdir()  # as a wheel has them
     own, on_top = module.config_folders()
     assert own == site.resolve() / "experiments" / "configs"
     assert on_top == tmp_path / "configs"
