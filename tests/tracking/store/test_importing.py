@@ -523,7 +523,12 @@ def test_what_export_never_writes_hinders_no_other_run(change, exported, other):
     change(exported / "run_7")
     signed(exported / "run_7")
     lines = []
-    report = import_runs(other, exported_runs(exported), without_inputs=True, on_run=lines.append)
+    report = import_runs(
+        other,
+        exported_runs(exported),
+        without_inputs=True,
+        on_run=lambda line, is_refused: lines.append(line),
+    )
     assert len(report.imported) == 1, lines
     assert len(report.refused) == 1
     assert [document["experiment"]["name"] for document in documents(other)] == ["cluster"]
