@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 import os
 import shutil
 import uuid
@@ -387,8 +388,10 @@ def test_an_imported_run_is_used_again(succeed, database, other):
     assert "using total run 12" in succeed("total", "with", "measure_run=latest").stdout
 
 
+# One of them all: neither Python nor extended JSON tells the many NaN of IEEE 754 apart.
+FLOATS = st.floats().map(lambda value: math.nan if math.isnan(value) else value)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers(-(2**63), 2**63 - 1) | st.text()
+    st.none() | st.booleans() | FLOATS | st.integers(-(2**63), 2**63 - 1) | st.text()
     | st.binary() | st.datetimes(datetime.datetime(1, 1, 1)).map(
         lambda time: time.replace(microsecond=time.microsecond // 1000 * 1000)
     ),
