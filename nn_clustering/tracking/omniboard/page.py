@@ -207,34 +207,54 @@ def _launch(
     layout: Mapping[str, Any] | None,
     say: Callable[[str], None],
 ) -> str | None:
-    port = processes.pick_port(PORT)
-    address = f"http://{processes.LOOPBACK}:{port}"
     log = folder / "omniboard.log"
-    before = log.stat().st_size if log.exists() else 0
-    pid = processes.start_detached(
-        [node, str(_supervisor(folder))], log, _environment(server, port, layout)
-    )
-    state = {"port": port, "pid": pid, "server": _identity(server)}
-    processes.write_state(folder / "omniboard.json", state)
-    start = time.monotonic()
-    while processes.is_alive(pid):
-        if _answers(address):
+    for preferred in (PORT, None, None):  # another may take the port between the look and the start
+        port = processes.pick_port(preferred)
+        address = f"http://{processes.LOOPBACK}:{port}"
+        before = log.stat().st_size if log.exists() else 0
+        pid = processes.start_detached(
+            [node, str(_supervisor(folder))], log, _environment(server, port, layout)
+        )
+        state = {"port": port, "pid": pid, "server": _identity(server)}
+        processes.write_state(folder / "omniboard.json", state)
+        if _comes_to_answer(pid, address, log, before):
             return address
-        waited = time.monotonic() - start
-        if waited > (LONGEST_START_SECONDS if _is_starting(log, before) else START_SECONDS):
+        _stop(folder)
+        if not _is_taken(port, log, before):
             break
-        time.sleep(0.2)
-    _stop(folder)
     say(f"Omniboard does not answer at {address}; see {log}; {WITHOUT}")
     return None
 
 
+def _comes_to_answer(pid: int, address: str, log: Path, before: int) -> bool:
+    """Whether it answers, once it listens: until then another one may answer at its port."""
+    port, start = int(address.rpartition(":")[2]), time.monotonic()
+    while processes.is_alive(pid) and not _is_taken(port, log, before):
+        if b"is listening" in _said(log, before) and _answers(address):
+            return True
+        waited = time.monotonic() - start
+        if waited > (LONGEST_START_SECONDS if _is_starting(log, before) else START_SECONDS):
+            break
+        time.sleep(0.2)
+    return False
+
+
+def _is_taken(port: int, log: Path, before: int) -> bool:
+    """Whether it says that another program has its port."""
+    return f"port {port} of {processes.LOOPBACK} is taken".encode() in _said(log, before)
+
+
 def _is_starting(log: Path, before: int) -> bool:
     """Whether it has neither come to listen nor failed, as its log would say from there on."""
+    said = _said(log, before)
+    return b"is listening" not in said and b"trying again" not in said
+
+
+def _said(log: Path, before: int) -> bytes:
+    """What a log says from a byte on."""
     with log.open("rb") as lines:
         lines.seek(before)
-        said = lines.read()
-    return b"is listening" not in said and b"trying again" not in said
+        return lines.read()
 
 
 def _environment(server: Server, port: int, layout: Mapping[str, Any] | None) -> dict[str, str]:

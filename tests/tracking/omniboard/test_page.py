@@ -327,6 +327,21 @@ def test_outage_at_its_start_is_survived(node, own_home):
         wait_for(lambda: answers(address))
 
 
+def test_port_that_another_takes_meanwhile_is_left_to_it(node, own_home, server, monkeypatch):
+    pick_port = processes.pick_port
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        monkeypatch.setattr(
+            processes, "pick_port", lambda wanted: taken if wanted else pick_port(None)
+        )
+        address = start_omniboard(server, own_home)
+    assert address is not None
+    assert address != f"http://127.0.0.1:{taken}"
+    assert fetch(f"{address}/api/v1/databases")[0]["name"] == server.database
+
+
 def test_taken_port_is_avoided(node, own_home, server, database):
     with socket.socket() as taken:
         if processes.is_free(9000):
