@@ -6,7 +6,7 @@ import ast
 import contextlib
 import gc
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -93,7 +93,7 @@ def _imports_of(path: Path, version: tuple[int, int]) -> FileImports:
     content = path.read_bytes()
     # Expressions are many, and few of them import.
     has_calls = any(name.encode() in content for name in _NAMED_BY_TEXT)
-    nodes = list(_running(tree.body) if has_calls else _running_statements(tree.body))
+    nodes = list(_running(tree.body, ast.iter_child_nodes if has_calls else _inner_statements))
     importers = {name for node in nodes for name in _names_of_importers(node)}
     imports = tuple(
         imported for node in nodes for imported in _imported_by(node, path.parent, importers)
@@ -136,7 +136,10 @@ def _tree_of(path: Path) -> ast.Module | None:
     return None
 
 
-def _running(statements: Iterable[ast.AST]) -> Iterator[ast.AST]:
+def _running(
+    statements: Iterable[ast.AST],
+    parts_of: Callable[[ast.AST], Iterable[ast.AST]] = ast.iter_child_nodes,
+) -> Iterator[ast.AST]:
     """All nodes, each before its parts, but those that only type checkers see."""
     waiting = list(statements)
     while waiting:
@@ -145,20 +148,13 @@ def _running(statements: Iterable[ast.AST]) -> Iterator[ast.AST]:
             waiting += node.orelse
             continue
         yield node
-        waiting += ast.iter_child_nodes(node)
+        waiting += parts_of(node)
 
 
-def _running_statements(statements: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """The statements among these nodes."""
-    waiting = list(statements)
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.If) and _last_name(node.test) == "TYPE_CHECKING":
-            waiting += node.orelse
-            continue
-        yield node
-        for part in _BLOCKS:
-            waiting += getattr(node, part, ())
+def _inner_statements(node: ast.AST) -> Iterator[ast.AST]:
+    """The statements in a statement."""
+    for part in _BLOCKS:
+        yield from getattr(node, part, ())
 
 
 def _last_name(node: ast.AST) -> str | None:
