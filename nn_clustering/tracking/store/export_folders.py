@@ -124,7 +124,7 @@ def exported_runs(folder: Path) -> list[OriginalRun]:
         folder: The folder. What is damaged in it is said by the run's `read`.
 
     Returns:
-        None where this is no such folder.
+        Nothing where the folder holds no such run.
 
     Raises:
         InvalidInputError: There is no such folder, or a former version wrote it.
