@@ -34,7 +34,7 @@ def configure(
         # Stored with each run, so that its sources are whole; it changes no number.
         sources=[PROJECT / "nn_clustering" / "tracking"],
         own_packages=["nn_clustering", "experiments"],
-        code_keys=["model_code"],
+        code_keys=["model_code", "preprocessing"],
         repository=CHECKOUT,
         parts=parts,
         exclusive_keys=exclusive_keys,

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nn_clustering import graphs, partitions
+from nn_clustering import datasets, graphs, partitions
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.networks import structure
 from nn_clustering.seeds import generator
 
 if TYPE_CHECKING:
     import keras
-    from numpy.typing import NDArray
 
-    from nn_clustering.datasets import Dataset
+    from nn_clustering.datasets import Dataset, Samples
     from nn_clustering.graphs import UnitGraph
 
 SOURCES = ("weights", "activations", "gradients")
@@ -109,7 +108,7 @@ def check_sample_settings(settings: Mapping[str, Any]) -> None:
 def build_graph(
     network: keras.Model,
     config: Mapping[str, Any],
-    x: NDArray[np.float32] | None = None,
+    x: Any = None,
     *,
     on_progress: Callable[[int], object] = lambda n_samples: None,
 ) -> tuple[UnitGraph, int]:
@@ -143,9 +142,7 @@ def build_graph(
     return graph, int((activations.silent(below) & ~activations.silent(0)).sum())
 
 
-def check_network_fits(
-    network: keras.Model, config: Mapping[str, Any], x: NDArray[np.floating]
-) -> None:
+def check_network_fits(network: keras.Model, config: Mapping[str, Any], x: Any) -> None:
     """Check, before it is made, that a network has a graph of activations or gradients.
 
     Args:
@@ -201,12 +198,17 @@ def transformed(graph: UnitGraph, settings: Mapping[str, Any]) -> UnitGraph:
     return graphs.commute_time_graph(graph) if settings["commute_time"] else graph
 
 
-def choose_samples(dataset: Dataset, settings: Mapping[str, Any], seed: int) -> NDArray[np.float32]:
+def choose_samples(dataset: Dataset, settings: Mapping[str, Any], seed: int) -> Samples:
     """Return the samples that a section `activations` asks for, drawn at random, in their order.
 
     Raises:
         InvalidInputError: If the data set has fewer.
     """
+    if settings["split"] == "train" and not dataset.has_train_part:
+        raise InvalidInputError(
+            f"activations.split=train: the data set {dataset.name} has test samples only; expected "
+            "activations.split=test"
+        )
     x = dataset.x_train if settings["split"] == "train" else dataset.x_test
     n_samples = settings["n_samples"]
     if n_samples is None or n_samples == len(x):
@@ -216,7 +218,5 @@ def choose_samples(dataset: Dataset, settings: Mapping[str, Any], seed: int) -> 
             f"activations.n_samples={n_samples}; expected at most {len(x)}, which is what the "
             f"data set {dataset.name} has in its {settings['split']} split, or None for all"
         )
-    found: NDArray[np.float32] = x[
-        np.sort(generator(seed, "samples").choice(len(x), n_samples, replace=False))
-    ]
-    return found
+    rows = np.sort(generator(seed, "samples").choice(len(x), n_samples, replace=False))
+    return datasets.chosen(x, rows)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments._keras import import_keras
 from experiments._own_network import own_layers_code
@@ -14,8 +15,6 @@ from nn_clustering.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
-    from numpy.typing import NDArray
 
     from nn_clustering.datasets import Dataset
     from nn_clustering.tracking import Input, Run, RunId, StageRun
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 OWN_NETWORKS = ("network.keras", "network.h5")
 # The artifact with the module that defines layers which are not Keras' own.
 MODEL_CODE = "model_code.py"
+# Keys of the section `dataset` that a network's own data set and another have in common.
+OF_ANY_DATASET = ("seed", "channels", "n_train", "n_test", "per_class")
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,15 @@ class NetworkFile:
         source: How to speak of it.
         training: The run that trained it, if one did.
         model_code: The module that defines its author's layers and activations, as it was named.
+        preprocessing: What is done to pixels before it reads them; None for what networks that are
+            trained here read, pixels from 0 to 1.
     """
 
     content: bytes = field(repr=False)
     source: str
     training: Run | None = None
     model_code: str | None = None
+    preprocessing: str | None = None
 
     @cached_property
     def network(self) -> keras.Model:
@@ -57,21 +61,26 @@ class NetworkFile:
         """The name under which a run keeps it."""
         return OWN_NETWORKS[not self.content.startswith(b"PK")]
 
-    def dataset(self, name: str | None) -> Dataset:
-        """Return the data set that it was trained on, or of its kind the one of that name.
+    def dataset(self, settings: Mapping[str, Any]) -> Dataset:
+        """Return the data set that it was trained on, or another.
+
+        Args:
+            settings: The section `dataset` of a stage, in which None stands for what the network
+                was trained on.
 
         Raises:
-            InvalidInputError: If neither is known.
+            InvalidInputError: If neither names a data set, or there is no such one.
         """
-        if self.training is None:
-            if name is None:
-                raise InvalidInputError(
-                    f"dataset.name=None with {self.source}, a network from a file: expected the "
-                    "data set to use, dataset.name=NAME"
-                )
-            return datasets.load_dataset(name)
-        own = dict(self.training.config["dataset"])
-        return datasets.load_dataset(**{**own, "name": own["name"] if name is None else name})
+        asked = {key: value for key, value in settings.items() if value is not None}
+        if self.training is None and "name" not in asked:
+            raise InvalidInputError(
+                f"dataset.name=None with {self.source}, a network from a file: expected the "
+                "data set to use, dataset.name=NAME"
+            )
+        own = {} if self.training is None else dict(self.training.config["dataset"])
+        if "name" in asked:  # what is said of the own files says nothing of others
+            own = {key: own[key] for key in OF_ANY_DATASET if key in own}
+        return datasets.load_dataset(**{**own, **asked})
 
 
 def chosen_network(run: StageRun) -> NetworkFile:
@@ -93,12 +102,18 @@ def chosen_network(run: StageRun) -> NetworkFile:
                 f"model_code={code!r} changes nothing with train_run={train_run}, a network of "
                 "Keras' own layers; leave it out, or take model=FILE.keras"
             )
+        _refuse_other_preprocessing(run.config["preprocessing"], f"train_run={train_run}")
         return _trained_network(run)
     if not isinstance(model, str) or not model:
         raise InvalidInputError(
             f"model={model!r}; expected the name of a file, .keras, .h5 or .hdf5"
         )
-    return NetworkFile(networks.read_file(model), model, model_code=code)
+    return NetworkFile(
+        networks.read_file(model),
+        model,
+        model_code=code,
+        preprocessing=_checked_preprocessing(run.config["preprocessing"]),
+    )
 
 
 def clustered_network(run: StageRun, clustered: Run) -> NetworkFile:
@@ -107,10 +122,30 @@ def clustered_network(run: StageRun, clustered: Run) -> NetworkFile:
     code = run.config.get("model_code")
     had = (*clustered.artifacts, *clustered.dropped())
     own = next((name for name in OWN_NETWORKS if name in had), None)
+    asked = run.config.get("preprocessing")
     if own is not None:
-        return NetworkFile(clustered.artifact(own), source, model_code=code)
+        name = clustered.config.get("preprocessing") if asked is None else asked
+        content = clustered.artifact(own)
+        return NetworkFile(
+            content, source, model_code=code, preprocessing=_checked_preprocessing(name)
+        )
+    _refuse_other_preprocessing(asked, source)
     training = run.store.run(clustered.info["lineage"]["train_run"], experiment="train")
     return NetworkFile(training.artifact(clustered.info["network"]), source, training, code)
+
+
+def _checked_preprocessing(name: str | None) -> str | None:
+    if name is not None:
+        networks.check_preprocessing(name)
+    return name
+
+
+def _refuse_other_preprocessing(name: str | None, given: str) -> None:
+    if name is not None:
+        raise InvalidInputError(
+            f"preprocessing={name!r} with {given}: a network that was trained here reads pixels as "
+            "in its training; leave it out"
+        )
 
 
 def model_code_of(file: NetworkFile, clustered: Run | None = None) -> Input[bytes] | None:
@@ -155,16 +190,6 @@ def _check_same_code_is_named(file: NetworkFile, clustered: Run | None) -> None:
             f"model_code={file.model_code!r} changes nothing: {file.source} is of Keras' own "
             "layers; leave it out"
         )
-
-
-def reshaping_in_words(file: NetworkFile, x: NDArray[np.float32]) -> str | None:
-    """Return how samples are reshaped for a network, None where they are read as they are."""
-    shape = networks.fit_samples(file.network, x).shape
-    if shape == x.shape:
-        return None
-    return (
-        f"samples of shape {x.shape[1:]} are read as {shape[1:]}, which is what {file.source} takes"
-    )
 
 
 def _trained_network(run: StageRun) -> NetworkFile:

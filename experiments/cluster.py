@@ -12,8 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
 from experiments import PROJECT, configure, program
 from experiments._graphs import (
     build_graph,
@@ -26,12 +24,12 @@ from experiments._graphs import (
     transformed,
 )
 from experiments._keras import import_keras
+from experiments._network_samples import RawSamples
 from experiments._networks import (
     MODEL_CODE,
     NetworkFile,
     chosen_network,
     model_code_of,
-    reshaping_in_words,
 )
 from experiments._partitions import (
     FROM_FILE,
@@ -42,7 +40,7 @@ from experiments._partitions import (
     partition_file,
     stability_summary,
 )
-from nn_clustering import networks, partitions, reports
+from nn_clustering import partitions, reports
 from nn_clustering.tracking import Input, StageExperiment
 
 if TYPE_CHECKING:
@@ -78,7 +76,7 @@ class Inputs:
 
     network: Input[NetworkFile]
     model_code: Input[bytes] | None
-    samples: Input[NDArray[Any]] | None
+    samples: Input[RawSamples] | None
     partition: Input[bytes] | None
 
 
@@ -89,9 +87,9 @@ def inputs(run: StageRun) -> Inputs:
     code = model_code_of(network)
     samples = partition = None
     if config["graph"]["source"] != "weights":
-        dataset = network.dataset(config["dataset"]["name"])
+        dataset = network.dataset(config["dataset"])
         chosen = choose_samples(dataset, config["activations"], run.seed)
-        samples = Input(chosen, dataset.digest())
+        samples = Input(RawSamples(chosen, dataset.white), dataset.digest())
     if config["partition"]["method"] == "file":
         content = partition_file(config["partition"]["file"])
         partitions.check_partition_file(content, config["partition"]["file"])
@@ -185,7 +183,7 @@ def prepare(run: StageRun[Inputs]) -> tuple[UnitGraph, int] | None:
     import_keras()
     config, file = run.config, run.inputs.network.value
     if run.inputs.samples is not None:
-        samples = networks.fit_samples(file.network, run.inputs.samples.value)
+        samples = run.inputs.samples.value.for_network(file)
         check_network_fits(file.network, config, samples)
         return None
     graph = build_graph(file.network, config)
@@ -259,8 +257,8 @@ def _shares(graph: UnitGraph, partition: Partition) -> dict[str, Any]:
 def _graph_of_samples(run: StageRun[Inputs]) -> tuple[UnitGraph, int]:
     assert run.inputs.samples is not None  # the graph of weights is prepared
     file = run.inputs.network.value
-    samples = networks.fit_samples(file.network, run.inputs.samples.value)
-    told = reshaping_in_words(file, run.inputs.samples.value)
+    samples = run.inputs.samples.value.for_network(file)
+    told = run.inputs.samples.value.reshaping_in_words(file)
     if told is not None:
         print(told)
     with run.progress(len(samples), "samples") as bar:

@@ -22,7 +22,8 @@ from experiments._lesion_steps import (
     single_lesions,
     single_units,
 )
-from experiments._networks import NetworkFile, clustered_network, model_code_of, reshaping_in_words
+from experiments._network_samples import RawSamples
+from experiments._networks import NetworkFile, clustered_network, model_code_of
 from experiments._phase_settings import check_settings_act
 from nn_clustering import datasets, lesions, networks, partitions, reports
 from nn_clustering.errors import InvalidInputError
@@ -122,7 +123,7 @@ def inputs(run: StageRun) -> Inputs:
     check_settings(run.config, run.typed_keys())
     clustered = run.read_run("cluster_run", "cluster")
     network = clustered_network(run, clustered)
-    dataset = network.dataset(run.config["dataset"]["name"])
+    dataset = network.dataset(run.config["dataset"])
     check_task(run.config, dataset.name)
     code = model_code_of(network, clustered)
     partition = clustered.artifact("partition.npz")
@@ -240,7 +241,7 @@ def prepare(run: StageRun[Inputs]) -> Prepared:
     check_output(file, dataset, config)
     engine = lesions.LesionEngine(
         file.network,
-        networks.fit_samples(file.network, dataset.x_test),
+        RawSamples.of_tests(dataset).for_network(file),
         dataset.y_test,
         task=dataset.task,
         silence=config["silence"],
@@ -264,9 +265,9 @@ def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
     config, prepared = run.config, run.prepared
     engine, layers, groups = prepared.engine, prepared.layers, prepared.groups
     clustered, partition = run.inputs.cluster_run.value, run.inputs.partition.value
-    file, images = run.inputs.network.value, run.inputs.dataset.value.x_test
+    file, dataset = run.inputs.network.value, run.inputs.dataset.value
     for line in (
-        reshaping_in_words(file, images),
+        RawSamples.of_tests(dataset).reshaping_in_words(file),
         _apart_in_words(partition, layers, file, config),
     ):
         if line is not None:

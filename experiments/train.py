@@ -95,7 +95,7 @@ def inputs(run: StageRun) -> Inputs:
     """Read the data set, and the training to go on with; check that all fits together."""
     unfinished = _unfinished(run)
     config = run.config
-    dataset = datasets.load_dataset(**config["dataset"])
+    dataset = datasets.load_dataset(**config["dataset"]).in_memory()
     for phase in training_phases(config, len(dataset.y_train)):
         training.check_phase(phase, dataset)
     networks.check_network(

@@ -12,7 +12,10 @@ from tests.programs import PROJECT
 # From the ground up; what stands on one floor does not import each other.
 FLOORS = (
     ("nn_clustering.errors",),
-    ("nn_clustering.machine", "nn_clustering.seeds", "nn_clustering.threads"),
+    (
+        *("nn_clustering.machine", "nn_clustering.seeds", "nn_clustering.threads"),
+        "nn_clustering.user_functions",
+    ),
     ("nn_clustering.datasets", "nn_clustering.networks"),
     ("nn_clustering.graphs",),
     # the clusterability gradient is of a graph

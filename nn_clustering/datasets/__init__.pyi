@@ -1,5 +1,6 @@
 from ._dataset import (
     TASKS as TASKS,
+    WHITE_BYTE as WHITE_BYTE,
     Dataset as Dataset,
 )
 from ._loading import (
@@ -8,6 +9,11 @@ from ._loading import (
     dataset_task as dataset_task,
     load_dataset as load_dataset,
     require_dataset as require_dataset,
+)
+from ._samples import (
+    Samples as Samples,
+    changed as changed,
+    chosen as chosen,
 )
 from ._synthetic import (
     monomial_membership as monomial_membership,

@@ -1,15 +1,22 @@
 """The type that every way to make a data set returns."""
 
+from __future__ import annotations
+
 import hashlib
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nn_clustering.datasets._samples import Samples
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.machine import in_units, memory_bytes
 
 TASKS = ("classification", "regression")
+# White in images of bytes.
+WHITE_BYTE = 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,31 +25,43 @@ class Dataset:
 
     Attributes:
         name: What the data set is called in configs.
-        x_train: Inputs, float32: images of shape (samples, height, width, channels), in [0, 1],
-            or vectors of shape (samples, features), of any finite values.
+        x_train: Inputs: images of shape (samples, height, width, channels), or vectors of shape
+            (samples, features), of any finite values. Arrays, or what reads them when they are
+            needed; none at all where there is no train part.
         y_train: For classification, classes, int32 of shape (samples,), in 0..n_outputs - 1; for
             regression, targets, float32 of shape (samples, n_outputs).
         x_test: Like ``x_train``.
         y_test: Like ``y_train``.
         class_names: One name a class, or a target.
         task: "classification" or "regression".
+        white: The value that white has in the images: 1, or 255 in images of bytes; None for
+            vectors, and for images whose values are of no known scale.
+        source_digest: SHA-256 of what the arrays are read out of and of how; None where it is to be
+            computed of them.
 
     Raises:
         InvalidInputError: If types, shapes, ranges or labels are not as above.
     """
 
     name: str
-    x_train: NDArray[np.float32]
+    x_train: Samples
     y_train: NDArray[Any]
-    x_test: NDArray[np.float32]
+    x_test: Samples
     y_test: NDArray[Any]
     class_names: tuple[str, ...]
     task: str = "classification"
+    white: float | None = 1.0
+    source_digest: str | None = None
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise InvalidInputError(
                 f"data set {self.name!r}: task {self.task!r}; expected {' or '.join(TASKS)}"
+            )
+        if self.source_digest is None and not isinstance(self.x_test, np.ndarray):
+            raise InvalidInputError(
+                f"data set {self.name!r}: no source_digest, and samples that are read when "
+                "they are needed; expected the digest of what they are read out of"
             )
         if not self.class_names:
             raise InvalidInputError(
@@ -53,12 +72,14 @@ class Dataset:
             ("test", self.x_test, self.y_test),
         ):
             where = f"data set {self.name!r}, {split} split"
-            _check_inputs(where, x)
+            if split == "train" and not len(x):
+                continue
+            _check_inputs(where, x, self.white)
             if self.task == "classification":
                 _check_classes(where, y, len(x), self.n_outputs)
             else:
                 _check_targets(where, y, len(x), self.n_outputs)
-        if self.x_train.shape[1:] != self.x_test.shape[1:]:
+        if self.has_train_part and self.x_train.shape[1:] != self.x_test.shape[1:]:
             raise InvalidInputError(
                 f"data set {self.name!r}: train inputs are {self.x_train.shape[1:]}, test inputs "
                 f"{self.x_test.shape[1:]}; expected one shape"
@@ -72,34 +93,74 @@ class Dataset:
     @property
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one input: (height, width, channels), or (features,)."""
-        return tuple(self.x_train.shape[1:])
+        return tuple(self.x_test.shape[1:])
+
+    @property
+    def has_train_part(self) -> bool:
+        """Whether there are samples to train on."""
+        return len(self.x_train) > 0
+
+    def in_memory(self) -> Dataset:
+        """Return the data set with its samples as float32 arrays, pixels from 0 to 1.
+
+        Raises:
+            InvalidInputError: If they are larger than half of the memory there is.
+        """
+        n_bytes = 4 * sum(math.prod(x.shape) for x in (self.x_train, self.x_test))
+        if n_bytes > memory_bytes() / 2:
+            raise InvalidInputError(
+                f"data set {self.name!r} takes {in_units(n_bytes)} in memory, and there are "
+                f"{in_units(memory_bytes())}; expected half of that at most: take fewer samples "
+                "(dataset.n_train, dataset.n_test), or smaller images (dataset.image_size)"
+            )
+        return replace(
+            self,
+            x_train=_read(self.x_train, self.white),
+            x_test=_read(self.x_test, self.white),
+            white=1.0 if self.white == WHITE_BYTE else self.white,
+        )
 
     def digest(self) -> str:
-        """Return the SHA-256 of all arrays, the same on every machine."""
+        """Return the SHA-256 of all arrays or of their source, the same on every machine."""
+        if self.source_digest is not None:
+            return self.source_digest
         sha = hashlib.sha256()
-        for array in (self.x_train, self.y_train, self.x_test, self.y_test):
+        for samples in (self.x_train, self.y_train, self.x_test, self.y_test):
+            array = np.asarray(samples)
             little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
             sha.update(f"{array.shape} {array.dtype}".encode())
             sha.update(little_endian.data)
         return sha.hexdigest()
 
 
-def _check_inputs(where: str, x: NDArray[Any]) -> None:
-    if x.ndim not in (2, 4) or x.size == 0:
+def _read(x: Samples, white: float | None) -> NDArray[np.float32]:
+    values: NDArray[np.float32] = x[:]
+    return values.astype(np.float32) / np.float32(WHITE_BYTE) if white == WHITE_BYTE else values
+
+
+def _check_inputs(where: str, x: Samples, white: float | None) -> None:
+    if len(x.shape) not in (2, 4) or 0 in x.shape:
         raise InvalidInputError(
             f"{where}: inputs of shape {x.shape}; expected images (samples, height, width, "
             "channels) or vectors (samples, features), with at least one sample"
         )
+    if x.dtype == np.uint8 and white == WHITE_BYTE and len(x.shape) == 4:
+        return
     if x.dtype != np.float32:
         raise InvalidInputError(f"{where}: inputs of {x.dtype}; expected float32")
+    if isinstance(x, np.ndarray):
+        _check_values(where, x, white)
+
+
+def _check_values(where: str, x: NDArray[np.float32], white: float | None) -> None:
     # NaN and infinity both show in the extremes, without a copy of the size of the data.
     lowest, highest = x.min(), x.max()
     if not np.isfinite([lowest, highest]).all():
         raise InvalidInputError(f"{where}: the inputs hold NaN or infinity")
-    if x.ndim == 4 and (lowest < 0 or highest > 1):
+    if x.ndim == 4 and white is not None and (lowest < 0 or highest > white):
         raise InvalidInputError(
-            f"{where}: pixels run from {lowest} to {highest}; expected 0 to 1 (divide pixels of 0 "
-            "to 255 by 255)"
+            f"{where}: pixels run from {lowest} to {highest}; expected 0 to {white:g} (divide "
+            "pixels of 0 to 255 by 255)"
         )
 
 

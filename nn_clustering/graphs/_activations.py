@@ -140,14 +140,14 @@ def check_samples(walk: Walk, x: NDArray[np.floating]) -> None:
             "set holds samples"
         )
     shape = walk.shapes[walk.inputs[0]]
-    if x.ndim != len(shape) or any(
+    if len(x.shape) != len(shape) or any(
         known not in (None, found) for known, found in zip(shape[1:], x.shape[1:], strict=True)
     ):
         raise InvalidInputError(
             f"samples of shape {x.shape} for network {walk.name!r}; expected {shape}: take the "
             "data set that it was trained on"
         )
-    if not np.isfinite(x).all():
+    if isinstance(x, np.ndarray) and not np.isfinite(x).all():
         raise InvalidInputError("the samples hold NaN or infinite values; expected numbers")
 
 

@@ -18,11 +18,16 @@ from ._network_settings import (
 from ._precision import (
     in_float32 as in_float32,
 )
+from ._preprocessing import (
+    PREPROCESSINGS as PREPROCESSINGS,
+    check_preprocessing as check_preprocessing,
+    preprocessing as preprocessing,
+)
 from ._read_file import (
     read_file as read_file,
 )
 from ._samples_and_outputs import (
-    fit_samples as fit_samples,
+    fitted_shape as fitted_shape,
     output_index as output_index,
     output_names as output_names,
 )

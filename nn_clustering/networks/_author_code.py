@@ -13,7 +13,8 @@ import keras
 
 from nn_clustering.errors import InvalidInputError, in_one_line
 from nn_clustering.networks._layer_configs import Reference
-from nn_clustering.networks._user_code import current_folder_importable, model_code_path
+from nn_clustering.networks._user_code import model_code_path
+from nn_clustering.user_functions import current_folder_importable
 
 
 def author_objects(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import keras
 
 from nn_clustering.networks._network_settings import blocks_of_filters, check_network
-from nn_clustering.networks._user_code import is_user_function
 from nn_clustering.networks._user_networks import build_user_network
 from nn_clustering.seeds import integer_seed
+from nn_clustering.user_functions import is_dotted_name
 
 
 def build_network(
@@ -74,7 +74,7 @@ def build_network(
         precision=precision,
     )
     input_shape = tuple(input_shape)
-    if is_user_function(kind):
+    if is_dotted_name(kind):
         return build_user_network(kind, input_shape, n_outputs, task=task, seed=seed)
     make = _LayerMaker(activation, dropout, dropout_rate, precision, seed)
     layers = _BUILDERS[kind](make, input_shape, hidden_units, conv_filters)

@@ -5,7 +5,8 @@ from typing import Any
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.machine import in_units, memory_bytes
-from nn_clustering.networks._user_code import check_user_function, is_user_function
+from nn_clustering.networks._user_code import check_user_function
+from nn_clustering.user_functions import is_dotted_name
 
 # mlp: A1, A4, A5; cnn: A2; vgg: A3.
 NETWORK_KINDS = ("mlp", "cnn", "vgg")
@@ -37,7 +38,7 @@ def check_network(
         InvalidInputError: If they make no network.
     """
     _check_ends(input_shape, n_outputs, task)
-    if is_user_function(kind):
+    if is_dotted_name(kind):
         _check_left_to_user(kind, activation, dropout, dropout_rate, precision)
         check_user_function(kind)
         return
@@ -103,7 +104,7 @@ def most_units(
 
     Arguments as of :func:`check_network`, of which the others do not matter.
     """
-    if is_user_function(kind):
+    if is_dotted_name(kind):
         return None
     n_inputs = 1
     for size in input_shape:

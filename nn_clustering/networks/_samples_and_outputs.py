@@ -1,19 +1,15 @@
 """How samples of a data set, and one output of several, go with a network."""
 
 import math
-from typing import TypeVar
+from collections.abc import Sequence
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
 
-Number = TypeVar("Number", bound=np.generic)
 
-
-def fit_samples(network: keras.Model, x: NDArray[Number]) -> NDArray[Number]:
-    """Return samples in the shape that a network reads.
+def fitted_shape(network: keras.Model, given: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape in which a network reads samples of a data set.
 
     They keep their values and the order of these: samples are flattened, made images of what was
     flat, or gain or lose axes of size 1. Samples whose axes would have to be exchanged, or that
@@ -21,10 +17,10 @@ def fit_samples(network: keras.Model, x: NDArray[Number]) -> NDArray[Number]:
 
     Args:
         network: The network, with one input.
-        x: Samples, of shape (samples, ...).
+        given: Shape of a sample.
 
     Returns:
-        ``x`` itself where it fits as it is.
+        ``given`` where it fits as it is.
 
     Raises:
         InvalidInputError: If they do not fit, or the network has several inputs.
@@ -34,16 +30,17 @@ def fit_samples(network: keras.Model, x: NDArray[Number]) -> NDArray[Number]:
             f"network {network.name!r} has {len(network.inputs)} inputs; expected one, of which a "
             "data set holds samples"
         )
-    expected, given = tuple(network.inputs[0].shape[1:]), tuple(x.shape[1:])
+    expected, given = tuple(network.inputs[0].shape[1:]), tuple(given)
     if _goes_with(expected, given):
-        return x
+        return given
     shape = _reshaped(expected, given)
     if shape is None:
         raise InvalidInputError(
             f"network {network.name!r} takes inputs of shape {expected}, the data set's images are "
-            f"{given}: choose the data set that it was trained on"
+            f"{given}: choose the data set that it was trained on, or have images resized "
+            "(dataset.resize=straight or crop)"
         )
-    return x.reshape(len(x), *shape)
+    return shape
 
 
 def _goes_with(expected: tuple[int | None, ...], given: tuple[int, ...]) -> bool:

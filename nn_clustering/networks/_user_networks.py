@@ -1,6 +1,5 @@
 """Networks of one's own: Keras models that a function outside this project returns."""
 
-import importlib
 import inspect
 import json
 import zipfile
@@ -13,8 +12,9 @@ import numpy as np
 
 from nn_clustering.errors import InvalidInputError, in_one_line
 from nn_clustering.networks._keras_files import network_bytes, network_from_bytes
-from nn_clustering.networks._user_code import current_folder_importable, no_such_function
+from nn_clustering.networks._user_code import KEY, PURPOSE
 from nn_clustering.seeds import generator, integer_seed
+from nn_clustering.user_functions import current_folder_importable, import_function
 
 
 def build_user_network(
@@ -39,7 +39,7 @@ def build_user_network(
             network that fits and that a ``.keras`` file can hold.
     """
     with current_folder_importable():
-        function = _imported(kind)
+        function = import_function(kind, KEY, PURPOSE)
         arguments = _accepted(
             kind, function, {"input_shape": input_shape, "n_outputs": n_outputs, "seed": seed}
         )
@@ -50,21 +50,6 @@ def build_user_network(
         _check_probabilities(kind, network, input_shape)
     _check_file(kind, network)
     return network
-
-
-def _imported(kind: str) -> Callable[..., Any]:
-    name, _, function_name = kind.rpartition(".")
-    try:
-        module = importlib.import_module(name)
-    except Exception as error:  # whatever the module's own code raises
-        raise InvalidInputError(
-            f"network.kind={kind!r}: module {name} cannot be imported ({in_one_line(error)})"
-        ) from error
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        raise no_such_function(kind, getattr(module, "__file__", None) or name)
-    found: Callable[..., Any] = function
-    return found
 
 
 def _accepted(

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nn_clustering.datasets import Dataset
+from nn_clustering.datasets import Dataset, Samples
 from nn_clustering.errors import InvalidInputError, NnClusteringError, in_one_line
 from nn_clustering.seeds import generator, integer_seed
 from nn_clustering.training._checkpoints import Checkpoint, EpochResult
@@ -99,9 +99,7 @@ def check_training(network: keras.Model, dataset: Dataset, phase: Phase) -> None
         ClusterabilityTerm(network, phase.clusterability)
 
 
-def evaluate(
-    network: keras.Model, x: NDArray[np.float32], y: NDArray[Any]
-) -> tuple[float, float | None]:
+def evaluate(network: keras.Model, x: Samples, y: NDArray[Any]) -> tuple[float, float | None]:
     """Return the mean loss and the accuracy of a network.
 
     Args:
@@ -166,7 +164,7 @@ def _sample_order(n_samples: int, phase: Phase, epoch: int, seed: int) -> NDArra
 
 
 def _batches(
-    x: NDArray[np.float32], y: NDArray[Any], batch_size: int = 1000
+    x: Samples, y: NDArray[Any], batch_size: int = 1000
 ) -> list[tuple[tf.Tensor, tf.Tensor]]:
     starts = range(0, len(y), batch_size)
     return [

@@ -370,6 +370,7 @@ CLUSTER = Stage(
     cluster.experiment,
     {
         "network_from_bytes": networks,
+        "preprocessing": networks,
         "load_dataset": datasets,
         "graph_from_weights": graphs,
         "graph_from_activations": graphs,
@@ -405,6 +406,13 @@ CLUSTER = Stage(
         "model_code": Case(
             lambda runs: str(runs.code), "network_from_bytes", "model_code", is_the_authors_code,
             given={"train_run": None, "model": lambda runs: str(runs.own)}, needed=True,
+        ),
+        "preprocessing": Case(
+            "tf", "preprocessing", "name", stop="unit_activations",
+            given={
+                "train_run": None, "model": lambda runs: str(runs.model),
+                "dataset.name": "digits", **ACTIVE,
+            },
         ),
         "phase": Case(
             "unpruned", "network_from_bytes", "content", is_file_of("trained", "unpruned.keras")
@@ -505,6 +513,7 @@ SHUFFLE_TEST = Stage(
     shuffle_test.experiment,
     {
         "network_from_bytes": networks,
+        "preprocessing": networks,
         "shuffle_test": significance,
         "worker_pool": significance,
         "shuffled_edges": significance,
@@ -700,6 +709,7 @@ LESION = Stage(
     {
         "load_dataset": datasets,
         "network_from_bytes": networks,
+        "preprocessing": networks,
         "LesionEngine": lesions,
         "classes_of": lesions,
         "lesion_test": lesions,
@@ -719,6 +729,13 @@ LESION = Stage(
         "model_code": Case(
             lambda runs: str(runs.code), "network_from_bytes", "model_code", is_the_authors_code,
             given={**OF_OWN_NETWORK, "dataset.name": "digits"}, needed=True,
+        ),
+        "preprocessing": Case(
+            "tf", "preprocessing", "name", stop="LesionEngine",
+            given={
+                "cluster_run": run_of("own_clustered"),
+                "model_code": lambda runs: str(runs.code), "dataset.name": "digits",
+            },
         ),
         "output": Case(0, "LesionEngine", "output"),
         "dataset.name": Case("lines", "load_dataset", "name"),

@@ -1,0 +1,104 @@
+"""Samples of a data set as a network reads them: preprocessed, and in its shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nn_clustering import datasets, networks
+from nn_clustering.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from experiments._networks import NetworkFile
+    from nn_clustering.datasets import Dataset, Samples
+
+# What networks that were trained here read.
+UNIT = "unit"
+
+
+@dataclass(frozen=True, eq=False)
+class RawSamples:
+    """Samples as a data set holds them.
+
+    Attributes:
+        x: The samples.
+        white: The value that white has in them; None for what is of no known scale.
+    """
+
+    x: Samples = field(repr=False)
+    white: float | None
+
+    @classmethod
+    def of_tests(cls, dataset: Dataset) -> RawSamples:
+        """Return the test samples of a data set."""
+        return cls(dataset.x_test, dataset.white)
+
+    def for_network(self, file: NetworkFile) -> Samples:
+        """Return samples as a network reads them.
+
+        Raises:
+            InvalidInputError: If they do not fit it, or it wants pixels of a known scale.
+        """
+        given = tuple(self.x.shape[1:])
+        shape = networks.fitted_shape(file.network, given)
+        samples = preprocessed(self, file.preprocessing)
+        if shape == given:
+            return samples
+        if isinstance(samples, np.ndarray):
+            reshaped: NDArray[Any] = samples.reshape(len(samples), *shape)
+            return reshaped
+        return datasets.changed(samples, lambda x: x.reshape(len(x), *shape), shape)
+
+    def reshaping_in_words(self, file: NetworkFile) -> str | None:
+        """Return how samples are reshaped for a network, None where they are read as they are."""
+        given = tuple(self.x.shape[1:])
+        shape = networks.fitted_shape(file.network, given)
+        if shape == given:
+            return None
+        return f"samples of shape {given} are read as {shape}, which is what {file.source} takes"
+
+
+def preprocessed(samples: RawSamples, name: str | None) -> Samples:
+    """Return samples with what a preprocessing makes of their pixels.
+
+    Args:
+        samples: The samples.
+        name: Of the preprocessing; None for pixels from 0 to 1, and other values as they are.
+
+    Raises:
+        InvalidInputError: If there is no such preprocessing, or it wants pixels of a known scale
+            and these are of none.
+    """
+    x, white = samples.x, samples.white
+    shape = tuple(x.shape[1:])
+    is_of_pixels = len(shape) == 3 and white is not None
+    if not is_of_pixels:
+        if name in (None, "none", UNIT) and (name != UNIT or len(shape) != 3):
+            return x
+        if name in networks.PREPROCESSINGS:
+            raise InvalidInputError(
+                f"preprocessing={name} with samples of shape {shape} whose values are of no known "
+                "scale; expected images of bytes or of 0 to 1, or preprocessing=none"
+            )
+        assert name is not None  # None is of the first
+        return datasets.changed(x, networks.preprocessing(name, shape), shape)
+    assert white is not None
+    if name in (None, UNIT):
+        return x if white == 1 else datasets.changed(x, partial(_scaled, white=white, to=1), shape)
+    change = networks.preprocessing(str(name), shape)
+    return datasets.changed(
+        x, lambda values: change(_scaled(values, white, datasets.WHITE_BYTE)), shape
+    )
+
+
+def _scaled(x: NDArray[Any], white: float, to: float) -> NDArray[np.float32]:
+    """Return pixels with another value for white."""
+    values = x.astype(np.float32)
+    if white == to:
+        return values
+    return values / np.float32(white) if to == 1 else values * np.float32(to / white)
