@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT, configure, program
+from experiments._datasets import tell
 from experiments._graphs import (
     build_graph,
     check_graph_settings,
@@ -88,6 +89,7 @@ def inputs(run: StageRun) -> Inputs:
     samples = partition = None
     if config["graph"]["source"] != "weights":
         dataset = network.dataset(config["dataset"])
+        tell(run, dataset)
         chosen = choose_samples(dataset, config["activations"], run.seed)
         samples = Input(RawSamples(chosen, dataset.white), dataset.digest())
     if config["partition"]["method"] == "file":

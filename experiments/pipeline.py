@@ -132,9 +132,10 @@ def _check_clustering(config: Mapping[str, Any], outline: datasets.Outline) -> N
         raise InvalidInputError(
             f"cluster.phase={clustering['phase']}: this training has the phases {', '.join(phases)}"
         )
-    most = networks.most_units(
-        input_shape=outline.input_shape, n_outputs=outline.n_outputs, **training["network"]
-    )
+    shape, n_outputs = outline.input_shape, outline.n_outputs
+    if shape is None or n_outputs is None:
+        return  # the stage itself checks it
+    most = networks.most_units(input_shape=shape, n_outputs=n_outputs, **training["network"])
     makes_clusters = clustering["partition"]["method"] in partitions.WITH_N_CLUSTERS
     if most is not None and makes_clusters and clustering["n_clusters"] > most:
         raise InvalidInputError(
@@ -146,12 +147,13 @@ def _check_clustering(config: Mapping[str, Any], outline: datasets.Outline) -> N
 def _check_lesions(config: Mapping[str, Any], outline: datasets.Outline) -> None:
     lesioning = config["lesion"]
     name = lesioning["dataset"]["name"]
-    with_task = config["train"]["dataset"]["name"] if name is None else name
+    own = outline if name is None else datasets.require_dataset(name)
     try:
-        lesion.check_task(lesioning, with_task)
+        lesion.check_task(lesioning, own.name, own.task)
     except InvalidInputError as error:
         raise InvalidInputError(f"lesion.{error}") from None
-    own = outline if name is None else datasets.require_dataset(name)
+    if own.input_shape is None or outline.input_shape is None:
+        return
     if math.prod(own.input_shape) != math.prod(outline.input_shape):
         raise InvalidInputError(
             f"lesion.dataset.name={name}: its samples have the shape {own.input_shape}, and the "
