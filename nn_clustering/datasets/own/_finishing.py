@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nn_clustering.datasets._dataset import Dataset
+from nn_clustering.datasets._images import LUMINANCE
 from nn_clustering.datasets._outline import Outline
 from nn_clustering.datasets._samples import changed, chosen
 from nn_clustering.datasets._settings import check_available
 from nn_clustering.datasets.own._class_names import listed_classes, positions_of, shown_names
+from nn_clustering.datasets.own._decoding import middle
 from nn_clustering.datasets.own._request import Request
 from nn_clustering.datasets.own._selection import chosen_rows
 from nn_clustering.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-# Of red, green and blue in grey, as Pillow has it (Rec. 601).
-_LUMINANCE = np.array([[0.299], [0.587], [0.114]], np.float32)
 
 
 def outline_of(
@@ -79,7 +78,8 @@ def finished(dataset: Dataset, request: Request) -> Dataset:
             change = partial(_changed, shape=shape, is_cropped=request.settings.is_cropped)
             x = changed(x, change, shape) if len(x) else np.empty((0, *shape), np.float32)
         parts |= {f"x_{split}": x, f"y_{split}": y}
-    return replace(dataset, **parts, class_names=names, source_digest=sha.hexdigest())
+    notes = (*dataset.notes, *_of_resizing(request, dataset.input_shape, shape))
+    return replace(dataset, **parts, class_names=names, source_digest=sha.hexdigest(), notes=notes)
 
 
 def _named(
@@ -139,20 +139,28 @@ def _changed(x: NDArray[Any], *, shape: tuple[int, ...], is_cropped: bool) -> ND
         shape: (height, width, channels) that they become.
         is_cropped: Whether they keep their proportions and lose what is too long.
     """
-    if x.shape[3] == 3 and shape[2] == 1:
-        x = x.astype(np.float32) @ _LUMINANCE
     if x.shape[1:3] != shape[:2]:
         x = _resized(x, shape[0], shape[1], is_cropped=is_cropped)
+    if x.shape[3] == 3 and shape[2] == 1:
+        x = x.astype(np.float32) @ (np.array(LUMINANCE, np.float32) / np.float32(sum(LUMINANCE)))
+        x = x[..., np.newaxis]
     return np.broadcast_to(x.astype(np.float32, copy=False), (len(x), *shape))
+
+
+def _of_resizing(
+    request: Request, given: tuple[int, ...], shape: tuple[int, ...]
+) -> tuple[str, ...]:
+    if given[:2] == shape[:2]:
+        return ()
+    how = "the middle of them" if request.settings.is_cropped else "straight"
+    before, after = (f"{height} x {width}" for height, width, _ in (given, shape))
+    return (f"{request.name}: images of {before} are resized to {after} ({how})",)
 
 
 def _resized(x: NDArray[Any], height: int, width: int, *, is_cropped: bool) -> NDArray[np.float32]:
     from PIL import Image
 
-    old_height, old_width = x.shape[1:3]
-    scale = min(old_height / height, old_width / width)
-    top, left = (old_height - scale * height) / 2, (old_width - scale * width) / 2
-    box = (left, top, old_width - left, old_height - top) if is_cropped else None
+    box = middle(x.shape[1], x.shape[2], height, width) if is_cropped else None
     found = np.empty((len(x), height, width, x.shape[3]), np.float32)
     for image, to in zip(x, found, strict=True):
         for channel in range(x.shape[3]):

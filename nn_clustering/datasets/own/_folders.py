@@ -11,10 +11,10 @@ import numpy as np
 
 from nn_clustering.datasets._dataset import Dataset
 from nn_clustering.datasets._outline import Outline
-from nn_clustering.datasets.own._class_names import listed_classes
+from nn_clustering.datasets.own._class_names import listed_classes, positions_of, shown_names
 from nn_clustering.datasets.own._encoded import Part, dataset_of
 from nn_clustering.datasets.own._request import Request
-from nn_clustering.errors import InvalidInputError, did_you_mean
+from nn_clustering.errors import InvalidInputError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 TRAIN = ("train", "training")
@@ -217,18 +217,8 @@ def _classes(request: Request, listing: _Listing) -> tuple[tuple[str, ...], dict
     folders, listed = listing.folders, listed_classes(request.settings)
     if listed is None:
         return tuple(folders), {name: position for position, name in enumerate(folders)}
-    by_name: dict[str, list[int]] = {}
-    for position, names in enumerate(listed):
-        for name in set(names):
-            by_name.setdefault(name, []).append(position)
-    for folder in folders:
-        if len(by_name.get(folder, [])) != 1:
-            problem = "more than one class" if folder in by_name else "no class"
-            raise InvalidInputError(
-                f"dataset.class_names={request.settings.class_names!r}: it lists {problem} of the "
-                f"name {folder}, a folder of {request.name}{did_you_mean(folder, by_name)}"
-            )
-    return tuple(names[-1] for names in listed), {name: by_name[name][0] for name in folders}
+    positions = positions_of(folders, listed, request.name, str(request.settings.class_names))
+    return shown_names(listed), dict(zip(folders, positions.tolist(), strict=True))
 
 
 def _of_others(name: str, others: list[str]) -> tuple[str, ...]:
