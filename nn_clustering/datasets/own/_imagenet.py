@@ -83,17 +83,18 @@ def check_tar(tar: Path) -> int:
     """
     try:
         with tarfile.open(tar, "r:") as archive:
-            names = [member.name for member in archive if not member.isdir()]
+            members = [member for member in archive if not member.isdir()]
     except (OSError, tarfile.TarError) as error:
         raise InvalidInputError(
             f"{tar} is damaged or cut short ({in_one_line(error)}; it has "
             f"{tar.stat().st_size:,} bytes, the whole one {N_BYTES:,}): {_AGAIN}"
         ) from error
-    matches = [_MEMBER.fullmatch(name) for name in names]
-    other = next((name for name, match in zip(names, matches, strict=True) if not match), None)
-    if other is not None or not names:
+    matches = [_MEMBER.fullmatch(one.name) if one.isfile() else None for one in members]
+    others = [one.name for one, match in zip(members, matches, strict=True) if match is None]
+    if others or not members:
         raise InvalidInputError(
-            f"{tar} holds {other or 'nothing'}; expected ILSVRC2012_val_00000001.JPEG and so on, "
+            f"{tar} holds {others[0] if others else 'nothing'}; expected "
+            "ILSVRC2012_val_00000001.JPEG and so on, "
             f"the validation images of ImageNet 2012: {_AGAIN}"
         )
     numbers = sorted(int(match[1]) for match in matches if match)
