@@ -52,6 +52,7 @@ def lesion_test(layers, groups=3, n_shuffles=4, task="classification", changes=N
         tuple(f"name {index}" for index in range(groups)),
         np.full(groups, 0.9),
         0.9,
+        np.full(groups, 50),
         subs,
         n_candidates,
         changes[:, 0],
