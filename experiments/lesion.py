@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from experiments import PROJECT, configure, page_command, program
 from experiments._keras import import_keras
 from experiments._lesion_steps import (
+    add_long_table,
     add_table,
     double_lesions,
     groups_of,
@@ -165,7 +166,7 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     if "double" in result:
         print(pairs_in_words(result["double"]))
     if run.config["single_units"]:
-        print("single units: units.csv")
+        print("single units: units.csv, and class by class unit_class_changes.parquet")
     run.suggest(f"{program('lesion_table')} with lesion_runs=[{run.id}]", page_command())
 
 
@@ -274,6 +275,7 @@ def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
             print(line)
     test = single_lesions(run, engine, partition, layers, groups)
     add_table(run, "sub_clusters", test.table())
+    add_long_table(run, "class_changes", [test.class_changes()], test.changes.size)
     add_table(run, "random_effects", test.random_effects())
     title = f"cluster run {clustered.id}: lesions of {len(test.sub_clusters)} sub-clusters"
     for name, draw in {
@@ -287,7 +289,9 @@ def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
     if config["double"]["enabled"]:
         result["double"] = double_lesions(run, engine, partition, test)
     if config["single_units"]:
-        add_table(run, "units", single_units(run, engine, layers, groups))
+        units = single_units(run, engine, layers, groups)
+        add_table(run, "units", units.table())
+        add_long_table(run, "unit_class_changes", units.class_changes(), units.changes.size)
     return result
 
 
