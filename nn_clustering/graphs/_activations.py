@@ -112,7 +112,7 @@ def gather_activations(
         correlation: What :func:`graph_from_activations` is to make of them.
         position: See :func:`unit_activations`.
         map_norm: See :func:`unit_activations`.
-        memory_mb: Memory for all samples together, in millions of bytes.
+        memory_mb: Memory for all samples together, in MB (2^20 bytes).
         on_progress: Called with the number of samples done since the last call.
 
     Raises:
@@ -122,10 +122,10 @@ def gather_activations(
     active = _active_units(network, x, position)
     sizes = [layer.n_units for layer in active.layers]
     check_correlation(correlation, sum(sizes), len(x))
-    n_bytes = 8 * len(x) * sum(sizes)
-    if n_bytes <= memory_mb * 1e6:
+    n_bytes, most = 8 * len(x) * sum(sizes), memory_mb * 2**20
+    if n_bytes <= most:
         tables: list[Table] = [np.empty((len(x), size), np.float32) for size in sizes]
-    elif correlation == "pearson" and _bytes_of_products(sizes) <= memory_mb * 1e6:
+    elif correlation == "pearson" and _bytes_of_products(sizes) <= most:
         sums = MomentSums(active.layers)
         for _, answers in active.answers(x, map_norm, on_progress):
             sums.add(answers)

@@ -16,7 +16,7 @@ CORRELATIONS = ("spearman", "pearson", "kendall")
 POSITIONS = ("post", "pre")
 MAP_NORMS = (*KERNEL_NORMS, "mean")
 
-# Of what units answer, in memory: 1,000 units for 100,000 samples.
+# Of what units answer, in memory; 134,000 samples of 1,000 units.
 MEMORY_MB = 1024
 
 # Kendall's correlation compares all pairs of samples for all pairs of units.
@@ -58,7 +58,7 @@ def check_activation_settings(
         check_n_samples(n_samples)
     if isinstance(memory_mb, bool) or not isinstance(memory_mb, int | float) or not memory_mb > 0:
         raise InvalidInputError(
-            f"memory_mb={memory_mb!r}; expected a number above 0, in millions of bytes"
+            f"memory_mb={memory_mb!r}; expected a number above 0, in MB (2^20 bytes)"
         )
 
 

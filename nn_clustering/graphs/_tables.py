@@ -93,7 +93,7 @@ class DiskTable:
         """Read or write all, of which the system may do a piece at a time."""
         if not values.size:
             return
-        left = memoryview(values).cast("B")
+        left = values.data.cast("B")
         offset = 4 * (part.start * len(self) + rows.start * (part.stop - part.start))
         while left:
             n_bytes = transfer(self._handle, [left], offset)
@@ -124,5 +124,5 @@ def require_disk_space(n_bytes: int) -> None:
         raise InvalidInputError(
             f"what the units answer takes {n_bytes / 1e9:.1f} GB on disk, and {folder} has "
             f"{free / 1e9:.1f} GB left; expected more space: set TMPDIR to another folder, or take "
-            "fewer samples, a larger activations.memory_mb, or correlation=pearson"
+            "fewer samples, a larger memory_mb, or correlation=pearson"
         )

@@ -113,7 +113,7 @@ class UnitMoments:
             self.products, layer_pairs(len(self.layers)), strict=True
         ):
             block = np.empty(products.shape, np.float32)
-            for units in parts(len(block), columns_at_once(block.shape[1])):
+            for units in parts(len(block), columns_at_once(products.shape[1])):
                 block[units] = products[units] * scales[source][units, None] * scales[target]
             blocks.append(block)
         with own_threads() as pool:
