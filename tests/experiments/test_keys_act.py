@@ -463,7 +463,7 @@ CLUSTER = Stage(
             Case("pearson", function, "correlation", given=ACTIVE)
             for function in ("gather_activations", "graph_from_activations")
         ],
-        "activations.memory_mb": Case(0.5, "gather_activations", "memory_mb", given=ACTIVE),
+        "activations.memory_mb": Case(2, "gather_activations", "memory_mb", given=ACTIVE),
         "partition.method": [
             Case("louvain", "make_partition", "method", stop="partition_stability"),
             Case("louvain", "partition_stability", "method"),
