@@ -41,6 +41,7 @@ _ACTS_ON = {
     "activations.position": ("activations",),
     "activations.map_norm": ("activations",),
     "activations.correlation": ("activations",),
+    "activations.memory_mb": ("activations",),
 }
 
 
@@ -101,7 +102,7 @@ def check_sample_settings(settings: Mapping[str, Any]) -> None:
             f"activations.split={settings['split']!r}; expected one of {', '.join(SPLITS)}"
         )
     graphs.check_activation_settings(
-        **{key: settings[key] for key in ("n_samples", "position", "map_norm", "correlation")}
+        **{key: value for key, value in settings.items() if key != "split"}
     )
 
 
@@ -133,11 +134,12 @@ def build_graph(
         graph = graphs.graph_from_gradients(network, x, **of_gradients, on_progress=on_progress)
         return graph, int(graph.dead.sum())
 
-    chosen = {key: config["activations"][key] for key in ("position", "map_norm")}
-    activations = graphs.unit_activations(network, x, **chosen, on_progress=on_progress)
+    taken = ("position", "map_norm", "correlation", "memory_mb")
+    chosen = {key: config["activations"][key] for key in taken}
+    activations = graphs.gather_activations(network, x, **chosen, on_progress=on_progress)
     below = settings["isolated_below"]
     graph = graphs.graph_from_activations(
-        activations, correlation=config["activations"]["correlation"], isolated_below=below
+        activations, correlation=chosen["correlation"], isolated_below=below
     )
     return graph, int((activations.silent(below) & ~activations.silent(0)).sum())
 
@@ -151,16 +153,17 @@ def check_network_fits(network: keras.Model, config: Mapping[str, Any], x: Any) 
         x: The samples.
 
     Raises:
-        InvalidInputError: If it has none, the samples do not fit it, or it has fewer units than
-            there are to be clusters.
+        InvalidInputError: If it has none, the samples do not fit it, their correlations would take
+            hours, or it has fewer units than there are to be clusters.
     """
     settings = config["graph"]
     if settings["source"] == "gradients":
         of_units = {key: settings[key] for key in OF_UNITS}
         n_units = graphs.count_differentiable_units(network, x, **of_units)
     else:
-        position = config["activations"]["position"]
-        n_units = graphs.count_active_units(network, x, position=position)
+        chosen = config["activations"]
+        n_units = graphs.count_active_units(network, x, position=chosen["position"])
+        graphs.check_correlation(chosen["correlation"], n_units, len(x))
     makes_clusters = config["partition"]["method"] in partitions.WITH_N_CLUSTERS
     if makes_clusters and config["n_clusters"] > n_units:
         raise InvalidInputError(

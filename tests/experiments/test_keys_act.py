@@ -375,7 +375,7 @@ CLUSTER = Stage(
         "graph_from_weights": graphs,
         "graph_from_activations": graphs,
         "graph_from_gradients": graphs,
-        "unit_activations": graphs,
+        "gather_activations": graphs,
         "normalise_units": graphs,
         "commute_time_graph": graphs,
         "spectral_clustering": partitions,
@@ -450,18 +450,20 @@ CLUSTER = Stage(
         "graph.commute_time": Case(True, "commute_time_graph", stop="spectral_clustering"),
         "dataset.name": Case("lines", "load_dataset", "name", given=ACTIVE),
         "activations.split": [
-            Case("train", "unit_activations", "x", is_the_training_split, given=ACTIVE),
+            Case("train", "gather_activations", "x", is_the_training_split, given=ACTIVE),
             Case(
                 "train", "graph_from_gradients", "x", is_the_training_split,
                 given={"graph.source": "gradients"},
             ),
         ],
-        "activations.n_samples": Case(9, "unit_activations", "x", of_length(9), given=ACTIVE),
-        "activations.position": Case("pre", "unit_activations", "position", given=ACTIVE),
-        "activations.map_norm": Case("frobenius", "unit_activations", "map_norm", given=ACTIVE),
-        "activations.correlation": Case(
-            "pearson", "graph_from_activations", "correlation", given=ACTIVE
-        ),
+        "activations.n_samples": Case(9, "gather_activations", "x", of_length(9), given=ACTIVE),
+        "activations.position": Case("pre", "gather_activations", "position", given=ACTIVE),
+        "activations.map_norm": Case("frobenius", "gather_activations", "map_norm", given=ACTIVE),
+        "activations.correlation": [
+            Case("pearson", function, "correlation", given=ACTIVE)
+            for function in ("gather_activations", "graph_from_activations")
+        ],
+        "activations.memory_mb": Case(2, "gather_activations", "memory_mb", given=ACTIVE),
         "partition.method": [
             Case("louvain", "make_partition", "method", stop="partition_stability"),
             Case("louvain", "partition_stability", "method"),

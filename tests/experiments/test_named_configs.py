@@ -115,6 +115,7 @@ DEFAULTS = {
         "activations.position": "post",
         "activations.map_norm": "spectral",
         "activations.correlation": "spearman",  # E1
+        "activations.memory_mb": 1024,
         "partition.method": "spectral",
         "partition.local": False,
         "partition.local_clusters": None,
