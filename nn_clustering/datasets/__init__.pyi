@@ -19,3 +19,7 @@ from ._synthetic import (
     monomial_membership as monomial_membership,
     polynomial_names as polynomial_names,
 )
+from ._weights import (
+    PublishedFile as PublishedFile,
+    weight_file as weight_file,
+)

@@ -83,8 +83,7 @@ class RunReader:
         if experiment is not None and run.experiment not in _names(experiment):
             raise RunNotFoundError(
                 f"run {id_text(run.id)} is a {run.experiment!r} run; expected a "
-                f"{_in_words(experiment)} run"
-                + self._newest(experiment, status)
+                f"{_in_words(experiment)} run" + self._newest(experiment, status)
             )
         if status is not None and run.status != status:
             raise RunNotFoundError(
