@@ -20,6 +20,7 @@ from ._synthetic import (
     polynomial_names as polynomial_names,
 )
 from ._weights import (
-    PublishedFile as PublishedFile,
+    WeightFile as WeightFile,
+    given_file as given_file,
     weight_file as weight_file,
 )

@@ -24,19 +24,21 @@ _MD5_DIGITS = 32
 
 
 @dataclass(frozen=True)
-class PublishedFile:
-    """A file that is there, and the one that was published.
+class WeightFile:
+    """A file of weights.
 
     Attributes:
         path: Where it is.
         sha256: Its SHA-256, in hexadecimal.
+        is_published: Whether it is the one that was published.
     """
 
     path: Path
     sha256: str
+    is_published: bool
 
 
-def weight_file(name: str, url: str, checksum: str | None) -> PublishedFile:
+def weight_file(name: str, url: str, checksum: str | None) -> WeightFile:
     """Return a published file of weights, downloaded if it is in no folder of data files.
 
     It is looked for in the folder ``weights`` of each of them, and downloaded into that of the
@@ -61,7 +63,29 @@ def weight_file(name: str, url: str, checksum: str | None) -> PublishedFile:
         raise InvalidInputError(f"{path} cannot be read ({in_one_line(error)})") from error
 
 
-def _checked(path: Path, url: str, checksum: str | None) -> PublishedFile:
+def given_file(name: str, checksum: str | None) -> WeightFile:
+    """Return a file of weights that the user names.
+
+    Args:
+        name: Its path.
+        checksum: That of the published file; None where there is none.
+
+    Raises:
+        InvalidInputError: If it is not there, or cannot be read.
+    """
+    path = Path(name)
+    if not path.is_file():
+        raise InvalidInputError(
+            f"weights={name!r} is not there; expected imagenet, random, or a file of weights: "
+            ".h5, .weights.h5 or .keras"
+        )
+    try:
+        return WeightFile(path, sha256_of(path), checksum is not None and _is(path, checksum))
+    except OSError as error:
+        raise InvalidInputError(f"weights={name!r} cannot be read ({error.strerror})") from error
+
+
+def _checked(path: Path, url: str, checksum: str | None) -> WeightFile:
     if not _is(path, checksum):
         raise InvalidInputError(
             f"{path} is not the file of {url} (its {_kind(checksum)} differs): move it away to "
@@ -70,7 +94,7 @@ def _checked(path: Path, url: str, checksum: str | None) -> PublishedFile:
     sha256 = sha256_of(path)
     check_checksums(path, {path.name: sha256})
     keep_checksums(path, {path.name: sha256})
-    return PublishedFile(path, sha256)
+    return WeightFile(path, sha256, is_published=True)
 
 
 def _require_answer(url: str, name: str, folders: list[Path]) -> None:

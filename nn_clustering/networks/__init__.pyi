@@ -5,6 +5,7 @@ from ._imagenet_networks import (
     build_imagenet_network as build_imagenet_network,
 )
 from ._imagenet_table import (
+    N_CLASSES as N_CLASSES,
     ImageNetNetwork as ImageNetNetwork,
     imagenet_network as imagenet_network,
     imagenet_network_names as imagenet_network_names,

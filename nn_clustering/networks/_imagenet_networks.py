@@ -82,5 +82,5 @@ def _finish_normalisation(network: keras.Model, known: ImageNetNetwork) -> None:
     if not known.builder.startswith("EfficientNetB"):
         return
     (layer,) = (layer for layer in network.layers if isinstance(layer, keras.layers.Normalization))
-    layer.adapt_variance.assign(layer.adapt_variance * np.float32(_STANDARD_DEVIATIONS))
+    layer.adapt_variance.assign(layer.adapt_variance * np.array(_STANDARD_DEVIATIONS, np.float32))
     layer.finalize_state()
