@@ -46,6 +46,8 @@ def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> None
         _check_file_settings(config, typed)
     else:
         _check_imagenet_settings(config)
+    if config["preprocessing"] is not None:
+        networks.check_preprocessing(config["preprocessing"])
     dataset = config["dataset"]["name"]
     if dataset is not None:
         datasets.dataset_task(dataset)
@@ -166,7 +168,7 @@ def import_network(run: StageRun[Inputs]) -> dict[str, Any]:
     """Store a network with what belongs to it; the result holds its sizes."""
     network: keras.Model = run.prepared
     given = run.inputs
-    run.sacred_run.info["source"] = _source(run)
+    run.sacred_run.info.update(source=_source(run), preprocessing=_preprocessing(run.config))
     if given.model is None:
         run.add_artifact("network.keras", networks.network_bytes(network))
     else:
@@ -183,7 +185,7 @@ def import_network(run: StageRun[Inputs]) -> dict[str, Any]:
 
 
 def _source(run: StageRun[Inputs]) -> dict[str, Any]:
-    """Return where the network comes from, and what it is fed."""
+    """Return where the network comes from."""
     given = run.inputs
     if given.model is not None:
         return {"file": run.config["model"], "sha256": given.model.digest}
@@ -196,9 +198,16 @@ def _source(run: StageRun[Inputs]) -> dict[str, Any]:
     return {
         "package": known.package,
         "version": version(known.package),
-        "preprocessing": run.config["preprocessing"] or known.preprocessing,
         **weights,
     }
+
+
+def _preprocessing(config: Mapping[str, Any]) -> str | None:
+    """Return what is done to pixels before the network reads them, None for 0 to 1."""
+    name, asked = config["network"]["name"], config["preprocessing"]
+    if asked is None and name is not None:
+        return networks.imagenet_network(name).preprocessing
+    return None if asked is None else str(asked)
 
 
 def _count_units(network: keras.Model) -> int | None:
