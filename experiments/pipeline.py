@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 # The stages in their order, each with the keys that the pipeline sets; one of the first two is run.
 STAGES = {
     "train": ("seed", "resume"),
-    "import_network": ("seed", "model_code"),
+    "import_network": ("seed",),
     "cluster": ("seed", "train_run", "model", "model_code", "checkpoint"),
     "shuffle_test": ("seed", "cluster_run", "model_code", "resume", "against_run"),
     "lesion": ("seed", "cluster_run", "model_code", "output", "resume"),
@@ -106,9 +106,11 @@ def pipeline(run: StageRun) -> dict[str, Any]:
     folder = _figures_folder(run)
     stages = stages_of(run.config)
     found = run_stage(run, stages[0])
-    clustered = run_stage(run, "cluster", train_run=found._id)
-    shuffled = run_stage(run, "shuffle_test", cluster_run=clustered._id)
-    lesioned = run_stage(run, "lesion", cluster_run=clustered._id)
+    # whoever names the code of an imported network's layers here names it for all stages
+    code = {"model_code": run.config["import_network"]["model_code"]}
+    clustered = run_stage(run, "cluster", train_run=found._id, **code)
+    shuffled = run_stage(run, "shuffle_test", cluster_run=clustered._id, **code)
+    lesioned = run_stage(run, "lesion", cluster_run=clustered._id, **code)
     runs = (found, clustered, shuffled, lesioned)
     phase = clustered.info["phase"]
     result = {
@@ -140,7 +142,7 @@ def _imported_figures(imported: Any, lesioned: Any) -> dict[str, Any]:
     }
 
 
-def run_stage(run: StageRun, stage: str, **links: int) -> Any:
+def run_stage(run: StageRun, stage: str, **links: int | str | None) -> Any:
     """Run one stage with its part of the config, and record that this run rests on it."""
     config = copy.deepcopy(dict(run.config[stage]))
     updates = {**config, "seed": run.seed, **links}
