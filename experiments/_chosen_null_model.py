@@ -162,10 +162,11 @@ def check_network_fits(network: NetworkFile, config: Mapping[str, Any]) -> None:
     """Check that networks can be initialised like the clustered one, where that is asked for."""
     if not is_fresh(config):
         return
-    if network.training is None:
+    if network.training is None or not network.was_trained:
+        came = "is from a file" if network.training is None else "was imported"
         raise InvalidInputError(
-            f"method=fresh_initialisation: {network.source} is from a file, and nobody knows how "
-            "it was initialised; expected one that train.py trained: take method=layer"
+            f"method=fresh_initialisation: {network.source} {came}, and nobody knows how it was "
+            "initialised; expected one that train.py trained: take method=layer"
         )
     kind = network.training.config["network"]["kind"]
     code = own_network_code(kind)

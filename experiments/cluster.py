@@ -84,7 +84,7 @@ def inputs(run: StageRun) -> Inputs:
     """Read the network, and samples and partition if they are asked for."""
     config = run.config
     network = chosen_network(run)
-    code = model_code_of(network)
+    code = model_code_of(network, network.training)
     samples = partition = None
     if config["graph"]["source"] != "weights":
         dataset = network.dataset(config["dataset"])

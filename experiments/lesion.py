@@ -93,7 +93,7 @@ def check_output(file: NetworkFile, dataset: Dataset, config: Mapping[str, Any])
     index = networks.output_index(file.network, output)
     shape = tuple(file.network.outputs[index].shape[1:])
     # a network that was trained here may have learnt more classes than the images are of
-    if (file.training is None or output is not None) and shape != (dataset.n_outputs,):
+    if (not file.was_trained or output is not None) and shape != (dataset.n_outputs,):
         name = networks.output_names(file.network)[index]
         raise InvalidInputError(
             f"output={output!r}: {file.source} has the output {name} of shape {shape}, the data "
