@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 # Graphs with more weights are held in single precision, which takes half the memory; smaller ones
 # are computed with in double, where that takes no time.
-_MOST_IN_DOUBLE = 2**23
+MOST_IN_DOUBLE = 2**23
 
 
 def in_single_precision(matrices: Sequence[NDArray[np.floating]]) -> list[NDArray[np.floating]]:
@@ -16,7 +16,7 @@ def in_single_precision(matrices: Sequence[NDArray[np.floating]]) -> list[NDArra
     Those that would be infinite in it stay as they are.
     """
     n_weights = sum(matrix.size for matrix in matrices)
-    return [_rounded(matrix, stays_single=n_weights > _MOST_IN_DOUBLE) for matrix in matrices]
+    return [_rounded(matrix, stays_single=n_weights > MOST_IN_DOUBLE) for matrix in matrices]
 
 
 def _rounded(matrix: NDArray[np.floating], *, stays_single: bool) -> NDArray[np.floating]:

@@ -172,7 +172,7 @@ def _matrix(
     arrays: Mapping[str, NDArray[Any]], index: int, shape: tuple[int, int]
 ) -> NDArray[np.floating]:
     if f"weights_{index}" in arrays:
-        return _floating(arrays[f"weights_{index}"], f"weights_{index}")
+        return as_floating(arrays[f"weights_{index}"], f"weights_{index}")
     if f"planes_{index}" in arrays:
         return _from_planes(arrays[f"planes_{index}"], f"planes_{index}")
     names = [f"{part}_{index}" for part in ("rows", "columns", "values")]
@@ -181,7 +181,7 @@ def _matrix(
     rows, columns, values = (arrays[name] for name in names)
     check_places(names[0], rows, shape[0])
     check_places(names[1], columns, shape[1])
-    weights = _floating(values, names[2])
+    weights = as_floating(values, names[2])
     if not rows.shape == columns.shape == weights.shape or rows.ndim != 1:
         raise InvalidInputError(
             f"{', '.join(names)} of shapes {rows.shape}, {columns.shape}, {weights.shape}; "
@@ -210,8 +210,12 @@ def check_places(name: str, places: NDArray[Any], n_units: int) -> None:
         )
 
 
-def _floating(numbers: NDArray[Any], name: str) -> NDArray[np.floating]:
-    """Return numbers of whatever type as floating point ones that are computed with."""
+def as_floating(numbers: NDArray[Any], name: str) -> NDArray[np.floating]:
+    """Return numbers of whatever type as floating point ones that are computed with.
+
+    Raises:
+        InvalidInputError: If they are none.
+    """
     if numbers.dtype.kind not in "biuf" or numbers.dtype.itemsize > 8:
         raise InvalidInputError(f"{name} of type {numbers.dtype}; expected numbers")
     if numbers.dtype.kind == "f":

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs._isolation import NEGLIGIBLE, check_isolated_below, isolated_units
 from nn_clustering.graphs._stored_weights import (
+    check_memory,
     npz_content,
     opened_npz,
     weights_from_arrays,
@@ -291,6 +292,7 @@ class UnitGraph:
             InvalidInputError: If they hold none.
         """
         layers = layers_from_arrays(arrays)
+        check_memory(8 * sum(layer.n_units for layer in layers))
         ends = _joined_layers(arrays["edge_layers"], len(layers))
         shapes = [(layers[source].n_units, layers[target].n_units) for source, target in ends]
         edges = tuple(
