@@ -23,6 +23,7 @@ from experiments import (
     train,
 )
 from experiments._chosen_null_model import check_clustering_fits
+from experiments._graph_files import is_of_file
 from experiments._phase_settings import phase_names
 from nn_clustering import datasets, networks, partitions
 from nn_clustering.errors import InvalidInputError
@@ -125,6 +126,11 @@ def run_stage(run: StageRun, stage: str, **links: int) -> Any:
 
 def _check_clustering(config: Mapping[str, Any], outline: datasets.Outline) -> None:
     training, clustering = config["train"], config["cluster"]
+    if is_of_file(clustering):
+        raise InvalidInputError(
+            "cluster.graph.source=file: the pipeline clusters the network that it trains; expected "
+            "weights, activations or gradients"
+        )
     phases = phase_names(
         trained=training["training"]["enabled"], pruned=training["pruning"]["enabled"]
     )

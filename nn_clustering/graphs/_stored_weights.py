@@ -78,6 +78,8 @@ def opened_npz(content: bytes) -> Iterator[Mapping[str, NDArray[Any]]]:
         InvalidInputError: If it is none, or its arrays are larger than the memory allows; also in
             place of whatever other error what is done with the arrays ends with.
     """
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        raise InvalidInputError("not the .npz file of a unit graph (no zip archive)")
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             check_memory(sum(member.file_size for member in arrays.zip.infolist()))
