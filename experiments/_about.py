@@ -60,7 +60,10 @@ def about_import(config: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str
 
 
 def about_clustering(config: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is known of a network from a file; that of a training is inherited."""
+    """Return what is known of a network or graph from a file; that of a training is inherited."""
+    graph = _value(config, "graph.file")
+    if isinstance(graph, str):
+        return {"network": {"kind": PurePath(graph).name, "sha256": _value(info, "inputs.graph")}}
     model = config.get("model")
     if not isinstance(model, str):
         return {}

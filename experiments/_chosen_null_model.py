@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from experiments._graph_files import GRAPH_FILE
 from experiments._graphs import is_transformed, of_weights, transformed, weight_graph
 from experiments._keras import import_keras
 from experiments._networks import NetworkFile
@@ -151,7 +152,7 @@ def check_clustering_fits(
             f"{theirs}graph.source={source}, with {ours}{asked}: expected a graph of weights, or "
             f"another null model of this one: {ours}method=layer {ours}kernels=norms"
         )
-    if source != "activations" and config["method"] == "all_edges":
+    if source not in ("activations", GRAPH_FILE) and config["method"] == "all_edges":
         raise InvalidInputError(
             f"{theirs}graph.source={source}, with {ours}method=all_edges: expected a graph of "
             f"activations, where any two units can be joined; take {ours}method=layer"

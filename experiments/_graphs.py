@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments._graph_files import GRAPH_FILE, acts_on_networks_alone
 from nn_clustering import datasets, graphs, partitions
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.networks import structure
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from nn_clustering.datasets import Dataset, Samples
     from nn_clustering.graphs import UnitGraph
 
-SOURCES = ("weights", "activations", "gradients")
+SOURCES = ("weights", "activations", "gradients", GRAPH_FILE)
+# Those of a network.
+_OF_NETWORKS = SOURCES[:3]
 SPLITS = ("train", "test")
 # Keys of the section `graph` of which the graph of weights is made.
 OF_WEIGHTS = (
@@ -59,6 +62,11 @@ def check_graph_settings(settings: Mapping[str, Any]) -> None:
     for key in OF_UNITS:
         if settings[key] is not None and not isinstance(settings[key], bool):
             raise InvalidInputError(f"graph.{key}={settings[key]!r}; expected True, False or None")
+        if source == GRAPH_FILE and settings[key] is not None:
+            raise InvalidInputError(
+                f"graph.{key}={settings[key]} changes nothing while graph.source=file, whose units "
+                "are those of the file; expected None, or a graph of weights or gradients"
+            )
         if source == "activations" and settings[key] is not None:
             raise InvalidInputError(
                 f"graph.{key}={settings[key]} with graph.source=activations, whose units are the "
@@ -83,7 +91,7 @@ def check_graph_settings_act(source: str, typed: Iterable[str]) -> None:
         InvalidInputError: If one was; it would change nothing, and be believed to.
     """
     for key in typed:
-        acts_on = _ACTS_ON.get(key, SOURCES)
+        acts_on = _ACTS_ON.get(key, _OF_NETWORKS if acts_on_networks_alone(key) else SOURCES)
         if source not in acts_on:
             raise InvalidInputError(
                 f"{key} changes nothing while graph.source={source}: it acts on "

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from experiments._graph_files import refuse_without_network
 from experiments._keras import import_keras
 from experiments._own_network import own_layers_code
 from experiments._phase_settings import PHASES, network_name, stored_epochs
@@ -128,7 +129,12 @@ def chosen_network(run: StageRun) -> NetworkFile:
 
 
 def clustered_network(run: StageRun, clustered: Run) -> NetworkFile:
-    """Read the network of a clustering run."""
+    """Read the network of a clustering run.
+
+    Raises:
+        InvalidInputError: If it had none, but a graph from a file.
+    """
+    refuse_without_network(clustered)
     source = f"the network of run {clustered.id}"
     code = run.config.get("model_code")
     had = (*clustered.artifacts, *clustered.dropped())

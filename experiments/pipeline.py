@@ -26,6 +26,7 @@ from experiments import (
 )
 from experiments._about import is_import
 from experiments._chosen_null_model import check_clustering_fits
+from experiments._graph_files import is_of_file
 from experiments._networks import IMPORTED
 from experiments._phase_settings import phase_names
 from nn_clustering import datasets, networks, partitions
@@ -169,6 +170,11 @@ def _check_acts(run: StageRun, stages: Sequence[str]) -> None:
 
 def _check_clustering(config: Mapping[str, Any], outline: datasets.Outline | None) -> None:
     training, clustering = config["train"], config["cluster"]
+    if is_of_file(clustering):
+        raise InvalidInputError(
+            "cluster.graph.source=file: the pipeline clusters the network that it makes; expected "
+            "weights, activations or gradients"
+        )
     if outline is None:
         if clustering["phase"] is not None:
             raise InvalidInputError(

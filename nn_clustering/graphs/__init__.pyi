@@ -11,6 +11,9 @@ from ._from_activations import (
     check_correlation as check_correlation,
     graph_from_activations as graph_from_activations,
 )
+from ._from_file import (
+    graph_from_file as graph_from_file,
+)
 from ._from_gradients import (
     count_differentiable_units as count_differentiable_units,
     graph_from_gradients as graph_from_gradients,

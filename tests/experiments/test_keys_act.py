@@ -147,6 +147,8 @@ def runs(embedded_server, home, tmp_path_factory):
     stored.model, stored.partition = folder / "network.keras", folder / "partition.npz"
     second.save(stored.model)
     stored.partition.write_bytes(stored.files["clustered"]["partition.npz"])
+    stored.graph = folder / "graph.npz"
+    stored.graph.write_bytes(stored.files["clustered"]["graph.npz"])
     add_own_network(stored, folder)
     yield stored
     database.client.drop_database(database.name)
@@ -376,6 +378,7 @@ CLUSTER = Stage(
         "graph_from_activations": graphs,
         "graph_from_gradients": graphs,
         "gather_activations": graphs,
+        "graph_from_file": graphs,
         "normalise_units": graphs,
         "commute_time_graph": graphs,
         "spectral_clustering": partitions,
@@ -429,6 +432,11 @@ CLUSTER = Stage(
             Case("activations", "graph_from_activations", stop="spectral_clustering"),
             Case("gradients", "graph_from_gradients", stop="spectral_clustering"),
         ],
+        "graph.file": Case(
+            lambda runs: str(runs.graph), "graph_from_file", "content",
+            lambda found, runs: found == runs.graph.read_bytes(),
+            given={"train_run": None, "graph.source": "file"}, needed=True,
+        ),
         "graph.kernel_norm": Case("frobenius", "graph_from_weights", "kernel_norm"),
         "graph.fold_normalisation": Case(False, "graph_from_weights", "fold_normalisation"),
         **{
@@ -445,6 +453,13 @@ CLUSTER = Stage(
                 given={"graph.source": "gradients"},
             ),
             Case(1e-3, "graph_from_activations", "isolated_below", given=ACTIVE),
+            Case(
+                1e-3, "graph_from_file", "isolated_below",
+                given={
+                    "train_run": None, "graph.source": "file",
+                    "graph.file": lambda runs: str(runs.graph),
+                },
+            ),
         ],
         "graph.normalise_units": Case(True, "normalise_units", stop="spectral_clustering"),
         "graph.commute_time": Case(True, "commute_time_graph", stop="spectral_clustering"),

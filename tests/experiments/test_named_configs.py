@@ -109,6 +109,7 @@ DEFAULTS = {
         "checkpoint": None,
         "n_clusters": 16,  # C8
         "graph.source": "weights",
+        "graph.file": None,
         "dataset.name": None,
         "activations.split": "test",  # E2
         "activations.n_samples": None,
