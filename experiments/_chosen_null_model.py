@@ -85,7 +85,9 @@ def _fresh_networks(run: StageRun[NullModelInputs]) -> FreshNetworks:
     settings = run.inputs.cluster_run.value.config["graph"]
     config = file.training.config
     trained = file.network
-    task = datasets.dataset_task(config["dataset"]["name"])
+    own = file.training.info.get("dataset", {})
+    task = own.get("task") or datasets.dataset_task(config["dataset"]["name"])
+    assert task is not None  # a training records that of data of one's own
 
     def build(seed: int) -> UnitGraph:
         network = networks.build_network(

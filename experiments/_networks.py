@@ -91,7 +91,12 @@ class NetworkFile:
             )
         if "name" in asked:  # what is said of the own files says nothing of others
             own = {key: own[key] for key in OF_ANY_DATASET if key in own}
-        return datasets.load_dataset(**{**own, **asked})
+        if "n_test" in asked or "per_class" in asked:  # the other one is not meant, too
+            own = {key: own[key] for key in own if key not in ("n_test", "per_class")}
+        merged = {**own, **asked}
+        if merged.get("image_size") is None and datasets.is_own(merged["name"]):
+            merged["image_size"] = networks.stored_image_size(self.content, self.source)
+        return datasets.load_dataset(**merged)
 
 
 def chosen_network(run: StageRun) -> NetworkFile:

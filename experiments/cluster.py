@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT, configure, program
+from experiments._datasets import tell
 from experiments._graph_files import (
     GraphFile,
     check_graph_file_settings,
@@ -113,6 +114,7 @@ def inputs(run: StageRun) -> Inputs:
     samples = None
     if config["graph"]["source"] != "weights":
         dataset = network.dataset(config["dataset"])
+        tell(run, dataset)
         chosen = choose_samples(dataset, config["activations"], run.seed)
         samples = Input(RawSamples(chosen, dataset.white), dataset.digest())
     return Inputs(Input.of_bytes(network.content, network), code, samples, partition)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT, configure, page_command, program
+from experiments._datasets import tell
 from experiments._keras import import_keras
 from experiments._lesion_steps import (
     add_long_table,
@@ -57,8 +58,9 @@ def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> None
         raise InvalidInputError(
             f"double.sub_clusters={config['double']['sub_clusters']!r}; expected important or all"
         )
-    if config["dataset"]["name"] is not None:
-        datasets.require_dataset(config["dataset"]["name"])
+    asked = {key: value for key, value in config["dataset"].items() if value is not None}
+    if "name" in asked:
+        datasets.require_dataset(**asked)
     check_settings_act(config, typed)
 
 
@@ -71,12 +73,11 @@ def _named(group: str) -> Iterator[None]:
         raise InvalidInputError(f"{group}.{error}") from None
 
 
-def check_task(config: Mapping[str, Any], dataset: str) -> None:
-    """Check that the lesions can be measured on the data set of that name."""
+def check_task(config: Mapping[str, Any], dataset: str, task: str | None) -> None:
+    """Check that the lesions can be measured on a data set, of a task that may be unknown yet."""
     if not config["double"]["enabled"]:
         return
-    task = datasets.dataset_task(dataset)
-    if task != "classification":
+    if task not in ("classification", None):
         raise InvalidInputError(
             f"double.enabled=True with the data set {dataset}, a {task}: lesions "
             "of pairs are measured by accuracy; leave out double"
@@ -125,7 +126,8 @@ def inputs(run: StageRun) -> Inputs:
     clustered = run.read_run("cluster_run", "cluster")
     network = clustered_network(run, clustered)
     dataset = network.dataset(run.config["dataset"])
-    check_task(run.config, dataset.name)
+    check_task(run.config, dataset.name, dataset.task)
+    tell(run, dataset)
     code = model_code_of(network, clustered)
     partition = clustered.artifact("partition.npz")
     return Inputs(

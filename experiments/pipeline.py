@@ -189,9 +189,10 @@ def _check_clustering(config: Mapping[str, Any], outline: datasets.Outline | Non
         raise InvalidInputError(
             f"cluster.phase={clustering['phase']}: this training has the phases {', '.join(phases)}"
         )
-    most = networks.most_units(
-        input_shape=outline.input_shape, n_outputs=outline.n_outputs, **training["network"]
-    )
+    shape, n_outputs = outline.input_shape, outline.n_outputs
+    if shape is None or n_outputs is None:
+        return  # the stage itself checks it
+    most = networks.most_units(input_shape=shape, n_outputs=n_outputs, **training["network"])
     makes_clusters = clustering["partition"]["method"] in partitions.WITH_N_CLUSTERS
     if most is not None and makes_clusters and clustering["n_clusters"] > most:
         raise InvalidInputError(
@@ -209,13 +210,16 @@ def _check_lesions(config: Mapping[str, Any], outline: datasets.Outline | None) 
             "import_network.dataset.name=None: expected the data set that the network is lesioned "
             "on, import_network.dataset.name=NAME"
         )
+    own = outline
+    if outline is None or name is not None:
+        own = datasets.require_dataset(with_task)
+    assert own is not None  # of the one or of the other
     try:
-        lesion.check_task(lesioning, with_task)
+        lesion.check_task(lesioning, own.name, own.task)
     except InvalidInputError as error:
         raise InvalidInputError(f"lesion.{error}") from None
-    if outline is None:
+    if outline is None or own.input_shape is None or outline.input_shape is None:
         return
-    own = outline if name is None else datasets.require_dataset(name)
     if math.prod(own.input_shape) != math.prod(outline.input_shape):
         raise InvalidInputError(
             f"lesion.dataset.name={name}: its samples have the shape {own.input_shape}, and the "

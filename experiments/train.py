@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT, configure, program
+from experiments._datasets import check_has_train_part, tell
 from experiments._keras import device_name, import_keras
 from experiments._own_network import own_network_code
 from experiments._phase_settings import (
@@ -60,14 +61,15 @@ def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> data
     if config["modular_init"]["enabled"]:
         networks.check_modular_initialisation(**without_switch(config["modular_init"]))
     dataset = datasets.require_dataset(**config["dataset"])
-    for phase in training_phases(config, dataset.n_train or config["training"]["batch_size"]):
-        training.check_phase_fits(phase, dataset.name, dataset.input_shape, dataset.n_train)
-    networks.check_network(
-        input_shape=dataset.input_shape,
-        n_outputs=dataset.n_outputs,
-        task=dataset.task,
-        **config["network"],
-    )
+    phases = training_phases(config, dataset.n_train or config["training"]["batch_size"])
+    shape, n_outputs, task = dataset.input_shape, dataset.n_outputs, dataset.task
+    if shape is not None:
+        for phase in phases:
+            training.check_phase_fits(phase, dataset.name, shape, dataset.n_train)
+    if shape is not None and n_outputs is not None and task is not None:
+        networks.check_network(
+            input_shape=shape, n_outputs=n_outputs, task=task, **config["network"]
+        )
     return dataset
 
 
@@ -95,7 +97,10 @@ def inputs(run: StageRun) -> Inputs:
     """Read the data set, and the training to go on with; check that all fits together."""
     unfinished = _unfinished(run)
     config = run.config
-    dataset = datasets.load_dataset(**config["dataset"]).in_memory()
+    dataset = datasets.load_dataset(**config["dataset"])
+    check_has_train_part(dataset)
+    tell(run, dataset)
+    dataset = dataset.in_memory()
     for phase in training_phases(config, len(dataset.y_train)):
         training.check_phase(phase, dataset)
     networks.check_network(

@@ -4,11 +4,14 @@ from ._dataset import (
     Dataset as Dataset,
 )
 from ._loading import (
-    Outline as Outline,
     dataset_names as dataset_names,
     dataset_task as dataset_task,
+    is_own as is_own,
     load_dataset as load_dataset,
     require_dataset as require_dataset,
+)
+from ._outline import (
+    Outline as Outline,
 )
 from ._samples import (
     Samples as Samples,

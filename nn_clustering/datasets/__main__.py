@@ -150,7 +150,7 @@ def _path_of_sheet(arguments: argparse.Namespace) -> Path:
 
 
 def _add_seed(parser: argparse.ArgumentParser) -> None:
-    from nn_clustering.datasets._loading import SEED
+    from nn_clustering.datasets._settings import SEED
 
     parser.add_argument(
         "--seed",

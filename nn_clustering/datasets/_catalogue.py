@@ -131,16 +131,30 @@ def find_entry(name: str) -> Entry:
     Raises:
         InvalidInputError: If no data set has this name; says why where its parts are known.
     """
-    entries = {entry.name: entry for entry in listed_entries(both_ways=True)}
-    if isinstance(name, str) and name in entries:
-        return entries[name]
+    entry = entry_of(name)
+    if entry is None:
+        raise no_such_dataset(name)
+    return entry
+
+
+def entry_of(name: str) -> Entry | None:
+    """Return the entry of a name, None if no data set has it."""
+    if not isinstance(name, str):
+        return None
+    return next((entry for entry in listed_entries(both_ways=True) if entry.name == name), None)
+
+
+def no_such_dataset(name: str) -> InvalidInputError:
+    """The error for a name that is none; it says why where the parts of a composition are known."""
     reason = _why_not(str(name))
     if reason is not None:
-        raise InvalidInputError(f"dataset.name={name!r} is not a data set: {reason}")
+        return InvalidInputError(f"dataset.name={name!r} is not a data set: {reason}")
+    names = [entry.name for entry in listed_entries(both_ways=True)]
     bases = ", ".join(entry.name for entry in [*sources(), *rules()])
-    raise InvalidInputError(
-        f"dataset.name={name!r} is not a data set{did_you_mean(str(name), entries)}; expected one "
-        f"of {bases} or a composition like halves_mnist, as `{LIST_COMMAND}` shows them"
+    return InvalidInputError(
+        f"dataset.name={name!r} is not a data set{did_you_mean(str(name), names)}; expected one "
+        f"of {bases} or a composition like halves_mnist, as `{LIST_COMMAND}` shows them, or data "
+        "of your own: a folder, an .npz, .csv or .parquet file, or a function"
     )
 
 

@@ -38,6 +38,8 @@ class Dataset:
             vectors, and for images whose values are of no known scale.
         source_digest: SHA-256 of what the arrays are read out of and of how; None where it is to be
             computed of them.
+        skipped: Names of what could not be read and was left out, as a config said.
+        notes: What whoever uses it should be told, in sentences.
 
     Raises:
         InvalidInputError: If types, shapes, ranges or labels are not as above.
@@ -52,6 +54,8 @@ class Dataset:
     task: str = "classification"
     white: float | None = 1.0
     source_digest: str | None = None
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:

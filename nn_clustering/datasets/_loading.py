@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 
-from nn_clustering.datasets._catalogue import Entry, find_entry, listed_entries
+from nn_clustering.datasets._catalogue import Entry, entry_of, listed_entries, no_such_dataset
 from nn_clustering.datasets._data_files import dataset_folders, locate
 from nn_clustering.datasets._dataset import Dataset
 from nn_clustering.datasets._download import require_obtainable
 from nn_clustering.datasets._images import Images
+from nn_clustering.datasets._outline import Outline
+from nn_clustering.datasets._settings import SEED, Settings, check_available
+from nn_clustering.datasets.own import Found, find
+from nn_clustering.datasets.own._selection import chosen_rows
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.seeds import seed_sequence
 
-# What sets are composed and made with unless a run says otherwise (methods B).
-SEED = 42
 Made = TypeVar("Made", Images, Dataset)
+# What acts on data sets of the catalogue, besides seed, n_train and n_test.
+OF_CATALOGUE = ("channels", "per_class")
 
 
 def load_dataset(
@@ -27,58 +30,65 @@ def load_dataset(
     channels: int | None = None,
     n_train: int | None = None,
     n_test: int | None = None,
+    per_class: int | None = None,
+    image_size: Any = None,
+    resize: str | None = None,
+    class_names: str | None = None,
+    targets: Any = None,
+    damaged: str | None = None,
 ) -> Dataset:
-    """Load or make a data set by name.
+    """Load or make a data set by name, or read one's own.
 
     Args:
-        name: One of :func:`dataset_names`; mixtures also the other way round.
-        seed: Seed of composed sets and of those made by rule; sources do not depend on it.
-        channels: 3 copies grey images into three equal channels (methods B8, quirk 6); None
-            leaves images as they are.
-        n_train: How many train samples to keep, the first ones; None keeps all.
+        name: One of :func:`dataset_names`, mixtures also the other way round; or the path of a
+            folder of images by class, of a folder that TensorFlow Datasets prepared, of an .npz,
+            .csv or .parquet file; or the dotted name of a function.
+        seed: Seed of composed sets, of those made by rule, and of what is drawn; sources do not
+            depend on it.
+        channels: 3 copies grey images into three equal channels (methods B8, quirk 6), 1 reads
+            one's own images in grey; None leaves images as they are.
+        n_train: How many train samples to keep: of the catalogue's sets the first ones, of others
+            some that are drawn, balanced by class; None keeps all.
         n_test: How many test samples to keep.
+        per_class: How many test samples of every class to keep, drawn.
+        image_size: (height, width) of the images, or one number for both; None leaves them as
+            they are.
+        resize: "straight" (None) or "crop".
+        class_names: A JSON file with the names of the classes.
+        targets: Columns of a table that are predicted.
+        damaged: "refuse" (None) or "skip" images and rows that cannot be read.
 
     Raises:
         InvalidInputError: If an argument makes no sense, or a file is damaged or not to be had.
     """
-    require_dataset(name, seed=seed, channels=channels, n_train=n_train, n_test=n_test)
-    made = find_entry(name).make(seed)
+    settings = Settings(
+        seed=seed,
+        channels=channels,
+        n_train=n_train,
+        n_test=n_test,
+        per_class=per_class,
+        image_size=image_size,
+        resize=resize,
+        class_names=class_names,
+        targets=targets,
+        damaged=damaged,
+    )
+    named = _find(name)
+    if isinstance(named, Found):
+        return named.read(settings)
+    _require(named, settings)
+    made = named.make(seed)
     if isinstance(made, Dataset):
-        return _first_samples(made, name, n_train, n_test)
-    made = _first_samples(made, name, n_train, n_test)
-    return _with_channels(made, channels).dataset(name)
+        return _chosen(made, named.name, settings)
+    return _with_channels(_chosen(made, named.name, settings), channels).dataset(named.name)
 
 
-@dataclass(frozen=True)
-class Outline:
-    """What is known of a data set before it is read.
-
-    Attributes:
-        name: Its name.
-        task: "classification" or "regression".
-        input_shape: Of one sample.
-        n_outputs: Number of classes or targets.
-        n_train: Number of training samples; None where that is known when the files are read.
-    """
-
-    name: str
-    task: str
-    input_shape: tuple[int, ...]
-    n_outputs: int
-    n_train: int | None
-
-
-def require_dataset(
-    name: str,
-    *,
-    seed: int = SEED,
-    channels: int | None = None,
-    n_train: int | None = None,
-    n_test: int | None = None,
-) -> Outline:
+def require_dataset(name: str, **settings: Any) -> Outline:
     """Check, in seconds at most, that a data set can be loaded or downloaded.
 
-    Arguments as of :func:`load_dataset`.
+    Args:
+        name: As of :func:`load_dataset`.
+        settings: Its other arguments.
 
     Returns:
         What is known of it.
@@ -87,17 +97,56 @@ def require_dataset(
         InvalidInputError: If an argument makes no sense, or a file is in no folder and cannot be
             downloaded.
     """
-    entry = find_entry(name)
-    try:
-        seed_sequence(seed)
-    except InvalidInputError as error:
-        raise InvalidInputError(f"dataset.{error}") from None
+    asked = Settings(**settings)
+    named = _find(name)
+    return named.outline(asked) if isinstance(named, Found) else _require(named, asked)
+
+
+def dataset_names() -> list[str]:
+    """Return the names of all data sets, of a mixture one way round."""
+    return [entry.name for entry in listed_entries()]
+
+
+def is_own(name: str) -> bool:
+    """Return whether a name is that of data of one's own, whose images fit any network if resized.
+
+    Raises:
+        InvalidInputError: If there is no such data set.
+    """
+    return isinstance(_find(name), Found)
+
+
+def dataset_task(name: str) -> str | None:
+    """Return the task of a data set, without reading it; None where that alone tells.
+
+    Raises:
+        InvalidInputError: If there is no such data set.
+    """
+    return require_dataset(name).task if is_own(name) else _entry(name).task
+
+
+def _find(name: str) -> Entry | Found:
+    entry = entry_of(name)
+    found = entry or (find(name) if isinstance(name, str) else None)
+    if found is None:
+        raise no_such_dataset(name)
+    return found
+
+
+def _entry(name: str) -> Entry:
+    entry = entry_of(name)
+    assert entry is not None
+    return entry
+
+
+def _require(entry: Entry, settings: Settings) -> Outline:
+    settings.check_act(OF_CATALOGUE, entry.name)
+    channels, n_train = settings.channels, settings.n_train
     _check_channels(entry, channels)
-    for key, number, size in zip(
-        ("n_train", "n_test"), (n_train, n_test), entry.sizes, strict=True
-    ):
+    for key, size in zip(("n_train", "n_test"), entry.sizes, strict=True):
         # How many images a file holds is known when it is read: it may be one of the user's own.
-        _check_number(key, number, name, None if entry.files else size)
+        available = None if entry.files else size
+        check_available(key, getattr(settings, key), available, entry.name)
     folders = dataset_folders()
     for file in entry.files:
         if locate(file, folders) is None:
@@ -109,20 +158,6 @@ def require_dataset(
         entry.n_outputs,
         n_train if n_train is not None or entry.files else entry.sizes[0],
     )
-
-
-def dataset_names() -> list[str]:
-    """Return the names of all data sets, of a mixture one way round."""
-    return [entry.name for entry in listed_entries()]
-
-
-def dataset_task(name: str) -> str:
-    """Return the task of a data set, without reading it.
-
-    Raises:
-        InvalidInputError: If there is no such data set.
-    """
-    return find_entry(name).task
 
 
 def _check_channels(entry: Entry, channels: int | None) -> None:
@@ -146,26 +181,17 @@ def _check_channels(entry: Entry, channels: int | None) -> None:
         )
 
 
-def _check_number(key: str, number: Any, name: str, available: int | None) -> None:
-    if number is None:
-        return
-    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
-        raise InvalidInputError(
-            f"dataset.{key}={number!r}; expected a number of samples of 1 or more, or null for all"
-        )
-    if available is not None and number > available:
-        raise InvalidInputError(
-            f"dataset.{key}={number}, but {name} has {available} such samples; expected at most as "
-            "many, or null for all"
-        )
-
-
-def _first_samples(made: Made, name: str, n_train: int | None, n_test: int | None) -> Made:
+def _chosen(made: Made, name: str, settings: Settings) -> Made:
+    """Return the first samples, as the studies took them, or some of every class."""
     changes: dict[str, Any] = {}
-    for split, number in (("train", n_train), ("test", n_test)):
-        if number is not None:
-            x, y = getattr(made, f"x_{split}"), getattr(made, f"y_{split}")
-            _check_number(f"n_{split}", number, name, len(y))
+    for split in ("train", "test"):
+        x, y = getattr(made, f"x_{split}"), getattr(made, f"y_{split}")
+        number = getattr(settings, f"n_{split}")
+        if split == "test" and settings.per_class is not None:
+            rows = chosen_rows(settings, split, y, made.class_names, name)
+            changes |= {f"x_{split}": x[rows], f"y_{split}": y[rows]}
+        elif number is not None:
+            check_available(f"n_{split}", number, len(y), name)
             # copies, so that the others need not be kept in memory
             changes |= {f"x_{split}": x[:number].copy(), f"y_{split}": y[:number].copy()}
     return replace(made, **changes)

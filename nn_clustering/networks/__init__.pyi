@@ -40,6 +40,9 @@ from ._samples_and_outputs import (
     output_index as output_index,
     output_names as output_names,
 )
+from ._stored_inputs import (
+    stored_image_size as stored_image_size,
+)
 from ._user_code import (
     model_code_path as model_code_path,
     network_code as network_code,

@@ -134,7 +134,11 @@ def test_three_channels_are_copies(tiny_files):
     [
         ("mnst", {}, "'mnst' is not a data set \\(did you mean mnist"),
         ("halves_same_digit", {}, "did you mean halves_same_digits"),
-        ("nothing like it", {}, "datasets list` shows them$"),
+        (
+            "nothing like it",
+            {},
+            "datasets list` shows them, or data of your own: a folder, an .npz",
+        ),
         (3, {}, "dataset.name=3 is not a data set"),
         (None, {}, "dataset.name=None is not a data set"),
         ("stacked_cifar10", {}, "cifar10 is in colour; use stacked_cifar10_grey"),

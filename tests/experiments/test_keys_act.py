@@ -5,10 +5,12 @@ key and without it. A key that nobody reads fails, and so does a new one without
 """
 
 import uuid
+from itertools import product
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from sacred.utils import convert_to_nested_dict, iterate_flattened
 
 from experiments import (
@@ -81,6 +83,19 @@ def clustering_of(network, n_clusters=3):
     return files, {**result, "n_clusters": n_clusters}
 
 
+def own_data(folder):
+    """A folder of images by class, and a table."""
+    for split, name in product(("train", "test"), "ab"):
+        of_class = folder / "photos" / split / name
+        of_class.mkdir(parents=True)
+        for number in range(2):
+            Image.new("RGB", (9, 9), (40 * number, 0, 0)).save(of_class / f"{number}.png")
+    (folder / "names.json").write_text('["a", "b"]')
+    table = folder / "table.csv"
+    table.write_text("width,height\n1,2\n3,4\n")
+    return folder / "photos", table
+
+
 @pytest.fixture(scope="module")
 def runs(embedded_server, home, tmp_path_factory):
     """Two trainings, two clusterings and tests of them, some cut short; a database of their own."""
@@ -146,6 +161,7 @@ def runs(embedded_server, home, tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     stored.model, stored.partition = folder / "network.keras", folder / "partition.npz"
     second.save(stored.model)
+    stored.data = own_data(folder)
     stored.partition.write_bytes(stored.files["clustered"]["partition.npz"])
     stored.graph = folder / "graph.npz"
     stored.graph.write_bytes(stored.files["clustered"]["graph.npz"])
@@ -233,6 +249,17 @@ def is_the_training_split(found, runs):
     return np.array_equal(found, datasets.load_dataset("digits").x_train)
 
 
+# What load_dataset is told of data of one's own.
+OF_OWN_DATA = {
+    "per_class": 2,
+    "image_size": 9,
+    "resize": "crop",
+    "class_names": lambda runs: str(runs.data[0].parent / "names.json"),
+    "targets": ["height"],
+    "damaged": "skip",
+}
+
+
 # train
 
 PRUNED = {
@@ -268,6 +295,19 @@ TRAIN = Stage(
         "dataset.channels": Case(3, "load_dataset", "channels"),
         "dataset.n_train": Case(129, "load_dataset", "n_train"),
         "dataset.n_test": Case(33, "load_dataset", "n_test"),
+        **{
+            f"dataset.{key}": Case(
+                value,
+                "load_dataset",
+                key,
+                given={
+                    "dataset.name": lambda runs, key=key: str(runs.data[key == "targets"]),
+                    "dataset.n_train": None,
+                    "dataset.n_test": None,
+                },
+            )
+            for key, value in OF_OWN_DATA.items()
+        },
         "network.kind": Case("cnn", "build_network", "kind"),
         "network.hidden_units": Case([3, 4], "build_network", "hidden_units"),
         "network.conv_filters": Case(
@@ -464,6 +504,10 @@ CLUSTER = Stage(
         "graph.normalise_units": Case(True, "normalise_units", stop="spectral_clustering"),
         "graph.commute_time": Case(True, "commute_time_graph", stop="spectral_clustering"),
         "dataset.name": Case("lines", "load_dataset", "name", given=ACTIVE),
+        **{
+            f"dataset.{key}": Case(value, "load_dataset", key, given=ACTIVE)
+            for key, value in {**OF_OWN_DATA, "n_train": 129, "n_test": 33}.items()
+        },
         "activations.split": [
             Case("train", "gather_activations", "x", is_the_training_split, given=ACTIVE),
             Case(
@@ -756,6 +800,10 @@ LESION = Stage(
         ),
         "output": Case(0, "LesionEngine", "output"),
         "dataset.name": Case("lines", "load_dataset", "name"),
+        **{
+            f"dataset.{key}": Case(value, "load_dataset", key)
+            for key, value in {**OF_OWN_DATA, "n_test": 33}.items()
+        },
         "n_shuffles": Case(6, "lesion_test", "n_shuffles"),
         "silence": Case("mean", "LesionEngine", "silence"),
         "draws": Case("afresh", "lesion_test", "draws"),

@@ -52,6 +52,13 @@ OF_WEIGHTS = {
     "graph.commute_time": False,  # C9
     "graph.isolated_below": 1e-8,  # C5, quirk 26
 }
+# As in the training, or as the data are.
+OF_DATASET = {
+    f"dataset.{key}": None
+    for key in (
+        *("n_test", "per_class", "image_size", "resize", "class_names", "targets", "damaged"),
+    )
+}
 KMEANS = {"kmeans.n_init": 5, "kmeans.select": "ncut"}
 
 DEFAULTS = {
@@ -63,6 +70,12 @@ DEFAULTS = {
         "dataset.channels": None,
         "dataset.n_train": None,
         "dataset.n_test": None,
+        "dataset.per_class": None,
+        "dataset.image_size": None,
+        "dataset.resize": "straight",
+        "dataset.class_names": None,
+        "dataset.targets": None,
+        "dataset.damaged": "refuse",
         "network.kind": "mlp",
         "network.hidden_units": MLP,  # A1
         "network.conv_filters": [64, 64, 64],  # A2
@@ -105,12 +118,15 @@ DEFAULTS = {
         "train_run": None,
         "model": None,
         "model_code": None,
+        "preprocessing": None,
         "phase": None,
         "checkpoint": None,
         "n_clusters": 16,  # C8
         "graph.source": "weights",
         "graph.file": None,
         "dataset.name": None,
+        "dataset.n_train": None,
+        **OF_DATASET,
         "activations.split": "test",  # E2
         "activations.n_samples": None,
         "activations.position": "post",
@@ -146,8 +162,10 @@ DEFAULTS = {
         **HOW,
         "cluster_run": None,
         "model_code": None,
+        "preprocessing": None,
         "output": None,
         "dataset.name": None,
+        **OF_DATASET,
         "n_shuffles": 99,  # G6
         "silence": "output",  # quirk 14
         "draws": "joint",

@@ -1,0 +1,164 @@
+"""What a run asks of a data set besides its name: the section `dataset` of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from nn_clustering.errors import InvalidInputError, did_you_mean
+from nn_clustering.seeds import seed_sequence
+
+# What sets are composed, made and drawn with unless a run says otherwise (methods B).
+SEED = 42
+RESIZES = ("straight", "crop")
+DAMAGED = ("refuse", "skip")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked of a data set.
+
+    Attributes:
+        seed: Seed of composed sets, of those made by rule, and of what is drawn.
+        channels: 3 makes grey images three equal channels, 1 reads images in grey; None leaves
+            them as they are.
+        n_train: How many train samples to take; None takes all.
+        n_test: How many test samples to take.
+        per_class: How many test samples of every class to take.
+        image_size: (height, width) of the images, or one number for both; None leaves them as
+            they are.
+        resize: How images of another size become of that: "straight", whatever their sides, or
+            "crop", of which the middle is taken.
+        class_names: A JSON file with the names of the classes, in the order of a network's outputs.
+        targets: Columns of a table that hold what is predicted: a name, or a list of names.
+        damaged: "refuse" or "skip" what cannot be read.
+
+    Raises:
+        InvalidInputError: If a value is none of those.
+    """
+
+    seed: int = SEED
+    channels: int | None = None
+    n_train: int | None = None
+    n_test: int | None = None
+    per_class: int | None = None
+    image_size: Any = None
+    resize: str | None = None
+    class_names: str | None = None
+    targets: Any = None
+    damaged: str | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            seed_sequence(self.seed)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"dataset.{error}") from None
+        for key in ("n_train", "n_test", "per_class"):
+            check_number(key, getattr(self, key))
+        if self.per_class is not None and self.n_test is not None:
+            raise InvalidInputError(
+                f"dataset.n_test={self.n_test} dataset.per_class={self.per_class}: expected one of "
+                "the two, so many test samples of all or of every class"
+            )
+        _check_image_size(self.image_size)
+        _check_one_of("resize", self.resize, RESIZES)
+        _check_one_of("damaged", self.damaged, DAMAGED)
+        if self.class_names is not None and not (
+            isinstance(self.class_names, str) and self.class_names
+        ):
+            raise InvalidInputError(
+                f"dataset.class_names={self.class_names!r}; expected the name of a JSON file, or "
+                "null"
+            )
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) that images become, None where they stay as they are."""
+        if self.image_size is None:
+            return None
+        if isinstance(self.image_size, int | np.integer):
+            return int(self.image_size), int(self.image_size)
+        height, width = self.image_size
+        return int(height), int(width)
+
+    @property
+    def is_cropped(self) -> bool:
+        """Whether images keep their proportions and lose what is too long."""
+        return self.resize == "crop"
+
+    @property
+    def skips_damaged(self) -> bool:
+        """Whether what cannot be read is left out."""
+        return self.damaged == "skip"
+
+    def check_act(self, takes: Collection[str], kind: str) -> None:
+        """Check that nothing is asked that this kind of data has not.
+
+        Args:
+            takes: What it has, besides seed, n_train and n_test.
+            kind: How to speak of it.
+
+        Raises:
+            InvalidInputError: If something else is asked; it would change nothing.
+        """
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in ("seed", "n_train", "n_test", *takes):
+                continue
+            if value in (None, "straight", "refuse"):
+                continue
+            raise InvalidInputError(
+                f"dataset.{field.name}={value!r} changes nothing with {kind}; leave it out"
+            )
+
+
+def check_number(key: str, number: Any) -> None:
+    """Check a number of samples.
+
+    Raises:
+        InvalidInputError: If it is none of 1 or more.
+    """
+    if number is None:
+        return
+    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+        raise InvalidInputError(
+            f"dataset.{key}={number!r}; expected a number of samples of 1 or more, or null for all"
+        )
+
+
+def check_available(key: str, number: int | None, available: int | None, name: str) -> None:
+    """Check that there are so many samples.
+
+    Raises:
+        InvalidInputError: If there are fewer.
+    """
+    if number is not None and available is not None and number > available:
+        raise InvalidInputError(
+            f"dataset.{key}={number}, but {name} has {available} such samples; expected at most as "
+            "many, or null for all"
+        )
+
+
+def _check_image_size(size: Any) -> None:
+    sides = list(size) if isinstance(size, list | tuple) else [size, size]
+    if size is None:
+        return
+    if len(sides) != 2 or any(
+        isinstance(side, bool) or not isinstance(side, int | np.integer) or side < 1
+        for side in sides
+    ):
+        raise InvalidInputError(
+            f"dataset.image_size={size!r}; expected a number of pixels, [height, width], or null "
+            "for images as they are"
+        )
+
+
+def _check_one_of(key: str, value: Any, known: tuple[str, ...]) -> None:
+    if value is not None and value not in known:
+        raise InvalidInputError(
+            f"dataset.{key}={value!r}{did_you_mean(str(value), known)}; expected "
+            f"{' or '.join(known)}"
+        )
