@@ -151,7 +151,7 @@ def _check(condition: Any) -> None:
         )
     if {"train", "import_network"} <= given.keys():
         raise InvalidInputError(
-            f"conditions: {given['name']} has both train and import_network; expected one of the two"
+            f"conditions: {given['name']} has both train and import_network; expected one of them"
         )
     unknown = next((key for key in given if key not in CONDITION), None)
     if unknown is not None:

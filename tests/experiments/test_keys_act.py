@@ -451,7 +451,7 @@ CLUSTER = Stage(
             given={"train_run": None, "model": lambda runs: str(runs.own)}, needed=True,
         ),
         "preprocessing": Case(
-            "tf", "preprocessing", "name", stop="unit_activations",
+            "tf", "preprocessing", "name", stop="gather_activations",
             given={
                 "train_run": None, "model": lambda runs: str(runs.model),
                 "dataset.name": "digits", **ACTIVE,
