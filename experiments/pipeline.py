@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 STAGES = {
     "train": ("seed", "resume"),
     "import_network": ("seed",),
-    "cluster": ("seed", "train_run", "model", "model_code", "checkpoint"),
+    "cluster": ("seed", "train_run", "model", "model_code", "preprocessing", "checkpoint"),
     "shuffle_test": ("seed", "cluster_run", "model_code", "resume", "against_run"),
-    "lesion": ("seed", "cluster_run", "model_code", "output", "resume"),
+    "lesion": ("seed", "cluster_run", "model_code", "preprocessing", "output", "resume"),
 }
 EXPERIMENTS = {
     "train": train.experiment,

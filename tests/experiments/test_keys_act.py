@@ -18,6 +18,7 @@ from experiments import (
     agreement,
     choose_k,
     cluster,
+    import_network,
     lesion,
     lesion_table,
     pipeline,
@@ -1026,8 +1027,86 @@ def test_what_is_made_of_the_runs(runs, monkeypatch, key, value):
     assert with_key[key] == value != without[key]
 
 
+# import_network
+
+IMPORT_NETWORK = Stage(
+    import_network.experiment,
+    {
+        "build_imagenet_network": networks,
+        "check_preprocessing": networks,
+        "network_from_bytes": networks,
+        "weight_file": datasets,
+        "given_file": datasets,
+        "dataset_task": datasets,
+    },
+    lambda runs: {"network.name": "resnet18", "network.n_outputs": 10, "weights": "random"},
+    {
+        "seed": Case(7, "build_imagenet_network", "seed"),
+        "network.name": Case("seresnet18", "build_imagenet_network", "name"),
+        "network.input_size": Case([40, 50], "build_imagenet_network", "input_size"),
+        "network.n_outputs": Case(7, "build_imagenet_network", "n_outputs"),
+        "weights": [
+            Case(
+                "imagenet", "weight_file", "name", "resnet18_imagenet_1000.h5",
+                given={"network.n_outputs": 1000}, needed=True,
+            ),
+            Case(
+                lambda runs: str(runs.model), "given_file", "name", stop="build_imagenet_network"
+            ),
+        ],
+        "model": Case(
+            lambda runs: str(runs.model), "network_from_bytes", "content",
+            lambda found, runs: found == runs.model.read_bytes(),
+            given={"network.name": None}, needed=True,
+        ),
+        "model_code": Case(
+            lambda runs: str(runs.code), "network_from_bytes", "model_code", is_the_authors_code,
+            given={"network.name": None, "model": lambda runs: str(runs.own)}, needed=True,
+        ),
+        "preprocessing": Case(
+            "tf", "check_preprocessing", "name", stop="build_imagenet_network"
+        ),
+        "dataset.name": Case("digits", "dataset_task", "name", stop="build_imagenet_network"),
+    },
+)  # fmt: skip
+OF_IMPORTED_DATASET = {
+    "dataset.name": "circles", "dataset.seed": 7, "dataset.channels": 3, "dataset.n_train": 20,
+    "dataset.n_test": 10,
+}  # fmt: skip
+
+
+def test_imported_network_is_used_with_what_was_imported_with_it(runs, monkeypatch):
+    """Its data set, and what is done to pixels, by another stage."""
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential(
+        [
+            keras.Input((28, 28, 3)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(4, "relu"),
+            keras.layers.Dense(10),
+        ]
+    )
+    runs.add(
+        "imported", import_network.experiment, {"network.name": "resnet18", **OF_IMPORTED_DATASET},
+        files={"network.keras": networks.network_bytes(network)}, info={"preprocessing": "tf"},
+    )  # fmt: skip
+    calls = Calls(monkeypatch)
+    calls.watch(datasets, "load_dataset")
+    calls.watch(networks, "preprocessing")
+    calls.watch(graphs, "unit_activations", last=True)
+    config = {**ACTIVE, "train_run": runs.ids["imported"], "n_clusters": 2}
+    with pytest.raises(ReachedError):
+        cluster.experiment.run(config_updates=convert_to_nested_dict(config))
+    (loaded,) = calls.of["load_dataset"]
+    asked = {f"dataset.{key}": loaded[key] for key in ("name", "seed", "channels")}
+    sizes = {f"dataset.{key}": loaded[key] for key in ("n_train", "n_test")}
+    assert {**asked, **sizes} == OF_IMPORTED_DATASET
+    assert calls.of["preprocessing"][-1]["name"] == "tf"
+
+
 STAGES = {
     "train": TRAIN,
+    "import_network": IMPORT_NETWORK,
     "cluster": CLUSTER,
     "shuffle_test": SHUFFLE_TEST,
     "lesion": LESION,
@@ -1051,7 +1130,8 @@ def test_key_arrives(stage, key, case, monkeypatch, runs, capsys):
 
 @pytest.mark.parametrize("name", STAGES)
 def test_every_key_has_a_case(name):
-    assert set(STAGES[name].cases) == STAGES[name].keys() - OF_TRACKING
+    elsewhere = set(OF_IMPORTED_DATASET) if name == "import_network" else set()
+    assert set(STAGES[name].cases) | elsewhere == STAGES[name].keys() - OF_TRACKING
 
 
 # pipeline and study, which run other stages as their parts
