@@ -50,7 +50,7 @@ def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> None
         networks.check_preprocessing(config["preprocessing"])
     dataset = config["dataset"]["name"]
     if dataset is not None:
-        datasets.dataset_task(dataset)
+        datasets.is_own(dataset)  # there is one of that name, if only where it is used
 
 
 def _check_file_settings(config: Mapping[str, Any], typed: Iterable[str]) -> None:

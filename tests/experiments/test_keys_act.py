@@ -1037,7 +1037,7 @@ IMPORT_NETWORK = Stage(
         "network_from_bytes": networks,
         "weight_file": datasets,
         "given_file": datasets,
-        "dataset_task": datasets,
+        "is_own": datasets,
     },
     lambda runs: {"network.name": "resnet18", "network.n_outputs": 10, "weights": "random"},
     {
@@ -1066,41 +1066,54 @@ IMPORT_NETWORK = Stage(
         "preprocessing": Case(
             "tf", "check_preprocessing", "name", stop="build_imagenet_network"
         ),
-        "dataset.name": Case("digits", "dataset_task", "name", stop="build_imagenet_network"),
+        "dataset.name": Case("digits", "is_own", "name", stop="build_imagenet_network"),
     },
 )  # fmt: skip
+# They act in the stages that use the network.
 OF_IMPORTED_DATASET = {
-    "dataset.name": "circles", "dataset.seed": 7, "dataset.channels": 3, "dataset.n_train": 20,
-    "dataset.n_test": 10,
+    "name": lambda runs: str(runs.data[0]), "seed": 7, "channels": 3, "n_train": 129, "n_test": 33,
+    **OF_OWN_DATA,
 }  # fmt: skip
 
 
-def test_imported_network_is_used_with_what_was_imported_with_it(runs, monkeypatch):
-    """Its data set, and what is done to pixels, by another stage."""
+@pytest.fixture(scope="module")
+def used_network():
     keras.utils.set_random_seed(0)
-    network = keras.Sequential(
-        [
-            keras.Input((28, 28, 3)),
-            keras.layers.Flatten(),
-            keras.layers.Dense(4, "relu"),
-            keras.layers.Dense(10),
-        ]
-    )
-    runs.add(
-        "imported", import_network.experiment, {"network.name": "resnet18", **OF_IMPORTED_DATASET},
-        files={"network.keras": networks.network_bytes(network)}, info={"preprocessing": "tf"},
+    hidden = [keras.layers.Flatten(), keras.layers.Dense(4, "relu")]
+    network = keras.Sequential([keras.Input((28, 28, 3)), *hidden, keras.layers.Dense(10)])
+    return networks.network_bytes(network)
+
+
+def use_import(runs, config, content):
+    """Cluster an imported network by activations, up to a call."""
+    whole = {"network.name": "resnet18", **config}
+    run_id = runs.add(
+        "imported", import_network.experiment, whole, files={"network.keras": content},
+        info={"preprocessing": "tf"},
     )  # fmt: skip
-    calls = Calls(monkeypatch)
-    calls.watch(datasets, "load_dataset")
-    calls.watch(networks, "preprocessing")
-    calls.watch(graphs, "unit_activations", last=True)
-    config = {**ACTIVE, "train_run": runs.ids["imported"], "n_clusters": 2}
+    updates = convert_to_nested_dict({**ACTIVE, "train_run": run_id, "n_clusters": 2})
     with pytest.raises(ReachedError):
-        cluster.experiment.run(config_updates=convert_to_nested_dict(config))
+        cluster.experiment.run(config_updates=updates)
+
+
+def test_imported_network_is_used_with_its_data_set(runs, monkeypatch, used_network):
+    settings = {
+        key: value(runs) if callable(value) else value for key, value in OF_IMPORTED_DATASET.items()
+    }
+    calls = Calls(monkeypatch)
+    calls.watch(datasets, "load_dataset", last=True)
+    config = {f"dataset.{key}": value for key, value in settings.items()}
+    use_import(runs, config, used_network)
     (loaded,) = calls.of["load_dataset"]
-    asked = {f"dataset.{key}": loaded[key] for key in ("name", "seed", "channels")}
-    sizes = {f"dataset.{key}": loaded[key] for key in ("n_train", "n_test")}
-    assert {**asked, **sizes} == OF_IMPORTED_DATASET
+    assert {key: loaded[key] for key in settings} == settings
+
+
+def test_imported_network_is_used_with_its_preprocessing(runs, monkeypatch, used_network):
+    calls = Calls(monkeypatch)
+    calls.watch(networks, "preprocessing")
+    calls.watch(graphs, "gather_activations", last=True)
+    config = {"dataset.name": "circles", "dataset.channels": 3, "dataset.n_test": 10}
+    use_import(runs, config, used_network)
     assert calls.of["preprocessing"][-1]["name"] == "tf"
 
 
@@ -1130,7 +1143,7 @@ def test_key_arrives(stage, key, case, monkeypatch, runs, capsys):
 
 @pytest.mark.parametrize("name", STAGES)
 def test_every_key_has_a_case(name):
-    elsewhere = set(OF_IMPORTED_DATASET) if name == "import_network" else set()
+    elsewhere = {f"dataset.{key}" for key in OF_IMPORTED_DATASET if name == "import_network"}
     assert set(STAGES[name].cases) | elsewhere == STAGES[name].keys() - OF_TRACKING
 
 

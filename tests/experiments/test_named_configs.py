@@ -126,6 +126,12 @@ DEFAULTS = {
         "dataset.channels": None,
         "dataset.n_train": None,
         "dataset.n_test": None,
+        "dataset.per_class": None,
+        "dataset.image_size": None,
+        "dataset.resize": "straight",
+        "dataset.class_names": None,
+        "dataset.targets": None,
+        "dataset.damaged": "refuse",
     },
     "cluster": {
         **HOW,
