@@ -34,6 +34,8 @@ OF_WEIGHTS = (
 )
 # Those that say which units are in the graph.
 OF_UNITS = ("inputs", "outputs", "dense_layers")
+# Keys of the section `activations` that say how units' answers are taken and compared.
+OF_ACTIVATIONS = ("position", "map_norm", "correlation", "memory_mb")
 # The sources of the graph that settings act on, where that is not all of them.
 _ACTS_ON = {
     "graph.kernel_norm": ("weights",),
@@ -150,8 +152,7 @@ def build_graph(
         graph = graphs.graph_from_gradients(network, x, **of_gradients, on_progress=on_progress)
         return graph, int(graph.dead.sum())
 
-    taken = ("position", "map_norm", "correlation", "memory_mb")
-    chosen = {key: config["activations"][key] for key in taken}
+    chosen = {key: config["activations"][key] for key in OF_ACTIVATIONS}
     activations = graphs.gather_activations(network, x, **chosen, on_progress=on_progress)
     below = settings["isolated_below"]
     graph = graphs.graph_from_activations(
@@ -170,16 +171,16 @@ def check_network_fits(network: keras.Model, config: Mapping[str, Any], x: Any) 
 
     Raises:
         InvalidInputError: If it has none, the samples do not fit it, their correlations would take
-            hours, or it has fewer units than there are to be clusters.
+            hours or more space than the disk has, or it has fewer units than there are to be
+            clusters.
     """
     settings = config["graph"]
     if settings["source"] == "gradients":
         of_units = {key: settings[key] for key in OF_UNITS}
         n_units = graphs.count_differentiable_units(network, x, **of_units)
     else:
-        chosen = config["activations"]
-        n_units = graphs.count_active_units(network, x, position=chosen["position"])
-        graphs.check_correlation(chosen["correlation"], n_units, len(x))
+        chosen = {key: config["activations"][key] for key in OF_ACTIVATIONS if key != "map_norm"}
+        n_units = graphs.count_active_units(network, x, **chosen)
     makes_clusters = config["partition"]["method"] in partitions.WITH_N_CLUSTERS
     if makes_clusters and config["n_clusters"] > n_units:
         raise InvalidInputError(

@@ -8,7 +8,6 @@ from ._commute_time import (
 )
 from ._from_activations import (
     check_activation_settings as check_activation_settings,
-    check_correlation as check_correlation,
     graph_from_activations as graph_from_activations,
 )
 from ._from_file import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import keras
@@ -120,30 +120,58 @@ def gather_activations(
             do not fit onto the disk.
     """
     active = _active_units(network, x, position)
-    sizes = [layer.n_units for layer in active.layers]
-    check_correlation(correlation, sum(sizes), len(x))
-    n_bytes, most = 8 * len(x) * sum(sizes), memory_mb * 2**20
-    if n_bytes <= most:
-        tables: list[Table] = [np.empty((len(x), size), np.float32) for size in sizes]
-    elif correlation == "pearson" and _bytes_of_products(sizes) <= most:
+    kept = _what_is_kept(active.layers, len(x), correlation, memory_mb)
+    if kept is UnitMoments:
         sums = MomentSums(active.layers)
         for _, answers in active.answers(x, map_norm, on_progress):
             sums.add(answers)
         return sums.moments()
-    else:
-        require_disk_space(n_bytes)
-        tables = [DiskTable((len(x), size)) for size in sizes]
+    shapes = [(len(x), layer.n_units) for layer in active.layers]
+    tables: list[Table] = (
+        [DiskTable(shape) for shape in shapes]
+        if kept is DiskTable
+        else [np.empty(shape, np.float32) for shape in shapes]
+    )
     return _filled(active, x, map_norm, tables, on_progress)
 
 
-def count_active_units(network: keras.Model, x: Samples, *, position: str = "post") -> int:
-    """Return how many units :func:`unit_activations` is of, for which nothing is computed.
+def count_active_units(
+    network: keras.Model,
+    x: Samples,
+    *,
+    correlation: str,
+    position: str = "post",
+    memory_mb: float = MEMORY_MB,
+) -> int:
+    """Return how many units :func:`gather_activations` is of, for which nothing is computed.
 
     Raises:
-        InvalidInputError: If the samples do not fit the network, it has no hidden units, or what
-            ``pre`` asks for is before a reshape that makes the units.
+        InvalidInputError: If the samples do not fit the network, it has no hidden units, what
+            ``pre`` asks for is before a reshape that makes the units, kendall would take hours, or
+            the activations do not fit onto the disk.
     """
-    return sum(layer.n_units for layer in _active_units(network, x, position).layers)
+    layers = _active_units(network, x, position).layers
+    _what_is_kept(layers, len(x), correlation, memory_mb)
+    return sum(layer.n_units for layer in layers)
+
+
+def _what_is_kept(
+    layers: Sequence[Layer], n_samples: int, correlation: str, memory_mb: float
+) -> type[NDArray[Any] | UnitMoments | DiskTable]:
+    """Return what of the activations is kept: all in memory or on disk, or their moments.
+
+    Raises:
+        InvalidInputError: If kendall would take hours, or they do not fit onto the disk.
+    """
+    sizes = [layer.n_units for layer in layers]
+    check_correlation(correlation, sum(sizes), n_samples)
+    n_bytes, most = 8 * n_samples * sum(sizes), memory_mb * 2**20
+    if n_bytes <= most:
+        return np.ndarray
+    if correlation == "pearson" and _bytes_of_products(sizes) <= most:
+        return UnitMoments
+    require_disk_space(n_bytes)
+    return DiskTable
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from nn_clustering.graphs import (
     _activations,
     _correlation_blocks,
     _tables,
+    count_active_units,
     gather_activations,
     graph_from_activations,
     graph_from_gradients,
@@ -140,8 +141,9 @@ def test_files_have_no_name_and_go_with_the_table(tmp_path, monkeypatch):
 )
 def test_refused_before_anything_is_read(correlation, n_samples, message):
     x = GeneratedSamples(n_samples, 6)
-    with pytest.raises(InvalidInputError, match=message):
-        gather_activations(mlp((6,), 3), x, correlation=correlation)
+    for take in (count_active_units, gather_activations):
+        with pytest.raises(InvalidInputError, match=message):
+            take(mlp((6,), 3), x, correlation=correlation)
     assert x.read == []
 
 
