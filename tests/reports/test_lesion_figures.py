@@ -441,6 +441,24 @@ def test_joined_sub_clusters_stand_at_the_same_height():
     assert all(start[1] == end[1] for start, end in arrows)
 
 
+def test_of_many_dependencies_the_strongest_are_drawn():
+    """Of every two the one that costs less costs nothing where the other is lesioned."""
+    single = -np.linspace(0.02, 0.5, 20)
+    double = double_test(
+        {"a": dict.fromkeys(range(20), 5), "b": dict.fromkeys(range(20), 5)},
+        np.minimum.outer(np.tile(single, 2), np.tile(single, 2)),
+    )
+    graph = double.dependencies()
+    assert graph.number_of_edges() == 400
+    (axes,) = figure_of_dependencies(double, TITLE).axes
+    assert axes.get_title() == "the 150 strongest of 400 dependencies"
+    places, arrows = drawn_dependencies(axes)
+    assert len(arrows) == 150
+    label_at = dict(zip(places, (int(text.get_text()) for text in axes.texts), strict=True))
+    # what costs little can lose little: by 13 x 13 pairs of those that cost most
+    assert min(label_at[end] for arrow in arrows for end in arrow) == 7
+
+
 def random_double(n_layers, n_a_layer, name):
     random = np.random.default_rng(0)
     layers = {
