@@ -47,8 +47,23 @@ def about_random_networks(config: Mapping[str, Any], info: Mapping[str, Any]) ->
     return {"network": config.get("network"), "conditions": conditions(config)}
 
 
+def about_import(config: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of an imported network, and the data set that it is used with."""
+    model, weights = config.get("model"), config.get("weights")
+    known = {"dataset": config.get("dataset")}
+    if isinstance(model, str):
+        network = {"kind": PurePath(model).name, "sha256": _value(info, "inputs.model")}
+        return {**known, "network": network}
+    network = {"kind": _value(config, "network.name"), "weights": weights}
+    seed = {"training_seed": config.get("seed")} if weights == "random" else {}
+    return {**known, "network": network, **seed}
+
+
 def about_clustering(config: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is known of a network from a file; that of a training is inherited."""
+    """Return what is known of a network or graph from a file; that of a training is inherited."""
+    graph = _value(config, "graph.file")
+    if isinstance(graph, str):
+        return {"network": {"kind": PurePath(graph).name, "sha256": _value(info, "inputs.graph")}}
     model = config.get("model")
     if not isinstance(model, str):
         return {}
@@ -62,11 +77,18 @@ def about_lesions(config: Mapping[str, Any], info: Mapping[str, Any]) -> dict[st
 
 
 def about_pipeline(config: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the pipeline will train, before it has."""
-    training = config.get("train")
+    """Return what the pipeline will train, or import, before it has."""
+    training, imported = config.get("train"), config.get("import_network")
+    if isinstance(imported, Mapping) and is_import(imported):
+        return about_import({**imported, "seed": config.get("seed")}, {})
     if not isinstance(training, Mapping):
         return {}
     return {**about_training(training, info), "training_seed": config.get("seed")}
+
+
+def is_import(config: Mapping[str, Any]) -> bool:
+    """Whether a config of ``import_network`` names a network."""
+    return _value(config, "network.name") is not None or config.get("model") is not None
 
 
 def about_others(config: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,6 +98,7 @@ def about_others(config: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str
 
 ABOUT = {
     "train": about_training,
+    "import_network": about_import,
     "random_init": about_random_networks,
     "cluster": about_clustering,
     "shuffle_test": about_others,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from experiments._graph_files import GRAPH_FILE
 from experiments._graphs import is_transformed, of_weights, transformed, weight_graph
 from experiments._keras import import_keras
 from experiments._networks import NetworkFile
@@ -153,7 +154,7 @@ def check_clustering_fits(
             f"{theirs}graph.source={source}, with {ours}{asked}: expected a graph of weights, or "
             f"another null model of this one: {ours}method=layer {ours}kernels=norms"
         )
-    if source != "activations" and config["method"] == "all_edges":
+    if source not in ("activations", GRAPH_FILE) and config["method"] == "all_edges":
         raise InvalidInputError(
             f"{theirs}graph.source={source}, with {ours}method=all_edges: expected a graph of "
             f"activations, where any two units can be joined; take {ours}method=layer"
@@ -164,10 +165,11 @@ def check_network_fits(network: NetworkFile, config: Mapping[str, Any]) -> None:
     """Check that networks can be initialised like the clustered one, where that is asked for."""
     if not is_fresh(config):
         return
-    if network.training is None:
+    if network.training is None or not network.was_trained:
+        came = "is from a file" if network.training is None else "was imported"
         raise InvalidInputError(
-            f"method=fresh_initialisation: {network.source} is from a file, and nobody knows how "
-            "it was initialised; expected one that train.py trained: take method=layer"
+            f"method=fresh_initialisation: {network.source} {came}, and nobody knows how it was "
+            "initialised; expected one that train.py trained: take method=layer"
         )
     kind = network.training.config["network"]["kind"]
     code = own_network_code(kind)

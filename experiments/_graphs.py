@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments._graph_files import GRAPH_FILE, acts_on_networks_alone
 from nn_clustering import datasets, graphs, partitions
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.networks import structure
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from nn_clustering.datasets import Dataset, Samples
     from nn_clustering.graphs import UnitGraph
 
-SOURCES = ("weights", "activations", "gradients")
+SOURCES = ("weights", "activations", "gradients", GRAPH_FILE)
+# Those of a network.
+_OF_NETWORKS = SOURCES[:3]
 SPLITS = ("train", "test")
 # Keys of the section `graph` of which the graph of weights is made.
 OF_WEIGHTS = (
@@ -31,6 +34,8 @@ OF_WEIGHTS = (
 )
 # Those that say which units are in the graph.
 OF_UNITS = ("inputs", "outputs", "dense_layers")
+# Keys of the section `activations` that say how units' answers are taken and compared.
+OF_ACTIVATIONS = ("position", "map_norm", "correlation", "memory_mb")
 # The sources of the graph that settings act on, where that is not all of them.
 _ACTS_ON = {
     "graph.kernel_norm": ("weights",),
@@ -49,6 +54,7 @@ _ACTS_ON = {
     "activations.position": ("activations",),
     "activations.map_norm": ("activations",),
     "activations.correlation": ("activations",),
+    "activations.memory_mb": ("activations",),
 }
 
 
@@ -66,6 +72,11 @@ def check_graph_settings(settings: Mapping[str, Any]) -> None:
     for key in OF_UNITS:
         if settings[key] is not None and not isinstance(settings[key], bool):
             raise InvalidInputError(f"graph.{key}={settings[key]!r}; expected True, False or None")
+        if source == GRAPH_FILE and settings[key] is not None:
+            raise InvalidInputError(
+                f"graph.{key}={settings[key]} changes nothing while graph.source=file, whose units "
+                "are those of the file; expected None, or a graph of weights or gradients"
+            )
         if source == "activations" and settings[key] is not None:
             raise InvalidInputError(
                 f"graph.{key}={settings[key]} with graph.source=activations, whose units are the "
@@ -90,7 +101,7 @@ def check_graph_settings_act(source: str, typed: Iterable[str]) -> None:
         InvalidInputError: If one was; it would change nothing, and be believed to.
     """
     for key in typed:
-        acts_on = _ACTS_ON.get(key, SOURCES)
+        acts_on = _ACTS_ON.get(key, _OF_NETWORKS if acts_on_networks_alone(key) else SOURCES)
         if source not in acts_on:
             raise InvalidInputError(
                 f"{key} changes nothing while graph.source={source}: it acts on "
@@ -109,7 +120,7 @@ def check_sample_settings(settings: Mapping[str, Any]) -> None:
             f"activations.split={settings['split']!r}; expected one of {', '.join(SPLITS)}"
         )
     graphs.check_activation_settings(
-        **{key: settings[key] for key in ("n_samples", "position", "map_norm", "correlation")}
+        **{key: value for key, value in settings.items() if key != "split"}
     )
 
 
@@ -141,11 +152,11 @@ def build_graph(
         graph = graphs.graph_from_gradients(network, x, **of_gradients, on_progress=on_progress)
         return graph, int(graph.dead.sum())
 
-    chosen = {key: config["activations"][key] for key in ("position", "map_norm")}
-    activations = graphs.unit_activations(network, x, **chosen, on_progress=on_progress)
+    chosen = {key: config["activations"][key] for key in OF_ACTIVATIONS}
+    activations = graphs.gather_activations(network, x, **chosen, on_progress=on_progress)
     below = settings["isolated_below"]
     graph = graphs.graph_from_activations(
-        activations, correlation=config["activations"]["correlation"], isolated_below=below
+        activations, correlation=chosen["correlation"], isolated_below=below
     )
     return graph, int((activations.silent(below) & ~activations.silent(0)).sum())
 
@@ -159,16 +170,17 @@ def check_network_fits(network: keras.Model, config: Mapping[str, Any], x: Any) 
         x: The samples.
 
     Raises:
-        InvalidInputError: If it has none, the samples do not fit it, or it has fewer units than
-            there are to be clusters.
+        InvalidInputError: If it has none, the samples do not fit it, their correlations would take
+            hours or more space than the disk has, or it has fewer units than there are to be
+            clusters.
     """
     settings = config["graph"]
     if settings["source"] == "gradients":
         of_units = {key: settings[key] for key in OF_UNITS}
         n_units = graphs.count_differentiable_units(network, x, **of_units)
     else:
-        position = config["activations"]["position"]
-        n_units = graphs.count_active_units(network, x, position=position)
+        chosen = {key: config["activations"][key] for key in OF_ACTIVATIONS if key != "map_norm"}
+        n_units = graphs.count_active_units(network, x, **chosen)
     makes_clusters = config["partition"]["method"] in partitions.WITH_N_CLUSTERS
     if makes_clusters and config["n_clusters"] > n_units:
         raise InvalidInputError(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from experiments._graph_files import refuse_without_network
 from experiments._keras import import_keras
 from experiments._own_network import own_layers_code
 from experiments._phase_settings import PHASES, network_name, stored_epochs
@@ -19,8 +21,12 @@ if TYPE_CHECKING:
     from nn_clustering.datasets import Dataset
     from nn_clustering.tracking import Input, Run, RunId, StageRun
 
+# The stages whose runs hold a network under `train_run`.
+WITH_NETWORK = ("train", "import_network")
 # The artifact with a network that was read from a file: one of Keras, or HDF5.
 OWN_NETWORKS = ("network.keras", "network.h5")
+# What stands in the place of a training's phase.
+IMPORTED = "imported"
 # The artifact with the module that defines layers which are not Keras' own.
 MODEL_CODE = "model_code.py"
 # Keys of the section `dataset` that a network's own data set and another have in common.
@@ -34,7 +40,7 @@ class NetworkFile:
     Attributes:
         content: Of the file.
         source: How to speak of it.
-        training: The run that trained it, if one did.
+        training: The run that trained it, or imported it, if one did.
         model_code: The module that defines its author's layers and activations, as it was named.
         preprocessing: What is done to pixels before it reads them; None for what networks that are
             trained here read, pixels from 0 to 1.
@@ -57,6 +63,11 @@ class NetworkFile:
         return networks.network_from_bytes(self.content, self.source, self.model_code)
 
     @property
+    def was_trained(self) -> bool:
+        """Whether the stage ``train`` has trained it."""
+        return self.training is not None and self.training.experiment == "train"
+
+    @property
     def artifact(self) -> str:
         """The name under which a run keeps it."""
         return OWN_NETWORKS[not self.content.startswith(b"PK")]
@@ -72,12 +83,12 @@ class NetworkFile:
             InvalidInputError: If neither names a data set, or there is no such one.
         """
         asked = {key: value for key, value in settings.items() if value is not None}
-        if self.training is None and "name" not in asked:
+        own = {} if self.training is None else dict(self.training.config["dataset"])
+        if "name" not in asked and own.get("name") is None:
             raise InvalidInputError(
                 f"dataset.name=None with {self.source}, a network from a file: expected the "
                 "data set to use, dataset.name=NAME"
             )
-        own = {} if self.training is None else dict(self.training.config["dataset"])
         if "name" in asked:  # what is said of the own files says nothing of others
             own = {key: own[key] for key in OF_ANY_DATASET if key in own}
         if "n_test" in asked or "per_class" in asked:  # the other one is not meant, too
@@ -97,18 +108,19 @@ def chosen_network(run: StageRun) -> NetworkFile:
     train_run, model = run.config["train_run"], run.config["model"]
     if (train_run is None) == (model is None):
         raise InvalidInputError(
-            f"train_run={train_run} model={model}: expected one of the two, a training run "
-            "(train_run=ID or train_run=latest) or a file (model=FILE.keras)"
+            f"train_run={train_run} model={model}: expected one of the two, a training run or an "
+            "import (train_run=ID or train_run=latest) or a file (model=FILE.keras)"
         )
     code = run.config["model_code"]
     if model is None:
-        if code is not None:
+        file = _network_of_run(run)
+        if code is not None and file.training is not None and file.was_trained:
             raise InvalidInputError(
                 f"model_code={code!r} changes nothing with train_run={train_run}, a network of "
                 "Keras' own layers; leave it out, or take model=FILE.keras"
             )
         _refuse_other_preprocessing(run.config["preprocessing"], f"train_run={train_run}")
-        return _trained_network(run)
+        return file
     if not isinstance(model, str) or not model:
         raise InvalidInputError(
             f"model={model!r}; expected the name of a file, .keras, .h5 or .hdf5"
@@ -122,7 +134,12 @@ def chosen_network(run: StageRun) -> NetworkFile:
 
 
 def clustered_network(run: StageRun, clustered: Run) -> NetworkFile:
-    """Read the network of a clustering run."""
+    """Read the network of a clustering run.
+
+    Raises:
+        InvalidInputError: If it had none, but a graph from a file.
+    """
+    refuse_without_network(clustered)
     source = f"the network of run {clustered.id}"
     code = run.config.get("model_code")
     had = (*clustered.artifacts, *clustered.dropped())
@@ -135,8 +152,9 @@ def clustered_network(run: StageRun, clustered: Run) -> NetworkFile:
             content, source, model_code=code, preprocessing=_checked_preprocessing(name)
         )
     _refuse_other_preprocessing(asked, source)
-    training = run.store.run(clustered.info["lineage"]["train_run"], experiment="train")
-    return NetworkFile(training.artifact(clustered.info["network"]), source, training, code)
+    training = run.store.run(clustered.info["lineage"]["train_run"], experiment=WITH_NETWORK)
+    content = training.artifact(clustered.info["network"])
+    return NetworkFile(content, source, training, code, training.info.get("preprocessing"))
 
 
 def _checked_preprocessing(name: str | None) -> str | None:
@@ -148,8 +166,8 @@ def _checked_preprocessing(name: str | None) -> str | None:
 def _refuse_other_preprocessing(name: str | None, given: str) -> None:
     if name is not None:
         raise InvalidInputError(
-            f"preprocessing={name!r} with {given}: a network that was trained here reads pixels as "
-            "in its training; leave it out"
+            f"preprocessing={name!r} with {given}: a network that was trained or imported here "
+            "reads pixels as that run says; leave it out"
         )
 
 
@@ -158,10 +176,10 @@ def model_code_of(file: NetworkFile, clustered: Run | None = None) -> Input[byte
 
     Args:
         file: The network.
-        clustered: The clustering run that has read it before.
+        clustered: The clustering run, or the import, that has read it before.
 
     Raises:
-        InvalidInputError: If there is no such module, or it is not that of the clustering run.
+        InvalidInputError: If there is no such module, or it is not that of the run.
     """
     _check_same_code_is_named(file, clustered)
     if file.model_code is None:
@@ -171,8 +189,8 @@ def model_code_of(file: NetworkFile, clustered: Run | None = None) -> Input[byte
     if clustered is not None and noted != found.digest:
         raise InvalidInputError(
             f"model_code={file.model_code!r}: that module, or what it imports, is not what it was "
-            f"in clustering run {clustered.id}; put the same files back, or cluster the network "
-            "again"
+            f"in run {clustered.id} ({clustered.experiment}); put the same files back, or make "
+            "that run again"
         )
     return found
 
@@ -197,8 +215,33 @@ def _check_same_code_is_named(file: NetworkFile, clustered: Run | None) -> None:
         )
 
 
-def _trained_network(run: StageRun) -> NetworkFile:
-    trained = run.read_run("train_run", "train")
+def _network_of_run(run: StageRun) -> NetworkFile:
+    found = run.read_run("train_run", WITH_NETWORK)
+    return _trained_network(run, found) if found.experiment == "train" else _imported(run, found)
+
+
+def _imported(run: StageRun, imported: Run) -> NetworkFile:
+    for key in ("phase", "checkpoint"):
+        if run.config[key] is not None:
+            raise InvalidInputError(
+                f"{key}={run.config[key]}: run {imported.id} imported its network, which has no "
+                "phases and no checkpoints; leave it out"
+            )
+    artifact = next(name for name in OWN_NETWORKS if name in imported.artifacts)
+    run.sacred_run.info.update(phase=IMPORTED, network=artifact)
+    source = f"run {imported.id}, {imported_name(imported.config)}"
+    code = run.config["model_code"]
+    content, pixels = imported.artifact(artifact), imported.info["preprocessing"]
+    return NetworkFile(content, source, imported, code, _checked_preprocessing(pixels))
+
+
+def imported_name(config: Mapping[str, Any]) -> str:
+    """Return how to speak of the network that a config of ``import_network`` asks for."""
+    name = config["network"]["name"]
+    return PurePath(config["model"]).name if name is None else str(name)
+
+
+def _trained_network(run: StageRun, trained: Run) -> NetworkFile:
     epoch = run.config["checkpoint"]
     # One that was dropped is asked for, too: another phase's would be another network.
     had = {*trained.artifacts, *trained.dropped()}

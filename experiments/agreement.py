@@ -14,6 +14,7 @@ import pandas
 from numpy.typing import NDArray
 
 from experiments import PROJECT, configure
+from experiments._graph_files import have_one_graph, is_of_file
 from experiments._keras import import_keras
 from experiments._networks import NetworkFile, clustered_network
 from experiments._undefined import none_if_nan
@@ -238,6 +239,14 @@ def _layers_to_compare(run: StageRun, first: Clustering, second: Clustering) -> 
                 f"{', '.join(shared) or 'which both runs share none'}"
             )
         return tuple(given)
+    if is_of_file(first.run.config) or is_of_file(second.run.config):
+        return tuple(shared) if have_one_graph(first.run, second.run) else ()
+    return _layers_of_networks(run, first, second, shared)
+
+
+def _layers_of_networks(
+    run: StageRun, first: Clustering, second: Clustering, shared: list[str]
+) -> tuple[str, ...]:
     one, other = (clustered_network(run, clustering.run) for clustering in (first, second))
     if one.content == other.content:
         return tuple(shared)

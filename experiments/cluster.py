@@ -4,6 +4,7 @@ python experiments/cluster.py with train_run=latest n_clusters=12
 python experiments/cluster.py with train_run=latest activations
 python experiments/cluster.py with train_run=12 checkpoint=5
 python experiments/cluster.py with model=my_network.keras leiden
+python experiments/cluster.py with graph.source=file graph.file=connectome.npz
 """
 
 from __future__ import annotations
@@ -14,6 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT, configure, program
 from experiments._datasets import tell
+from experiments._graph_files import (
+    GraphFile,
+    check_graph_file_settings,
+    graph_file,
+    is_of_file,
+)
 from experiments._graphs import (
     build_graph,
     check_graph_settings,
@@ -61,6 +68,7 @@ configure(experiment, exclusive_keys=("graph.source", "partition.method"))
 def check_settings(config: Mapping[str, Any], typed: Iterable[str]) -> None:
     """Check what the config, and the keys that the user has typed, alone tell."""
     check_graph_settings(config["graph"])
+    check_graph_file_settings(config)
     check_graph_settings_act(config["graph"]["source"], typed)
     check_sample_settings(config["activations"])
     check_partition_config(config)
@@ -72,31 +80,52 @@ class Inputs:
     """What a clustering rests on; samples and the file of a partition where they are asked for.
 
     Attributes:
+        network: The network; None where the graph is from a file.
+        graph: The graph from a file.
         model_code: The module with the layers of the network's author, where it is named.
     """
 
-    network: Input[NetworkFile]
+    network: Input[NetworkFile] | None
     model_code: Input[bytes] | None
     samples: Input[RawSamples] | None
     partition: Input[bytes] | None
+    graph: Input[GraphFile] | None = None
+
+    @property
+    def network_file(self) -> NetworkFile:
+        """The network, where the graph is one's."""
+        assert self.network is not None  # asked only where the graph is of no file
+        return self.network.value
+
+    @property
+    def source(self) -> str:
+        """How to speak of where the graph comes from."""
+        return self.network_file.source if self.graph is None else self.graph.value.source
 
 
 def inputs(run: StageRun) -> Inputs:
-    """Read the network, and samples and partition if they are asked for."""
+    """Read the network, and samples and partition if they are asked for; or a graph."""
     config = run.config
+    partition = _partition_input(config)
+    if is_of_file(config):
+        return Inputs(None, None, None, partition, graph_file(config["graph"]))
     network = chosen_network(run)
-    code = model_code_of(network)
-    samples = partition = None
+    code = model_code_of(network, network.training)
+    samples = None
     if config["graph"]["source"] != "weights":
         dataset = network.dataset(config["dataset"])
         tell(run, dataset)
         chosen = choose_samples(dataset, config["activations"], run.seed)
         samples = Input(RawSamples(chosen, dataset.white), dataset.digest())
-    if config["partition"]["method"] == "file":
-        content = partition_file(config["partition"]["file"])
-        partitions.check_partition_file(content, config["partition"]["file"])
-        partition = Input.of_bytes(content)
     return Inputs(Input.of_bytes(network.content, network), code, samples, partition)
+
+
+def _partition_input(config: Mapping[str, Any]) -> Input[bytes] | None:
+    if config["partition"]["method"] != FROM_FILE:
+        return None
+    content = partition_file(config["partition"]["file"])
+    partitions.check_partition_file(content, config["partition"]["file"])
+    return Input.of_bytes(content)
 
 
 def summary(run: StageRun, result: Mapping[str, Any]) -> None:
@@ -125,7 +154,7 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     test = f"{program('shuffle_test')} with cluster_run={run.id}"
     run.suggest(
         *([] if run.config["partition"]["local"] else [test]),
-        f"{program('lesion')} with cluster_run={run.id}",
+        *([] if is_of_file(run.config) else [f"{program('lesion')} with cluster_run={run.id}"]),
     )
 
 
@@ -182,8 +211,13 @@ def prepare(run: StageRun[Inputs]) -> tuple[UnitGraph, int] | None:
     Returns:
         The graph of its weights, with the number of dead units, where that is asked for.
     """
+    if run.inputs.graph is not None:
+        given = run.inputs.graph.value.graph
+        _check_units(given, run.config)
+        _partition_of_file(run, given)
+        return given, int(given.dead.sum())
     import_keras()
-    config, file = run.config, run.inputs.network.value
+    config, file = run.config, run.inputs.network_file
     if run.inputs.samples is not None:
         samples = run.inputs.samples.value.for_network(file)
         check_network_fits(file.network, config, samples)
@@ -208,17 +242,16 @@ def _check_units(graph: UnitGraph, config: Mapping[str, Any]) -> None:
 def cluster(run: StageRun[Inputs]) -> dict[str, Any]:
     """Cluster a network's units; the result holds n-cut, modularity, stability, sizes."""
     config = run.config
-    file = run.inputs.network.value
     untransformed, n_dead = run.prepared or _graph_of_samples(run)
     graph = transformed(untransformed, config["graph"])
     partition, of_starts = _partition(run, graph)
     figures = _figures(graph, partition, config)
     if config["partition"]["local"]:
         partition, figures = local_clustering(graph, partition, config, run.seed)
-    title = f"{file.source}: {_in_words(figures['ncut'], partition, config)}"
+    title = f"{run.inputs.source}: {_in_words(figures['ncut'], partition, config)}"
 
     if config["model"] is not None:
-        run.add_artifact(file.artifact, file.content)
+        run.add_artifact(run.inputs.network_file.artifact, run.inputs.network_file.content)
     if run.inputs.model_code is not None:
         run.add_artifact(MODEL_CODE, run.inputs.model_code.value)
     if is_transformed(config["graph"]):
@@ -258,7 +291,7 @@ def _shares(graph: UnitGraph, partition: Partition) -> dict[str, Any]:
 
 def _graph_of_samples(run: StageRun[Inputs]) -> tuple[UnitGraph, int]:
     assert run.inputs.samples is not None  # the graph of weights is prepared
-    file = run.inputs.network.value
+    file = run.inputs.network_file
     samples = run.inputs.samples.value.for_network(file)
     told = run.inputs.samples.value.reshaping_in_words(file)
     if told is not None:

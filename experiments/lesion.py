@@ -17,6 +17,7 @@ from experiments import PROJECT, configure, page_command, program
 from experiments._datasets import tell
 from experiments._keras import import_keras
 from experiments._lesion_steps import (
+    add_long_table,
     add_table,
     double_lesions,
     groups_of,
@@ -93,7 +94,7 @@ def check_output(file: NetworkFile, dataset: Dataset, config: Mapping[str, Any])
     index = networks.output_index(file.network, output)
     shape = tuple(file.network.outputs[index].shape[1:])
     # a network that was trained here may have learnt more classes than the images are of
-    if (file.training is None or output is not None) and shape != (dataset.n_outputs,):
+    if (not file.was_trained or output is not None) and shape != (dataset.n_outputs,):
         name = networks.output_names(file.network)[index]
         raise InvalidInputError(
             f"output={output!r}: {file.source} has the output {name} of shape {shape}, the data "
@@ -167,7 +168,7 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     if "double" in result:
         print(pairs_in_words(result["double"]))
     if run.config["single_units"]:
-        print("single units: units.csv")
+        print("single units: units.csv, and class by class unit_class_changes.parquet")
     run.suggest(f"{program('lesion_table')} with lesion_runs=[{run.id}]", page_command())
 
 
@@ -276,6 +277,7 @@ def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
             print(line)
     test = single_lesions(run, engine, partition, layers, groups)
     add_table(run, "sub_clusters", test.table())
+    add_long_table(run, "class_changes", [test.class_changes()], test.changes.size)
     add_table(run, "random_effects", test.random_effects())
     title = f"cluster run {clustered.id}: lesions of {len(test.sub_clusters)} sub-clusters"
     for name, draw in {
@@ -289,7 +291,9 @@ def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
     if config["double"]["enabled"]:
         result["double"] = double_lesions(run, engine, partition, test)
     if config["single_units"]:
-        add_table(run, "units", single_units(run, engine, layers, groups))
+        units = single_units(run, engine, layers, groups)
+        add_table(run, "units", units.table())
+        add_long_table(run, "unit_class_changes", units.class_changes(), units.changes.size)
     return result
 
 

@@ -1,15 +1,16 @@
-"""Study a network: train, cluster, shuffle-test and lesion it, each a run of its own.
+"""Study a network: train or import, cluster, shuffle-test and lesion it, each a run of its own.
 
 It goes on where it was interrupted: stages that a completed run has done are not run again.
 
 python experiments/pipeline.py with mlp mnist pruned
+python experiments/pipeline.py with resnet18 published
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,16 @@ from experiments import (
     PROJECT,
     cluster,
     configure,
+    import_network,
     lesion,
     page_command,
     shuffle_test,
     train,
 )
+from experiments._about import is_import
 from experiments._chosen_null_model import check_clustering_fits
+from experiments._graph_files import is_of_file
+from experiments._networks import IMPORTED
 from experiments._phase_settings import phase_names
 from nn_clustering import datasets, networks, partitions
 from nn_clustering.errors import InvalidInputError
@@ -31,15 +36,17 @@ from nn_clustering.tracking import StageExperiment, check_writable, project_root
 if TYPE_CHECKING:
     from nn_clustering.tracking import RunStore, StageRun
 
-# The stages in their order, each with the keys that the pipeline sets.
+# The stages in their order, each with the keys that the pipeline sets; one of the first two is run.
 STAGES = {
     "train": ("seed", "resume"),
-    "cluster": ("seed", "train_run", "model", "model_code", "checkpoint"),
+    "import_network": ("seed",),
+    "cluster": ("seed", "train_run", "model", "model_code", "preprocessing", "checkpoint"),
     "shuffle_test": ("seed", "cluster_run", "model_code", "resume", "against_run"),
-    "lesion": ("seed", "cluster_run", "model_code", "output", "resume"),
+    "lesion": ("seed", "cluster_run", "model_code", "preprocessing", "output", "resume"),
 }
 EXPERIMENTS = {
     "train": train.experiment,
+    "import_network": import_network.experiment,
     "cluster": cluster.experiment,
     "shuffle_test": shuffle_test.experiment,
     "lesion": lesion.experiment,
@@ -48,6 +55,7 @@ EXPERIMENTS = {
 # What the config alone tells of each; that of the training returns what is known of its data set.
 CHECKS: dict[str, Callable[..., datasets.Outline | None]] = {
     "train": train.check_settings,
+    "import_network": import_network.check_settings,
     "cluster": cluster.check_settings,
     "shuffle_test": shuffle_test.check_settings,
     "lesion": lesion.check_settings,
@@ -60,6 +68,7 @@ configure(
     exclusive_keys=(
         "train.network.kind",
         "train.dataset.name",
+        "import_network.network.name",
         "cluster.graph.source",
         "cluster.partition.method",
         "shuffle_test.method",
@@ -74,12 +83,13 @@ def check(run: StageRun) -> None:
             "the stages hand each other their results through stored runs: run the pipeline "
             "without -u"
         )
+    stages = stages_of(run.config)
+    _check_acts(run, stages)
     outline = None
-    for stage, check_settings in CHECKS.items():
+    for stage in stages:
         with run.context.mistakes_of_part(stage):
-            found = check_settings(run.config[stage], _typed(run, stage))
+            found = CHECKS[stage](run.config[stage], _typed(run, stage))
             outline = outline or found
-    assert outline is not None  # of the training's data set
     _check_clustering(run.config, outline)
     check_clustering_fits(
         run.config["cluster"], run.config["shuffle_test"], parts=("cluster.", "shuffle_test.")
@@ -95,15 +105,19 @@ def check(run: StageRun) -> None:
 def pipeline(run: StageRun) -> dict[str, Any]:
     """Run all stages; the result holds the run id and the main figures of each."""
     folder = _figures_folder(run)
-    trained = run_stage(run, "train")
-    clustered = run_stage(run, "cluster", train_run=trained._id)
-    shuffled = run_stage(run, "shuffle_test", cluster_run=clustered._id)
-    lesioned = run_stage(run, "lesion", cluster_run=clustered._id)
-    runs = (trained, clustered, shuffled, lesioned)
+    stages = stages_of(run.config)
+    found = run_stage(run, stages[0])
+    # whoever names the code of an imported network's layers here names it for all stages
+    code = {"model_code": run.config["import_network"]["model_code"]}
+    clustered = run_stage(run, "cluster", train_run=found._id, **code)
+    shuffled = run_stage(run, "shuffle_test", cluster_run=clustered._id, **code)
+    lesioned = run_stage(run, "lesion", cluster_run=clustered._id, **code)
+    runs = (found, clustered, shuffled, lesioned)
+    phase = clustered.info["phase"]
     result = {
-        "runs": {stage: part._id for stage, part in zip(STAGES, runs, strict=True)},
-        "phase": clustered.info["phase"],
-        **trained.result[clustered.info["phase"]],
+        "runs": {stage: part._id for stage, part in zip(stages, runs, strict=True)},
+        "phase": phase,
+        **(_imported_figures(found, lesioned) if phase == IMPORTED else found.result[phase]),
         **shuffled.result,
         "n_subclusters": lesioned.result["n_subclusters"],
         "importance": lesioned.result["importance"],
@@ -114,7 +128,22 @@ def pipeline(run: StageRun) -> dict[str, Any]:
     return result
 
 
-def run_stage(run: StageRun, stage: str, **links: int) -> Any:
+def stages_of(config: Mapping[str, Any]) -> list[str]:
+    """Return the stages that a config asks for: a network is imported or trained, never both."""
+    left_out = "train" if is_import(config["import_network"]) else "import_network"
+    return [stage for stage in STAGES if stage != left_out]
+
+
+def _imported_figures(imported: Any, lesioned: Any) -> dict[str, Any]:
+    """Return of an imported network what a training has for its phase, by the intact network."""
+    return {
+        "test_accuracy": lesioned.result.get("accuracy"),
+        "test_loss": lesioned.result.get("mean_squared_error"),
+        "n_parameters": imported.result["n_parameters"],
+    }
+
+
+def run_stage(run: StageRun, stage: str, **links: int | str | None) -> Any:
     """Run one stage with its part of the config, and record that this run rests on it."""
     config = copy.deepcopy(dict(run.config[stage]))
     updates = {**config, "seed": run.seed, **links}
@@ -123,8 +152,36 @@ def run_stage(run: StageRun, stage: str, **links: int) -> Any:
     return done
 
 
-def _check_clustering(config: Mapping[str, Any], outline: datasets.Outline) -> None:
+def _check_acts(run: StageRun, stages: Sequence[str]) -> None:
+    """Check that nothing was asked of the stage that is left out."""
+    (left_out,) = set(STAGES) - set(stages)
+    of_others = {name for stage in stages for name in EXPERIMENTS[stage].named_configs}
+    only_there = set(EXPERIMENTS[left_out].named_configs) - of_others
+    asked = [f"{left_out}.{key}" for key in _typed(run, left_out)]
+    asked += [name for name in run.named_configs if name in only_there]
+    if asked:
+        why = (
+            "a network is imported, and none trained: leave it out, or leave out what is imported"
+            if left_out == "train"
+            else "no network is imported: add its name, as vgg16, or import_network.model=FILE"
+        )
+        raise InvalidInputError(f"{', '.join(asked)} changes nothing while {why}")
+
+
+def _check_clustering(config: Mapping[str, Any], outline: datasets.Outline | None) -> None:
     training, clustering = config["train"], config["cluster"]
+    if is_of_file(clustering):
+        raise InvalidInputError(
+            "cluster.graph.source=file: the pipeline clusters the network that it makes; expected "
+            "weights, activations or gradients"
+        )
+    if outline is None:
+        if clustering["phase"] is not None:
+            raise InvalidInputError(
+                f"cluster.phase={clustering['phase']}: an imported network has no phases; leave it "
+                "out"
+            )
+        return
     phases = phase_names(
         trained=training["training"]["enabled"], pruned=training["pruning"]["enabled"]
     )
@@ -144,15 +201,24 @@ def _check_clustering(config: Mapping[str, Any], outline: datasets.Outline) -> N
         )
 
 
-def _check_lesions(config: Mapping[str, Any], outline: datasets.Outline) -> None:
-    lesioning = config["lesion"]
+def _check_lesions(config: Mapping[str, Any], outline: datasets.Outline | None) -> None:
+    lesioning, first = config["lesion"], stages_of(config)[0]
     name = lesioning["dataset"]["name"]
-    own = outline if name is None else datasets.require_dataset(name)
+    with_task = config[first]["dataset"]["name"] if name is None else name
+    if with_task is None:
+        raise InvalidInputError(
+            "import_network.dataset.name=None: expected the data set that the network is lesioned "
+            "on, import_network.dataset.name=NAME"
+        )
+    own = outline
+    if outline is None or name is not None:
+        own = datasets.require_dataset(with_task)
+    assert own is not None  # of the one or of the other
     try:
         lesion.check_task(lesioning, own.name, own.task)
     except InvalidInputError as error:
         raise InvalidInputError(f"lesion.{error}") from None
-    if own.input_shape is None or outline.input_shape is None:
+    if outline is None or own.input_shape is None or outline.input_shape is None:
         return
     if math.prod(own.input_shape) != math.prod(outline.input_shape):
         raise InvalidInputError(
@@ -183,10 +249,16 @@ def copy_figures(store: RunStore, run_ids: Iterable[int], folder: Path) -> None:
                 (folder / file_name).write_bytes(stored.artifact(name))
 
 
-def _performance(result: dict[str, Any]) -> str:
+def _performance(result: Mapping[str, Any]) -> str:
     if result["test_accuracy"] is None:
         return f"{result['test_loss']:.4g}"
     return f"{result['test_accuracy']:.4f}"
+
+
+def _network_in_words(result: Mapping[str, Any]) -> str:
+    if result["phase"] == IMPORTED:
+        return f"{_performance(result)}, {result['n_parameters']:,} parameters ({IMPORTED})"
+    return f"{_performance(result)}, sparsity {result['sparsity']:.3f} ({result['phase']})"
 
 
 def _summary(result: dict[str, Any], folder: Path) -> str:
@@ -194,7 +266,7 @@ def _summary(result: dict[str, Any], folder: Path) -> str:
     lines = [
         (
             "test loss" if result["test_accuracy"] is None else "test accuracy",
-            f"{_performance(result)}, sparsity {result['sparsity']:.3f} ({result['phase']})",
+            _network_in_words(result),
         ),
         (
             "n-cut",

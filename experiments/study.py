@@ -1,5 +1,7 @@
 """Study conditions with several seeds each, and print one table with published figures beside.
 
+A condition is a training, or the import of a network that was trained elsewhere.
+
 It goes on where it was interrupted: stages that a completed run has done are not run again.
 
 python experiments/study.py with mnist
@@ -7,21 +9,33 @@ python experiments/study.py with mnist
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas
 
-from experiments import PROJECT, cluster, configure, shuffle_test, train
+from experiments import PROJECT, cluster, configure, import_network, lesion, shuffle_test, train
+from experiments._networks import IMPORTED
 from experiments._phase_settings import phase_names
-from nn_clustering import partitions, significance
+from nn_clustering import significance
 from nn_clustering.errors import InvalidInputError, did_you_mean
 from nn_clustering.tracking import StageExperiment
 
 if TYPE_CHECKING:
     from nn_clustering.tracking import StageRun
 
-MEASURES = ("accuracy", "ncut", "shuffled_mean")
+# Measures of which there are published means, with the digits that the table shows.
+MEASURES = {"accuracy": 4, "ncut": 3, "shuffled_mean": 3, "z_score": 1}
+# Those of lesions, which not every study makes.
+OF_LESIONS = {"importance_p": 4, "coherence_p": 4}
+TITLES = {
+    "accuracy": "accuracy",
+    "ncut": "n-cut",
+    "shuffled_mean": "shuffled mean",
+    "z_score": "z",
+    "importance_p": "importance p",
+    "coherence_p": "coherence p",
+}
 
 experiment = StageExperiment("study", base_dir=PROJECT, save_git_info=False)
 configure(experiment)
@@ -62,7 +76,8 @@ def study(run: StageRun) -> dict[str, Any]:
     run.sacred_run.info["lineage"] = {
         f"{stage}_run_{place}": row[f"{stage}_run"]
         for place, row in enumerate(rows)
-        for stage in ("train", "cluster", "shuffle_test")
+        for stage in STAGES
+        if f"{stage}_run" in row
     }
     networks = pandas.DataFrame(rows)
     run.add_artifact("networks.csv", networks.to_csv(index=False).encode())
@@ -78,10 +93,22 @@ def _is_list_of(kind: type, value: Any) -> bool:
     return is_list and len(set(value)) == len(value)
 
 
+STAGES = ("train", "import_network", "cluster", "shuffle_test", "lesion")
+# The keys of a condition that it can do without.
+OPTIONAL = ("train", "import_network", "settings", "lesions", "published")
 # The keys of a condition, each with what its value has to be, and whether it is that.
 CONDITION: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "name": ("a word", lambda value: isinstance(value, str) and bool(value.strip())),
     "train": ("a list of named configs of train", lambda value: _is_list_of(str, value)),
+    "import_network": (
+        "a list of named configs of import_network",
+        lambda value: _is_list_of(str, value),
+    ),
+    "settings": (
+        "a named config of cluster, shuffle_test and lesion",
+        lambda value: isinstance(value, str) and bool(value),
+    ),
+    "lesions": ("True or False", lambda value: isinstance(value, bool)),
     "seeds": (
         "a list of integers from 0 to 4294967295, each once",
         lambda value: (
@@ -95,7 +122,7 @@ CONDITION: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "n_clusters": ("an integer of 2 or more", lambda value: type(value) is int and value >= 2),
     "n_shuffles": ("an integer of 2 or more", lambda value: type(value) is int and value >= 2),
     "published": (
-        f"for phases, the mean of some of {', '.join(MEASURES)}",
+        f"for phases, the mean of some of {', '.join((*MEASURES, *OF_LESIONS))}",
         lambda value: isinstance(value, Mapping) and all(map(_is_published, value.values())),
     ),
 }
@@ -103,7 +130,7 @@ CONDITION: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 def _is_published(means: Any) -> bool:
     return isinstance(means, Mapping) and all(
-        key in MEASURES and type(mean) in (int, float) for key, mean in means.items()
+        key in MEASURES | OF_LESIONS and type(mean) in (int, float) for key, mean in means.items()
     )
 
 
@@ -114,11 +141,17 @@ def _check(condition: Any) -> None:
         InvalidInputError: If a key is missing, unknown, or of another kind, or a stage refuses it.
     """
     given: Mapping[Any, Any] = condition if isinstance(condition, Mapping) else {}
-    missing = [key for key in CONDITION if key not in given and key != "published"]
+    missing = [key for key in CONDITION if key not in given and key not in OPTIONAL]
+    if not {"train", "import_network"} & given.keys():
+        missing.append("train or import_network")
     if missing:
         raise InvalidInputError(
             f"conditions: {dict(given) or condition!r} has no {', '.join(missing)}; "
             "configs/study/default.yaml says what a condition is"
+        )
+    if {"train", "import_network"} <= given.keys():
+        raise InvalidInputError(
+            f"conditions: {given['name']} has both train and import_network; expected one of them"
         )
     unknown = next((key for key in given if key not in CONDITION), None)
     if unknown is not None:
@@ -138,55 +171,88 @@ def _check(condition: Any) -> None:
 
 
 def _check_stages(condition: Mapping[str, Any]) -> None:
-    config = train.experiment.full_config(condition["train"])
-    train.check_settings(config)
-    phases = phase_names(trained=config["training"]["enabled"], pruned=config["pruning"]["enabled"])
+    phases = _checked_phases(condition)
     for key in ("phases", "published"):
         if not set(condition.get(key, ())) <= set(phases):
             raise InvalidInputError(
-                f"{key}={condition[key]}; its training has the phases {', '.join(phases)}"
+                f"{key}={condition[key]}; its networks have the phases {', '.join(phases)}"
             )
-    published = cluster.experiment.full_config(["published"])
-    partitions.check_clustering(
-        condition["n_clusters"],
-        n_init=published["kmeans"]["n_init"],
-        select=published["kmeans"]["select"],
+    settings = _settings(condition)
+    clustering = cluster.experiment.full_config(settings)
+    clustering["n_clusters"] = condition["n_clusters"]
+    cluster.check_settings(clustering, ())
+    shuffles = shuffle_test.experiment.full_config(settings)
+    significance.check_shuffle_test(
+        n_shuffles=condition["n_shuffles"], method=shuffles["method"], n_workers=1
     )
-    significance.check_shuffle_test(n_shuffles=condition["n_shuffles"], method="layer", n_workers=1)
+    if condition.get("lesions", False):
+        lesion.check_settings(lesion.experiment.full_config(settings))
+
+
+def _checked_phases(condition: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the phases that the networks of a condition have, if a stage can make them."""
+    if "import_network" in condition:
+        config = import_network.experiment.full_config(condition["import_network"])
+        import_network.check_settings(config)
+        return (IMPORTED,)
+    config = train.experiment.full_config(condition["train"])
+    train.check_settings(config)
+    return tuple(
+        phase_names(trained=config["training"]["enabled"], pruned=config["pruning"]["enabled"])
+    )
+
+
+def _settings(condition: Mapping[str, Any]) -> list[str]:
+    """Return the named config of the stages that follow."""
+    return [condition.get("settings", "published")]
 
 
 def _one_network(run: StageRun, condition: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:
-    trained = run.run_part(train.experiment, {"seed": seed}, condition["train"])
-    rows = []
-    for phase in condition["phases"]:
-        updates = {
-            "seed": seed,
-            "train_run": trained._id,
+    source = "train" if "train" in condition else "import_network"
+    program = {"train": train, "import_network": import_network}[source].experiment
+    found = run.run_part(program, {"seed": seed}, condition[source])
+    return [
+        {
+            "condition": condition["name"],
             "phase": phase,
-            "n_clusters": condition["n_clusters"],
-        }
-        clustered = run.run_part(cluster.experiment, updates, ["published"])
-        updates = {
             "seed": seed,
-            "cluster_run": clustered._id,
-            "n_shuffles": condition["n_shuffles"],
+            **_figures(run, condition, seed, phase, found),
+            f"{source}_run": found._id,
         }
-        shuffled = run.run_part(shuffle_test.experiment, updates, ["published"])
-        rows.append(
-            {
-                "condition": condition["name"],
-                "phase": phase,
-                "seed": seed,
-                "accuracy": trained.result[phase]["test_accuracy"],
-                **{key: shuffled.result[key] for key in ("ncut", "shuffled_mean", "shuffled_std")},
-                **{key: shuffled.result[key] for key in ("z_score", "p_value")},
-                "fragile": shuffle_test.is_fragile(shuffled.result),
-                "train_run": trained._id,
-                "cluster_run": clustered._id,
-                "shuffle_test_run": shuffled._id,
-            }
-        )
-    return rows
+        for phase in condition["phases"]
+    ]
+
+
+def _figures(
+    run: StageRun, condition: Mapping[str, Any], seed: int, phase: str, found: Any
+) -> dict[str, Any]:
+    """Cluster and test a network; returns its figures and the ids of the runs."""
+    settings = _settings(condition)
+    updates = {"seed": seed, "train_run": found._id, "n_clusters": condition["n_clusters"]}
+    if phase != IMPORTED:
+        updates["phase"] = phase
+    clustered = run.run_part(cluster.experiment, updates, settings)
+    links = {"seed": seed, "cluster_run": clustered._id}
+    updates = {**links, "n_shuffles": condition["n_shuffles"]}
+    shuffled = run.run_part(shuffle_test.experiment, updates, settings)
+    figures = {
+        "accuracy": None if phase == IMPORTED else found.result[phase]["test_accuracy"],
+        **{key: shuffled.result[key] for key in ("ncut", "shuffled_mean", "shuffled_std")},
+        **{key: shuffled.result[key] for key in ("z_score", "p_value")},
+        "fragile": shuffle_test.is_fragile(shuffled.result),
+        "cluster_run": clustered._id,
+        "shuffle_test_run": shuffled._id,
+    }
+    if not condition.get("lesions", False):
+        return figures
+    lesioned = run.run_part(lesion.experiment, links, settings)
+    return {
+        **figures,
+        "accuracy": lesioned.result.get("accuracy", figures["accuracy"]),
+        "importance_p": lesioned.result["importance"]["fisher_p"],
+        "coherence_p": lesioned.result["coherence"]["fisher_p"],
+        "lesion_run": lesioned._id,
+    }
 
 
 def summarise(
@@ -197,15 +263,16 @@ def summarise(
     Standard deviations are those of a sample (n - 1); a single network has none.
     """
     published = {condition["name"]: condition.get("published", {}) for condition in conditions}
+    measures = [key for key in (*MEASURES, *OF_LESIONS) if key in networks]
     rows = []
     for (name, phase), group in networks.groupby(["condition", "phase"], sort=False):
         row = {"condition": f"{name}, {phase}", "n_networks": len(group)}
-        for measure in MEASURES:
-            row[measure] = group[measure].mean()
-            row[f"{measure}_std"] = group[measure].std() if len(group) > 1 else None
+        for measure in measures:
+            # undefined where all shuffles of a network are alike, or nothing was lesioned
+            values = group[measure].astype(float)
+            row[measure] = values.mean()
+            row[f"{measure}_std"] = values.std() if len(group) > 1 else None
             row[f"{measure}_published"] = published[name].get(phase, {}).get(measure)
-        # undefined where all shuffles of a network are alike
-        row["z_score"] = group["z_score"].astype(float).mean()
         row["largest_p_value"] = group["p_value"].max()
         row["n_fragile"] = int(group["fragile"].sum())
         rows.append(row)
@@ -214,20 +281,26 @@ def summarise(
 
 def format_table(table: pandas.DataFrame) -> str:
     """Return the table as Markdown: mean ± standard deviation over networks, (published mean)."""
-    header = ["", "networks", "accuracy", "n-cut", "shuffled mean", "z", "largest p"]
+    measures = {key: digits for key, digits in (MEASURES | OF_LESIONS).items() if key in table}
+    header = ["", "networks", *(TITLES[measure] for measure in measures), "largest p"]
     lines = [header, ["---"] * len(header)]
     for row in table.to_dict("records"):
         cells = [row["condition"], str(row["n_networks"])]
-        for measure, digits in zip(MEASURES, (4, 3, 3), strict=True):
-            reference, spread = row[f"{measure}_published"], row[f"{measure}_std"]
-            shown = f"{row[measure]:.{digits}f}"
-            if pandas.notna(spread):
-                shown += f" ± {spread:.{digits}f}"
-            cells.append(f"{shown} ({reference})" if pandas.notna(reference) else shown)
-        z_score = f"{row['z_score']:.1f}" if pandas.notna(row["z_score"]) else "undefined"
+        cells += [_cell(row, measure, digits) for measure, digits in measures.items()]
         fragile = f" ({row['n_fragile']} fragile)" if row["n_fragile"] else ""
-        lines.append([*cells, z_score, f"{row['largest_p_value']:.3f}{fragile}"])
+        lines.append([*cells, f"{row['largest_p_value']:.3f}{fragile}"])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cell(row: Mapping[Hashable, Any], measure: str, digits: int) -> str:
+    """Return mean, spread (not of z, which is one already) and published mean of a measure."""
+    reference, spread = row[f"{measure}_published"], row[f"{measure}_std"]
+    shown = f"{row[measure]:.{digits}f}" if pandas.notna(row[measure]) else "undefined"
+    if measure in OF_LESIONS and row[measure] < significance.SMALLEST_SHOWN:
+        shown = f"< {significance.SMALLEST_SHOWN:g}"
+    if pandas.notna(spread) and measure != "z_score":
+        shown += f" ± {spread:.{digits}f}"
+    return f"{shown} ({reference})" if pandas.notna(reference) else shown
 
 
 if __name__ == "__main__":

@@ -22,3 +22,8 @@ from ._synthetic import (
     monomial_membership as monomial_membership,
     polynomial_names as polynomial_names,
 )
+from ._weights import (
+    WeightFile as WeightFile,
+    given_file as given_file,
+    weight_file as weight_file,
+)

@@ -110,7 +110,7 @@ def _obtain(part: Distributed, folders: Sequence[Path], temporary: Path) -> Path
         return found
     path = temporary / part.name
     try:
-        _download(part.url, path)
+        download(part.url, path)
     except Exception as error:  # whatever requests, urllib3 or the disk object to
         reason = " ".join(str(error).split())
         raise InvalidInputError(
@@ -125,7 +125,12 @@ def _obtain(part: Distributed, folders: Sequence[Path], temporary: Path) -> Path
     return path
 
 
-def _download(url: str, path: Path) -> None:
+def download(url: str, path: Path) -> None:
+    """Download a file; on a terminal a bar shows how far it is.
+
+    Raises:
+        Exception: Whatever requests, urllib3 or the disk object to.
+    """
     import pooch
 
     on_terminal = sys.stderr.isatty()

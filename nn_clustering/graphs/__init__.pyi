@@ -1,14 +1,17 @@
 from ._activations import (
     count_active_units as count_active_units,
+    gather_activations as gather_activations,
     unit_activations as unit_activations,
 )
 from ._commute_time import (
     commute_time_graph as commute_time_graph,
 )
 from ._from_activations import (
-    UnitActivations as UnitActivations,
     check_activation_settings as check_activation_settings,
     graph_from_activations as graph_from_activations,
+)
+from ._from_file import (
+    graph_from_file as graph_from_file,
 )
 from ._from_gradients import (
     count_differentiable_units as count_differentiable_units,
@@ -22,6 +25,10 @@ from ._isolation import (
     NEGLIGIBLE as NEGLIGIBLE,
     check_isolated_below as check_isolated_below,
     isolated_units as isolated_units,
+)
+from ._unit_activations import (
+    UnitActivations as UnitActivations,
+    UnitMoments as UnitMoments,
 )
 from ._unit_graph import (
     Edges as Edges,

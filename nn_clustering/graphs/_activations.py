@@ -1,7 +1,11 @@
 """What the units of a network answer to samples (methods E1, E2)."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import keras
@@ -10,7 +14,20 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs._from_activations import MAP_NORMS, POSITIONS, UnitActivations
+from nn_clustering.graphs._from_activations import (
+    MAP_NORMS,
+    MEMORY_MB,
+    POSITIONS,
+    check_correlation,
+)
+from nn_clustering.graphs._tables import DiskTable, Table, parts, require_disk_space
+from nn_clustering.graphs._unit_activations import (
+    MomentSums,
+    UnitActivations,
+    UnitMoments,
+    check_finite,
+    check_n_samples,
+)
 from nn_clustering.graphs._unit_graph import Layer
 from nn_clustering.graphs._unit_sets import UnitSet, unit_sets, weight_readers
 from nn_clustering.networks.structure import (
@@ -23,6 +40,9 @@ from nn_clustering.networks.structure import (
     walk_network,
 )
 
+if TYPE_CHECKING:
+    from nn_clustering.datasets import Samples
+
 # Values that all tensors of a batch hold together, 4 bytes each.
 _VALUES_A_BATCH = 2**26
 _LARGEST_BATCH = 512
@@ -30,13 +50,13 @@ _LARGEST_BATCH = 512
 
 def unit_activations(
     network: keras.Model,
-    x: NDArray[np.floating],
+    x: Samples,
     *,
     position: str = "post",
     map_norm: str = "spectral",
     on_progress: Callable[[int], object] = lambda n_samples: None,
 ) -> UnitActivations:
-    """Return what every hidden unit answers to every sample.
+    """Return what every hidden unit answers to every sample, in memory.
 
     Units are the hidden units of dense layers, or all filters of a network with convolutions, the
     first convolution's included and dense layers behind them left out (methods E1). Merges such as
@@ -45,7 +65,7 @@ def unit_activations(
 
     Args:
         network: Any network of which a graph of the weights can be made, with one input.
-        x: Samples, of the shape that the network reads.
+        x: Samples, of the shape that the network reads; a batch of them is read at a time.
         position: ``post``, after the unit's nonlinearity, or ``pre``, before it (methods E2). It is
             the first that follows where the unit arises, normalisation and pooling between allowed
             but no merge, concatenation or other weight layer; without one the two are the same.
@@ -58,55 +78,182 @@ def unit_activations(
             than 3, the network has no hidden units, an activation is NaN or infinite, or what
             ``pre`` asks for is before a reshape that makes the units.
     """
-    for name, value, known in (
-        ("position", position, POSITIONS),
-        ("map_norm", map_norm, MAP_NORMS),
-    ):
-        if value not in known:
-            raise InvalidInputError(f"{name}={value!r}; expected one of {', '.join(known)}")
-    walk = walk_network(network)
-    check_samples(walk, x)
-    weights = read_weights(network)
-    sets = _hidden_units(weights)
-    if position == "pre":
-        _require_nonlinearities_behind(walk, weights, sets)
-    tensors = [around_nonlinearity(walk, units.tensor)[position == "post"] for units in sets]
-    values = [np.empty((len(x), units.n_units), np.float32) for units in sets]
+    active = _active_units(network, x, position)
+    tables = [np.empty((len(x), layer.n_units), np.float32) for layer in active.layers]
+    return _filled(active, x, map_norm, tables, on_progress)
 
-    @tf.function  # type: ignore[untyped-decorator]
-    def run(batch: tf.Tensor) -> list[tf.Tensor]:
-        found = walk.run({walk.inputs[0]: batch}, tensors)
-        return [tf.cast(found[tensor], tf.float32) for tensor in tensors]
 
-    # Norms of many small matrices take longer than the network does.
-    with ThreadPoolExecutor(joblib.cpu_count()) as pool:
-        for batch in batches(len(x), batch_size_for(walk, x)):
-            answers = run(tf.convert_to_tensor(x[batch], tf.float32))
-            for into, maps in zip(values, answers, strict=True):
-                parts = np.array_split(maps.numpy(), joblib.cpu_count())
-                numbers = pool.map(lambda part: _numbers(part, map_norm), parts)
-                into[batch] = np.concatenate(list(numbers))
-            on_progress(batch.stop - batch.start)
-    layers = tuple(Layer(units.name, units.n_units) for units in sets)
-    return UnitActivations(layers, tuple(values))
+def gather_activations(
+    network: keras.Model,
+    x: Samples,
+    *,
+    correlation: str,
+    position: str = "post",
+    map_norm: str = "spectral",
+    memory_mb: float = MEMORY_MB,
+    on_progress: Callable[[int], object] = lambda n_samples: None,
+) -> UnitActivations | UnitMoments:
+    """Return of what hidden units answer to samples as much as a correlation needs.
+
+    Beside a batch of samples and the graph that is made of them, in memory are at most
+
+    - all activations and their ranks, 8 bytes for every sample and unit, if they fit;
+    - else for ``pearson`` the sums of products of every two units, 8 bytes for every two, if these
+      fit: the samples are read once, and nothing of them is kept;
+    - else some of the activations, of which the rest and their ranks are on disk, 8 bytes for every
+      sample and unit, in the folder for temporary files.
+
+    The graph is the same to the last bit from memory and from disk; from sums of products it
+    differs by rounding.
+
+    Args:
+        network: See :func:`unit_activations`.
+        x: See :func:`unit_activations`.
+        correlation: What :func:`graph_from_activations` is to make of them.
+        position: See :func:`unit_activations`.
+        map_norm: See :func:`unit_activations`.
+        memory_mb: Memory for all samples together, in MB (2^20 bytes).
+        on_progress: Called with the number of samples done since the last call.
+
+    Raises:
+        InvalidInputError: As :func:`unit_activations` does, or if kendall would take hours, or they
+            do not fit onto the disk.
+    """
+    active = _active_units(network, x, position)
+    kept = _what_is_kept(active.layers, len(x), correlation, memory_mb)
+    if kept is UnitMoments:
+        sums = MomentSums(active.layers)
+        for _, answers in active.answers(x, map_norm, on_progress):
+            sums.add(answers)
+        return sums.moments()
+    shapes = [(len(x), layer.n_units) for layer in active.layers]
+    tables: list[Table] = (
+        [DiskTable(shape) for shape in shapes]
+        if kept is DiskTable
+        else [np.empty(shape, np.float32) for shape in shapes]
+    )
+    return _filled(active, x, map_norm, tables, on_progress)
 
 
 def count_active_units(
-    network: keras.Model, x: NDArray[np.floating], *, position: str = "post"
+    network: keras.Model,
+    x: Samples,
+    *,
+    correlation: str,
+    position: str = "post",
+    memory_mb: float = MEMORY_MB,
 ) -> int:
-    """Return how many units :func:`unit_activations` is of, for which nothing is computed.
+    """Return how many units :func:`gather_activations` is of, for which nothing is computed.
 
     Raises:
-        InvalidInputError: If the samples do not fit the network, it has no hidden units, or what
-            ``pre`` asks for is before a reshape that makes the units.
+        InvalidInputError: If the samples do not fit the network, it has no hidden units, what
+            ``pre`` asks for is before a reshape that makes the units, kendall would take hours, or
+            the activations do not fit onto the disk.
     """
+    layers = _active_units(network, x, position).layers
+    _what_is_kept(layers, len(x), correlation, memory_mb)
+    return sum(layer.n_units for layer in layers)
+
+
+def _what_is_kept(
+    layers: Sequence[Layer], n_samples: int, correlation: str, memory_mb: float
+) -> type[NDArray[Any] | UnitMoments | DiskTable]:
+    """Return what of the activations is kept: all in memory or on disk, or their moments.
+
+    Raises:
+        InvalidInputError: If kendall would take hours, or they do not fit onto the disk.
+    """
+    sizes = [layer.n_units for layer in layers]
+    check_correlation(correlation, sum(sizes), n_samples)
+    n_bytes, most = 8 * n_samples * sum(sizes), memory_mb * 2**20
+    if n_bytes <= most:
+        return np.ndarray
+    if correlation == "pearson" and _bytes_of_products(sizes) <= most:
+        return UnitMoments
+    require_disk_space(n_bytes)
+    return DiskTable
+
+
+@dataclass(frozen=True, eq=False)
+class _ActiveUnits:
+    """The hidden units of a network, and the tensors that hold what they answer.
+
+    Attributes:
+        walk: The steps of the network.
+        layers: The layers of units.
+        tensors: For each layer, the number of its tensor.
+    """
+
+    walk: Walk
+    layers: tuple[Layer, ...]
+    tensors: tuple[int, ...]
+
+    def answers(
+        self, x: Samples, map_norm: str, on_progress: Callable[[int], object]
+    ) -> Iterator[tuple[slice, list[NDArray[np.float32]]]]:
+        """Yield what they answer to some samples after others, of shape (samples, units)."""
+        if map_norm not in MAP_NORMS:
+            raise InvalidInputError(
+                f"map_norm={map_norm!r}; expected one of {', '.join(MAP_NORMS)}"
+            )
+        check_n_samples(len(x))
+
+        @tf.function  # type: ignore[untyped-decorator]
+        def run(batch: tf.Tensor) -> list[tf.Tensor]:
+            found = self.walk.run({self.walk.inputs[0]: batch}, self.tensors)
+            return [tf.cast(found[tensor], tf.float32) for tensor in self.tensors]
+
+        size = batch_size_for(self.walk, x)
+        together: list[list[NDArray[np.float32]]] = []
+        start = 0
+        # Norms of many small matrices take longer than the network does.
+        with ThreadPoolExecutor(joblib.cpu_count()) as pool:
+            for batch in parts(len(x), size):
+                together.append(
+                    [_numbers(maps.numpy(), map_norm, pool) for maps in run(read_samples(x, batch))]
+                )
+                on_progress(batch.stop - batch.start)
+                # Large networks take a few samples a batch, too few to go on with.
+                if batch.stop - start >= _LARGEST_BATCH or batch.stop == len(x):
+                    answers = [np.concatenate(of_layer) for of_layer in zip(*together, strict=True)]
+                    for layer, values in zip(self.layers, answers, strict=True):
+                        check_finite(layer, values)
+                    yield slice(start, batch.stop), answers
+                    start, together = batch.stop, []
+
+
+def _active_units(network: keras.Model, x: Samples, position: str) -> _ActiveUnits:
+    if position not in POSITIONS:
+        raise InvalidInputError(f"position={position!r}; expected one of {', '.join(POSITIONS)}")
     walk = walk_network(network)
     check_samples(walk, x)
     weights = read_weights(network)
     sets = _hidden_units(weights)
     if position == "pre":
         _require_nonlinearities_behind(walk, weights, sets)
-    return sum(units.n_units for units in sets)
+    return _ActiveUnits(
+        walk,
+        tuple(Layer(units.name, units.n_units) for units in sets),
+        tuple(around_nonlinearity(walk, units.tensor)[position == "post"] for units in sets),
+    )
+
+
+def _bytes_of_products(sizes: Sequence[int]) -> int:
+    """Return how much the float64 products of every two units take, those within layers twice."""
+    return 4 * (sum(sizes) ** 2 + sum(size**2 for size in sizes))
+
+
+def _filled(
+    active: _ActiveUnits,
+    x: Samples,
+    map_norm: str,
+    tables: Sequence[Table],
+    on_progress: Callable[[int], object],
+) -> UnitActivations:
+    for rows, answers in active.answers(x, map_norm, on_progress):
+        for table, values in zip(tables, answers, strict=True):
+            table[rows, :] = values
+    return UnitActivations(active.layers, tuple(tables))
 
 
 def _require_nonlinearities_behind(
@@ -127,12 +274,11 @@ def _require_nonlinearities_behind(
             )
 
 
-def check_samples(walk: Walk, x: NDArray[np.floating]) -> None:
-    """Check that samples fit a network.
+def check_samples(walk: Walk, x: Samples) -> None:
+    """Check that samples fit a network, by their shape.
 
     Raises:
-        InvalidInputError: If the network has several inputs, or the samples have another shape or
-            are NaN or infinite.
+        InvalidInputError: If the network has several inputs, or the samples have another shape.
     """
     if len(walk.inputs) != 1:
         raise InvalidInputError(
@@ -147,11 +293,21 @@ def check_samples(walk: Walk, x: NDArray[np.floating]) -> None:
             f"samples of shape {x.shape} for network {walk.name!r}; expected {shape}: take the "
             "data set that it was trained on"
         )
-    if isinstance(x, np.ndarray) and not np.isfinite(x).all():
+
+
+def read_samples(x: Samples, rows: slice) -> tf.Tensor:
+    """Return some samples as a network reads them.
+
+    Raises:
+        InvalidInputError: If they are NaN or infinite.
+    """
+    samples = x[rows]
+    if not np.isfinite(samples).all():
         raise InvalidInputError("the samples hold NaN or infinite values; expected numbers")
+    return tf.cast(tf.convert_to_tensor(samples), tf.float32)
 
 
-def batch_size_for(walk: Walk, x: NDArray[np.floating]) -> int:
+def batch_size_for(walk: Walk, x: Samples) -> int:
     """Return a number of samples whose tensors fit into memory, all at once."""
     open_size = max(x.shape[1:], default=1)
     a_sample = sum(
@@ -159,12 +315,6 @@ def batch_size_for(walk: Walk, x: NDArray[np.floating]) -> int:
         for shape in walk.shapes
     )
     return int(np.clip(_VALUES_A_BATCH // max(a_sample, 1), 1, _LARGEST_BATCH))
-
-
-def batches(n_samples: int, size: int) -> Iterator[slice]:
-    """Return slices of so many samples each; the last may be shorter."""
-    for start in range(0, n_samples, size):
-        yield slice(start, min(start + size, n_samples))
 
 
 def _hidden_units(weights: NetworkWeights) -> list[UnitSet]:
@@ -194,7 +344,13 @@ def _hidden_units(weights: NetworkWeights) -> list[UnitSet]:
     return hidden
 
 
-def _numbers(maps: NDArray[np.float32], map_norm: str) -> NDArray[np.float32]:
+def _numbers(maps: NDArray[np.float32], map_norm: str, pool: Executor) -> NDArray[np.float32]:
+    """Return one number of every map, of shape (samples, units)."""
+    some = np.array_split(maps, joblib.cpu_count())
+    return np.concatenate(list(pool.map(lambda part: _numbers_of(part, map_norm), some)))
+
+
+def _numbers_of(maps: NDArray[np.float32], map_norm: str) -> NDArray[np.float32]:
     """Return one number of every map, of shape (samples, units)."""
     if maps.ndim == 2:
         return maps

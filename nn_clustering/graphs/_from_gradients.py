@@ -1,19 +1,21 @@
 """The graph of sensitivities: how much a unit answers to each unit before it."""
 
+from __future__ import annotations
+
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs._activations import batch_size_for, batches, check_samples
+from nn_clustering.graphs._activations import batch_size_for, check_samples, read_samples
 from nn_clustering.graphs._derivatives import Leaf, ReadingLayer, Target
 from nn_clustering.graphs._isolation import NEGLIGIBLE
+from nn_clustering.graphs._tables import parts
 from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
 from nn_clustering.graphs._unit_sets import UnitSet, unit_sets, weight_readers
 from nn_clustering.networks.structure import (
@@ -27,10 +29,13 @@ from nn_clustering.networks.structure import (
     walk_network,
 )
 
+if TYPE_CHECKING:
+    from nn_clustering.datasets import Samples
+
 
 def graph_from_gradients(
     network: keras.Model,
-    x: NDArray[np.floating],
+    x: Samples,
     *,
     inputs: bool | None = None,
     outputs: bool | None = None,
@@ -57,7 +62,7 @@ def graph_from_gradients(
 
     Args:
         network: Any network of which a graph of the weights can be made, with one input.
-        x: Samples, of the shape that the network reads.
+        x: Samples, of the shape that the network reads; a batch of them is read at a time.
         inputs: Whether the inputs are units; by default in a network without convolutions.
         outputs: Whether the outputs are units; by default as far as the layers that count lead.
         dense_layers: Whether dense layers behind a flatten or a global pooling count, and whether
@@ -81,8 +86,8 @@ def graph_from_gradients(
 
     derivatives: list[Callable[..., Any]] = []
     totals: dict[tuple[int, int], Any] = defaultdict(float)
-    for batch in batches(len(x), batch_size_for(walk, x)):
-        values = run(tf.convert_to_tensor(x[batch], tf.float32))
+    for batch in parts(len(x), batch_size_for(walk, x)):
+        values = run(read_samples(x, batch))
         derivatives = derivatives or [_compiled(target, values) for target in targets]
         for target, of_target in zip(targets, derivatives, strict=True):
             target.check(values)
@@ -100,7 +105,7 @@ def graph_from_gradients(
 
 def count_differentiable_units(
     network: keras.Model,
-    x: NDArray[np.floating],
+    x: Samples,
     *,
     inputs: bool | None = None,
     outputs: bool | None = None,
@@ -118,7 +123,7 @@ def count_differentiable_units(
 
 
 def _differentiable(
-    network: keras.Model, x: NDArray[np.floating], settings: dict[str, bool | None]
+    network: keras.Model, x: Samples, settings: dict[str, bool | None]
 ) -> tuple[Walk, tuple[UnitSet, ...], list[Target]]:
     walk = walk_network(network)
     walk.require_no_masks("a derivative")

@@ -2,15 +2,22 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nn_clustering.graphs._edge_blocks import edge_blocks
 from nn_clustering.graphs._isolation import NEGLIGIBLE
 from nn_clustering.graphs._selection import Selection
+from nn_clustering.graphs._single_precision import in_single_precision
 from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
 from nn_clustering.graphs._unit_sets import unit_set
 from nn_clustering.networks.structure import NetworkWeights, check_kernel_norm, read_weights
 
 if TYPE_CHECKING:
     import keras
+
+# Of a float32 number.
+_SINGLE_BYTES = 4
 
 
 def graph_of_weights(
@@ -39,6 +46,8 @@ def graph_of_weights(
     that read the set see it, else the weights of the layer that reads. So nothing comes of what
     scales the inputs alike for all.
 
+    Weights of a network in single precision are rounded to it, which its own are known to.
+
     Args:
         network: The weights.
         kernel_norm: One of :data:`KERNEL_NORMS`.
@@ -61,9 +70,13 @@ def graph_of_weights(
     )
     blocks = edge_blocks(network, selection, kernel_norm)
     sets = [unit_set(network, origin, selection.parts) for origin in selection.origins]
+    pairs = sorted(blocks)
+    matrices: list[NDArray[np.floating]] = [blocks.pop(pair) for pair in pairs]
+    if all(kernel.dtype.itemsize <= _SINGLE_BYTES for kernel in network.kernels):
+        matrices = in_single_precision(matrices)
     return UnitGraph(
         tuple(Layer(units.name, units.n_units) for units in sets),
-        tuple(Edges(*pair, blocks[pair]) for pair in sorted(blocks)),
+        tuple(Edges(*pair, matrix) for pair, matrix in zip(pairs, matrices, strict=True)),
         isolated_below,
     )
 

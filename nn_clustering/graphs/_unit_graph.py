@@ -1,6 +1,6 @@
 """The graph that carries a whole study: layers of units, and weight matrices between them."""
 
-import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +11,13 @@ from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs._isolation import NEGLIGIBLE, check_isolated_below, isolated_units
+from nn_clustering.graphs._stored_weights import (
+    check_memory,
+    npz_content,
+    opened_npz,
+    weights_from_arrays,
+    weights_to_arrays,
+)
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -33,8 +40,22 @@ def layers_to_arrays(layers: Sequence[Layer]) -> dict[str, NDArray[Any]]:
 
 
 def layers_from_arrays(arrays: Mapping[str, NDArray[Any]]) -> tuple[Layer, ...]:
-    """Return the layers of which :func:`layers_to_arrays` made arrays."""
-    pairs = zip(arrays["layer_names"], arrays["layer_units"], strict=True)
+    """Return the layers of which :func:`layers_to_arrays` made arrays.
+
+    Raises:
+        InvalidInputError: If there is not one name, and one number of 0 or more, for each.
+    """
+    names, units = arrays["layer_names"], arrays["layer_units"]
+    if names.dtype.kind != "U" or names.ndim != 1 or units.shape != names.shape:
+        raise InvalidInputError(
+            f"layer_names of type {names.dtype} and shape {names.shape} with layer_units of shape "
+            f"{units.shape}; expected words, and one number for each"
+        )
+    if units.dtype.kind not in "iu" or (units.size and units.min() < 0):
+        raise InvalidInputError(
+            f"layer_units={units.tolist()[:5]}; expected how many units each layer has, 0 or more"
+        )
+    pairs = zip(names, units, strict=True)
     return tuple(Layer(str(name), int(n_units)) for name, n_units in pairs)
 
 
@@ -114,7 +135,7 @@ class UnitGraph:
 
     def _check_structure(self) -> None:
         names = [layer.name for layer in self.layers]
-        twice = next((name for name in names if names.count(name) > 1), None)
+        twice = next((name for name, number in Counter(names).items() if number > 1), None)
         if twice is not None:
             raise InvalidInputError(
                 f"two layers of units are named {twice!r}; expected a name of its own for each"
@@ -122,7 +143,7 @@ class UnitGraph:
         joined: set[frozenset[int]] = set()
         for block in self.edges:
             pair = frozenset((block.source, block.target))
-            if not pair <= set(range(len(names))) or pair in joined:
+            if not (min(pair) >= 0 and max(pair) < len(names)) or pair in joined:
                 raise InvalidInputError(
                     f"edges from layer {block.source} to layer {block.target} of {len(names)}; "
                     "expected layers of the graph, and every pair of layers once at most"
@@ -251,28 +272,49 @@ class UnitGraph:
             "edge_layers": np.array([(block.source, block.target) for block in self.edges]),
             "isolated_below": np.array(self.isolated_below),
         }
-        for index, block in enumerate(self.edges):
-            arrays[f"weights_{index}"] = block.weights
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-        return buffer.getvalue()
+        return npz_content(arrays | weights_to_arrays([block.weights for block in self.edges]))
 
     @classmethod
     def from_npz(cls, content: bytes) -> "UnitGraph":
-        """Read a graph that :meth:`to_npz` wrote.
+        """Read a graph that :meth:`to_npz` wrote, of this or a former version.
 
         Raises:
-            InvalidInputError: If the content is not such a file.
+            InvalidInputError: If the content is not such a file, or larger than the memory allows.
         """
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                layers = layers_from_arrays(arrays)
-                edges = tuple(
-                    Edges(int(source), int(target), arrays[f"weights_{index}"])
-                    for index, (source, target) in enumerate(arrays["edge_layers"])
-                )
-                # files of former versions, in which weights of exactly 0 alone were none
-                isolated_below = float(arrays.get("isolated_below", 0))
-        except Exception as error:  # whatever numpy, zipfile or zlib objects to
-            raise InvalidInputError(f"not the .npz file of a unit graph ({error})") from error
-        return cls(layers, edges, isolated_below)
+        with opened_npz(content) as arrays:
+            return cls.from_arrays(arrays)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "UnitGraph":
+        """Return the graph that the arrays of an ``.npz`` file hold.
+
+        Raises:
+            InvalidInputError: If they hold none.
+        """
+        layers = layers_from_arrays(arrays)
+        check_memory(8 * sum(layer.n_units for layer in layers))
+        ends = _joined_layers(arrays["edge_layers"], len(layers))
+        shapes = [(layers[source].n_units, layers[target].n_units) for source, target in ends]
+        edges = tuple(
+            Edges(*pair, weights)
+            for pair, weights in zip(ends, weights_from_arrays(arrays, shapes), strict=True)
+        )
+        # files of former versions, in which weights of exactly 0 alone were none
+        return cls(layers, edges, float(arrays.get("isolated_below", 0)))
+
+
+def _joined_layers(edge_layers: NDArray[Any], n_layers: int) -> list[tuple[int, int]]:
+    """Return the indices of the two layers of every weight matrix of a file."""
+    if edge_layers.size == 0:
+        return []
+    if edge_layers.ndim != 2 or edge_layers.shape[1] != 2 or edge_layers.dtype.kind not in "iu":
+        raise InvalidInputError(
+            f"edge_layers of type {edge_layers.dtype} and shape {edge_layers.shape}; expected "
+            "integers of shape (matrices, 2), the layers that each comes from and goes to"
+        )
+    if edge_layers.min() < 0 or edge_layers.max() >= n_layers:
+        raise InvalidInputError(
+            f"edge_layers from {edge_layers.min()} to {edge_layers.max()}; expected 0 to "
+            f"{n_layers - 1}, of {n_layers} layers"
+        )
+    return [(int(source), int(target)) for source, target in edge_layers]

@@ -27,6 +27,7 @@ from ._single_results import (
     SubClusterResult as SubClusterResult,
 )
 from ._single_units import (
+    UnitLesions as UnitLesions,
     single_unit_lesions as single_unit_lesions,
     single_unit_tasks as single_unit_tasks,
 )

@@ -83,7 +83,8 @@ def lesion_test(
     _check_possible(chosen, n_candidates, n_shuffles)
     known = check_known(known, len(chosen), lambda index: (n_shuffles + 1, engine.n_outputs))
     scale = Scale.of_engine(engine, groups)
-    results: list[SubClusterResult] = []
+    changes = np.empty((len(chosen), n_shuffles + 1, len(groups.names)))
+    overall = np.empty((len(chosen), n_shuffles + 1))
     for index, sub in enumerate(chosen):
         if index in known:
             scores = known[index]
@@ -95,15 +96,15 @@ def lesion_test(
             ]
             silenced = {sub.layer: silenced_units([sub.units, *drawn], len(of_layer))}
             scores = engine.lesioned(silenced, on_progress=on_progress)
-        results.append(_result(sub, scores, scale, count_ties=count_ties))
-        on_sub_cluster(index, results[-1])
-    changes = np.stack([scale.changes(result.scores) for result in results])
-    overall = np.stack([scale.overall_changes(result.scores) for result in results])
+        changes[index], overall[index] = scale.changes(scores), scale.overall_changes(scores)
+        result = _result(sub, scores, changes[index], overall[index], scale, count_ties)
+        on_sub_cluster(index, result)
     return LesionTest(
         task=groups.task,
         groups=groups.names,
         intact=scale.intact,
         intact_overall=scale.intact_overall,
+        n_images=scale.n_images,
         sub_clusters=tuple(chosen),
         n_candidates=n_candidates,
         changes=changes[:, 0],
@@ -138,14 +139,18 @@ def _check_possible(
 
 
 def _result(
-    sub_cluster: SubCluster, scores: NDArray[Any], scale: Scale, *, count_ties: bool
+    sub_cluster: SubCluster,
+    scores: NDArray[Any],
+    changes: NDArray[np.float64],
+    overall: NDArray[np.float64],
+    scale: Scale,
+    count_ties: bool,
 ) -> SubClusterResult:
-    changes = scale.changes(scores)
     means, ranges = class_mean(changes, scale.unit), class_range(changes, scale.unit)
     return SubClusterResult(
         sub_cluster,
         scores,
-        float(scale.overall_changes(scores)[0]),
+        float(overall[0]),
         float(means[0]),
         p_value(means[0], means[1:], tail=scale.groups.tail, count_ties=count_ties),
         p_value(ranges[0], ranges[1:], tail="right", count_ties=count_ties),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nn_clustering.lesions._class_changes import class_changes_table, extreme_classes, rounded
 from nn_clustering.lesions._measures import unit_of
 from nn_clustering.lesions._statistics import (
     Measure,
@@ -62,6 +63,7 @@ class LesionTest:
         intact: Accuracy of every class, or mean squared error of every group of targets, of the
             intact network; shape (groups,).
         intact_overall: Its accuracy over all images, or mean squared error over all targets.
+        n_images: Images behind every group, shape (groups,).
         sub_clusters: What was lesioned, layer by layer.
         n_candidates: Units of each one's layer that are not isolated, shape (sub-clusters,).
         changes: Shape (sub-clusters, groups).
@@ -80,6 +82,7 @@ class LesionTest:
     groups: tuple[str, ...]
     intact: NDArray[np.float64]
     intact_overall: float
+    n_images: NDArray[np.int64]
     sub_clusters: tuple[SubCluster, ...]
     n_candidates: NDArray[np.int64]
     changes: NDArray[np.float64]
@@ -218,7 +221,9 @@ class LesionTest:
 
         ``possible_draws`` is 10^12 where there are more. Random ranges that are infinite are left
         out of their means; what is undefined is NaN. Beside each effect stands, as ``_null``, the
-        mean of those that the sub-cluster's random ones have in its place.
+        mean of those that the sub-cluster's random ones have in its place. Columns are as many
+        whatever the number of classes, of which the ones that are harmed most and least are named;
+        :meth:`class_changes` has them all.
         """
         import pandas
 
@@ -252,8 +257,34 @@ class LesionTest:
                 "coherence_effect_null": finite_mean(self.coherence.null_effects),
                 "coherence_ratio": self.coherence.ratios,
                 "coherence_ratio_null": finite_mean(self.coherence.null_ratios),
-                **{f"change_{name}": self.changes[:, at] for at, name in enumerate(self.groups)},
+                **extreme_classes(self.groups, self.changes, self.harm),
             }
+        )
+
+    def class_changes(self) -> pandas.DataFrame:
+        """Return one row for each sub-cluster and class (or group of targets).
+
+        The columns are ``layer`` and ``label`` of the sub-cluster, ``class``, ``n_images`` (of the
+        class), ``intact`` and ``lesioned`` accuracy (or error), their difference ``change``, the
+        mean change by the random sub-clusters, ``random_change``, and how many of these do at least
+        as much harm to the class, ``n_random_as_harmful``.
+        """
+        as_harmful = [
+            (self.harm * random >= self.harm * true).sum(axis=0)
+            for true, random in zip(self.changes, self.random_changes, strict=True)
+        ]
+        return class_changes_table(
+            {
+                "layer": np.array([sub.layer for sub in self.sub_clusters], object),
+                "label": [sub.label for sub in self.sub_clusters],
+            },
+            self.groups,
+            self.n_images,
+            self.intact,
+            self.changes,
+            self.unit,
+            random_change=rounded(self.random_changes.mean(axis=1), self.unit),
+            n_random_as_harmful=np.array(as_harmful),
         )
 
     def random_effects(self) -> pandas.DataFrame:

@@ -47,7 +47,9 @@ def class_range(changes: ArrayLike, unit: float = 1.0) -> NDArray[np.float64]:
     Returns:
         Shape (...): 0 where no class changes at all, infinite where changes average to 0.
     """
-    changes = np.asarray(changes, float) / unit
+    changes = np.asarray(changes, float)
+    if unit != 1:  # changes of a thousand classes by all random lesions are not copied
+        changes = changes / unit
     spread = np.ptp(changes, axis=-1)
     mean = np.where(class_mean(changes) == 0, 0.0, np.abs(changes.mean(axis=-1)))
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,6 +1,15 @@
 from ._builders import (
     build_network as build_network,
 )
+from ._imagenet_networks import (
+    build_imagenet_network as build_imagenet_network,
+)
+from ._imagenet_table import (
+    N_CLASSES as N_CLASSES,
+    ImageNetNetwork as ImageNetNetwork,
+    imagenet_network as imagenet_network,
+    imagenet_network_names as imagenet_network_names,
+)
 from ._keras_files import (
     network_bytes as network_bytes,
     network_from_bytes as network_from_bytes,
@@ -37,4 +46,7 @@ from ._stored_inputs import (
 from ._user_code import (
     model_code_path as model_code_path,
     network_code as network_code,
+)
+from ._weight_files import (
+    load_weights as load_weights,
 )

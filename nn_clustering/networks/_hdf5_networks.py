@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nn_clustering.errors import NnClusteringError, in_one_line
@@ -47,11 +48,11 @@ def text_attributes(content: bytes, *, longest: int) -> dict[str, str]:
         raise NotANetworkError(_DAMAGED.format(in_one_line(error))) from error
 
 
-def count_numbers(content: bytes, *, most_bytes: int) -> int:
+def count_numbers(content: bytes | Path, *, most_bytes: int) -> int:
     """Return how many numbers an HDF5 file holds; what it says of itself is not believed.
 
     Args:
-        content: The file.
+        content: The file, or its path.
         most_bytes: How many bytes its numbers may take in memory.
 
     Raises:
@@ -61,7 +62,7 @@ def count_numbers(content: bytes, *, most_bytes: int) -> int:
 
     n_numbers = n_bytes = 0
     try:
-        with h5py.File(io.BytesIO(content), "r") as file:
+        with h5py.File(io.BytesIO(content) if isinstance(content, bytes) else content, "r") as file:
             for entry in _datasets(file):
                 if entry.external or entry.is_virtual:
                     raise NotANetworkError(
@@ -72,8 +73,8 @@ def count_numbers(content: bytes, *, most_bytes: int) -> int:
                 n_bytes += size * max(entry.dtype.itemsize, 1)
                 if n_bytes > most_bytes:
                     raise NotANetworkError(
-                        f"says that it holds {n_bytes:,} bytes of weights, in {len(content):,}: it "
-                        "is no network that Keras has written"
+                        f"says that it holds {n_bytes:,} bytes of weights, which are more than it "
+                        "has room for: it is no network that Keras has written"
                     )
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise NotANetworkError(_DAMAGED.format(in_one_line(error))) from error

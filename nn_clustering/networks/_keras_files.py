@@ -70,7 +70,7 @@ def network_from_bytes(content: bytes, source: str, model_code: str | None = Non
     objects = author_objects(model_code, cleaning.foreign, source)
     network = _rebuilt(stored, config, objects, source)
     _load_weights(network, stored, source)
-    _check_finite(network, source)
+    check_finite(network, source)
     return network
 
 
@@ -141,7 +141,12 @@ def _load_weights(network: keras.Model, stored: StoredNetwork, source: str) -> N
             ) from error
 
 
-def _check_finite(network: keras.Model, source: str) -> None:
+def check_finite(network: keras.Model, source: str) -> None:
+    """Check that all weights are numbers.
+
+    Raises:
+        InvalidInputError: If one is NaN or infinite.
+    """
     for weights in network.weights:
         values = keras.ops.convert_to_numpy(weights)
         if values.dtype.kind in "iub":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from nn_clustering.partitions import (
     common_shares,
     matched_order,
 )
+from nn_clustering.reports._lesion_figure_parts import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 # Cells larger than this, in inches, have room for their number.
 _CELL = 0.34
+# Height of a line of names.
+_LINE = 0.105
 # Heat maps of more clusters than this have smaller cells, without numbers.
 _MOST_WITH_NUMBERS = 32
 
@@ -44,7 +48,7 @@ def figure_of_contingency(table: Contingency, names: tuple[str, str], title: str
     axes = figure.subplots()
     shares = table.counts / table.counts.sum(axis=1, keepdims=True)
     _heat_map(axes, shares, table.counts, cell, highest=1.0)
-    _label_ticks(axes, table.second, table.first)
+    _label_ticks(axes, table.second, table.first, cell)
     axes.set_xlabel(f"cluster of {names[1]}")
     axes.set_ylabel(f"cluster of {names[0]}")
     axes.set_aspect("equal")
@@ -79,11 +83,11 @@ def figure_of_profiles(
     for axes, profile, order, name in zip(panels, profiles, orders, names, strict=True):
         shares = profile[:, order]
         _heat_map(axes, shares, np.rint(100 * shares).astype(int), cell, highest=highest)
-        _label_ticks(axes, order, layers)
+        _label_ticks(axes, order, [shortened(layer) for layer in layers], cell)
         axes.set_xlim(-0.5, n_columns - 0.5)
         axes.set_title(name, fontsize=9)
     panels[1].set_xlabel("cluster")
-    label = "share of the layer's units (numbers: %)"
+    label = "share of the layer's units" + (" (numbers: %)" if cell >= _CELL else "")
     figure.colorbar(panels[0].images[0], ax=panels, label=label)
     figure.suptitle(title, fontsize=10)
     return figure
@@ -107,8 +111,13 @@ def _heat_map(
 
 
 def _label_ticks(
-    axes: Axes, columns: Sequence[Any] | NDArray[Any], rows: Sequence[Any] | NDArray[Any]
+    axes: Axes,
+    columns: Sequence[Any] | NDArray[Any],
+    rows: Sequence[Any] | NDArray[Any],
+    cell: float,
 ) -> None:
-    every = 1 + max(len(columns), len(rows)) // _MOST_WITH_NUMBERS
+    """Name columns by number, and rows: as many as have room beside each other."""
+    every = 1 + len(columns) // _MOST_WITH_NUMBERS
     axes.set_xticks(range(0, len(columns), every), columns[::every], fontsize=7)
+    every = math.ceil(_LINE / cell)
     axes.set_yticks(range(0, len(rows), every), rows[::every], fontsize=7)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -35,6 +35,8 @@ _EDGES = {
     ),
 }
 _WIDEST = 13.0  # inches between the first and the last layer
+# Of more dependencies than this so many are drawn, the strongest.
+_MOST_EDGES = 150
 
 
 def figure_of_dependencies(double: DoubleLesionTest, title: str) -> Figure:
@@ -42,7 +44,8 @@ def figure_of_dependencies(double: DoubleLesionTest, title: str) -> Figure:
 
     Columns are layers from input to output. A dot is a sub-cluster: its size the number of units,
     its colour and number the cluster. An arrow leads to the later of two of which one or both no
-    longer matter where the other is lesioned.
+    longer matter where the other is lesioned. Of more than 150 the strongest are drawn, and it is
+    said how many there are: those in which the lesion of the other takes most of what one costs.
 
     Args:
         double: The double lesion test.
@@ -51,6 +54,8 @@ def figure_of_dependencies(double: DoubleLesionTest, title: str) -> Figure:
     graph = double.dependencies()
     if not len(graph):
         return empty_figure(NO_PAIRS, title)
+    n_edges = graph.number_of_edges()
+    graph.remove_edges_from(_by_strength(graph)[_MOST_EDGES:])
     columns = _columns(graph)
     tallest = max(map(len, columns))
     across = min(1.5, _WIDEST / len(columns))
@@ -72,7 +77,7 @@ def figure_of_dependencies(double: DoubleLesionTest, title: str) -> Figure:
     _set_columns(axes, [shortened(name) for name in names], turned=turned)
     axes.set_xlim(-0.6, len(columns) - 0.4)
     axes.set_ylim(tallest - 0.4, -0.6)
-    _explain_edges(figure, axes, graph)
+    _explain_edges(figure, axes, graph, n_edges)
     add_title(figure, title)
     return figure
 
@@ -176,10 +181,30 @@ def _set_columns(axes: Axes, names: Sequence[str], *, turned: bool) -> None:
     axes.spines[["left", "right", "top"]].set_visible(False)
 
 
-def _explain_edges(figure: Figure, axes: Axes, graph: networkx.DiGraph) -> None:
-    if not graph.number_of_edges():
+def _by_strength(graph: networkx.DiGraph) -> list[tuple[Hashable, Hashable]]:
+    """Return the edges, from that in which the other's lesion takes most of what one costs."""
+    changes = dict(graph.nodes(data="change"))
+
+    def taken(edge: tuple[Hashable, Hashable, dict[str, Any]]) -> float:
+        source, target, found = edge
+        ends = {"source": source, "target": target}
+        return max(
+            float(found[f"{end}_score"] - changes[node])
+            for end, node in ends.items()
+            if found[f"{end}_fails"]
+        )
+
+    edges = sorted(graph.edges(data=True), key=taken, reverse=True)
+    return [(source, target) for source, target, _ in edges]
+
+
+def _explain_edges(figure: Figure, axes: Axes, graph: networkx.DiGraph, n_edges: int) -> None:
+    if not n_edges:
         axes.set_title("no dependencies between these sub-clusters", fontsize=9)
         return
+    if n_edges > graph.number_of_edges():
+        told = f"the {graph.number_of_edges()} strongest of {n_edges:,} dependencies"
+        axes.set_title(told, fontsize=9)
     found = {(edge["source_fails"], edge["target_fails"]) for *_, edge in graph.edges(data=True)}
     handles = [
         Line2D([], [], color=colour, linestyle=line, label=meaning)

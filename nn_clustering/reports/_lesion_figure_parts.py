@@ -66,25 +66,41 @@ class Change:
         return cls(1, f"change of mean {error}", f"change of {error}", "group of targets", "RdBu_r")
 
 
-def draw_heat_map(axes: Axes, changes: NDArray[np.float64], task: str) -> None:
+def draw_heat_map(
+    axes: Axes, changes: NDArray[np.float64], task: str, norm: Normalize | None = None
+) -> None:
     """Draw changes, as shown, as colours that diverge from white at 0.
 
-    Colours are logarithmic beyond the median of what changes, so that one drastic lesion does not
-    hide the others.
+    Args:
+        axes: Where.
+        changes: As shown, shape (rows, columns).
+        task: "classification" or "regression".
+        norm: Their scale; by default :func:`colour_norm` of the changes.
+    """
+    norm = norm or colour_norm(changes, task)
+    axes.imshow(changes, cmap=Change.of_task(task).colours, norm=norm, aspect="auto")
+    axes.tick_params(length=2)
+
+
+def colour_norm(changes: NDArray[np.float64], task: str) -> Normalize:
+    """Return the scale of the colours of changes, as shown.
+
+    It is logarithmic beyond the median of what changes, so that one drastic lesion does not hide
+    the others.
     """
     sizes = np.abs(changes)
     limit = linear_limit(changes, task)
     if (sizes > limit).any():
         limit = max(limit, _plain_below(np.median(sizes[sizes > 0])))
     most = sizes.max() or limit
-    scaled = SymLogNorm(limit, linscale=0.5, vmin=-most, vmax=most)
-    norm = scaled if most > 3 * limit else Normalize(-most, most)
-    axes.imshow(changes, cmap=Change.of_task(task).colours, norm=norm, aspect="auto")
-    axes.tick_params(length=2)
+    if most > 3 * limit:
+        return SymLogNorm(limit, linscale=0.5, vmin=-most, vmax=most)
+    return Normalize(-most, most)
 
 
 def add_colour_bar(figure: Figure, drawn: Axes, beside: Axes, label: str) -> None:
-    """Explain the colours of a heat map."""
+    """Explain the colours of a heat map; a label with a unit takes two lines, as it may be low."""
+    label = label.replace(" (", "\n(")
     image = drawn.images[0]
     bar = figure.colorbar(image, ax=beside, label=label, aspect=30)
     if isinstance(image.norm, SymLogNorm):

@@ -18,6 +18,7 @@ from nn_clustering.reports._lesion_figure_parts import (
     LayerSpan,
     add_colour_bar,
     add_title,
+    colour_norm,
     draw_heat_map,
     layer_spans,
     linear_limit,
@@ -28,6 +29,7 @@ from nn_clustering.reports._lesion_figure_parts import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
     from numpy.typing import NDArray
 
     from nn_clustering.lesions import LesionTest
@@ -37,6 +39,12 @@ _MOST_NAMED = 200
 # About how many stand in one row.
 _NAMED_A_ROW = 48
 _UNNAMED_A_ROW = 110
+# More classes than this cannot all be named below a heat map; of more there are as many.
+_MOST_CLASSES = 50
+_CLASSES_OF_MANY = 40
+# Inches and columns of a heat map of all classes, sorted.
+_SORTED = 1.8
+_SORTED_COLUMNS = 120
 
 
 def figure_of_lesions(test: LesionTest, title: str) -> Figure:
@@ -137,24 +145,41 @@ def figure_of_class_changes(test: LesionTest, title: str) -> Figure:
     """Draw the change of every class (or group of targets) by every lesion as a heat map.
 
     Rows are sub-clusters, layer by layer; dots beside them mark small p-values. Colours are
-    logarithmic beyond small changes, so that one drastic lesion does not hide the others.
+    logarithmic beyond small changes, so that one drastic lesion does not hide the others. Of more
+    classes than can be named those are shown that lesions harm most beyond their mean over classes,
+    in their order; beside them stand the changes of all classes, each row sorted.
 
     Args:
         test: The lesion test.
         title: Of the figure.
     """
     change = Change.of_task(test.task)
-    n_rows, n_columns = test.changes.shape
+    changes = change.factor * test.changes
+    n_rows, n_classes = changes.shape
+    shown = _singled_out(test)
     down = n_rows * min(0.16, max(14 / n_rows, 0.02))
-    across = max(n_columns * min(0.3, 7 / n_columns), 2.2)
-    figure = Figure(figsize=(max(across + 3.6, 6), max(down + 1.8, 4)), layout="constrained")
-    heat, marks = figure.subplots(1, 2, sharey=True, width_ratios=(across, 0.45))
-    draw_heat_map(heat, change.factor * test.changes, test.task)
-    for span in layer_spans(test.sub_clusters)[1:]:
-        heat.axhline(span.start - 0.5, color="black", linewidth=0.5)
+    across = max(len(shown) * min(0.3, 7 / len(shown)), 2.2)
+    all_sorted = len(shown) < n_classes
+    widths = (across, *((_SORTED,) if all_sorted else ()), 0.45)
+    names = [shortened(test.groups[index]) for index in shown]
+    turned = max(map(len, names)) * 0.09 > across / len(shown)
+    of_names = 0.07 * max(map(len, names)) if turned else 0.2
+    figure = Figure(
+        figsize=(max(sum(widths) + 3.4, 6), max(down + 1.6 + of_names, 4)), layout="constrained"
+    )
+    panels = figure.subplots(1, len(widths), sharey=True, width_ratios=widths)
+    heat, marks = panels[0], panels[-1]
+    norm = colour_norm(changes, test.task)
+    draw_heat_map(heat, changes[:, shown], test.task, norm)
+    if all_sorted:
+        _draw_sorted(panels[1], changes, test, norm)
+        heat.set_title(_which_in_words(len(shown), n_classes, change.group), fontsize=8)
+    for axes in panels[:-1]:
+        for span in layer_spans(test.sub_clusters)[1:]:
+            axes.axhline(span.start - 0.5, color="black", linewidth=0.5)
     named = name_sub_clusters(heat.yaxis, test.sub_clusters, down)
     heat.set_ylabel("layer, cluster (units)" if named else "sub-clusters of the layers")
-    _label_groups(heat, test.groups, across)
+    heat.set_xticks(range(len(shown)), names, fontsize=7, rotation=90 if turned else 0)
     heat.set_xlabel(change.group)
     _mark_p_values(marks, test, size=min(18, 900 * down / n_rows**1.5))
     add_colour_bar(figure, heat, marks, change.of_group)
@@ -162,11 +187,42 @@ def figure_of_class_changes(test: LesionTest, title: str) -> Figure:
     return figure
 
 
-def _label_groups(axes: Axes, names: Sequence[str], inches: float) -> None:
-    every = math.ceil(0.13 * len(names) / inches)
-    shown = [shortened(name) for name in names[::every]]
-    turned = max(map(len, shown)) * 0.09 > every * inches / len(names)
-    axes.set_xticks(range(0, len(names), every), shown, fontsize=7, rotation=90 if turned else 0)
+def _singled_out(test: LesionTest) -> NDArray[np.intp]:
+    """Return which classes are shown, ascending: all if they can be named.
+
+    Of more each lesion names the class that it harms most beyond its mean over classes, those that
+    do so by most first; then each its second, and so on.
+    """
+    n_classes = len(test.groups)
+    if n_classes <= _MOST_CLASSES:
+        return np.arange(n_classes)
+    beyond = test.harm * (test.changes - test.mean_changes[:, np.newaxis])
+    ranked = np.argsort(-beyond, axis=1, kind="stable")[:, :_CLASSES_OF_MANY]
+    harms = np.take_along_axis(beyond, ranked, axis=1)
+    order = np.argsort(-harms, axis=0, kind="stable")
+    named = np.take_along_axis(ranked, order, axis=0).T.ravel()
+    _, first = np.unique(named, return_index=True)
+    return np.sort(named[np.sort(first)[:_CLASSES_OF_MANY]])
+
+
+def _which_in_words(n_shown: int, n_classes: int, group: str) -> str:
+    groups = "classes" if group == "class" else "groups of targets"
+    return f"{n_shown} of {n_classes:,} {groups}: those that lesions\nharm most beyond their mean"
+
+
+def _draw_sorted(
+    axes: Axes, changes: NDArray[np.float64], test: LesionTest, norm: Normalize
+) -> None:
+    """Draw the changes of all classes, each row from the one most harmed to the one least."""
+    n_classes = changes.shape[1]
+    ordered = np.sort(changes, axis=1)[:, :: -test.harm]
+    # not more columns than points of the picture, the ends among them
+    kept = np.linspace(0, n_classes - 1, min(n_classes, _SORTED_COLUMNS)).round().astype(int)
+    draw_heat_map(axes, ordered[:, kept], test.task, norm)
+    axes.tick_params(axis="y", which="both", left=False, labelleft=False)
+    ends = (0, (len(kept) - 1) / 2, len(kept) - 1)
+    axes.set_xticks(ends, ["most harmed", "median", "least harmed"], fontsize=7, rotation=90)
+    axes.set_title(f"all {n_classes:,},\neach row sorted", fontsize=8)
 
 
 def _mark_p_values(axes: Axes, test: LesionTest, size: float) -> None:

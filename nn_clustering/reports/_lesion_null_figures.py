@@ -115,7 +115,7 @@ def _draw_standardised(axes: Axes, states: NDArray[np.float64], name: str) -> No
             axes.hist(values, bins, weights=weights, color=colour, histtype="step", linewidth=1.6)
     _mark_cut(axes, scores)
     n_left_out = int((~used).sum())
-    left_out = f" ({n_left_out} left out: infinite or no spread)" if n_left_out else ""
+    left_out = f"\n({n_left_out} left out: infinite or no spread)" if n_left_out else ""
     axes.set_title(f"{int(used.sum())} sub-clusters{left_out}", fontsize=9)
     axes.set_xlabel(f"{name}, in sd of the random ones\n(right is extreme)")
     axes.set_ylabel("share of each")
@@ -153,6 +153,7 @@ def _mark_cut(axes: Axes, scores: NDArray[np.float64]) -> None:
         n_true, n_random = int(is_cut[:, 0].sum()), int(is_cut[:, 1:].sum())
         if not n_true + n_random:
             continue
+        axes.margins(y=0.3)  # for the words above the bars
         edge = -_FARTHEST if side == "left" else _FARTHEST
         axes.axvline(edge, color="black", linestyle=":", linewidth=1)
         axes.text(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -35,10 +33,9 @@ if TYPE_CHECKING:
 _MARKERS = dict(zip(KINDS, "PoDsv^Xp", strict=True))
 # In a regression, which has no such kinds.
 _SIGNIFICANT, _NOT_SIGNIFICANT = f"importance p ≤ {LEVEL}", f"p > {LEVEL}"
-# More layers than this are told apart by a colour bar.
-_MOST_IN_LEGEND = 8
-# Names beside a colour bar.
-_MOST_NAMES = 24
+# More layers than this go into several panels, of so many at most.
+_MOST_IN_PANEL = 8
+_LAYERS_OF_MANY = 6
 
 
 def figure_of_importance_by_size(test: LesionTest, title: str) -> Figure:
@@ -46,7 +43,7 @@ def figure_of_importance_by_size(test: LesionTest, title: str) -> Figure:
 
     Of each layer a line joins the mean changes by random sub-clusters, and a band spans their
     least and largest. Colours are layers, shapes are kinds (methods G10; in a regression, whether
-    importance is significant).
+    importance is significant). Many layers go into several panels, in their order.
 
     Args:
         test: The lesion test.
@@ -56,21 +53,57 @@ def figure_of_importance_by_size(test: LesionTest, title: str) -> Figure:
     true, random = change.factor * test.mean_changes, change.factor * test.random_mean_changes
     shares = 100 * test.sizes / test.n_candidates
     spans = layer_spans(test.sub_clusters)
+    many = len(spans) > _MOST_IN_PANEL
+    n_panels = -(-len(spans) // (_LAYERS_OF_MANY if many else _MOST_IN_PANEL))
+    n_rows = -(-n_panels // 2)
+    figure = Figure(figsize=(11, 1.4 + 2.7 * n_rows) if many else (8, 5.2), layout="constrained")
+    panels = figure.subplots(
+        n_rows, 2 if many else 1, sharex=True, sharey=True, squeeze=False
+    ).ravel()
+    kinds = np.array(_kinds(test))
+    markers = {kind: marker for kind, marker in _markers(test.task).items() if kind in kinds}
+    for axes, of_panel in zip(
+        panels, np.array_split(np.arange(len(spans)), n_panels), strict=False
+    ):
+        _draw_layers(axes, (shares, true, random), [spans[at] for at in of_panel], kinds, markers)
+        if many:
+            axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=7, frameon=False)
+    for axes in panels[n_panels:]:
+        axes.set_axis_off()
+        panels[n_panels - 2].xaxis.set_tick_params(labelbottom=True)
+    _scale_shares(panels[0], shares)
+    shown = np.column_stack([true, random])
+    scale_axis(panels[0], shown, linear_limit(shown, test.task))
+    _label(figure, panels[:n_panels], change, many=many)
+    _explain(figure, markers)
+    if not many:
+        figure.legend(title="layer", loc="outside right upper", fontsize=8)
+    add_title(figure, title)
+    return figure
+
+
+def _draw_layers(
+    axes: Axes,
+    values: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+    spans: Sequence[LayerSpan],
+    kinds: NDArray[np.str_],
+    markers: Mapping[str, str],
+) -> None:
+    """Draw some layers' sub-clusters: their shares, changes and random changes."""
+    shares, true, random = values
     colours = colormaps["viridis"](np.linspace(0, 0.95, len(spans)))
-    figure = Figure(figsize=(8, 5.2), layout="constrained")
-    axes = figure.subplots()
     for span, colour in zip(spans, colours, strict=True):
         order = span.start + np.argsort(shares[span.start : span.end], kind="stable")
         _draw_random(axes, shares[order], random[order], colour, alpha=max(0.4 / len(spans), 0.05))
-    kinds = np.array(_kinds(test))
-    markers = {kind: marker for kind, marker in _markers(test.task).items() if kind in kinds}
+        axes.scatter([], [], color=colour, label=shortened(span.name))
+    of_panel = np.arange(spans[0].start, spans[-1].end)
     of_layer = np.repeat(colours, [span.end - span.start for span in spans], axis=0)
     for kind, marker in markers.items():
-        at = kinds == kind
+        at = kinds[of_panel] == kind
         axes.scatter(
-            shares[at],
-            true[at],
-            s=32 if len(true) <= 200 else 12,
+            shares[of_panel[at]],
+            true[of_panel[at]],
+            s=32 if len(of_panel) <= 200 else 12,
             marker=marker,
             c=of_layer[at],
             edgecolors="black",
@@ -78,13 +111,18 @@ def figure_of_importance_by_size(test: LesionTest, title: str) -> Figure:
             zorder=3,
         )
     axes.axhline(0, color="black", linewidth=0.6, zorder=0)
-    _scale_shares(axes, shares)
-    shown = np.column_stack([true, random])
-    scale_axis(axes, shown, linear_limit(shown, test.task))
-    axes.set_ylabel(change.of_mean)
-    _explain(figure, axes, spans, colours, markers)
-    add_title(figure, title)
-    return figure
+
+
+def _label(figure: Figure, panels: NDArray[Any], change: Change, *, many: bool) -> None:
+    """Say what the axes are, once."""
+    of_shares = ("share of the units of the layer", "that are not isolated (%)")
+    if many:
+        for axes in panels[-2:]:  # the lowest of both columns
+            axes.set_xlabel("\n".join(of_shares))
+        figure.supylabel(change.of_mean, fontsize=10, multialignment="center")
+    else:
+        panels[0].set_xlabel(" ".join(of_shares))
+        panels[0].set_ylabel(change.of_mean)
 
 
 def _kinds(test: LesionTest) -> Sequence[str]:
@@ -126,7 +164,6 @@ def _draw_random(
 
 
 def _scale_shares(axes: Axes, shares: NDArray[np.float64]) -> None:
-    axes.set_xlabel("share of the units of the layer that are not isolated (%)")
     if shares.max() > 10 * shares.min():
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -134,14 +171,8 @@ def _scale_shares(axes: Axes, shares: NDArray[np.float64]) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _explain(
-    figure: Figure,
-    axes: Axes,
-    spans: Sequence[LayerSpan],
-    colours: NDArray[np.float64],
-    markers: Mapping[str, str],
-) -> None:
-    """Add legends of kinds, of what is random, and of layers (or a colour bar of many)."""
+def _explain(figure: Figure, markers: Mapping[str, str]) -> None:
+    """Add a legend of kinds, and of what is random."""
     grey = "#737373"
     handles: list[Line2D | Patch] = [
         Line2D([], [], linestyle="", marker=marker, color=grey, markersize=6, label=kind)
@@ -150,20 +181,3 @@ def _explain(
     handles.append(Line2D([], [], color=grey, linestyle="--", linewidth=1, label="random, mean"))
     handles.append(Patch(color=grey, alpha=0.25, linewidth=0, label="random, range"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8)
-    names = [shortened(span.name) for span in spans]
-    if len(spans) <= _MOST_IN_LEGEND:
-        of_layers = [
-            Line2D([], [], linestyle="", marker="o", color=colour, label=name)
-            for name, colour in zip(names, colours, strict=True)
-        ]
-        figure.legend(handles=of_layers, title="layer", loc="outside right upper", fontsize=8)
-        return
-    norm = BoundaryNorm(np.arange(len(spans) + 1) - 0.5, len(spans))
-    every = -(-len(spans) // _MOST_NAMES)
-    bar = figure.colorbar(
-        ScalarMappable(norm, ListedColormap(colours)), ax=axes, ticks=range(0, len(spans), every)
-    )
-    bar.ax.set_yticklabels(names[::every], fontsize=7)
-    bar.ax.minorticks_off()
-    bar.ax.set_title("layer", fontsize=9)
-    bar.ax.invert_yaxis()

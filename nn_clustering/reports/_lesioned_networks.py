@@ -24,12 +24,16 @@ SCORES = ("accuracy", "mean_squared_error")
 _HOW = ("seed", "reuse", "tags", "resume", "n_repeats", "n_workers", "memory_mb")
 _LEFT_OUT = {
     "train": (*_HOW, "training.checkpoint_every"),
+    "import_network": (*_HOW, "dataset"),
     "cluster": (*_HOW, "train_run", "model", "phase", "stability"),
     "lesion": (*_HOW, "cluster_run", "dataset", "double", "single_units"),
 }
+# The stages whose runs hold the network that is clustered.
+_WITH_NETWORK = ("train", "import_network")
 # What runs did before there was a key for it.
 _BEFORE: dict[str, dict[str, Any]] = {
     "train": {"clusterability_gradient.norm_by_threshold": False},
+    "import_network": {},
     "cluster": {
         "graph.isolated_below": 0.0,
         "partition.volume_constant": PUBLISHED_VOLUME_CONSTANT,
@@ -70,10 +74,10 @@ def lesioned_network(store: RunStore, run: Run) -> LesionedNetwork:
     """
     clustered = store.run(run.lineage["cluster_run"], experiment="cluster")
     train_run = clustered.lineage.get("train_run")
-    trained = None if train_run is None else store.run(train_run, experiment="train")
+    trained = None if train_run is None else store.run(train_run, experiment=_WITH_NETWORK)
     own_dataset = (run.config.get("dataset") or {}).get("name")
     settings = {
-        **({} if trained is None else _settings("train", trained)),
+        **({} if trained is None else _settings(trained.experiment, trained)),
         **_settings("cluster", clustered),
         **_settings("lesion", run),
         "lesion.dataset.name": own_dataset or (trained and trained.config["dataset"]["name"]),
@@ -81,9 +85,11 @@ def lesioned_network(store: RunStore, run: Run) -> LesionedNetwork:
     if trained is None:
         settings["network.layers"] = _layer_sizes(clustered)
         network = f"file {str(clustered.info['inputs']['network'])[:12]}"
-    else:
+    elif trained.experiment == "train":
         settings["train.phase"] = clustered.info["phase"]
         network = f"training seed {trained.config['seed']}"
+    else:
+        network = _imported(trained)
     result = run.result if isinstance(run.result, Mapping) else {}
     scores = {name: result[name] for name in SCORES if result.get(name) is not None}
     summaries = {measure: result.get(measure) or {} for measure in MEASURES}
@@ -135,6 +141,12 @@ def _settings(stage: str, run: Run) -> dict[str, Any]:
     }
 
 
+def _imported(run: Run) -> str:
+    digests = run.info.get("inputs", {})
+    digest = digests.get("weights", digests.get("model"))
+    return f"seed {run.config['seed']}" if digest is None else f"file {str(digest)[:12]}"
+
+
 def _leaves(config: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in config.items():
         if isinstance(value, Mapping):
@@ -177,7 +189,10 @@ def _differing_keys(networks: Sequence[LesionedNetwork]) -> list[str]:
 
 
 def _name(settings: Mapping[str, Any], differing: Sequence[str]) -> str:
-    always = ("lesion.dataset.name", "train.network.kind", "network.layers")
+    always = (
+        *("lesion.dataset.name", "train.network.kind", "import_network.network.name"),
+        *("import_network.model", "network.layers"),
+    )
     known = [" ".join(str(settings[key]) for key in always if settings.get(key) is not None)]
     # the data set is that of the training, unless another was asked for
     known.extend(

@@ -152,6 +152,7 @@ def test_partition_of_another_network_refused(result_of, tmp_path):
         ({"activations": {"n_samples": 2}}, "n_samples=2"),
         ({"activations": {"position": "after"}}, "'after'"),
         ({"activations": {"correlation": "cosine"}}, "'cosine'"),
+        ({"activations": {"memory_mb": 0}}, "memory_mb=0; expected a number above 0"),
         ({"graph": {"source": "activations"}, "activations": {"n_samples": 9999}}, "at most 364"),
         ({"graph": {"source": "activations"}, "dataset": {"name": None}}, "dataset.name=NAME"),
         ({"partition": {"method": "infomap"}}, "'infomap'.* per_layer, file"),
@@ -179,6 +180,7 @@ def test_mistakes_are_refused(result_of, updates, message):
         ("weights", "dataset.name", "activations and gradients only"),
         ("gradients", "graph.kernel_norm", "acts on weights only"),
         ("gradients", "activations.position", "acts on activations only"),
+        ("gradients", "activations.memory_mb", "acts on activations only"),
         ("activations", "graph.fold_normalisation", "acts on weights only"),
     ],
 )

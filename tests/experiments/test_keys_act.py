@@ -18,6 +18,7 @@ from experiments import (
     agreement,
     choose_k,
     cluster,
+    import_network,
     lesion,
     lesion_table,
     pipeline,
@@ -163,6 +164,8 @@ def runs(embedded_server, home, tmp_path_factory):
     second.save(stored.model)
     stored.data = own_data(folder)
     stored.partition.write_bytes(stored.files["clustered"]["partition.npz"])
+    stored.graph = folder / "graph.npz"
+    stored.graph.write_bytes(stored.files["clustered"]["graph.npz"])
     add_own_network(stored, folder)
     yield stored
     database.client.drop_database(database.name)
@@ -415,7 +418,8 @@ CLUSTER = Stage(
         "graph_from_weights": graphs,
         "graph_from_activations": graphs,
         "graph_from_gradients": graphs,
-        "unit_activations": graphs,
+        "gather_activations": graphs,
+        "graph_from_file": graphs,
         "normalise_units": graphs,
         "commute_time_graph": graphs,
         "spectral_clustering": partitions,
@@ -448,7 +452,7 @@ CLUSTER = Stage(
             given={"train_run": None, "model": lambda runs: str(runs.own)}, needed=True,
         ),
         "preprocessing": Case(
-            "tf", "preprocessing", "name", stop="unit_activations",
+            "tf", "preprocessing", "name", stop="gather_activations",
             given={
                 "train_run": None, "model": lambda runs: str(runs.model),
                 "dataset.name": "digits", **ACTIVE,
@@ -469,6 +473,11 @@ CLUSTER = Stage(
             Case("activations", "graph_from_activations", stop="spectral_clustering"),
             Case("gradients", "graph_from_gradients", stop="spectral_clustering"),
         ],
+        "graph.file": Case(
+            lambda runs: str(runs.graph), "graph_from_file", "content",
+            lambda found, runs: found == runs.graph.read_bytes(),
+            given={"train_run": None, "graph.source": "file"}, needed=True,
+        ),
         "graph.kernel_norm": Case("frobenius", "graph_from_weights", "kernel_norm"),
         "graph.fold_normalisation": Case(False, "graph_from_weights", "fold_normalisation"),
         **{
@@ -485,6 +494,13 @@ CLUSTER = Stage(
                 given={"graph.source": "gradients"},
             ),
             Case(1e-3, "graph_from_activations", "isolated_below", given=ACTIVE),
+            Case(
+                1e-3, "graph_from_file", "isolated_below",
+                given={
+                    "train_run": None, "graph.source": "file",
+                    "graph.file": lambda runs: str(runs.graph),
+                },
+            ),
         ],
         "graph.normalise_units": Case(True, "normalise_units", stop="spectral_clustering"),
         "graph.commute_time": Case(True, "commute_time_graph", stop="spectral_clustering"),
@@ -494,18 +510,20 @@ CLUSTER = Stage(
             for key, value in {**OF_OWN_DATA, "n_train": 129, "n_test": 33}.items()
         },
         "activations.split": [
-            Case("train", "unit_activations", "x", is_the_training_split, given=ACTIVE),
+            Case("train", "gather_activations", "x", is_the_training_split, given=ACTIVE),
             Case(
                 "train", "graph_from_gradients", "x", is_the_training_split,
                 given={"graph.source": "gradients"},
             ),
         ],
-        "activations.n_samples": Case(9, "unit_activations", "x", of_length(9), given=ACTIVE),
-        "activations.position": Case("pre", "unit_activations", "position", given=ACTIVE),
-        "activations.map_norm": Case("frobenius", "unit_activations", "map_norm", given=ACTIVE),
-        "activations.correlation": Case(
-            "pearson", "graph_from_activations", "correlation", given=ACTIVE
-        ),
+        "activations.n_samples": Case(9, "gather_activations", "x", of_length(9), given=ACTIVE),
+        "activations.position": Case("pre", "gather_activations", "position", given=ACTIVE),
+        "activations.map_norm": Case("frobenius", "gather_activations", "map_norm", given=ACTIVE),
+        "activations.correlation": [
+            Case("pearson", function, "correlation", given=ACTIVE)
+            for function in ("gather_activations", "graph_from_activations")
+        ],
+        "activations.memory_mb": Case(2, "gather_activations", "memory_mb", given=ACTIVE),
         "partition.method": [
             Case("louvain", "make_partition", "method", stop="partition_stability"),
             Case("louvain", "partition_stability", "method"),
@@ -1009,8 +1027,99 @@ def test_what_is_made_of_the_runs(runs, monkeypatch, key, value):
     assert with_key[key] == value != without[key]
 
 
+# import_network
+
+IMPORT_NETWORK = Stage(
+    import_network.experiment,
+    {
+        "build_imagenet_network": networks,
+        "check_preprocessing": networks,
+        "network_from_bytes": networks,
+        "weight_file": datasets,
+        "given_file": datasets,
+        "is_own": datasets,
+    },
+    lambda runs: {"network.name": "resnet18", "network.n_outputs": 10, "weights": "random"},
+    {
+        "seed": Case(7, "build_imagenet_network", "seed"),
+        "network.name": Case("seresnet18", "build_imagenet_network", "name"),
+        "network.input_size": Case([40, 50], "build_imagenet_network", "input_size"),
+        "network.n_outputs": Case(7, "build_imagenet_network", "n_outputs"),
+        "weights": [
+            Case(
+                "imagenet", "weight_file", "name", "resnet18_imagenet_1000.h5",
+                given={"network.n_outputs": 1000}, needed=True,
+            ),
+            Case(
+                lambda runs: str(runs.model), "given_file", "name", stop="build_imagenet_network"
+            ),
+        ],
+        "model": Case(
+            lambda runs: str(runs.model), "network_from_bytes", "content",
+            lambda found, runs: found == runs.model.read_bytes(),
+            given={"network.name": None}, needed=True,
+        ),
+        "model_code": Case(
+            lambda runs: str(runs.code), "network_from_bytes", "model_code", is_the_authors_code,
+            given={"network.name": None, "model": lambda runs: str(runs.own)}, needed=True,
+        ),
+        "preprocessing": Case(
+            "tf", "check_preprocessing", "name", stop="build_imagenet_network"
+        ),
+        "dataset.name": Case("digits", "is_own", "name", stop="build_imagenet_network"),
+    },
+)  # fmt: skip
+# They act in the stages that use the network.
+OF_IMPORTED_DATASET = {
+    "name": lambda runs: str(runs.data[0]), "seed": 7, "channels": 3, "n_train": 129, "n_test": 33,
+    **OF_OWN_DATA,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def used_network():
+    keras.utils.set_random_seed(0)
+    hidden = [keras.layers.Flatten(), keras.layers.Dense(4, "relu")]
+    network = keras.Sequential([keras.Input((28, 28, 3)), *hidden, keras.layers.Dense(10)])
+    return networks.network_bytes(network)
+
+
+def use_import(runs, config, content):
+    """Cluster an imported network by activations, up to a call."""
+    whole = {"network.name": "resnet18", **config}
+    run_id = runs.add(
+        "imported", import_network.experiment, whole, files={"network.keras": content},
+        info={"preprocessing": "tf"},
+    )  # fmt: skip
+    updates = convert_to_nested_dict({**ACTIVE, "train_run": run_id, "n_clusters": 2})
+    with pytest.raises(ReachedError):
+        cluster.experiment.run(config_updates=updates)
+
+
+def test_imported_network_is_used_with_its_data_set(runs, monkeypatch, used_network):
+    settings = {
+        key: value(runs) if callable(value) else value for key, value in OF_IMPORTED_DATASET.items()
+    }
+    calls = Calls(monkeypatch)
+    calls.watch(datasets, "load_dataset", last=True)
+    config = {f"dataset.{key}": value for key, value in settings.items()}
+    use_import(runs, config, used_network)
+    (loaded,) = calls.of["load_dataset"]
+    assert {key: loaded[key] for key in settings} == settings
+
+
+def test_imported_network_is_used_with_its_preprocessing(runs, monkeypatch, used_network):
+    calls = Calls(monkeypatch)
+    calls.watch(networks, "preprocessing")
+    calls.watch(graphs, "gather_activations", last=True)
+    config = {"dataset.name": "circles", "dataset.channels": 3, "dataset.n_test": 10}
+    use_import(runs, config, used_network)
+    assert calls.of["preprocessing"][-1]["name"] == "tf"
+
+
 STAGES = {
     "train": TRAIN,
+    "import_network": IMPORT_NETWORK,
     "cluster": CLUSTER,
     "shuffle_test": SHUFFLE_TEST,
     "lesion": LESION,
@@ -1034,7 +1143,8 @@ def test_key_arrives(stage, key, case, monkeypatch, runs, capsys):
 
 @pytest.mark.parametrize("name", STAGES)
 def test_every_key_has_a_case(name):
-    assert set(STAGES[name].cases) == STAGES[name].keys() - OF_TRACKING
+    elsewhere = {f"dataset.{key}" for key in OF_IMPORTED_DATASET if name == "import_network"}
+    assert set(STAGES[name].cases) | elsewhere == STAGES[name].keys() - OF_TRACKING
 
 
 # pipeline and study, which run other stages as their parts

@@ -77,6 +77,7 @@ def test_everything_at_once(run_experiment, store, runs):
     assert result["double"]["n_sub_clusters"] == n
     units = table_of(run, "units")
     assert units["layer"].value_counts().to_dict() == {"dense_1": 32, "dense_2": 32}
+    assert len(table_of(run, "unit_class_changes")) == 64 * 10
     for name in ("lesions", "class_changes", "importance_by_size", "lesion_nulls", "dependencies"):
         assert run.artifact(f"{name}.png").startswith(b"\x89PNG")
     for text in (f"{n} sub-clusters lesioned", "joint p = ", "pairs of", "lesion_table.py"):
@@ -110,10 +111,11 @@ def test_regression_is_lesioned_by_monomial(run_experiment, store):
     assert "test loss" in printed
     lesioned = store.run(run.result["runs"]["lesion"])
     table = table_of(lesioned, "sub_clusters")
-    groups = [name for name in table.columns if name.startswith("change_")]
-    assert len(groups) == 9
-    assert "change_x1^2 x2" in groups
-    np.testing.assert_allclose(table[groups].mean(axis=1), table["class_mean_change"])
+    tidy = table_of(lesioned, "class_changes")
+    assert tidy["class"].nunique() == 9
+    assert "x1^2 x2" in set(tidy["class"])
+    means = tidy.groupby(["layer", "label"], sort=False)["change"].mean()
+    np.testing.assert_allclose(means, table["class_mean_change"])
     error = lesioned.result["mean_squared_error"]
     assert error == pytest.approx(run.result["test_loss"], rel=1e-4)
 

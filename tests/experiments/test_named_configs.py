@@ -12,6 +12,7 @@ from experiments import (
     agreement,
     choose_k,
     cluster,
+    import_network,
     lesion,
     lesion_table,
     pipeline,
@@ -28,8 +29,8 @@ CONFIGS = PROJECT / "configs"
 EXPERIMENTS = {
     stage.experiment.path: stage.experiment
     for stage in (
-        agreement, choose_k, cluster, lesion, lesion_table, pipeline, random_init, shuffle_test,
-        study, train,
+        agreement, choose_k, cluster, import_network, lesion, lesion_table, pipeline, random_init,
+        shuffle_test, study, train,
     )
 }  # fmt: skip
 
@@ -111,6 +112,27 @@ DEFAULTS = {
         "n_repeats": 1,
         "n_workers": None,
     },
+    "import_network": {
+        **HOW,
+        "network.name": None,
+        "network.input_size": None,
+        "network.n_outputs": 1000,
+        "weights": "imagenet",
+        "model": None,
+        "model_code": None,
+        "preprocessing": None,
+        "dataset.name": None,
+        "dataset.seed": 42,
+        "dataset.channels": None,
+        "dataset.n_train": None,
+        "dataset.n_test": None,
+        "dataset.per_class": None,
+        "dataset.image_size": None,
+        "dataset.resize": "straight",
+        "dataset.class_names": None,
+        "dataset.targets": None,
+        "dataset.damaged": "refuse",
+    },
     "cluster": {
         **HOW,
         **OF_WEIGHTS,
@@ -123,6 +145,7 @@ DEFAULTS = {
         "checkpoint": None,
         "n_clusters": 16,  # C8
         "graph.source": "weights",
+        "graph.file": None,
         "dataset.name": None,
         "dataset.n_train": None,
         **OF_DATASET,
@@ -131,6 +154,7 @@ DEFAULTS = {
         "activations.position": "post",
         "activations.map_norm": "spectral",
         "activations.correlation": "spearman",  # E1
+        "activations.memory_mb": 1024,
         "partition.method": "spectral",
         "partition.local": False,
         "partition.local_clusters": None,
@@ -216,11 +240,18 @@ DEFAULTS = {
 # The pipeline's own keys, and those of the parts that it does not set itself.
 SET_BY_PIPELINE = {
     "train": {"seed", "reuse", "tags", "resume", "n_repeats", "n_workers"},
-    "cluster": {"seed", "reuse", "tags", "train_run", "model", "model_code", "checkpoint"},
+    "import_network": {"seed", "reuse", "tags"},
+    "cluster": {
+        *("seed", "reuse", "tags", "train_run", "model", "model_code", "preprocessing"),
+        "checkpoint",
+    },
     "shuffle_test": {
         *("seed", "reuse", "tags", "cluster_run", "model_code", "resume", "against_run")
     },
-    "lesion": {"seed", "reuse", "tags", "cluster_run", "model_code", "output", "resume"},
+    "lesion": {
+        *("seed", "reuse", "tags", "cluster_run", "model_code", "preprocessing", "output"),
+        "resume",
+    },
 }
 
 
@@ -352,6 +383,23 @@ NETWORKS = {
     },
     "quirk 4": {"cnn_128": cnn([128, 128, 128])},
 }  # fmt: skip
+# Those of image-classifiers, and those of Keras.
+IMAGENET = """
+resnet18 resnet34 resnet50 resnet101 resnet152 resnet50v2 resnet101v2 resnet152v2
+resnext50 resnext101 seresnet18 seresnet34 seresnet50 seresnet101 seresnet152
+seresnext50 seresnext101 senet154 vgg16 vgg19 densenet121 densenet169 densenet201
+inceptionv3 inceptionresnetv2 xception nasnetlarge nasnetmobile mobilenet mobilenetv2
+"""
+KERAS = """
+resnet50 resnet101 resnet152 resnet50v2 resnet101v2 resnet152v2 vgg16 vgg19
+densenet121 densenet169 densenet201 inceptionv3 inceptionresnetv2 xception
+nasnetlarge nasnetmobile mobilenet mobilenetv2 mobilenetv3small mobilenetv3large
+convnexttiny convnextsmall convnextbase convnextlarge convnextxlarge
+efficientnetb0 efficientnetb1 efficientnetb2 efficientnetb3 efficientnetb4 efficientnetb5
+efficientnetb6 efficientnetb7 efficientnetv2b0 efficientnetv2b1 efficientnetv2b2
+efficientnetv2b3 efficientnetv2s efficientnetv2m efficientnetv2l
+"""
+IMPORTED = [*IMAGENET.split(), *(f"keras_{name}" for name in KERAS.split())]
 # By stage and name of config: the method number, and every key whose value is another.
 EFFECTS = {
     "train": {
@@ -392,6 +440,20 @@ EFFECTS = {
                 "training.epochs": 2,
                 "training.batch_size": 64,
                 "pruning.epochs": 2,
+            },
+        ),
+    },
+    "import_network": {
+        **{
+            name: ("", {"network.name": name, "dataset.name": "imagenet2012"})
+            for name in IMPORTED
+        },
+        "fast": (
+            "",
+            {
+                "network.input_size": [32, 32],
+                "network.n_outputs": 10,
+                "weights": "random",
             },
         ),
     },
@@ -576,6 +638,7 @@ CASES = [
     pytest.param(stage, name, effect, id=" ".join(filter(None, [f"{stage} {name}", number])))
     for stage, effects in EFFECTS.items()
     for name, (number, effect) in effects.items()
+    if name not in IMPORTED  # which come all at once
 ]
 
 
@@ -605,6 +668,17 @@ def test_defaults(stage):
 def test_named_config(stage, name, effect):
     """It has this effect, and no other."""
     assert resolved(stage, name) == {**DEFAULTS[stage], **effect}
+
+
+def test_networks_of_imagenet():
+    assert sorted(IMPORTED) == sorted(networks.imagenet_network_names())
+    for name in IMPORTED:
+        found = dict(iterate_flattened(import_network.experiment.full_config([name])))
+        effect = EFFECTS["import_network"][name][1]
+        assert found == {**DEFAULTS["import_network"], **effect}
+        stored = import_network.experiment.named_configs[name]
+        known = networks.imagenet_network(name)
+        assert f"for images of {known.size} x {known.size} pixels" in stored.__doc__
 
 
 def test_named_configs_of_the_pipeline_are_those_of_its_parts():

@@ -138,13 +138,18 @@ def test_lesion_table_agrees_with_the_result(runs):
     table = pandas.read_csv(io.BytesIO(runs["lesion"].artifact("sub_clusters.csv")))
     result = runs["lesion"].result
     assert len(table) == result["n_subclusters"]
+    tidy = pandas.read_csv(io.BytesIO(runs["lesion"].artifact("class_changes.csv")))
+    assert len(tidy) == 10 * len(table)
+    by_class = tidy.set_index(["layer", "label", "class"])["change"]
     assert set(table["layer"]) <= {"dense_1", "dense_2"}
     partition = Partition.from_npz(runs["cluster"].artifact("partition.npz"))
     sizes = {(sub.layer, sub.label): len(sub.units) for sub in partition.sub_clusters()}
     for _, row in table.iterrows():
         assert row["n_units"] == sizes[row["layer"], row["label"]]
-        changes = [row[f"change_{digit}"] for digit in range(10)]
-        assert row["class_mean_change"] == pytest.approx(np.mean(changes), abs=1e-12)
+        changes = by_class[row["layer"], row["label"]]
+        assert row["class_mean_change"] == pytest.approx(changes.mean(), abs=1e-12)
+        assert row["most_harmed_change"] == changes.min()
+        assert changes[row["most_harmed_class"]] == changes.min()
     assert result["accuracy"] == runs["train"].result["pruned"]["test_accuracy"]
 
 

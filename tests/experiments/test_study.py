@@ -25,6 +25,23 @@ def test_study_runs_once_and_then_reuses(run_experiment, store):
     assert store.run(again.run_id, experiment="study").result == study.result
 
 
+def test_an_imported_network_is_a_condition(run_experiment, store):
+    condition = {
+        "name": "resnet18", "import_network": ["resnet18", "fast"], "settings": "fast",
+        "seeds": [0], "phases": ["imported"], "n_clusters": 4, "n_shuffles": 3,
+    }  # fmt: skip
+    done = run_experiment("study", "with", f"conditions={[condition]}")
+    assert done.returncode == 0, done.stderr
+    study = store.run(done.run_id, experiment="study")
+    (row,) = study.result["conditions"]
+    lineage = study.info["lineage"]
+    imported = store.run(lineage["import_network_run_0"], experiment="import_network")
+    assert imported.config["network"]["name"] == "resnet18"
+    shuffled = store.run(lineage["shuffle_test_run_0"], experiment="shuffle_test")
+    assert (row["condition"], row["ncut"]) == ("resnet18, imported", shuffled.result["ncut"])
+    assert row["accuracy"] is None
+
+
 def test_table_is_mean_and_spread_beside_the_published_mean():
     networks = pandas.DataFrame(
         {
@@ -56,4 +73,34 @@ def test_a_single_network_has_no_spread_and_alike_shuffles_no_z():
         "| A, unpruned | 1 | 0.5000 | 0.500 | 0.500 | undefined | 0.500 |",
         "| B, unpruned | 2 | 0.7000 ± 0.1414 | 0.700 ± 0.141 (0.7) | 0.700 ± 0.141 "
         "| -1.5 | 0.800 |",
+    ]
+
+
+def test_an_import_beside_what_was_published():
+    networks = pandas.DataFrame(
+        {
+            "condition": ["vgg16", "vgg19"],
+            "phase": ["imported", "imported"],
+            "accuracy": [0.7, None],
+            "ncut": [7.8, 7.3],
+            "shuffled_mean": [8.2, 7.6],
+            "z_score": [-22.0, -7.0],
+            "p_value": [0.01, 0.01],
+            "fragile": [False, False],
+            "importance_p": [1e-13, None],
+            "coherence_p": [0.25, None],
+        }
+    )
+    published = {"imported": {"ncut": 7.7998, "z_score": -22.9, "importance_p": 1e-12}}
+    table = summarise(networks, [{"name": "vgg16", "published": published}, {"name": "vgg19"}])
+    assert (
+        format_table(table)
+        .splitlines()[0]
+        .endswith("| z | importance p | coherence p | largest p |")
+    )
+    assert format_table(table).splitlines()[2:] == [
+        "| vgg16, imported | 1 | 0.7000 | 7.800 (7.7998) | 8.200 | -22.0 (-22.9) "
+        "| < 0.0001 (1e-12) | 0.2500 | 0.010 |",
+        "| vgg19, imported | 1 | undefined | 7.300 | 7.600 | -7.0 | undefined | undefined "
+        "| 0.010 |",
     ]

@@ -14,6 +14,7 @@ from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import (
     Layer,
     UnitActivations,
+    _correlation_blocks,
     _from_activations,
     check_activation_settings,
     graph_from_activations,
@@ -84,7 +85,7 @@ def test_beside_scipy_with_ties(correlation, values):
 @pytest.mark.parametrize("correlation", sorted(PEERS))
 def test_in_blocks_as_at_once(correlation, monkeypatch):
     """More units and pairs of samples than are taken at once."""
-    monkeypatch.setattr(_from_activations, "_UNITS_AT_ONCE", 4)
+    monkeypatch.setattr(_correlation_blocks, "_UNITS_AT_ONCE", 4)
     monkeypatch.setattr(_from_activations, "_PAIRS_AT_ONCE", 7)
     values = np.round(np.random.default_rng(0).normal(size=(20, 15)), 1).astype(np.float32)
     values[:, 5:] += values[:, :10]

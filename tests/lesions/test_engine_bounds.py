@@ -8,6 +8,7 @@ from keras import layers
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.lesions import LesionEngine
+from tests.generated_samples import GeneratedSamples
 from tests.lesions.masked_networks import scores
 from tests.lesions.test_engine import lesions_of
 
@@ -100,6 +101,18 @@ def test_stream_equals_arrays(networks, images, silence):
     assert of_stream.intact().tolist() == of_arrays.intact().tolist()
     lesions = {"conv_1": lesions_of(4)}
     assert of_stream.lesioned(lesions).tolist() == of_arrays.lesioned(lesions).tolist()
+
+
+@pytest.mark.parametrize("silence", ["output", "mean"])
+def test_samples_are_read_in_batches(networks, silence):
+    """Of whatever gives slices of them, of which all together may be larger than memory."""
+    x, y = GeneratedSamples(120, 8, 8, 1, at_once=32), np.arange(120) % 10
+    lesions = {"conv_1": lesions_of(4)}
+    options = {"silence": silence, "memory_mb": 0.05}
+    found = LesionEngine(networks["cnn"], x, y, **options).lesioned(lesions)
+    assert np.concatenate(x.read)[:120].tolist() == list(range(120))
+    expected = LesionEngine(networks["cnn"], x.in_memory, y, **options).lesioned(lesions)
+    assert found.tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("silence", ["output", "weights", "mean"])

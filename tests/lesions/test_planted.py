@@ -137,9 +137,9 @@ def test_double_lesions_are_additive_across_modules(engine, single, partition):
 
 def test_single_units_touch_their_module_alone(engine):
     groups = classes_of(engine.class_sizes, [*"0123456789", "none"])
-    table = single_unit_lesions(engine, list(HIDDEN), groups=groups)
-    changes = table[[f"change_{digit}" for digit in range(10)]].to_numpy()
-    module = table.unit.to_numpy() // N_MODULE
+    found = single_unit_lesions(engine, list(HIDDEN), groups=groups)
+    changes = found.changes[:, :10]
+    module = found.table().unit.to_numpy() // N_MODULE
     assert not changes[module == 0, 5:].any()
     assert not changes[module == 1, :5].any()
     assert not changes[module == 2].any()

@@ -27,6 +27,7 @@ def lesion_test_of(**changed):
         "groups": ("cat", "dog"),
         "intact": np.array([0.9, 0.7]),
         "intact_overall": 0.8,
+        "n_images": np.array([30, 20]),
         "sub_clusters": subs,
         "n_candidates": np.array([40, 40, 5]),
         "changes": np.array(CHANGES),
@@ -121,8 +122,10 @@ def test_table():
         "coherence_effect_null",
         "coherence_ratio",
         "coherence_ratio_null",
-        "change_cat",
-        "change_dog",
+        "most_harmed_class",
+        "most_harmed_change",
+        "least_harmed_class",
+        "least_harmed_change",
     ]
     expected = {
         "layer": ["first", "first", "second"],
@@ -136,15 +139,56 @@ def test_table():
         "importance_p": [0.25, 1, 1],
         "class_range": [2 / 3, 0, np.inf],
         "random_class_range": [0, 1, np.nan],
-        "change_dog": [-0.4, 0, 0.1],
+        "most_harmed_class": ["dog", "cat", "cat"],
+        "most_harmed_change": [-0.4, 0, -0.1],
+        "least_harmed_class": ["cat", "cat", "dog"],
+        "least_harmed_change": [-0.2, 0, 0.1],
     }
     pandas.testing.assert_frame_equal(
         table[list(expected)], pandas.DataFrame(expected), check_dtype=False
     )
 
 
-def test_table_goes_into_parquet_and_csv(tmp_path):
-    table = lesion_test_of().table()
+def test_class_changes():
+    table = lesion_test_of().class_changes()
+    expected = {
+        "layer": ["first"] * 4 + ["second"] * 2,
+        "label": [0, 0, 3, 3, 1, 1],
+        "class": ["cat", "dog"] * 3,
+        "n_images": [30, 20] * 3,
+        "intact": [0.9, 0.7] * 3,
+        "lesioned": [0.7, 0.3, 0.9, 0.7, 0.8, 0.8],
+        "change": [-0.2, -0.4, 0, 0, -0.1, 0.1],
+        # by hand: means of three random ones
+        "random_change": [-0.2 / 3, -0.4 / 3, -0.1 / 3, -0.5 / 3, -0.1, 0.1],
+        "n_random_as_harmful": [1, 0, 3, 3, 3, 3],
+    }
+    pandas.testing.assert_frame_equal(table, pandas.DataFrame(expected), check_dtype=False)
+
+
+def test_harm_of_errors_is_the_largest_change():
+    test = lesion_test_of(task="regression", harm=1, tail="right")
+    assert test.table()["most_harmed_class"].tolist() == ["cat", "cat", "dog"]
+    # of the errors -0.2 to -0.1, -0.2, 0.1 of random ones: all are as harmful
+    assert test.class_changes()["n_random_as_harmful"].tolist() == [3, 3, 2, 1, 3, 3]
+
+
+def test_table_has_as_many_columns_whatever_the_number_of_classes():
+    n_classes = 1000
+    test = lesion_test_of(
+        groups=tuple(f"class {index}" for index in range(n_classes)),
+        intact=np.full(n_classes, 0.8),
+        n_images=np.full(n_classes, 50),
+        changes=np.zeros((3, n_classes)),
+        random_changes=np.zeros((3, 3, n_classes)),
+    )
+    assert list(test.table().columns) == list(lesion_test_of().table().columns)
+    assert len(test.class_changes()) == 3 * n_classes
+
+
+@pytest.mark.parametrize("name", ["table", "class_changes"])
+def test_table_goes_into_parquet_and_csv(tmp_path, name):
+    table = getattr(lesion_test_of(), name)()
     table.to_parquet(tmp_path / "table.parquet")
     pandas.testing.assert_frame_equal(pandas.read_parquet(tmp_path / "table.parquet"), table)
     table.to_csv(tmp_path / "table.csv", index=False)

@@ -1,6 +1,7 @@
 """Lesions of single units."""
 
 import numpy as np
+import pandas
 import pytest
 
 from nn_clustering.errors import InvalidInputError
@@ -24,23 +25,38 @@ def test_every_unit_again_in_numpy(engine, trained):
     network, dataset = trained
     groups, answers = classes_of(engine.class_sizes, "abcdefghij"), []
     layers = ["dense_1", "dense_2"]
-    table = single_unit_lesions(engine, layers, groups=groups, on_progress=answers.append)
+    found = single_unit_lesions(engine, layers, groups=groups, on_progress=answers.append)
+    table = found.table()
     assert list(table.columns) == [
         "layer",
         "unit",
         "accuracy_change",
-        *(f"change_{name}" for name in "abcdefghij"),
+        "most_harmed_class",
+        "most_harmed_change",
+        "least_harmed_class",
+        "least_harmed_change",
     ]
     assert list(table.layer) == ["dense_1"] * 24 + ["dense_2"] * 20
     assert list(table.unit) == [*range(24), *range(20)]
     assert sum(answers) == 44 * 100
+    by_class = pandas.concat(found.class_changes())
+    tidy = by_class.pivot(index=["layer", "unit"], columns="class", values="change")
     for row in table.itertuples():
         silenced = {row.layer: [row.unit]}
         changes, overall = accuracy_changes(
             network, dataset.x_test[:100], dataset.y_test[:100], silenced
         )
         assert row.accuracy_change == pytest.approx(overall)
-        np.testing.assert_allclose(row[4:], changes, atol=1e-12)
+        np.testing.assert_allclose(tidy.loc[row.layer, row.unit], changes, atol=1e-12)
+        assert (row.most_harmed_change, row.least_harmed_change) == pytest.approx(
+            (min(changes), max(changes))
+        )
+        assert changes["abcdefghij".index(row.most_harmed_class)] == pytest.approx(min(changes))
+    assert by_class["n_images"].sum() == 44 * 100
+    right = (by_class["lesioned"] * by_class["n_images"]).groupby([by_class.layer, by_class.unit])
+    np.testing.assert_allclose(
+        right.sum() / 100 - (engine.intact().sum() / 100), table["accuracy_change"], atol=1e-12
+    )
 
 
 def test_known_units_are_not_lesioned_again(engine):
@@ -55,7 +71,8 @@ def test_known_units_are_not_lesioned_again(engine):
     )
     assert list(new) == [1]
     assert sum(answers) == 20 * 100
-    assert again.equals(first)
+    np.testing.assert_array_equal(again.changes, first.changes)
+    assert again.table().equals(first.table())
 
 
 def test_tasks_are_bounded_in_size():

@@ -1,11 +1,13 @@
 """Figures show the numbers that they are given, and can be saved."""
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import scipy.stats
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from nn_clustering.graphs import Layer
 from nn_clustering.partitions import Partition
@@ -32,7 +34,7 @@ def assert_saves(figure):
     ticks = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
     texts = [label for place, label in ticks if left <= place <= right]
     texts += [axes.title, *figure.texts, axes.yaxis.label, *legend.get_texts()]
-    for text in texts:
+    for text in filter(Text.get_text, texts):
         box = text.get_window_extent()
         inside = min(box.x0, box.y0) > -1 and box.x1 < width + 1 and box.y1 < height + 1
         assert inside, text.get_text()
@@ -90,6 +92,25 @@ def test_many_clusters_and_layers():
         figure = figure_of_clusters(Partition(some, used, 32), TITLE)
         assert_saves(figure)
         assert len(legend_of(figure)) == 33
+
+
+@pytest.mark.parametrize(("n_layers", "name"), [(100, "conv_{}"), (3, "stage{}_unit1_relu_1")])
+def test_many_layers_or_long_names_stand_below_each_other(n_layers, name):
+    layers = tuple(Layer(name.format(index), 4) for index in range(n_layers))
+    labels = np.tile(np.array([0, 0, 0, 1], np.int32), n_layers)
+    figure = figure_of_clusters(Partition(layers, labels, 2), TITLE)
+    figure.draw_without_rendering()
+    assert max(figure.get_size_inches()) < 20
+    (axes,) = figure.axes
+    widths = [{round(bar.get_width(), 6) for bar in group} for group in axes.containers]
+    assert widths == [{0.75}, {0.25}]
+    ticks = [label for label in axes.get_yticklabels() if label.get_text()]
+    assert [tick.get_text() for tick in ticks] == [f"{layer.name}  4" for layer in layers]
+    boxes = [tick.get_window_extent() for tick in ticks]
+    assert not any(one.overlaps(other) for one, other in pairwise(boxes))
+    assert min(box.x0 for box in boxes) > 0
+    assert boxes[0].y0 > boxes[-1].y0  # the first layer is on top
+    assert legend_of(figure) == ["0", "1"]
 
 
 @pytest.mark.parametrize("n_shuffles", [1, 4, 500])

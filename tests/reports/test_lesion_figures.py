@@ -52,6 +52,7 @@ def lesion_test(layers, groups=3, n_shuffles=4, task="classification", changes=N
         tuple(f"name {index}" for index in range(groups)),
         np.full(groups, 0.9),
         0.9,
+        np.full(groups, 50),
         subs,
         n_candidates,
         changes[:, 0],
@@ -78,6 +79,7 @@ ALL_SIZES = {
     "infinite ranges": lesion_test(TWO_LAYERS, changes=np.tile([-0.1, 0.1, 0.0], (5, 6, 1))),
     "regression": lesion_test(TWO_LAYERS, 9, 19, "regression"),
     "one in a thousand classes": lesion_test({"a": [5, 6]}, 1000, 2),
+    "hundreds in a thousand classes": lesion_test(one_size(40, 8, LONG), 1000, 2),
 }
 
 
@@ -200,7 +202,33 @@ def test_class_changes():
         assert marked[:, 1].tolist() == np.flatnonzero(measure.p_values <= 0.05).tolist()
         assert (marked[:, 0] == column).all()
     assert len(points(marks.collections[0])) > 0
-    assert bar.get_ylabel() == "change of class accuracy (percentage points)"
+    assert bar.get_ylabel() == "change of class accuracy\n(percentage points)"
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_of_a_thousand_classes_those_are_named_that_lesions_single_out(task):
+    """Each lesion hits two classes of its own, one of them harder, and one hits them all."""
+    harm = -1 if task == "classification" else 1
+    changes = np.full((6, 3, 1000), 0.001 * harm)
+    for row in range(5):
+        changes[row, 0, [100 * row + 3, 100 * row + 7]] = 0.1 * harm, 0.2 * harm
+    changes[5, 0] = 0.7 * harm
+    test = lesion_test({"a": [2, 3, 4], "b": [5, 6, 7]}, 1000, 2, task, changes)
+    heat, ordered, *_ = laid_out(figure_of_class_changes(test, TITLE)).axes
+    factor = 100 if task == "classification" else 1
+    named = [int(name.removeprefix("name ")) for name in names(heat.xaxis)]
+    assert len(named) == 40
+    assert named == sorted(named)
+    assert {100 * row + of for row in range(5) for of in (3, 7)} < set(named)
+    drawn = np.asarray(heat.images[0].get_array())
+    np.testing.assert_allclose(drawn, factor * test.changes[:, named])
+    assert "40 of 1,000" in heat.get_title()
+    assert ordered.get_title() == "all 1,000,\neach row sorted"
+    harms = harm * np.asarray(ordered.images[0].get_array())
+    assert (np.diff(harms, axis=1) <= 0).all()
+    np.testing.assert_allclose(harms[:, 0], factor * (harm * test.changes).max(axis=1))
+    np.testing.assert_allclose(harms[:, -1], factor * (harm * test.changes).min(axis=1))
+    assert ordered.images[0].norm.vmax == heat.images[0].norm.vmax
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
@@ -239,6 +267,19 @@ def test_importance_by_size():
     assert at_first.max() == pytest.approx(random[[0, 2]].max())
 
 
+def test_importance_by_size_of_many_layers_in_several_panels():
+    test = ALL_SIZES["many"]
+    figure = laid_out(figure_of_importance_by_size(test, TITLE))
+    assert len(figure.axes) == 8  # 42 layers in sixes, and one that is empty
+    told, drawn = [], []
+    for axes in figure.axes[:7]:
+        told += [text.get_text() for text in axes.get_legend().get_texts()]
+        marks = [points(marks)[:, 1] for marks in axes.collections if marks.get_zorder() == 3]
+        drawn += np.concatenate(marks).tolist()
+    assert told == [f"layer_{index}" for index in range(42)]
+    np.testing.assert_allclose(sorted(drawn), np.sort(100 * test.mean_changes))
+
+
 def test_importance_by_size_of_a_regression():
     test = lesion_test(TWO_LAYERS, n_shuffles=19, task="regression")
     figure = laid_out(figure_of_importance_by_size(test, TITLE))
@@ -258,7 +299,7 @@ def test_nulls():
     assert expected[0].get_data().values.tolist() == [0.75] * 4
     joint, fisher = test.importance.joint_p, test.importance.summary(seed=0)["fisher_p"]
     assert ranks.get_title() == f"importance: joint p = {joint:.2g}, Fisher p = {fisher:.2g}"
-    assert values.get_title() == "2 sub-clusters (1 left out: infinite or no spread)"
+    assert values.get_title() == "2 sub-clusters\n(1 left out: infinite or no spread)"
     # by hand: in the first row the random ones are -0.1, -0.2 and 0, of mean -0.1 and sd 0.1; in
     # the second -0.2, -0.3 and 0, whose sd is that of 0.2, 0.3, 0; in the third they are equal
     spread = np.sqrt(((1 / 30) ** 2 + (2 / 15) ** 2 + (1 / 6) ** 2) / 2)
@@ -269,7 +310,7 @@ def test_nulls():
     inside = np.histogram(scores[:, 1:], edges)[0] / 6
     assert [bar.get_height() for bar in values.patches[:7]] == pytest.approx(inside.tolist())
     # ranges: 0 where nothing changes, 1 elsewhere; all of the third sub-cluster are 1
-    title = "2 sub-clusters (1 left out: infinite or no spread)"
+    title = "2 sub-clusters\n(1 left out: infinite or no spread)"
     assert figure.axes[3].get_title() == title
 
 
@@ -400,6 +441,24 @@ def test_joined_sub_clusters_stand_at_the_same_height():
     assert all(start[1] == end[1] for start, end in arrows)
 
 
+def test_of_many_dependencies_the_strongest_are_drawn():
+    """Of every two the one that costs less costs nothing where the other is lesioned."""
+    single = -np.linspace(0.02, 0.5, 20)
+    double = double_test(
+        {"a": dict.fromkeys(range(20), 5), "b": dict.fromkeys(range(20), 5)},
+        np.minimum.outer(np.tile(single, 2), np.tile(single, 2)),
+    )
+    graph = double.dependencies()
+    assert graph.number_of_edges() == 400
+    (axes,) = figure_of_dependencies(double, TITLE).axes
+    assert axes.get_title() == "the 150 strongest of 400 dependencies"
+    places, arrows = drawn_dependencies(axes)
+    assert len(arrows) == 150
+    label_at = dict(zip(places, (int(text.get_text()) for text in axes.texts), strict=True))
+    # what costs little can lose little: by 13 x 13 pairs of those that cost most
+    assert min(label_at[end] for arrow in arrows for end in arrow) == 7
+
+
 def random_double(n_layers, n_a_layer, name):
     random = np.random.default_rng(0)
     layers = {
@@ -447,7 +506,7 @@ def test_double_lesions(chain):
     for axis in (axes.xaxis, axes.yaxis):
         assert names(axis) == ["0 (10)", "3 (40)", "5 (20)"]
         assert names(axis, minor=True) == ["a", "b", "c"]
-    assert bar.get_ylabel() == "change of accuracy (percentage points)"
+    assert bar.get_ylabel() == "change of accuracy\n(percentage points)"
 
 
 def test_only_important_pairs_are_marked(chain):

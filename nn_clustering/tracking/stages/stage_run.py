@@ -98,14 +98,14 @@ class StageRun(Generic[Inputs_co]):
         """The stored runs, for a run that is not tracked too."""
         return self.context.store.open()
 
-    def read_run(self, key: str, experiment: str) -> Run:
+    def read_run(self, key: str, experiment: str | Sequence[str]) -> Run:
         """Return the completed run that a config key names, and record that this run rests on it.
 
         The config keeps the id in place of ``latest``.
 
         Args:
             key: Name of the config key, whose value is a run's id or ``latest``.
-            experiment: The experiment that it must be a run of.
+            experiment: The experiment that it must be a run of, or several of which one must be.
 
         Raises:
             RunNotFoundError: If there is no such run, or it failed, or is of another experiment.

@@ -24,7 +24,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 def build_query(
     *,
-    experiment: str | None = None,
+    experiment: str | Sequence[str] | None = None,
     status: str | None = None,
     config: Mapping[str, Any] | None = None,
     tags: Sequence[str] = (),
@@ -37,14 +37,15 @@ def build_query(
         InvalidInputError: An argument is malformed.
     """
     conditions: list[dict[str, Any]] = []
-    for name, field, text in (
+    for name, field, value in (
         ("experiment", "experiment.name", experiment),
         ("status", "status", status),
     ):
-        if text is not None:
-            if not isinstance(text, str) or not text or not is_unicode(text):
-                raise InvalidInputError(f"{name}={text!r}: expected a name, or None for any")
-            conditions.append({field: {"$eq": text}})
+        if value is not None:
+            texts = list(value) if isinstance(value, tuple | list) and value else [value]
+            if not all(isinstance(text, str) and text and is_unicode(text) for text in texts):
+                raise InvalidInputError(f"{name}={value!r}: expected a name, or None for any")
+            conditions.append({field: {"$in": texts} if texts[1:] else {"$eq": texts[0]}})
     if since is not None:
         start = parse_since(since)
         # Other observers write times as texts, in UTC.

@@ -58,7 +58,9 @@ class RunReader:
         found = self._database["runs"].distinct("experiment.name")
         return sorted({as_text(name) for name in found} - {""})
 
-    def run(self, run_id: RunId, *, experiment: str | None, status: str | None) -> Run:
+    def run(
+        self, run_id: RunId, *, experiment: str | Sequence[str] | None, status: str | None
+    ) -> Run:
         """One run, checked to be what the caller needs."""
         if run_id == LATEST:
             found = self.find(experiment=experiment, status=status, limit=1)
@@ -78,10 +80,10 @@ class RunReader:
                 f"{problem}: expected a run's number or {LATEST!r}"
                 + self._newest(experiment, status)
             )
-        if experiment is not None and run.experiment != experiment:
+        if experiment is not None and run.experiment not in _names(experiment):
             raise RunNotFoundError(
-                f"run {id_text(run.id)} is a {run.experiment!r} run; expected a {experiment!r} run"
-                + self._newest(experiment, status)
+                f"run {id_text(run.id)} is a {run.experiment!r} run; expected a "
+                f"{_in_words(experiment)} run" + self._newest(experiment, status)
             )
         if status is not None and run.status != status:
             raise RunNotFoundError(
@@ -128,7 +130,7 @@ class RunReader:
         deleted = as_time(note.get("deleted"))
         return "" if deleted is None else f" (deleted on {deleted:%Y-%m-%d})"
 
-    def _newest(self, experiment: str | None, status: str | None) -> str:
+    def _newest(self, experiment: str | Sequence[str] | None, status: str | None) -> str:
         """The end of a message: the newest runs that would do, or how to make one."""
         runs = self.find(experiment=experiment, status=status, limit=LISTED)
         if not runs:
@@ -136,13 +138,21 @@ class RunReader:
         kind = _kind_of_run(experiment, status, "runs")
         return f"; the newest {kind}: {', '.join(id_text(run.id) for run in runs)}"
 
-    def _nothing_yet(self, experiment: str | None, status: str | None) -> str:
-        missing = f"experiment {experiment!r}" if experiment else "an experiment"
+    def _nothing_yet(self, experiment: str | Sequence[str] | None, status: str | None) -> str:
+        missing = f"experiment {_in_words(experiment)}" if experiment else "an experiment"
         return (
             f"there is no {_kind_of_run(experiment, status, 'run')} in database "
             f"{self._database.name!r} yet; run {missing} first"
         )
 
 
-def _kind_of_run(experiment: str | None, status: str | None, noun: str) -> str:
-    return " ".join(filter(None, [status, repr(experiment) if experiment else "", noun]))
+def _names(experiment: str | Sequence[str]) -> Sequence[str]:
+    return [experiment] if isinstance(experiment, str) else experiment
+
+
+def _in_words(experiment: str | Sequence[str]) -> str:
+    return " or ".join(map(repr, _names(experiment)))
+
+
+def _kind_of_run(experiment: str | Sequence[str] | None, status: str | None, noun: str) -> str:
+    return " ".join(filter(None, [status, _in_words(experiment) if experiment else "", noun]))

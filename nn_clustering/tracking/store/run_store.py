@@ -82,7 +82,7 @@ class RunStore:
         self,
         run_id: RunId,
         *,
-        experiment: str | None = None,
+        experiment: str | Sequence[str] | None = None,
         status: str | None = "COMPLETED",
     ) -> Run:
         """One run, checked to be what the caller needs.
@@ -90,7 +90,8 @@ class RunStore:
         Args:
             run_id: The run's id, a number unless others gave it, or "latest": the newest of that
                 experiment and status.
-            experiment: Name of the experiment that it must be a run of; None for any.
+            experiment: Name of the experiment that it must be a run of, or names of which one
+                must be; None for any.
             status: The status that it must have; None for any.
 
         Raises:
@@ -124,7 +125,7 @@ class RunStore:
     def find(
         self,
         *,
-        experiment: str | None = None,
+        experiment: str | Sequence[str] | None = None,
         status: str | None = None,
         config: Mapping[str, Any] | None = None,
         tags: Sequence[str] = (),
@@ -137,7 +138,7 @@ class RunStore:
         A run whose id is no number comes where its start time puts it.
 
         Args:
-            experiment: Name of the experiment.
+            experiment: Name of the experiment, or names of several.
             status: Status of the run.
             config: What configuration keys must be; keys of nested ones are dotted
                 ("dataset.name"), or nested as well. Each is a value, or a tuple of an operator

@@ -39,6 +39,18 @@ def test_latest_is_the_newest_of_its_experiment_and_status(store, add_run):
     assert store.run("latest").id == 4
 
 
+def test_one_of_several_experiments_is_asked_for(store, add_run):
+    add_run(1)
+    add_run(2, experiment="import")
+    add_run(3, experiment="cluster")
+    either = ("train", "import")
+    assert store.run("latest", experiment=either).id == 2
+    assert store.run(1, experiment=either).id == 1
+    assert [run.id for run in store.find(experiment=either)] == [2, 1]
+    message = refusal(store, 3, experiment=either)
+    assert message.startswith("run 3 is a 'cluster' run; expected a 'train' or 'import' run; the ")
+
+
 def test_run_holds_what_was_stored(store, add_run):
     config = {"dataset": {"name": "mnist"}}
     add_run(5, config=config, result={"ncut": 3.5}, info={"lineage": [1]})

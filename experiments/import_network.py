@@ -1,0 +1,223 @@
+"""Import a network that was trained elsewhere, with its preprocessing and its data set.
+
+python experiments/import_network.py with resnet18
+python experiments/import_network.py with vgg16 weights=random seed=1
+python experiments/import_network.py with model=my_network.keras dataset.name=mnist
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from experiments import PROJECT, configure, program
+from experiments._keras import import_keras
+from experiments._networks import MODEL_CODE, NetworkFile, model_code_of
+from nn_clustering import datasets, graphs, networks
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.tracking import Input, StageExperiment
+
+if TYPE_CHECKING:
+    import keras
+
+    from nn_clustering.datasets import WeightFile
+    from nn_clustering.networks import ImageNetNetwork
+    from nn_clustering.tracking import StageRun
+
+# What `weights` can be besides a file.
+IMAGENET, RANDOM = "imagenet", "random"
+_DEFAULTS = {"network.input_size": None, "network.n_outputs": 1000, "weights": IMAGENET}
+
+experiment = StageExperiment("import_network", base_dir=PROJECT, save_git_info=False)
+configure(experiment, exclusive_keys=("network.name",))
+
+
+def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> None:
+    """Check what the config, and the keys that the user has typed, alone tell."""
+    name, model = config["network"]["name"], config["model"]
+    if (name is None) == (model is None):
+        raise InvalidInputError(
+            f"network.name={name} model={model}: expected one of the two, a network of ImageNet "
+            "(its named config: resnet18) or a file (model=FILE.keras)"
+        )
+    if name is None:
+        _check_file_settings(config, typed)
+    else:
+        _check_imagenet_settings(config)
+    if config["preprocessing"] is not None:
+        networks.check_preprocessing(config["preprocessing"])
+    dataset = config["dataset"]["name"]
+    if dataset is not None:
+        datasets.is_own(dataset)  # there is one of that name, if only where it is used
+
+
+def _check_file_settings(config: Mapping[str, Any], typed: Iterable[str]) -> None:
+    model = config["model"]
+    if not isinstance(model, str) or not model:
+        raise InvalidInputError(
+            f"model={model!r}; expected the name of a file, .keras, .h5 or .hdf5"
+        )
+    for key in typed:
+        if key in _DEFAULTS:
+            raise InvalidInputError(
+                f"{key} changes nothing with model={model}, whose file has layers and weights; "
+                "leave it out"
+            )
+
+
+def _check_imagenet_settings(config: Mapping[str, Any]) -> None:
+    settings, weights = config["network"], config["weights"]
+    networks.imagenet_network(settings["name"])
+    if config["model_code"] is not None:
+        raise InvalidInputError(
+            f"model_code={config['model_code']!r} changes nothing with "
+            f"network.name={settings['name']}, which is of Keras' own layers; leave it out"
+        )
+    size, n_outputs = settings["input_size"], settings["n_outputs"]
+    is_size = isinstance(size, list | tuple) and [type(side) for side in size] == [int, int]
+    if size is not None and not (is_size and min(size) >= 1):
+        raise InvalidInputError(
+            f"network.input_size={size!r}; expected [height, width] in pixels, or None for those "
+            "that the network was made for"
+        )
+    if isinstance(n_outputs, bool) or not isinstance(n_outputs, int) or n_outputs < 2:
+        raise InvalidInputError(f"network.n_outputs={n_outputs!r}; expected 2 or more")
+    if not isinstance(weights, str) or not weights:
+        raise InvalidInputError(
+            f"weights={weights!r}; expected {IMAGENET}, {RANDOM}, or a file of weights"
+        )
+    if weights == IMAGENET and n_outputs != networks.N_CLASSES:
+        raise InvalidInputError(
+            f"network.n_outputs={n_outputs} with weights={IMAGENET}, which are those of "
+            f"{networks.N_CLASSES:,} classes; leave it out, or take weights={RANDOM}"
+        )
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What an import rests on.
+
+    Attributes:
+        weights: Those of a network of ImageNet that are not random.
+        model: The file of a network of one's own.
+        model_code: The module with the layers of its author, where it is named.
+    """
+
+    weights: Input[WeightFile] | None
+    model: Input[NetworkFile] | None
+    model_code: Input[bytes] | None
+
+
+def inputs(run: StageRun) -> Inputs:
+    """Find the weights, downloaded where they are not there, or read the file."""
+    config = run.config
+    if config["model"] is None:
+        return Inputs(_weights(config), None, None)
+    content = networks.read_file(config["model"])
+    file = NetworkFile(content, config["model"], model_code=config["model_code"])
+    return Inputs(None, Input.of_bytes(content, file), model_code_of(file))
+
+
+def _weights(config: Mapping[str, Any]) -> Input[WeightFile] | None:
+    known = networks.imagenet_network(config["network"]["name"])
+    if config["weights"] == RANDOM:
+        return None
+    if config["weights"] == IMAGENET:
+        found = datasets.weight_file(known.weights_file, known.weights_url, known.checksum)
+    else:
+        found = datasets.given_file(config["weights"], known.checksum)
+    return Input(found, found.sha256)
+
+
+def summary(run: StageRun, result: Mapping[str, Any]) -> None:
+    """Print what was imported."""
+    print(
+        f"\n{result['n_parameters']:,} parameters in {result['n_layers']} layers, inputs of "
+        f"{' x '.join(map(str, result['input_shape']))}, {result['n_outputs']} outputs"
+    )
+    if result["n_units"] is not None:
+        print(f"{result['n_units']:,} units in the graph of its weights")
+    run.suggest(f"{program('cluster')} with train_run={run.id}")
+
+
+def prepare(run: StageRun[Inputs]) -> keras.Model:
+    """Build the network with its weights, or read it."""
+    import_keras()
+    settings, given = run.config["network"], run.inputs
+    if given.model is not None:
+        return given.model.value.network
+    return networks.build_imagenet_network(
+        settings["name"],
+        input_size=None if settings["input_size"] is None else tuple(settings["input_size"]),
+        n_outputs=settings["n_outputs"],
+        seed=run.seed,
+        weights=None if given.weights is None else given.weights.value.path,
+        is_published=given.weights is not None and given.weights.value.is_published,
+    )
+
+
+@experiment.stage(
+    check=lambda run: check_settings(run.config, run.typed_keys()),
+    inputs=inputs,
+    prepare=prepare,
+    summary=summary,
+)
+def import_network(run: StageRun[Inputs]) -> dict[str, Any]:
+    """Store a network with what belongs to it; the result holds its sizes."""
+    network: keras.Model = run.prepared
+    given = run.inputs
+    run.sacred_run.info.update(source=_source(run), preprocessing=_preprocessing(run.config))
+    if given.model is None:
+        run.add_artifact("network.keras", networks.network_bytes(network))
+    else:
+        run.add_artifact(given.model.value.artifact, given.model.value.content)
+    if given.model_code is not None:
+        run.add_artifact(MODEL_CODE, given.model_code.value)
+    return {
+        "n_parameters": int(network.count_params()),
+        "n_layers": len(network.layers),
+        "input_shape": list(network.inputs[0].shape[1:]),
+        "n_outputs": int(network.outputs[0].shape[-1]),
+        "n_units": _count_units(network),
+    }
+
+
+def _source(run: StageRun[Inputs]) -> dict[str, Any]:
+    """Return where the network comes from."""
+    given = run.inputs
+    if given.model is not None:
+        return {"file": run.config["model"], "sha256": given.model.digest}
+    known: ImageNetNetwork = networks.imagenet_network(run.config["network"]["name"])
+    weights = (
+        {"weights": RANDOM, "seed": run.seed}
+        if given.weights is None
+        else {"weights": given.weights.value.path.name, "sha256": given.weights.digest}
+    )
+    return {
+        "package": known.package,
+        "version": version(known.package),
+        **weights,
+    }
+
+
+def _preprocessing(config: Mapping[str, Any]) -> str | None:
+    """Return what is done to pixels before the network reads them, None for 0 to 1."""
+    name, asked = config["network"]["name"], config["preprocessing"]
+    if asked is None and name is not None:
+        return networks.imagenet_network(name).preprocessing
+    return None if asked is None else str(asked)
+
+
+def _count_units(network: keras.Model) -> int | None:
+    """Return how many units the graph of its weights has; None, and why, where it has none."""
+    try:
+        return graphs.graph_from_weights(network).n_units
+    except InvalidInputError as error:
+        print(f"there is no graph of its weights: {error}")
+        return None
+
+
+if __name__ == "__main__":
+    experiment.run_commandline()

@@ -1,0 +1,181 @@
+"""Imports of networks, and the stages that go on from them, as a user runs them."""
+
+import io
+
+import keras
+import numpy as np
+import pandas
+import pytest
+from sacred.arg_parser import get_config_updates
+
+from experiments import cluster, import_network, pipeline, shuffle_test
+from nn_clustering import networks
+from nn_clustering.errors import NnClusteringError
+from nn_clustering.graphs import UnitGraph, graph_from_weights
+from nn_clustering.networks import network_from_bytes
+from nn_clustering.reports import lesioned_network
+from tests.experiments.conftest import DATABASE
+from tests.networks.test_imagenet_networks import save_as_keras_2
+
+SMALL = ("resnet18", "fast", "dataset.name=cifar10")
+EXPERIMENTS = {
+    stage.experiment.path: stage.experiment
+    for stage in (cluster, import_network, pipeline, shuffle_test)
+}
+
+
+@pytest.fixture
+def here(store, home, tmp_path, monkeypatch):
+    """The current folder, and runs of this process in the tests' database."""
+    monkeypatch.setenv("NN_CLUSTERING_HOME", str(home))
+    monkeypatch.setenv("MONGO_DB", DATABASE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refusal(stage, *arguments):
+    updates, named = get_config_updates(arguments)
+    with pytest.raises(NnClusteringError) as refused:
+        EXPERIMENTS[stage].run(config_updates=updates, named_configs=named)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+@pytest.fixture(scope="module")
+def tracked(run_experiment, store):
+    def run(stage, *arguments):
+        finished = run_experiment(stage, "with", *arguments)
+        assert finished.returncode == 0, finished.stderr
+        return store.run(finished.run_id), finished.stdout
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def imported(tracked):
+    return tracked("import_network", *SMALL, "seed=3")
+
+
+@pytest.fixture(scope="module")
+def own_file(tmp_path_factory):
+    """A network of one's own, that reads pixels from -1 to 1."""
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Flatten(), *(keras.layers.Dense(n, "relu") for n in (24, 16))]
+    network = keras.Sequential([keras.Input((8, 8, 1)), *layers, keras.layers.Dense(10, "softmax")])
+    path = tmp_path_factory.mktemp("own") / "own.keras"
+    network.save(path)
+    return path
+
+
+def test_run_holds_network_sizes_and_source(imported):
+    run, printed = imported
+    network = network_from_bytes(run.artifact("network.keras"), "it")
+    built = networks.build_imagenet_network("resnet18", input_size=(32, 32), n_outputs=10, seed=3)
+    assert all(map(np.array_equal, network.get_weights(), built.get_weights()))
+    assert run.result == {
+        "n_parameters": network.count_params(),
+        "n_layers": len(network.layers),
+        "input_shape": [32, 32, 3],
+        "n_outputs": 10,
+        "n_units": graph_from_weights(network).n_units,
+    }
+    assert run.info["preprocessing"] == "none"
+    source = run.info["source"]
+    assert (source["package"], source["weights"], source["seed"]) == (
+        "image-classifiers", "random", 3,
+    )  # fmt: skip
+    assert f"next: python experiments/cluster.py with train_run={run.id}" in printed
+    assert run.about == {
+        "dataset": {"name": "cifar10", "seed": 42, "resize": "straight", "damaged": "refuse"},
+        "network": {"kind": "resnet18", "weights": "random"},
+        "training_seed": 3,
+    }
+
+
+def test_same_import_is_one_run(imported, tracked):
+    assert tracked("import_network", *SMALL, "seed=3")[0].id == imported[0].id
+    assert tracked("import_network", *SMALL, "seed=4")[0].id != imported[0].id
+
+
+def test_clustering_goes_on_from_an_import(imported, tracked, here):
+    run = imported[0]
+    clustered, _ = tracked("cluster", "fast", f"train_run={run.id}", "stability.n_seeds=0")
+    assert clustered.info["lineage"] == {"train_run": run.id}
+    assert clustered.info["phase"] == "imported"
+    assert clustered.about == run.about
+    network = network_from_bytes(run.artifact("network.keras"), "it")
+    stored = UnitGraph.from_npz(clustered.artifact("graph.npz"))
+    for ours, theirs in zip(stored.edges, graph_from_weights(network).edges, strict=True):
+        np.testing.assert_array_equal(ours.weights, theirs.weights)
+
+    given = (f"train_run={run.id}", "fast")
+    assert "has no phases and no checkpoints" in refusal("cluster", *given, "phase=pruned")
+    assert "reads pixels as that run says" in refusal("cluster", *given, "preprocessing=tf")
+    of_clustering = (f"cluster_run={clustered.id}", "fresh_initialisation")
+    told = refusal("shuffle_test", *of_clustering)
+    assert "was imported, and nobody knows how it was initialised" in told
+
+
+def test_weights_of_a_file_are_told_by_their_place(imported, tracked, here):
+    network = network_from_bytes(imported[0].artifact("network.keras"), "it")
+    save_as_keras_2(network, here / "mine.h5")
+    run, _ = tracked("import_network", *SMALL, f"weights={here / 'mine.h5'}")
+    read = network_from_bytes(run.artifact("network.keras"), "it")
+    assert all(map(np.array_equal, read.get_weights(), network.get_weights()))
+    assert run.info["source"]["sha256"] == run.info["inputs"]["weights"]
+    told = refusal("import_network", "seresnet18", *SMALL[1:], f"weights={here / 'mine.h5'}")
+    assert "mine.h5 does not fit" in told
+
+
+def test_own_file_is_studied_by_the_pipeline(own_file, tracked, store):
+    given = (
+        f"import_network.model={own_file}", "import_network.preprocessing=tf",
+        "import_network.dataset.name=digits", "fast", "seed=2",
+    )  # fmt: skip
+    run, printed = tracked("pipeline", *given)
+    stages = {stage: store.run(run_id) for stage, run_id in run.result["runs"].items()}
+    assert list(stages) == ["import_network", "cluster", "shuffle_test", "lesion"]
+    lesioned = stages["lesion"]
+    assert run.result["test_accuracy"] == lesioned.result["accuracy"]
+    assert run.result["n_parameters"] == 64 * 24 + 24 + 24 * 16 + 16 + 16 * 10 + 10
+    assert f"import_network {stages['import_network'].id}, cluster" in printed
+    assert {stage.about["network"]["kind"] for stage in stages.values()} == {"own.keras"}
+    assert {stage.about["dataset"]["name"] for stage in stages.values()} == {"digits"}
+
+    told_again, _ = tracked(
+        "cluster", f"model={own_file}", "preprocessing=tf", "fast", "seed=2"
+    )  # fmt: skip
+    directly, _ = tracked(
+        "lesion", f"cluster_run={told_again.id}", "dataset.name=digits", "fast", "seed=2"
+    )
+    tables = [
+        pandas.read_csv(io.BytesIO(found.artifact("sub_clusters.csv")))
+        for found in (lesioned, directly)
+    ]
+    pandas.testing.assert_frame_equal(*tables)
+    network = lesioned_network(store, lesioned)
+    assert network.network == f"file {stages['import_network'].info['inputs']['model'][:12]}"
+    assert network.settings["import_network.preprocessing"] == "tf"
+
+
+@pytest.mark.parametrize(
+    ("stage", "arguments", "expected"),
+    [
+        ("import_network", [], "network.name=None model=None: expected one of the two"),
+        ("import_network", ["network.name=resnet19"], "did you mean"),
+        (
+            "import_network",
+            ["resnet18", "network.n_outputs=10"],
+            "weights=imagenet, which are those of 1,000 classes",
+        ),
+        ("import_network", ["resnet18", "network.input_size=32"], "expected [height, width]"),
+        ("import_network", ["resnet18", "model_code=json"], "changes nothing with"),
+        ("import_network", ["vgg16", "preprocessing=coffee"], "expected one of none, unit"),
+        ("import_network", ["resnet18", "weights=no.h5", "dataset.name=digits"], "is not there"),
+    ],
+)
+def test_mistakes_are_told_before_a_run(here, stage, arguments, expected, store):
+    newest = store.find(limit=1)[0].id if store.find(limit=1) else None
+    told = refusal(stage, *arguments)
+    assert expected in told
+    assert (store.find(limit=1)[0].id if store.find(limit=1) else None) == newest

@@ -1,0 +1,63 @@
+"""What a lesion test stores: tables of any length, and scores in as few bytes as they need."""
+
+import io
+from types import SimpleNamespace
+
+import numpy as np
+import pandas
+import pytest
+
+from experiments import _lesion_steps
+from experiments._kept_scores import KeptScores
+from experiments._lesion_steps import add_long_table, add_table
+
+
+class Files(dict):
+    """Takes what a run stores, and gives it back as a stored run does."""
+
+    inputs = SimpleNamespace(unfinished=None)
+    artifact = dict.__getitem__
+
+    @property
+    def artifacts(self):
+        return list(self)
+
+    def add_artifact(self, name, content):
+        self[name] = content
+
+
+PARTS = [
+    pandas.DataFrame({"layer": "a", "change": [-0.5, 0.0]}),
+    pandas.DataFrame({"layer": ["b"], "change": 0.1}),
+]
+
+
+def test_a_table_in_parts_is_one():
+    files = Files()
+    add_long_table(files, "parts", PARTS, 3)
+    add_table(files, "whole", pandas.concat(PARTS, ignore_index=True))
+    assert files["parts.csv"] == files["whole.csv"]
+    read = pandas.read_parquet(io.BytesIO(files["parts.parquet"]))
+    pandas.testing.assert_frame_equal(read, pandas.concat(PARTS, ignore_index=True))
+
+
+def test_what_no_spreadsheet_opens_is_stored_for_programs_alone(monkeypatch):
+    monkeypatch.setattr(_lesion_steps, "MOST_CSV_ROWS", 2)
+    files = Files()
+    add_long_table(files, "long", PARTS, 3)
+    assert files.artifacts == ["long.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("most", "dtype"), [(50, np.int8), (128, np.int16), (40_000, np.int32), (0.5, np.float64)]
+)
+def test_scores_are_kept_as_they_are_in_few_bytes(most, dtype):
+    scores = np.array([[0, 1], [2, most]])
+    files = Files()
+    with KeptScores(files, "single", 1) as kept:
+        kept.add(0, scores)
+    later = Files()
+    later.inputs = SimpleNamespace(unfinished=SimpleNamespace(value=files))
+    with KeptScores(later, "single", 1) as kept:
+        assert kept.known[0].dtype == dtype
+        np.testing.assert_array_equal(kept.known[0], scores)
