@@ -3,9 +3,10 @@
 import ast
 import contextlib
 import importlib
+import inspect
 import symtable
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,47 @@ def import_function(name: str, key: str, purpose: str) -> Callable[..., Any]:
         raise no_such_function(name, path, key, purpose)
     found: Callable[..., Any] = function
     return found
+
+
+def accepted_arguments(
+    function: Callable[..., Any], name: str, key: str, offered: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return those of the offered arguments that a function takes as keywords.
+
+    Args:
+        function: The function.
+        name: Its dotted name.
+        key: The key of a config that names it.
+        offered: What it can be called with.
+
+    Raises:
+        InvalidInputError: If it needs others, or does not say what it takes.
+    """
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"{key}={name!r} does not say what arguments it takes ({error}); expected a "
+            f"Python function of {', '.join(offered)}"
+        ) from error
+    taken = {
+        parameter.name
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    if any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
+        taken |= set(offered)
+    for parameter in parameters:
+        needed = parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_KEYWORD,
+            parameter.VAR_POSITIONAL,
+        )
+        if needed and (parameter.name not in offered or parameter.name not in taken):
+            raise InvalidInputError(
+                f"{key}={name!r} needs an argument {parameter.name}; expected a function "
+                f"of {', '.join(offered)} or some of them, all else with defaults"
+            )
+    return {given: value for given, value in offered.items() if given in taken}
 
 
 @contextlib.contextmanager

@@ -86,10 +86,11 @@ def list_datasets(arguments: argparse.Namespace) -> None:
         rows.append(
             (
                 entry.name,
-                " x ".join(map(str, entry.input_shape)),
+                " x ".join(map(str, entry.input_shape)) or "any size",
                 outputs,
                 *map(str, entry.sizes),
-                " ".join(file.name for file in entry.files) or "-",
+                " ".join(file.name for file in entry.files)
+                or (entry.own.file if entry.own else "-"),
                 entry.about,
             )
         )
@@ -103,6 +104,9 @@ def list_datasets(arguments: argparse.Namespace) -> None:
     )
     for file in {file.name: file for entry in entries for file in entry.files}.values():
         print(f"{file.name + ':':<19}{_location(file)}")
+    for entry in entries:
+        if entry.own is not None:
+            print(f"{entry.name + ':':<19}{_place_by_hand(entry.own.file)}")
 
 
 def prepare_datasets(arguments: argparse.Namespace) -> None:
@@ -159,6 +163,14 @@ def _add_seed(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"seed of composed and made data sets ({SEED})",
     )
+
+
+def _place_by_hand(name: str) -> str:
+    from nn_clustering.datasets._data_files import dataset_folders, find_file
+
+    folders = dataset_folders()
+    found = find_file(name, folders)
+    return str(found) if found else f"not there; to be put by hand as {folders[-1] / name}"
 
 
 def _location(file: DataFile) -> str:

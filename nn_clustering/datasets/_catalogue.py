@@ -11,10 +11,30 @@ from nn_clustering.datasets import _composed, _sources, _synthetic
 from nn_clustering.datasets._data_files import DataFile
 from nn_clustering.datasets._dataset import Dataset
 from nn_clustering.datasets._images import Images
+from nn_clustering.datasets._outline import Outline
+from nn_clustering.datasets._settings import Settings
+from nn_clustering.datasets.own import _imagenet
 from nn_clustering.errors import InvalidInputError, did_you_mean
 
 LIST_COMMAND = "python -m nn_clustering.datasets list"
 GREY_28 = (28, 28, 1)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What reads a data set whose images are decoded when they are needed.
+
+    Attributes:
+        read: Reads it.
+        outline: Says what is known before.
+        takes: Settings that act on it, besides seed, n_train and n_test.
+        file: What has to be in a folder of data.
+    """
+
+    read: Callable[[Settings], Dataset]
+    outline: Callable[[Settings], Outline]
+    takes: tuple[str, ...]
+    file: str
 
 
 @dataclass(frozen=True)
@@ -25,11 +45,12 @@ class Entry:
         name: Its name in configs.
         about: What it holds, in a few words.
         make: Makes it with a seed.
-        input_shape: (height, width, channels) or (features,).
+        input_shape: (height, width, channels) or (features,); () of images of any size.
         n_outputs: Number of classes or targets.
         sizes: Numbers of train and test samples, as distributed.
         files: The data files that it is made of.
         task: "classification" or "regression".
+        own: What reads it, where it is read as data of one's own are.
     """
 
     name: str
@@ -40,6 +61,7 @@ class Entry:
     sizes: tuple[int, int] = (60000, 10000)
     files: tuple[DataFile, ...] = ()
     task: str = "classification"
+    own: Reader | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +134,7 @@ COMPOSITIONS = (
 def listed_entries(*, both_ways: bool = False) -> list[Entry]:
     """Return all entries, mixtures of A and B one way round or both."""
     pairs = permutations if both_ways else combinations
-    entries = [*sources(), *rules()]
+    entries = [*sources(), *rules(), *streamed()]
     for composition in COMPOSITIONS:
         if composition.n_parts == 2:
             entries += [composition.entry(*pair) for pair in pairs(_mixable(), 2)]
@@ -150,7 +172,7 @@ def no_such_dataset(name: str) -> InvalidInputError:
     if reason is not None:
         return InvalidInputError(f"dataset.name={name!r} is not a data set: {reason}")
     names = [entry.name for entry in listed_entries(both_ways=True)]
-    bases = ", ".join(entry.name for entry in [*sources(), *rules()])
+    bases = ", ".join(entry.name for entry in [*sources(), *rules(), *streamed()])
     return InvalidInputError(
         f"dataset.name={name!r} is not a data set{did_you_mean(str(name), names)}; expected one "
         f"of {bases} or a composition like halves_mnist, as `{LIST_COMMAND}` shows them, or data "
@@ -191,6 +213,21 @@ def rules() -> list[Entry]:
             n_outputs=_synthetic.N_POLYNOMIALS,
             task="regression",
         ),
+    ]
+
+
+def streamed() -> list[Entry]:
+    """Return the data sets that do not fit into memory."""
+    return [
+        Entry(
+            _imagenet.NAME,
+            "ImageNet's validation photographs",
+            lambda seed: _imagenet.read(Settings(seed=seed)),
+            (),
+            n_outputs=_imagenet.N_CLASSES,
+            sizes=(0, _imagenet.N_IMAGES),
+            own=Reader(_imagenet.read, _imagenet.outline, _imagenet.TAKES, _imagenet.TAR),
+        )
     ]
 
 

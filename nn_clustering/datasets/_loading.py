@@ -76,6 +76,9 @@ def load_dataset(
     named = _find(name)
     if isinstance(named, Found):
         return named.read(settings)
+    if named.own is not None:
+        settings.check_act(named.own.takes, named.name)
+        return named.own.read(settings)
     _require(named, settings)
     made = named.make(seed)
     if isinstance(made, Dataset):
@@ -108,12 +111,15 @@ def dataset_names() -> list[str]:
 
 
 def is_own(name: str) -> bool:
-    """Return whether a name is that of data of one's own, whose images fit any network if resized.
+    """Return whether a name is that of data of one's own, or of what is read as these are.
+
+    Their images are resized for any network.
 
     Raises:
         InvalidInputError: If there is no such data set.
     """
-    return isinstance(_find(name), Found)
+    found = _find(name)
+    return isinstance(found, Found) or found.own is not None
 
 
 def dataset_task(name: str) -> str | None:
@@ -122,7 +128,8 @@ def dataset_task(name: str) -> str | None:
     Raises:
         InvalidInputError: If there is no such data set.
     """
-    return require_dataset(name).task if is_own(name) else _entry(name).task
+    found = _find(name)
+    return require_dataset(name).task if isinstance(found, Found) else found.task
 
 
 def _find(name: str) -> Entry | Found:
@@ -133,13 +140,10 @@ def _find(name: str) -> Entry | Found:
     return found
 
 
-def _entry(name: str) -> Entry:
-    entry = entry_of(name)
-    assert entry is not None
-    return entry
-
-
 def _require(entry: Entry, settings: Settings) -> Outline:
+    if entry.own is not None:
+        settings.check_act(entry.own.takes, entry.name)
+        return entry.own.outline(settings)
     settings.check_act(OF_CATALOGUE, entry.name)
     channels, n_train = settings.channels, settings.n_train
     _check_channels(entry, channels)

@@ -1,6 +1,5 @@
 """Networks of one's own: Keras models that a function outside this project returns."""
 
-import inspect
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +13,11 @@ from nn_clustering.errors import InvalidInputError, in_one_line
 from nn_clustering.networks._keras_files import network_bytes, network_from_bytes
 from nn_clustering.networks._user_code import KEY, PURPOSE
 from nn_clustering.seeds import generator, integer_seed
-from nn_clustering.user_functions import current_folder_importable, import_function
+from nn_clustering.user_functions import (
+    accepted_arguments,
+    current_folder_importable,
+    import_function,
+)
 
 
 def build_user_network(
@@ -40,9 +43,8 @@ def build_user_network(
     """
     with current_folder_importable():
         function = import_function(kind, KEY, PURPOSE)
-        arguments = _accepted(
-            kind, function, {"input_shape": input_shape, "n_outputs": n_outputs, "seed": seed}
-        )
+        offered = {"input_shape": input_shape, "n_outputs": n_outputs, "seed": seed}
+        arguments = accepted_arguments(function, kind, KEY, offered)
         keras.utils.set_random_seed(integer_seed(seed, "own network"))
         network = _called(kind, function, arguments)
     _check_shapes(kind, network, input_shape, n_outputs)
@@ -50,37 +52,6 @@ def build_user_network(
         _check_probabilities(kind, network, input_shape)
     _check_file(kind, network)
     return network
-
-
-def _accepted(
-    kind: str, function: Callable[..., Any], offered: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the offered arguments that a function takes as keywords."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(
-            f"network.kind={kind!r} does not say what arguments it takes ({error}); expected a "
-            f"Python function of {', '.join(offered)}"
-        ) from error
-    taken = {
-        parameter.name
-        for parameter in parameters
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    }
-    if any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
-        taken |= set(offered)
-    for parameter in parameters:
-        needed = parameter.default is parameter.empty and parameter.kind not in (
-            parameter.VAR_KEYWORD,
-            parameter.VAR_POSITIONAL,
-        )
-        if needed and (parameter.name not in offered or parameter.name not in taken):
-            raise InvalidInputError(
-                f"network.kind={kind!r} needs an argument {parameter.name}; expected a function "
-                f"of {', '.join(offered)} or some of them, all else with defaults"
-            )
-    return {name: value for name, value in offered.items() if name in taken}
 
 
 def _called(kind: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> keras.Model:
