@@ -15,7 +15,7 @@ from keras import layers
 KEEPS_CHANNELS = (
     layers.Activation, layers.ReLU, layers.MaxPooling2D, layers.AveragePooling2D,
     layers.GlobalAveragePooling2D, layers.ZeroPadding2D, layers.Dropout, layers.Flatten,
-    layers.Permute, layers.PReLU, layers.InputLayer,
+    layers.Permute, layers.PReLU,
 )  # fmt: skip
 
 
@@ -63,8 +63,8 @@ NORMS = {
 }
 
 
-def kernel_of(layer, norm):
-    kernel = np.asarray(layer.kernel, float)
+def norms_of(kernel, norm):
+    kernel = np.asarray(kernel, float)
     return np.abs(kernel) if kernel.ndim == 2 else NORMS[norm](kernel)
 
 
@@ -97,12 +97,13 @@ class LayerGraph:
     Attributes:
         reads: What each weight layer reads, in the order of the network.
         kernels: Its weights, (inputs, units).
+        counting: Which of them are convolutions.
         into: For each origin the weights that lead there, by weight layer.
         put_out: What the network puts out.
     """
 
     def __init__(self, network, norm):
-        self.reads, self.kernels, self.into = {}, {}, {}
+        self.reads, self.kernels, self.into, self.counting = {}, {}, {}, []
         self._norm = norm
         found = {}
         for layer in network.operations:
@@ -111,25 +112,39 @@ class LayerGraph:
             (made,) = node.outputs
             found[id(made)] = self._made(layer, read, made.shape[-1])
         self.put_out = [found[id(tensor)] for tensor in network.outputs]
-        self.counting = [n for n in self.reads if len(network.get_layer(n).kernel.shape) == 4]
 
     def _made(self, layer, read, width):
-        if isinstance(layer, layers.DepthwiseConv2D):
-            return read[0].scaled(layer.name, kernel_of(layer, self._norm)[:, 0])
-        if isinstance(layer, layers.Conv2D | layers.Dense):
-            self.reads[layer.name] = read[0]
-            self.kernels[layer.name] = kernel_of(layer, self._norm)
-            return self._arising(layer.name, {layer.name: self.kernels[layer.name]}, width)
-        if isinstance(layer, layers.Concatenate):
-            return side_by_side(read)
-        if isinstance(layer, layers.Add | layers.Multiply):
-            return self._arising(layer.name, added_up(read), width)
-        if isinstance(layer, layers.BatchNormalization):
-            one, zero = np.ones((1, 1, 1, width)), np.zeros((1, 1, 1, width))
-            factors = np.abs(np.asarray(layer(one)) - np.asarray(layer(zero)))
-            return read[0].scaled(layer.name, factors.ravel().astype(float))
-        assert isinstance(layer, KEEPS_CHANNELS), layer
-        return read[0] if read else self._arising("input", {}, width)
+        match layer:
+            case layers.DepthwiseConv2D():
+                made = read[0].scaled(layer.name, norms_of(layer.kernel, self._norm)[:, 0])
+            case layers.SeparableConv2D():
+                depthwise = norms_of(layer.depthwise_kernel, self._norm)[:, 0]
+                read = read[0].scaled(layer.name, depthwise)
+                made = self._reading(layer, read, layer.pointwise_kernel)
+            case layers.Conv2D() | layers.Dense():
+                made = self._reading(layer, read[0], layer.kernel)
+            case layers.Concatenate():
+                made = side_by_side(read)
+            case layers.Add() | layers.Multiply():
+                made = self._arising(layer.name, added_up(read), width)
+            case layers.BatchNormalization():
+                one, zero = np.ones((1, 1, 1, width)), np.zeros((1, 1, 1, width))
+                factors = np.abs(np.asarray(layer(one)) - np.asarray(layer(zero)))
+                made = read[0].scaled(layer.name, factors.ravel().astype(float))
+            case layers.InputLayer():
+                made = self._arising("input", {}, width)
+            case _:
+                assert isinstance(layer, KEEPS_CHANNELS), layer
+                (made,) = read
+        return made
+
+    def _reading(self, layer, read, kernel):
+        self.reads[layer.name] = read
+        self.kernels[layer.name] = norms_of(kernel, self._norm)
+        if len(kernel.shape) == 4:
+            self.counting.append(layer.name)
+        weights = {layer.name: self.kernels[layer.name]}
+        return self._arising(layer.name, weights, kernel.shape[-1])
 
     def _arising(self, name, weights, width):
         self.into[name] = weights

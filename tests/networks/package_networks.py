@@ -1,4 +1,4 @@
-"""Trained networks that packages ship, built without importing the packages, which need much more."""
+"""Trained networks that packages ship, built without importing the packages."""
 
 import importlib.util
 from pathlib import Path
