@@ -259,7 +259,7 @@ IMAGENET = {  # quirk 1, C4, C6, quirk 26; E2
     "kmeans.n_init": 100,
     "kmeans.select": "inertia",
     "partition.volume_constant": 1e-8,
-    "activations.n_samples": 2000,
+    "dataset.per_class": 2,
     "activations.position": "pre",
     "activations.map_norm": "max_column_sum",
 }
@@ -482,18 +482,20 @@ EFFECTS = {
     },
     "lesion": {
         "published_imagenet": (
-            "G1, G2, G3, G6, quirk 12",
+            "G1, G2, G3, G4, G6, quirk 12",
             {
                 **IMAGENET_LESIONS,
+                "dataset.per_class": 10,
                 "n_shuffles": 24,
                 "sizes.min_units": 5,
                 "sizes.max_share": 0.8,
             },
         ),
         "published_imagenet_local": (
-            "G1, G2, G3, G6, quirk 12",
+            "G1, G2, G3, G4, G6, quirk 12",
             {
                 **IMAGENET_LESIONS,
+                "dataset.per_class": 8,
                 "n_shuffles": 19,
                 "sizes.min_units": 2,
                 "sizes.max_share": 0.99,
