@@ -66,6 +66,7 @@ class LesionEngine:
         silence: str = "output",
         memory_mb: float = 1024,
         output: str | int | None = None,
+        residual: str = "one_set",
     ) -> None:
         """Prepare a network and the images to test it on.
 
@@ -83,6 +84,9 @@ class LesionEngine:
                 time; the images themselves, the weights and scratch space come on top.
             output: Name or index of the output that answers, of shape (images, classes or targets);
                 None for the only one.
+            residual: By which rule the layers of units are named; see
+                :func:`~nn_clustering.graphs.graph_of_weights`. With "copied" a lesion is one for
+                the single weight layer that reads the set (methods G1).
 
         Raises:
             InvalidInputError: If the network, the images and the task do not fit each other, the
@@ -96,7 +100,9 @@ class LesionEngine:
         self._walk = replace(walk, outputs=(walk.outputs[index],))
         self._walk.require_no_masks("a lesion")
         self._samples = Samples(network, x, y, task=task, output=index)
-        self._units = unit_layers(read_weights(network), of_weights=silence == "weights")
+        self._units = unit_layers(
+            read_weights(network), of_weights=silence == "weights", residual=residual
+        )
         self._takes_means = silence == "mean"
         self._memory = memory_mb * 2**20
         self._tensor_bytes = tensor_bytes(self._walk, network, self._samples.shape)
@@ -324,16 +330,21 @@ def _lesions_of(layers: Sequence[str]) -> str:
 
 
 def lesionable_layers(
-    layers: Sequence[Layer], network: LesionEngine | keras.Model
+    layers: Sequence[Layer], network: LesionEngine | keras.Model, *, residual: str = "one_set"
 ) -> tuple[str, ...]:
     """Return the hidden layers among a partition's layers: not the inputs, not the output.
 
-    Of an engine, those that its output hangs on.
+    Of an engine, those that its output hangs on, by its own rule.
+
+    Args:
+        layers: The partition's layers.
+        network: The network, or an engine of it.
+        residual: By which rule the layers of a network are named.
 
     Raises:
         InvalidInputError: If a layer is not the network's, or has another number of units there.
     """
     if isinstance(network, LesionEngine):
         return tuple(name for name in network._units.among(layers) if name in network.layers)
-    found: UnitLayers = unit_layers(read_weights(network))
+    found: UnitLayers = unit_layers(read_weights(network), residual=residual)
     return found.among(layers)
