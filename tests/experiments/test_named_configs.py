@@ -398,7 +398,7 @@ NETWORKS = {
     "quirk 4": {"cnn_128": cnn([128, 128, 128])},
 }  # fmt: skip
 # Those of image-classifiers, and those of Keras.
-IMAGENET = """
+IMAGE_CLASSIFIERS = """
 resnet18 resnet34 resnet50 resnet101 resnet152 resnet50v2 resnet101v2 resnet152v2
 resnext50 resnext101 seresnet18 seresnet34 seresnet50 seresnet101 seresnet152
 seresnext50 seresnext101 senet154 vgg16 vgg19 densenet121 densenet169 densenet201
@@ -413,7 +413,7 @@ efficientnetb0 efficientnetb1 efficientnetb2 efficientnetb3 efficientnetb4 effic
 efficientnetb6 efficientnetb7 efficientnetv2b0 efficientnetv2b1 efficientnetv2b2
 efficientnetv2b3 efficientnetv2s efficientnetv2m efficientnetv2l
 """
-IMPORTED = [*IMAGENET.split(), *(f"keras_{name}" for name in KERAS.split())]
+IMPORTED = [*IMAGE_CLASSIFIERS.split(), *(f"keras_{name}" for name in KERAS.split())]
 # By stage and name of config: the method number, and every key whose value is another.
 EFFECTS = {
     "train": {
