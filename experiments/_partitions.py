@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from nn_clustering import partitions
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.networks import structure
 
 if TYPE_CHECKING:
+    import keras
+
     from nn_clustering.graphs import UnitGraph
     from nn_clustering.partitions import Partition, SpectralClustering
+    from nn_clustering.tracking import Run
 
+# k-means starts where none are asked for: those of networks with residual sums have more noise.
+_STARTS, _STARTS_OF_SUMS = 5, 25
 # The method of a partition that is read from a file.
 FROM_FILE = "file"
 # The methods that settings act on, where that is not all of them.
@@ -27,12 +33,35 @@ _ACTS_ON = {
 _OF_STARTS = ("kmeans.n_init", "kmeans.select")
 
 
+def with_starts(config: Mapping[str, Any], network: keras.Model | None = None) -> Mapping[str, Any]:
+    """Return a config with the number of k-means starts that is meant where it says null.
+
+    Args:
+        config: With a section `kmeans`.
+        network: The network whose units are clustered; None for a graph of no known network.
+    """
+    if config["kmeans"]["n_init"] is not None:
+        return config
+    has_sums = network is not None and structure.read_weights(network).has_sums
+    n_init = _STARTS_OF_SUMS if has_sums else _STARTS
+    return {**config, "kmeans": {**config["kmeans"], "n_init": n_init}}
+
+
+def clustering_config(clustered: Run) -> Mapping[str, Any]:
+    """Return the config of a clustering run, with the number of k-means starts that it had."""
+    if clustered.config["kmeans"]["n_init"] is not None:
+        return clustered.config
+    starts = {**clustered.config["kmeans"], "n_init": clustered.result["n_init"]}
+    return {**clustered.config, "kmeans": starts}
+
+
 def check_partition_config(config: Mapping[str, Any]) -> None:
     """Check the sections `partition`, `kmeans` and `stability` and the number of clusters.
 
     Raises:
         InvalidInputError: If a value is unknown or out of range, or two do not go together.
     """
+    config = with_starts(config)
     settings = config["partition"]
     methods = (*partitions.PARTITION_METHODS, FROM_FILE)
     if settings["method"] not in methods:
@@ -58,6 +87,11 @@ def check_partition_config(config: Mapping[str, Any]) -> None:
         raise InvalidInputError(
             f"partition.local_clusters={n_local!r} partition.local={settings['local']}: expected "
             "an integer of 2 or more, with partition.local=True"
+        )
+    if settings["local_ends"] not in partitions.ENDS:
+        raise InvalidInputError(
+            f"partition.local_ends={settings['local_ends']!r}; expected one of "
+            f"{', '.join(partitions.ENDS)}"
         )
     n_seeds = config["stability"]["n_seeds"]
     if n_seeds < 0 or n_seeds == 1:
@@ -93,6 +127,10 @@ def check_partition_settings_act(config: Mapping[str, Any], typed: Iterable[str]
             raise InvalidInputError(
                 f"{given} partition.assign_labels=cluster_qr, which has no starts; leave it out, "
                 "or take partition.assign_labels=kmeans"
+            )
+        if key == "partition.local_ends" and not settings["local"]:
+            raise InvalidInputError(
+                f"{given} partition.local=False; leave it out, or take partition.local=True"
             )
         if key == "stability.n_seeds" and settings["local"] and config["stability"]["n_seeds"]:
             raise InvalidInputError(
@@ -204,6 +242,7 @@ def local_clustering(
         whole,
         seed=seed,
         n_clusters_of_layer=config["partition"]["local_clusters"],
+        ends=config["partition"]["local_ends"],
         assign_labels=config["partition"]["assign_labels"],
         volume_constant=volume_constant(config),
         **config["kmeans"],

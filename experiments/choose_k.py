@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT, configure
-from experiments._partitions import volume_constant
+from experiments._partitions import clustering_config, volume_constant
 from nn_clustering import graphs, partitions, reports
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.tracking import Input, StageExperiment
@@ -75,7 +75,7 @@ def choose_k(run: StageRun[Inputs]) -> dict[str, Any]:
             graph,
             ks,
             seed=run.seed,
-            **clustered.config["kmeans"],
+            **clustering_config(clustered)["kmeans"],
             assign_labels=clustered.config["partition"]["assign_labels"],
             volume_constant=volume_constant(clustered.config),
             on_clustering=log,

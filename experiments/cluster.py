@@ -47,6 +47,7 @@ from experiments._partitions import (
     local_clustering,
     partition_file,
     stability_summary,
+    with_starts,
 )
 from nn_clustering import partitions, reports
 from nn_clustering.tracking import Input, StageExperiment
@@ -241,10 +242,11 @@ def _check_units(graph: UnitGraph, config: Mapping[str, Any]) -> None:
 )
 def cluster(run: StageRun[Inputs]) -> dict[str, Any]:
     """Cluster a network's units; the result holds n-cut, modularity, stability, sizes."""
-    config = run.config
+    clustered = run.inputs.network
+    config = with_starts(run.config, None if clustered is None else clustered.value.network)
     untransformed, n_dead = run.prepared or _graph_of_samples(run)
     graph = transformed(untransformed, config["graph"])
-    partition, of_starts = _partition(run, graph)
+    partition, of_starts = _partition(run, graph, config)
     figures = _figures(graph, partition, config)
     if config["partition"]["local"]:
         partition, figures = local_clustering(graph, partition, config, run.seed)
@@ -266,6 +268,7 @@ def cluster(run: StageRun[Inputs]) -> dict[str, Any]:
     run.add_figure("network.svg", drawing)
     return {
         **figures,
+        "n_init": config["kmeans"]["n_init"],
         "starts": of_starts,
         "stability": stability_summary(graph, config, run.seed),
         "n_clusters": partition.n_clusters,
@@ -322,10 +325,10 @@ def _in_words(value: float, partition: Partition, config: Mapping[str, Any]) -> 
 
 
 def _partition(
-    run: StageRun[Inputs], graph: UnitGraph
+    run: StageRun[Inputs], graph: UnitGraph, config: Mapping[str, Any]
 ) -> tuple[Partition, dict[str, float | None] | None]:
     given = _partition_of_file(run, graph)
-    return (given, None) if given else clustered_graph(graph, run.config, run.seed)
+    return (given, None) if given else clustered_graph(graph, config, run.seed)
 
 
 def _partition_of_file(run: StageRun[Inputs], graph: UnitGraph) -> Partition | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT, configure, page_command, program
 from experiments._datasets import tell
+from experiments._graphs import residual_rule
 from experiments._keras import import_keras
 from experiments._lesion_steps import (
     add_long_table,
@@ -250,6 +251,7 @@ def prepare(run: StageRun[Inputs]) -> Prepared:
         silence=config["silence"],
         memory_mb=config["memory_mb"],
         output=config["output"],
+        residual=residual_rule(run.inputs.cluster_run.value.config),
     )
     partition = run.inputs.partition.value
     layers = lesions.lesionable_layers(partition.layers, engine)
@@ -271,7 +273,7 @@ def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
     file, dataset = run.inputs.network.value, run.inputs.dataset.value
     for line in (
         RawSamples.of_tests(dataset).reshaping_in_words(file),
-        _apart_in_words(partition, layers, file, config),
+        _apart_in_words(run, layers),
     ):
         if line is not None:
             print(line)
@@ -297,13 +299,16 @@ def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
     return result
 
 
-def _apart_in_words(
-    partition: Partition, layers: Sequence[str], file: NetworkFile, config: Mapping[str, Any]
-) -> str | None:
+def _apart_in_words(run: StageRun[Inputs], layers: Sequence[str]) -> str | None:
     """Return which layers are not lesioned, as the output that is chosen does not hang on them."""
+    config, given = run.config, run.inputs
     if config["output"] is None:
         return None
-    hidden = lesions.lesionable_layers(partition.layers, file.network)
+    hidden = lesions.lesionable_layers(
+        given.partition.value.layers,
+        given.network.value.network,
+        residual=residual_rule(given.cluster_run.value.config),
+    )
     apart = [name for name in hidden if name not in layers]
     if not apart:
         return None

@@ -18,6 +18,7 @@ from experiments import PROJECT, configure
 from experiments._graphs import check_graph_settings, weight_graph
 from experiments._keras import import_keras
 from experiments._own_network import own_network_code
+from experiments._partitions import with_starts
 from experiments._phase_settings import check_settings_act, without_switch
 from nn_clustering import networks, partitions, reports
 from nn_clustering.errors import InvalidInputError
@@ -25,7 +26,8 @@ from nn_clustering.seeds import integer_seed
 from nn_clustering.tracking import Input, StageExperiment
 
 if TYPE_CHECKING:
-    from nn_clustering.graphs import UnitGraph
+    import keras
+
     from nn_clustering.tracking import StageRun
 
 # Each takes a tenth of a second at least: this is a day.
@@ -59,7 +61,7 @@ def check(run: StageRun) -> None:
     )
     networks.check_modular_initialisation(**without_switch(config["modular_init"]))
     check_graph_settings(config["graph"])
-    partitions.check_clustering(config["n_clusters"], **config["kmeans"])
+    partitions.check_clustering(config["n_clusters"], **with_starts(config)["kmeans"])
 
 
 def inputs(run: StageRun) -> Inputs:
@@ -79,7 +81,7 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
 def prepare(run: StageRun[Inputs]) -> None:
     """Check, by the first network, that there are as many units as clusters."""
     import_keras()
-    graph = _graph(run.config, _network_seed(run, 0))
+    graph = weight_graph(_network(run.config, _network_seed(run, 0)), run.config["graph"])
     partitions.check_units(graph, "spectral", run.config["n_clusters"])
 
 
@@ -113,7 +115,7 @@ def _network_seed(run: StageRun, index: int) -> int:
     return integer_seed(run.seed, "network", index)
 
 
-def _graph(config: Mapping[str, Any], seed: int) -> UnitGraph:
+def _network(config: Mapping[str, Any], seed: int) -> keras.Model:
     network = networks.build_network(
         input_shape=tuple(config["input_shape"]),
         n_outputs=config["n_outputs"],
@@ -124,14 +126,14 @@ def _graph(config: Mapping[str, Any], seed: int) -> UnitGraph:
         networks.modular_initialisation(
             network, seed=seed, **without_switch(config["modular_init"])
         )
-    return weight_graph(network, config["graph"])
+    return network
 
 
 def _ncut_of_network(config: Mapping[str, Any], seed: int) -> float:
-    graph = _graph(config, seed)
-    partition = partitions.spectral_partition(
-        graph, config["n_clusters"], seed=seed, **config["kmeans"]
-    )
+    network = _network(config, seed)
+    graph = weight_graph(network, config["graph"])
+    starts = with_starts(config, network)["kmeans"]
+    partition = partitions.spectral_partition(graph, config["n_clusters"], seed=seed, **starts)
     return partitions.ncut(graph, partition.labels)
 
 

@@ -28,7 +28,11 @@ from experiments._chosen_null_model import (
     shuffled_graph,
 )
 from experiments._networks import clustered_network, model_code_of
-from experiments._partitions import clustering_with_starts, volume_constant
+from experiments._partitions import (
+    clustering_config,
+    clustering_with_starts,
+    volume_constant,
+)
 from experiments._phase_settings import check_settings_act
 from experiments._undefined import none_if_nan
 from nn_clustering import reports, significance
@@ -243,7 +247,7 @@ def shuffle_test(run: StageRun[Inputs]) -> dict[str, Any]:
 
         test = significance.shuffle_test(
             run.prepared,
-            clustering_with_starts(clustered.config),
+            clustering_with_starts(clustering_config(clustered)),
             clustered.result["ncut"],
             n_shuffles=config["n_shuffles"],
             seed=run.seed,

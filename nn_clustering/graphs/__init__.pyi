@@ -26,6 +26,11 @@ from ._isolation import (
     check_isolated_below as check_isolated_below,
     isolated_units as isolated_units,
 )
+from ._residual import (
+    RESIDUAL_RULES as RESIDUAL_RULES,
+    by_residual_rule as by_residual_rule,
+    check_residual as check_residual,
+)
 from ._unit_activations import (
     UnitActivations as UnitActivations,
     UnitMoments as UnitMoments,

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from nn_clustering.graphs._edge_blocks import edge_blocks
 from nn_clustering.graphs._isolation import NEGLIGIBLE
+from nn_clustering.graphs._residual import by_residual_rule
 from nn_clustering.graphs._selection import Selection
 from nn_clustering.graphs._single_precision import in_single_precision
 from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
@@ -28,6 +29,7 @@ def graph_of_weights(
     inputs: bool | None = None,
     outputs: bool | None = None,
     dense_layers: bool | None = None,
+    residual: str = "one_set",
     isolated_below: float = NEGLIGIBLE,
 ) -> UnitGraph:
     """Build the graph of the units (methods C1 to C3, quirks 1, 2 and 10).
@@ -48,6 +50,12 @@ def graph_of_weights(
 
     Weights of a network in single precision are rounded to it, which its own are known to.
 
+    With ``residual="copied"`` (the studies' rule for ImageNet networks) every weight layer has sets
+    of its own instead, of the channels that it reads: one, or one for each part of a concatenation.
+    All weights that lead there without another weight layer between become edges into each of
+    them, times all that multiplies a channel on the way. A dense layer that does not count has its
+    set too. What is put out and read by no layer is a set where it arises.
+
     Args:
         network: The weights.
         kernel_norm: One of :data:`KERNEL_NORMS`.
@@ -58,6 +66,7 @@ def graph_of_weights(
             as the layers that count lead there.
         dense_layers: Whether dense layers behind a flatten or a global pooling count, and whether
             any do where nothing convolves; by default in a network without convolutions.
+        residual: One of :data:`RESIDUAL_RULES`.
         isolated_below: See :class:`UnitGraph`.
 
     Raises:
@@ -65,6 +74,7 @@ def graph_of_weights(
             weight is NaN or infinite.
     """
     check_kernel_norm(kernel_norm)
+    network = by_residual_rule(network, residual)
     selection = Selection(
         network, inputs, outputs, dense_layers, kernel_norm, fold_normalisation=fold_normalisation
     )
@@ -89,6 +99,7 @@ def graph_from_weights(
     inputs: bool | None = None,
     outputs: bool | None = None,
     dense_layers: bool | None = None,
+    residual: str = "one_set",
     isolated_below: float = NEGLIGIBLE,
 ) -> UnitGraph:
     """Build the graph of a network's weights (methods C1 to C3).
@@ -108,6 +119,7 @@ def graph_from_weights(
         outputs: Whether the outputs are units; by default as far as the layers that count lead.
         dense_layers: Whether dense layers behind a flatten or a global pooling count, and whether
             any do where nothing convolves; by default in a network without convolutions.
+        residual: One of :data:`RESIDUAL_RULES`.
         isolated_below: See :class:`UnitGraph`.
 
     Raises:
@@ -121,5 +133,6 @@ def graph_from_weights(
         inputs=inputs,
         outputs=outputs,
         dense_layers=dense_layers,
+        residual=residual,
         isolated_below=isolated_below,
     )

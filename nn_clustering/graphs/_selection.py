@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.networks.structure import (
     Contribution,
+    Copied,
     NetworkWeights,
     Origin,
     Part,
@@ -122,8 +123,14 @@ class Selection:
         return dict(read)
 
     def _output_parts(self) -> Iterator[Part]:
+        """Yield what is put out, but for sets of which weight layers read copies."""
+        copied = {
+            self.parts[channels.reads][channels.place].origin
+            for channels in self._network.channels
+            if isinstance(channels, Copied)
+        }
         for number in self._network.outputs:
-            yield from self.parts[number]
+            yield from (part for part in self.parts[number] if part.origin not in copied)
 
     def _chosen_origins(self) -> list[Origin]:
         chosen = set(self._read_origins())
@@ -132,7 +139,7 @@ class Selection:
         if not self._inputs:
             chosen = {origin for origin in chosen if not self._is_input(origin)}
         for origin in sorted(chosen - self._origins_that_count()):
-            if self._leads_on(origin, chosen):
+            if not self._is_copy(origin) and self._leads_on(origin, chosen):
                 chosen.remove(origin)
         return sorted(chosen)
 
@@ -152,6 +159,9 @@ class Selection:
         others = chosen - {origin}
         elsewhere = {found.layer for other in others for found in self.contributions(other)}
         return bool(layers) and layers <= elsewhere
+
+    def _is_copy(self, origin: Origin) -> bool:
+        return isinstance(self._network.channels[origin.channels], Copied)
 
     def _is_input(self, origin: Origin) -> bool:
         """Return whether no weights lead into a set: an input, or a merge of inputs."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from nn_clustering.graphs._selection import Selection
 from nn_clustering.networks.structure import (
-    Depthwise,
+    Copied,
     Flattened,
     InputValues,
     Merged,
@@ -30,8 +30,9 @@ class UnitSet:
         n_units: Number of units.
         tensor: Number of the tensor where they arise, as in
             :func:`~nn_clustering.networks.structure.walk_network`; for a weight layer, before its
-            activation.
-        arises_from: "input", "dense", "convolution", "merge" or "reshape".
+            activation, for a copy the one that is read.
+        arises_from: "input", "dense", "convolution", "merge", "reshape" or, where one weight layer
+            reads them, "copy".
     """
 
     name: str
@@ -99,7 +100,7 @@ def weight_readers(
     readers = []
     for number in selection.layers:
         layer = network.weight_layers[number]
-        parts = selection.parts[_read_by_layer(network, layer)]
+        parts = selection.parts[network.read_by(layer)]
         sources = tuple(index.get(part.origin) for part in parts)
         targets = tuple(index[target] for target in selection.targets(number))
         readers.append(Reader(layer.name, layer.read_tensor, parts, sources, targets))
@@ -148,6 +149,8 @@ def unit_set(network: NetworkWeights, origin: Origin, parts: Sequence[tuple[Part
         return UnitSet(name, origin.n_units, channels.tensor, "merge")
     if isinstance(channels, Unflattened):
         return UnitSet(name, origin.n_units, channels.tensor, "reshape")
+    if isinstance(channels, Copied):
+        return UnitSet(name, origin.n_units, channels.tensor, "copy")
     return UnitSet(name, origin.n_units, _tensor_of(network, origin, parts), "input")
 
 
@@ -159,11 +162,3 @@ def _tensor_of(network: NetworkWeights, origin: Origin, parts: Sequence[tuple[Pa
         if isinstance(channels, InputValues | Rearranged | Flattened)
         and any(part.origin == origin for part in held)
     )
-
-
-def _read_by_layer(network: NetworkWeights, layer: Weighted) -> int:
-    """Return the channels that a layer reads; a separable one reads its depthwise part's."""
-    read = network.channels[layer.reads]
-    if isinstance(read, Depthwise) and network.kernel_layers[read.kernel] == layer.name:
-        return read.reads
-    return layer.reads

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import keras
@@ -19,8 +20,15 @@ from nn_clustering.lesions._plan import (
     Plan,
     bytes_of_an_image,
     bytes_of_intact,
+    multiply_adds,
     plan_lesions,
     tensor_bytes,
+)
+from nn_clustering.lesions._reduced_steps import (
+    PRECISIONS,
+    ReducedLayers,
+    ReducedSteps,
+    reduced_steps,
 )
 from nn_clustering.lesions._samples import Samples
 from nn_clustering.lesions._silenced_units import Repeated
@@ -32,6 +40,8 @@ from nn_clustering.networks.structure import read_weights, walk_network
 # of the time that can be measured, the more the more cores there are.
 _BYTES_OF_A_LESION = 64 * 2**20
 _BYTES_OF_A_LESION_ON_GPU = 512 * 2**20
+# Multiply-adds that take as long as compiling a step.
+_OPERATIONS_OF_COMPILATION = 1e9
 
 Progress = Callable[[int], object]
 
@@ -66,6 +76,8 @@ class LesionEngine:
         silence: str = "output",
         memory_mb: float = 1024,
         output: str | int | None = None,
+        residual: str = "one_set",
+        precision: str = "auto",
     ) -> None:
         """Prepare a network and the images to test it on.
 
@@ -83,6 +95,12 @@ class LesionEngine:
                 time; the images themselves, the weights and scratch space come on top.
             output: Name or index of the output that answers, of shape (images, classes or targets);
                 None for the only one.
+            residual: By which rule the layers of units are named; see
+                :func:`~nn_clustering.graphs.graph_of_weights`. With "copied" a lesion is one for
+                the single weight layer that reads the set (methods G1).
+            precision: One of :data:`PRECISIONS`: in what a classifier's lesions are computed at
+                first. Answers that bfloat16 leaves in doubt are computed again in the network's
+                own precision, so that counts are the same; "auto" takes it where it is faster.
 
         Raises:
             InvalidInputError: If the network, the images and the task do not fit each other, the
@@ -91,14 +109,22 @@ class LesionEngine:
         check_task(task)
         check_silencing(silence)
         check_memory(memory_mb)
+        if precision not in PRECISIONS:
+            raise InvalidInputError(
+                f"precision={precision!r}; expected one of {', '.join(PRECISIONS)}"
+            )
         index = output_index(network, output)
         walk = walk_network(network)
         self._walk = replace(walk, outputs=(walk.outputs[index],))
         self._walk.require_no_masks("a lesion")
         self._samples = Samples(network, x, y, task=task, output=index)
-        self._units = unit_layers(read_weights(network), of_weights=silence == "weights")
+        self._units = unit_layers(
+            read_weights(network), of_weights=silence == "weights", residual=residual
+        )
         self._takes_means = silence == "mean"
         self._memory = memory_mb * 2**20
+        self._precision = precision
+        self._reduced_layers: ReducedLayers = {}
         self._tensor_bytes = tensor_bytes(self._walk, network, self._samples.shape)
         self.task = task
         self.layers: Mapping[str, int] = self._leading_to_output()
@@ -111,6 +137,10 @@ class LesionEngine:
         self._of_single_units: dict[tuple[str, ...], dict[bytes, NDArray[Any]]] = {}
         # what lesions of the layers of the last call start from, batch by batch
         self._kept: tuple[tuple[str, ...], list[tuple[Held, tf.Tensor]]] = ((), [])
+        # whether what compilation takes, some time a step, is less than what it saves
+        self._is_heavy = self.n_images * multiply_adds(walk, walk.steps) > (
+            _OPERATIONS_OF_COMPILATION * len(walk.steps)
+        )
         for layer in self.layers:
             self._batch_size(self._needed(self._plan((layer,))), f"lesions of layer {layer!r}")
 
@@ -122,8 +152,11 @@ class LesionEngine:
         """
         total = self._zeros()
         needed = bytes_of_intact(self._walk, self._walk.outputs, self._tensor_bytes)
+        score = partial(intact_scores, self._walk, classifies=self._classifies)
+        if self._is_heavy:
+            score = tf.function(score, autograph=False, reduce_retracing=True)
         for x, y in self._samples.batches(self._batch_size(needed, "no lesion")):
-            scores, is_nan = intact_scores(self._walk, x, y, classifies=self._classifies)
+            scores, is_nan = score(x, y)
             self._check_outputs(is_nan.numpy(), "no lesion")
             total += scores.numpy()
         return total
@@ -181,11 +214,29 @@ class LesionEngine:
         on_progress: Progress,
     ) -> NDArray[Any]:
         """Return the scores of lesions, each of which stands for so many equal ones."""
+        if not len(counts):
+            return self._zeros(0)
+        passes, needed = self._passes(layers)
+        while True:
+            passes.doubt.begin()
+            total = self._scores_of_all(layers, passes, needed, masks, counts, on_progress)
+            if passes.doubt.held:
+                return total
+            # an answer that was taken for sure may not have been: with the new bound once more
+            on_progress = _ignore
+
+    def _scores_of_all(
+        self,
+        layers: tuple[str, ...],
+        passes: Passes,
+        needed: Bytes,
+        masks: Sequence[NDArray[np.bool_]],
+        counts: NDArray[np.int64],
+        on_progress: Progress,
+    ) -> NDArray[Any]:
+        """Return the scores of lesions, image by image."""
         n_lesions = len(counts)
         total = self._zeros(n_lesions)
-        if not n_lesions:
-            return total
-        passes, needed = self._passes(layers)
         for held, y in self._starts(layers, passes, needed):
             for first in range(0, n_lesions, LESIONS_A_CALL):
                 rows = slice(first, min(first + LESIONS_A_CALL, n_lesions))
@@ -258,13 +309,25 @@ class LesionEngine:
     def _passes(self, layers: tuple[str, ...]) -> tuple[Passes, Bytes]:
         if layers not in self._compiled:
             plan = self._plan(layers)
+            reduced = self._reduced(plan)
+            needed = self._needed(plan, is_reduced=reduced is not None)
+            if needed.together > self._memory / 2:  # it is more in bfloat16, beside the other
+                reduced, needed = None, self._needed(plan)
             passes = Passes(
                 plan,
                 self._means_at(plan) if self._takes_means else {},
                 classifies=self._classifies,
+                reduced=reduced,
+                is_heavy=self._is_heavy,
             )
-            self._compiled[layers] = (passes, self._needed(plan))
+            self._compiled[layers] = (passes, needed)
         return self._compiled[layers]
+
+    def _reduced(self, plan: Plan) -> ReducedSteps | None:
+        """Return what lesions change in bfloat16, if that is wanted."""
+        if not self._classifies:
+            return None
+        return reduced_steps(plan, self._reduced_layers, precision=self._precision)
 
     def _leading_to_output(self) -> dict[str, int]:
         """Return the hidden layers that the output hangs on: all, if it is the only one."""
@@ -283,8 +346,8 @@ class LesionEngine:
         # the errors of a regression show every rounding
         return plan_lesions(self._walk, places, use_linearity=self._classifies)
 
-    def _needed(self, plan: Plan) -> Bytes:
-        return bytes_of_an_image(plan, self._tensor_bytes)
+    def _needed(self, plan: Plan, *, is_reduced: bool = False) -> Bytes:
+        return bytes_of_an_image(plan, self._tensor_bytes, is_reduced=is_reduced)
 
     def _batch_size(self, needed: Bytes, purpose: str) -> int:
         """Return how many images are computed at a time; half of the memory is for what is kept."""
@@ -324,16 +387,21 @@ def _lesions_of(layers: Sequence[str]) -> str:
 
 
 def lesionable_layers(
-    layers: Sequence[Layer], network: LesionEngine | keras.Model
+    layers: Sequence[Layer], network: LesionEngine | keras.Model, *, residual: str = "one_set"
 ) -> tuple[str, ...]:
     """Return the hidden layers among a partition's layers: not the inputs, not the output.
 
-    Of an engine, those that its output hangs on.
+    Of an engine, those that its output hangs on, by its own rule.
+
+    Args:
+        layers: The partition's layers.
+        network: The network, or an engine of it.
+        residual: By which rule the layers of a network are named.
 
     Raises:
         InvalidInputError: If a layer is not the network's, or has another number of units there.
     """
     if isinstance(network, LesionEngine):
         return tuple(name for name in network._units.among(layers) if name in network.layers)
-    found: UnitLayers = unit_layers(read_weights(network))
+    found: UnitLayers = unit_layers(read_weights(network), residual=residual)
     return found.among(layers)

@@ -10,12 +10,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from nn_clustering.lesions._reduced_layers import ReducedLayer, linear_map
 from nn_clustering.networks.structure import Step, is_plain
 
 # Rounding is relative to the larger of W h and W_S h_S: their difference is good for nothing where
 # the squares of the silenced units, times those of their weights, add up to so many times the
 # others'.
 _DWARFS = 1e4
+_DWARFS_IN_BFLOAT16 = 10.0
 
 
 def is_linear(step: Step) -> bool:
@@ -33,6 +35,7 @@ class LinearStep:
         read: tf.Tensor,
         made: tf.Tensor,
         fill: NDArray[np.float32] | None,
+        reduced: ReducedLayer | None = None,
     ) -> None:
         """Take what the step reads and makes in the intact network.
 
@@ -41,16 +44,26 @@ class LinearStep:
             read: What it reads.
             made: What it makes of it.
             fill: What silenced places are set to; None for 0.
+            reduced: The layer in bfloat16, with the norm behind it; None to keep the precision.
         """
-        self._layer = step.operation
+        self._layer, self._reduced = step.operation, reduced
         self.number, self.dtype = step.outputs[0], made.dtype
-        self._made = made
+        self._made = self._normed(made)
         self._difference = read if fill is None else read - tf.cast(fill, read.dtype)
+        self._kernel = (
+            tf.convert_to_tensor(self._layer.kernel) if reduced is None else reduced.kernel
+        )
+        self._factors = tf.cast(self._difference, self._kernel.dtype)
         # what is made where all is silent; by the mean it may dwarf what is left
-        self._of_nothing = self._layer(tf.zeros_like(read[:1])) if fill is None else None
+        self._of_nothing = (
+            self._normed(self._layer(tf.zeros_like(read[:1]))) if fill is None else None
+        )
         self._is_matrix = read.shape.rank == 2
         if self._is_matrix:  # rows are gathered faster than columns
-            self._transposed = tf.transpose(self._difference)
+            self._transposed = tf.transpose(self._factors)
+
+    def _normed(self, made: tf.Tensor) -> tf.Tensor:
+        return made if self._reduced is None else self._reduced.normed(made)
 
     def under(self, silent: tf.Tensor) -> tf.Tensor:
         """Return what the step makes under a lesion.
@@ -68,19 +81,10 @@ class LinearStep:
 
     def _of_places(self, places: tf.Tensor) -> tf.Tensor:
         """Return what some places add to what is made."""
-        kernel = tf.gather(tf.convert_to_tensor(self._layer.kernel), places, axis=-2)
+        kernel = tf.gather(self._kernel, places, axis=-2)
         if self._is_matrix:
             return tf.matmul(tf.gather(self._transposed, places), kernel, transpose_a=True)
-        values = tf.gather(self._difference, places, axis=-1)
-        if kernel.shape.rank == 2:
-            return values @ kernel
-        return tf.nn.convolution(
-            values,
-            kernel,
-            strides=self._layer.strides,
-            padding=self._layer.padding.upper(),
-            dilations=self._layer.dilation_rate,
-        )
+        return linear_map(self._layer, tf.gather(self._factors, places, axis=-1), kernel)
 
     def is_exact_under(self, silent: tf.Tensor) -> tf.Tensor:
         """Return for which images the difference is precise.
@@ -100,7 +104,8 @@ class LinearStep:
         of_silent = tf.matmul(tf.cast(silent, squares.dtype), squares, transpose_b=True)
         of_others = tf.reduce_sum(squares, axis=1) - of_silent
         # sums of what is left have no such difference
-        return (of_silent <= _DWARFS * of_others) | ~are_few(silent)[:, tf.newaxis]
+        dwarfs = _DWARFS if self._reduced is None else _DWARFS_IN_BFLOAT16
+        return (of_silent <= dwarfs * of_others) | ~are_few(silent)[:, tf.newaxis]
 
 
 def are_few(silent: Any) -> Any:

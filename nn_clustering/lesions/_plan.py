@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from nn_clustering.lesions._linear_steps import is_linear
 from nn_clustering.lesions._unit_positions import Places
-from nn_clustering.networks.structure import Step, Walk
+from nn_clustering.networks.structure import Step, Walk, layer_kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +64,19 @@ def plan_lesions(walk: Walk, places: Sequence[tuple[Places, ...]], *, use_linear
     return Plan(walk, tuple(places), tuple(frontier), tuple(linear))
 
 
+def multiply_adds(walk: Walk, steps: Iterable[Step]) -> float:
+    """Return how many multiply-adds of an image the kernels of some steps take.
+
+    Sizes that are open in the network count as 1.
+    """
+    total = 0.0
+    for step in steps:
+        n_positions = np.prod([size or 1 for size in walk.shapes[step.outputs[0]][1:-1]])
+        for name in layer_kind(step.operation).kernels:
+            total += float(n_positions) * float(np.prod(getattr(step.operation, name).shape))
+    return total
+
+
 # More are computed in several calls.
 LESIONS_A_CALL = 128
 # Of an image under a lesion: the squares of what is silent, and whether they are small enough.
@@ -85,12 +98,15 @@ class Bytes:
     together: int
 
 
-def bytes_of_an_image(plan: Plan, tensor_bytes: Mapping[int, int]) -> Bytes:
+def bytes_of_an_image(
+    plan: Plan, tensor_bytes: Mapping[int, int], *, is_reduced: bool = False
+) -> Bytes:
     """Return the memory that an image takes under a plan.
 
     Args:
         plan: What is computed.
         tensor_bytes: Bytes of an image's share of every tensor.
+        is_reduced: Whether lesions start from a copy of half the size.
     """
     walk = plan.walk
     exactness = LESIONS_A_CALL * _BYTES_OF_EXACTNESS if plan.linear else 0
@@ -99,7 +115,7 @@ def bytes_of_an_image(plan: Plan, tensor_bytes: Mapping[int, int]) -> Bytes:
     copied = sum(tensor_bytes[number] for number in plan.frontier)
     lesioned = copied + _most_alive(walk, plan.frontier, walk.outputs, tensor_bytes)
     intact = bytes_of_intact(walk, plan.held, tensor_bytes)
-    at_a_time = held + lesioned + exactness
+    at_a_time = held + lesioned + exactness + (held // 2 if is_reduced else 0)
     return Bytes(held, lesioned, max(intact.together, at_a_time))
 
 

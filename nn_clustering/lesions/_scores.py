@@ -3,10 +3,6 @@
 import numpy as np
 import tensorflow as tf
 
-# An answer is taken for sure if the right class' output and the largest other differ by more than
-# this share of the largest of all, far above what rounding makes of it.
-_DOUBT = 1e-3
-
 
 class Classes:
     """The classes of a batch of images."""
@@ -23,14 +19,15 @@ class Classes:
         is_asked, is_later = classes == self._y[:, None], classes > self._y[:, None]
         return tf.reduce_all((outputs < asked) | is_asked | (is_later & (outputs == asked)), axis=1)
 
-    def correct_and_certain(self, outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return which images are answered right, and of which that is beyond rounding."""
+    def margins(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Return by how much the right class' output is larger than the largest other.
+
+        As a share of the largest of all; NaN where that is no number.
+        """
         outputs = tf.cast(outputs, self._is_asked.dtype)
         asked = tf.reduce_sum(outputs * self._is_asked, axis=1)
         others = tf.reduce_max(outputs + self._all_but_asked, axis=1)
-        largest = tf.reduce_max(tf.abs(outputs), axis=1)
-        # false of NaN too
-        return asked > others, tf.abs(asked - others) > _DOUBT * largest
+        return (asked - others) / tf.reduce_max(tf.abs(outputs), axis=1)
 
     def counts(self, right: tf.Tensor) -> tf.Tensor:
         """Return how many images of each class are answered right."""

@@ -7,7 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import Layer, Reader, kernel_units, unit_sets, weight_readers
+from nn_clustering.graphs import (
+    Layer,
+    Reader,
+    by_residual_rule,
+    kernel_units,
+    unit_sets,
+    weight_readers,
+)
 from nn_clustering.networks.structure import Broadcast, Merged, NetworkWeights
 
 # All that a network has of units, so that every partition finds its own among them.
@@ -75,7 +82,9 @@ class UnitLayers:
         return tuple(layer.name for layer in layers if layer.name in self.places)
 
 
-def unit_layers(weights: NetworkWeights, *, of_weights: bool = False) -> UnitLayers:
+def unit_layers(
+    weights: NetworkWeights, *, of_weights: bool = False, residual: str = "one_set"
+) -> UnitLayers:
     """Return the layers of units of a network, and where lesions of the hidden ones strike.
 
     Hidden are the units that weights lead into and that a weight layer reads.
@@ -84,13 +93,18 @@ def unit_layers(weights: NetworkWeights, *, of_weights: bool = False) -> UnitLay
         weights: The network.
         of_weights: Whether a lesion strikes what the weight layers make that lead into the units,
             instead of what the weight layers read that the units lead into.
+        residual: By which rule the layers of units are named; see
+            :func:`~nn_clustering.graphs.graph_of_weights`. Copied ones are silent for their one
+            reader alone.
 
     Raises:
         InvalidInputError: If the network has no hidden units, two layers have one name, or a lesion
-            is to strike what leads into a merge in which one channel stands for several units.
+            is to strike what leads into units of which there are copies, or into a merge in which
+            one channel stands for several units.
     """
     if of_weights:
-        _require_units_of_their_own(weights)
+        _require_units_of_their_own(weights, residual)
+    weights = by_residual_rule(weights, residual)
     sets, readers = unit_sets(weights, **_ALL), weight_readers(weights, **_ALL)
     sizes: dict[str, tuple[int, ...]] = {}
     for units in sets:
@@ -121,8 +135,14 @@ def unit_layers(weights: NetworkWeights, *, of_weights: bool = False) -> UnitLay
     return UnitLayers(weights.name, sizes, places)
 
 
-def _require_units_of_their_own(weights: NetworkWeights) -> None:
-    """Check that no channel leads into several units of a merge, which would all fall silent."""
+def _require_units_of_their_own(weights: NetworkWeights, residual: str) -> None:
+    """Check that no channel leads into several units, which would all fall silent."""
+    if residual == "copied":
+        raise InvalidInputError(
+            "silence='weights' with residual='copied', where one weight layer leads into a set of "
+            "units for each of its readers: all would fall silent at once; expected "
+            "silence='output' or 'mean', which silence a set for its one reader"
+        )
     merges = [channels for channels in weights.channels if isinstance(channels, Merged)]
     for merge in merges:
         if any(isinstance(weights.channels[read], Broadcast) for read in merge.reads):

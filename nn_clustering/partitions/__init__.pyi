@@ -30,6 +30,7 @@ from ._embedding import (
     spectral_embedding as spectral_embedding,
 )
 from ._local import (
+    ENDS as ENDS,
     LocalPartition as LocalPartition,
     local_partition as local_partition,
 )

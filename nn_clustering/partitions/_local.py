@@ -15,6 +15,8 @@ from nn_clustering.partitions._partition import Partition
 from nn_clustering.partitions._spectral import spectral_clustering
 from nn_clustering.seeds import integer_seed
 
+ENDS = ("neighbour", "own")
+
 
 @dataclass(frozen=True, eq=False)
 class LocalPartition:
@@ -55,6 +57,7 @@ def local_partition(
     *,
     seed: int,
     n_clusters_of_layer: int | Sequence[int] | None = None,
+    ends: str = "neighbour",
     n_init: int = 5,
     select: str = "ncut",
     assign_labels: str = "kmeans",
@@ -73,6 +76,7 @@ def local_partition(
             By default as many as the global partition has in the layer, or, for the first and the
             last layer of a chain, in the neighbour whose graph is theirs too (quirk 9). A graph of
             fewer units that have edges gets as many clusters as those.
+        ends: See :func:`local_centres`.
         n_init: See :func:`spectral_clustering`.
         select: See :func:`spectral_clustering`.
         assign_labels: See :func:`spectral_clustering`.
@@ -83,14 +87,15 @@ def local_partition(
         graph of their layer have the label -1.
 
     Raises:
-        InvalidInputError: If the partition is not one of the graph, or a value is out of range.
+        InvalidInputError: If the partition is not one of the graph, or a value is unknown or out of
+            range.
     """
     if whole.layers != graph.layers:
         raise InvalidInputError(
             "the global partition has other layers than the graph; expected a partition of it"
         )
     counts = _counts(graph, whole, n_clusters_of_layer)
-    centres = local_centres(graph)
+    centres = local_centres(graph, ends=ends)
     clustered = {
         centre: _clustered(
             local_graph(graph, centre),
@@ -117,15 +122,26 @@ def local_partition(
     )
 
 
-def local_centres(graph: UnitGraph) -> tuple[int, ...]:
+def local_centres(graph: UnitGraph, *, ends: str = "neighbour") -> tuple[int, ...]:
     """Return, for every layer, the layer around which the graph lies that gives its labels.
 
     It is the layer itself, but in a chain of three layers or more the first and the last take their
     labels from the graphs around their neighbours (methods F1).
+
+    Args:
+        graph: The graph of the network.
+        ends: "neighbour", or "own" where the ends of a chain have graphs of their own too (F3).
+
+    Raises:
+        InvalidInputError: If ``ends`` is none of :data:`ENDS`.
     """
     import networkx
 
+    if ends not in ENDS:
+        raise InvalidInputError(f"ends={ends!r}; expected one of {', '.join(ENDS)}")
     centres = list(range(len(graph.layers)))
+    if ends == "own":
+        return tuple(centres)
     layers = networkx.Graph()
     layers.add_nodes_from(centres)
     layers.add_edges_from((block.source, block.target) for block in graph.edges)

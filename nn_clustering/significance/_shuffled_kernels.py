@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_clustering.graphs import KernelUnits, UnitGraph, graph_of_weights, kernel_units
+from nn_clustering.graphs import (
+    KernelUnits,
+    UnitGraph,
+    by_residual_rule,
+    graph_of_weights,
+    kernel_units,
+)
 from nn_clustering.networks.structure import NetworkWeights
 from nn_clustering.significance._null_models import check_null_model
 from nn_clustering.significance._shuffles import ENTRY_SHUFFLES
@@ -76,9 +82,10 @@ def shuffled_kernels(
     if reconnect_last_layer:
         has_edges[graph.units(len(graph.layers) - 1)] = True
     of_units = {key: graph_settings[key] for key in _OF_UNITS if key in graph_settings}
+    arranged = by_residual_rule(weights, graph_settings.get("residual", "one_set"))
     movable = tuple(
         None if units is None else _movable(units, has_edges)
-        for units in kernel_units(weights, **of_units)
+        for units in kernel_units(arranged, **of_units)
     )
     return ShuffledKernels(weights, method, dict(graph_settings), movable)
 

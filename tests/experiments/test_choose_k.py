@@ -6,6 +6,7 @@ import pandas
 import pytest
 
 from experiments import choose_k
+from experiments._partitions import clustering_config
 from nn_clustering.errors import NnClusteringError
 from nn_clustering.graphs import UnitGraph
 from nn_clustering.partitions import cluster_numbers
@@ -19,7 +20,7 @@ def test_every_number_of_clusters(run_experiment, store, runs):
     assert finished.returncode == 0, finished.stderr
     run = store.run(finished.run_id, experiment="choose_k")
     graph = UnitGraph.from_npz(clustered.artifact("graph.npz"))
-    numbers = cluster_numbers(graph, [2, 3, 4, 5], seed=3, **clustered.config["kmeans"])
+    numbers = cluster_numbers(graph, [2, 3, 4, 5], seed=3, **clustering_config(clustered)["kmeans"])
     table = pandas.read_csv(io.BytesIO(run.artifact("cluster_numbers.csv")))
     assert table["n_clusters"].tolist() == [2, 3, 4, 5]
     assert table["ncut"].tolist() == pytest.approx(numbers.ncuts.tolist(), rel=1e-12)

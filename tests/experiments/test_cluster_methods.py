@@ -9,7 +9,13 @@ from experiments._graphs import check_graph_settings_act
 from nn_clustering.errors import InvalidInputError, NnClusteringError
 from nn_clustering.graphs import graph_from_weights
 from nn_clustering.networks import build_network
-from nn_clustering.partitions import Partition, make_partition, ncut, spectral_partition
+from nn_clustering.partitions import (
+    Partition,
+    local_partition,
+    make_partition,
+    ncut,
+    spectral_partition,
+)
 
 N_CLUSTERS = 3
 
@@ -200,3 +206,52 @@ def test_typed_settings_that_change_nothing_are_refused(source, key, message):
 )
 def test_typed_settings_that_act_are_taken(source, key):
     check_graph_settings_act(source, [key])
+
+
+@pytest.fixture(scope="module")
+def residual_model(tmp_path_factory):
+    """Two convolutions read one sum."""
+
+    def conv(n_filters):
+        return keras.layers.Conv2D(n_filters, 3, padding="same")
+
+    inputs = keras.Input((8, 8, 1))
+    stem = conv(6)(inputs)
+    stream = keras.layers.Add()([stem, conv(6)(stem)])
+    outputs = keras.layers.Concatenate()([conv(5)(stream), conv(4)(stream)])
+    pooled = keras.layers.GlobalAveragePooling2D()(outputs)
+    path = tmp_path_factory.mktemp("residual") / "network.keras"
+    keras.Model(inputs, keras.layers.Dense(10)(pooled)).save(path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("named", "n_init", "n_units"),
+    [
+        ([], 25, 6 + 6 + 5 + 4),
+        # what three convolutions and both parts of what the dense layer read
+        (["published_imagenet"], 100, 6 + 6 + 6 + 5 + 4),
+    ],
+)
+def test_residual_networks(residual_model, named, n_init, n_units):
+    given = {"model": residual_model, "n_clusters": N_CLUSTERS, "stability": {"n_seeds": 0}}
+    result = cluster.experiment.run(config_updates=given, named_configs=named).result
+    assert (result["n_init"], result["n_units"]) == (n_init, n_units)
+    assert result["starts"]["ncut_std"] is not None
+
+
+def test_starts_of_a_network_without_sums(result_of):
+    assert result_of()["n_init"] == 5
+    assert result_of(kmeans={"n_init": 7})["n_init"] == 7
+
+
+def test_ends_of_a_chain_by_their_own_graphs(result_of, network):
+    local = {"local": True, "local_clusters": 3}
+    by_neighbour, own = (
+        result_of(partition={**local, "local_ends": ends})["ncut"] for ends in ("neighbour", "own")
+    )
+    graph = graph_from_weights(network)
+    whole = spectral_partition(graph, N_CLUSTERS, seed=0)
+    found = local_partition(graph, whole, seed=0, n_clusters_of_layer=3, ends="own")
+    assert own == found.mean_ncut
+    assert own != by_neighbour

@@ -81,7 +81,7 @@ def clustering_of(network, n_clusters=3):
     partition = partitions.make_partition(graph, "spectral", n_clusters, seed=0)
     files = {"graph.npz": graph.to_npz(), "partition.npz": partition.to_npz()}
     result = {"ncut": partitions.ncut(graph, partition.labels), "stability": None, "starts": None}
-    return files, {**result, "n_clusters": n_clusters}
+    return files, {**result, "n_clusters": n_clusters, "n_init": 5}
 
 
 def own_data(folder):
@@ -480,6 +480,7 @@ CLUSTER = Stage(
         ),
         "graph.kernel_norm": Case("frobenius", "graph_from_weights", "kernel_norm"),
         "graph.fold_normalisation": Case(False, "graph_from_weights", "fold_normalisation"),
+        "graph.residual": Case("copied", "graph_from_weights", "residual"),
         **{
             f"graph.{key}": [
                 Case(value, "graph_from_weights", key),
@@ -532,6 +533,7 @@ CLUSTER = Stage(
         "partition.local_clusters": Case(
             2, "local_partition", "n_clusters_of_layer", given=LOCAL
         ),
+        "partition.local_ends": Case("own", "local_partition", "ends", given=LOCAL),
         "partition.assign_labels": [
             Case("cluster_qr", "spectral_clustering", "assign_labels"),
             Case("cluster_qr", "local_partition", "assign_labels", given=LOCAL),
@@ -681,6 +683,7 @@ OF_GRAPH = {
     "inputs": True,
     "outputs": True,
     "dense_layers": True,
+    "residual": "copied",
     "isolated_below": 1e-3,
 }
 
@@ -761,6 +764,20 @@ def test_fresh_networks_are_those_of_the_training(runs, monkeypatch):
     assert scaled["seed"] == built["seed"]
     made = calls.of["graph_from_weights"][-1]
     assert {key: made[key] for key in OF_GRAPH} == OF_GRAPH
+
+
+def test_lesions_are_of_the_sets_that_were_clustered(runs, monkeypatch):
+    """By the rule of the graph of weights; units of activations have but one."""
+    copied = {"graph.residual": "copied"}
+    for changes, expected in ((copied, "copied"), ({**copied, **ACTIVE}, "one_set")):
+        calls = Calls(monkeypatch)
+        calls.watch(lesions, "LesionEngine", last=True)
+        with pytest.raises(ReachedError):
+            lesion.experiment.run(
+                config_updates={"cluster_run": clustered_otherwise(runs, **changes)}
+            )
+        (call,) = calls.of["LesionEngine"]
+        assert call["residual"] == expected
 
 
 # lesion
@@ -895,6 +912,7 @@ RANDOM_INIT = Stage(
             for key, value in (
                 ("kernel_norm", "frobenius"), ("fold_normalisation", False), ("inputs", False),
                 ("outputs", False), ("dense_layers", True), ("isolated_below", 1e-3),
+                ("residual", "copied"),
             )
         },
         "graph.normalise_units": Case(True, "normalise_units", stop="spectral_partition"),

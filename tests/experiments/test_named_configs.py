@@ -49,6 +49,7 @@ OF_WEIGHTS = {
     "graph.inputs": None,
     "graph.outputs": None,
     "graph.dense_layers": None,
+    "graph.residual": "one_set",  # C4
     "graph.normalise_units": False,  # C10
     "graph.commute_time": False,  # C9
     "graph.isolated_below": 1e-8,  # C5, quirk 26
@@ -60,7 +61,7 @@ OF_DATASET = {
         *("n_test", "per_class", "image_size", "resize", "class_names", "targets", "damaged"),
     )
 }
-KMEANS = {"kmeans.n_init": 5, "kmeans.select": "ncut"}
+KMEANS = {"kmeans.n_init": None, "kmeans.select": "ncut"}
 
 DEFAULTS = {
     "train": {
@@ -158,6 +159,7 @@ DEFAULTS = {
         "partition.method": "spectral",
         "partition.local": False,
         "partition.local_clusters": None,
+        "partition.local_ends": "neighbour",  # F1
         "partition.assign_labels": "kmeans",  # C6
         "partition.resolution": 1.0,
         "partition.volume_constant": 0.0,  # C7, quirk 26
@@ -279,6 +281,18 @@ PUBLISHED_GRAPH = {  # quirks 1 and 2, C6
     "kmeans.n_init": 25,
     "kmeans.select": "inertia",
 }
+IMAGENET = {  # quirk 1, C4, C6, quirk 26; E2
+    "graph.kernel_norm": "max_column_sum",
+    "graph.residual": "copied",
+    "graph.isolated_below": 0.0,
+    "kmeans.n_init": 100,
+    "kmeans.select": "inertia",
+    "partition.volume_constant": 1e-8,
+    "dataset.per_class": 2,
+    "activations.position": "pre",
+    "activations.map_norm": "max_column_sum",
+}
+IMAGENET_LESIONS = {"draws": "afresh", "count_ties": False, "double.overlap": True}
 
 
 def network(kind, epochs, batch_size, pruning_epochs, **more):
@@ -384,7 +398,7 @@ NETWORKS = {
     "quirk 4": {"cnn_128": cnn([128, 128, 128])},
 }  # fmt: skip
 # Those of image-classifiers, and those of Keras.
-IMAGENET = """
+IMAGE_CLASSIFIERS = """
 resnet18 resnet34 resnet50 resnet101 resnet152 resnet50v2 resnet101v2 resnet152v2
 resnext50 resnext101 seresnet18 seresnet34 seresnet50 seresnet101 seresnet152
 seresnext50 seresnext101 senet154 vgg16 vgg19 densenet121 densenet169 densenet201
@@ -399,7 +413,7 @@ efficientnetb0 efficientnetb1 efficientnetb2 efficientnetb3 efficientnetb4 effic
 efficientnetb6 efficientnetb7 efficientnetv2b0 efficientnetv2b1 efficientnetv2b2
 efficientnetv2b3 efficientnetv2s efficientnetv2m efficientnetv2l
 """
-IMPORTED = [*IMAGENET.split(), *(f"keras_{name}" for name in KERAS.split())]
+IMPORTED = [*IMAGE_CLASSIFIERS.split(), *(f"keras_{name}" for name in KERAS.split())]
 # By stage and name of config: the method number, and every key whose value is another.
 EFFECTS = {
     "train": {
@@ -477,6 +491,17 @@ EFFECTS = {
                 "activations.map_norm": "max_column_sum",
             },
         ),
+        "published_imagenet": ("C4, C6, C8, E2", {**IMAGENET, "n_clusters": 12}),
+        "published_imagenet_local": (
+            "C8, F3",
+            {
+                **IMAGENET,
+                "n_clusters": 32,
+                "partition.local": True,
+                "partition.local_clusters": 32,
+                "partition.local_ends": "own",
+            },
+        ),
         "commute_time": ("C9", {"graph.commute_time": True}),
         "normalised_units": ("C10", {"graph.normalise_units": True}),
         "activations": ("E1", {"graph.source": "activations"}),
@@ -495,6 +520,15 @@ EFFECTS = {
             "D4, quirk 11",
             {"count_ties": False, "reconnect_last_layer": True, "population_std": True},
         ),
+        "published_imagenet": (
+            "D3, D4, quirk 11",
+            {
+                "n_shuffles": 100,
+                "count_ties": False,
+                "reconnect_last_layer": True,
+                "population_std": True,
+            },
+        ),
         "layer_strength": ("", {"method": "layer_strength"}),
         "layer_nonzero": ("D1", {"method": "layer_nonzero"}),
         "layer_nonzero_distribution": ("D1", {"method": "layer_nonzero_distribution"}),
@@ -507,6 +541,26 @@ EFFECTS = {
         "fast": ("", {"n_shuffles": 5}),
     },
     "lesion": {
+        "published_imagenet": (
+            "G1, G2, G3, G4, G6, quirk 12",
+            {
+                **IMAGENET_LESIONS,
+                "dataset.per_class": 10,
+                "n_shuffles": 24,
+                "sizes.min_units": 5,
+                "sizes.max_share": 0.8,
+            },
+        ),
+        "published_imagenet_local": (
+            "G1, G2, G3, G4, G6, quirk 12",
+            {
+                **IMAGENET_LESIONS,
+                "dataset.per_class": 8,
+                "n_shuffles": 19,
+                "sizes.min_units": 2,
+                "sizes.max_share": 0.99,
+            },
+        ),
         "published": (
             "G1, G2, G6, quirks 8, 12 and 14",
             {

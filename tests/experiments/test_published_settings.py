@@ -60,6 +60,23 @@ def test_clustering_of_the_studies(stage):
     assert (given["kmeans.n_init"], given["kmeans.select"]) == (25, "inertia")
 
 
+def test_imagenet_networks_of_the_studies():
+    """Methods C4, C6, D3, F3, G1, G3, G6: copied streams, 100 starts, lesions for one reader."""
+    given = settings(cluster, "published_imagenet")
+    assert (given["graph.residual"], given["graph.kernel_norm"]) == ("copied", "max_column_sum")
+    assert given["graph.fold_normalisation"]
+    assert given["graph.dense_layers"] is None
+    assert (given["n_clusters"], given["partition.volume_constant"]) == (12, 1e-8)
+    assert (given["kmeans.n_init"], given["kmeans.select"]) == (100, "inertia")
+    local = settings(cluster, "published_imagenet_local")
+    assert (local["partition.local_clusters"], local["partition.local_ends"]) == (32, "own")
+    shuffled = settings(shuffle_test, "published_imagenet")
+    assert (shuffled["n_shuffles"], shuffled["method"]) == (100, "layer")
+    lesioned = settings(lesion, "published_imagenet")
+    assert (lesioned["silence"], lesioned["n_shuffles"]) == ("output", 24)
+    assert (lesioned["sizes.min_units"], lesioned["sizes.max_share"]) == (5, 0.8)
+
+
 def test_tests_of_the_studies():
     shuffled, lesioned = settings(shuffle_test, "published"), settings(lesion, "published")
     assert shuffled["method"] == "layer"

@@ -7,6 +7,7 @@ import pytest
 from sacred.arg_parser import get_config_updates
 
 from experiments import shuffle_test
+from experiments._partitions import clustering_config
 from nn_clustering.errors import NnClusteringError
 from nn_clustering.graphs import UnitGraph, normalise_units
 from nn_clustering.partitions import make_partition, ncut
@@ -87,7 +88,7 @@ def test_two_null_models_of_one_network(tested, runs):
         start = integer_seed(5, "shuffle clustering", index)
         partition = make_partition(
             shuffled, "spectral", clustered.config["n_clusters"], seed=start,
-            **clustered.config["kmeans"],
+            **clustering_config(clustered)["kmeans"],
         )  # fmt: skip
         expected.append(ncut(shuffled, partition.labels))
     assert shuffles_of(first) == expected
@@ -309,7 +310,7 @@ def test_shuffles_are_transformed_as_the_graph_was(
             "spectral",
             clustered.config["n_clusters"],
             seed=integer_seed(0, "shuffle clustering", index),
-            **clustered.config["kmeans"],
+            **clustering_config(clustered)["kmeans"],
         )
         expected.append(ncut(shuffled, partition.labels))
     assert run.result["shuffled_mean"] == pytest.approx(np.mean(expected), rel=1e-12)
@@ -327,7 +328,8 @@ def test_every_unit_keeps_its_strength(in_process, runs):
         np.testing.assert_allclose(shuffled.degrees, graph.degrees, rtol=1e-5)
         partition = make_partition(
             shuffled, "spectral", clustered.config["n_clusters"],
-            seed=integer_seed(0, "shuffle clustering", index), **clustered.config["kmeans"],
+            seed=integer_seed(0, "shuffle clustering", index),
+            **clustering_config(clustered)["kmeans"],
         )  # fmt: skip
         expected.append(ncut(shuffled, partition.labels))
     assert run.result["shuffled_mean"] == np.mean(expected)

@@ -216,3 +216,71 @@ def test_beside_what_layers_compute(steps, seed):
     assert found.keys() == expected.keys()
     for pair, block in expected.items():
         assert found[pair] == pytest.approx(block, rel=1e-4)
+
+
+def widths_of_parts(recipe, number):
+    """Numbers of channels of a tensor, one for each part that has an origin of its own."""
+    made = recipe[number]
+    if made.is_origin:
+        return [made.width]
+    if made.kind == "concatenate":
+        return [width for read in made.reads for width in widths_of_parts(recipe, read)]
+    (read,) = made.reads
+    return [width * made.width // recipe[read].width for width in widths_of_parts(recipe, read)]
+
+
+def expected_copies(recipe, needed):
+    """What each layer, or the output (None), reads of what another makes of impulses."""
+    weighted = [n for n in sorted(needed) if recipe[n].kind == "weighted"]
+    read_by = {**{n: recipe[n].reads[0] for n in weighted}, None: len(recipe) - 1}
+    blocks = {}
+    for source in weighted:
+        width = recipe[read_by[source]].width
+        made = {
+            n: np.zeros((width, 1, 2, one.width))
+            for n, one in enumerate(recipe)
+            if one.kind in ("input", "weighted")
+        }
+        impulses = np.zeros((width, 1, 2, width)) + np.eye(width)[:, None, None]
+        made[source] = recipe[source].call([impulses])
+        reached = values_from(recipe, made)
+        for reader, tensor in read_by.items():
+            block = reached[tensor][:, 0, 0].astype(float)
+            if block.any():
+                # a separable layer's own depthwise kernel multiplies what leads into its set
+                own_of_source, own = own_factors(recipe, source), own_factors(recipe, reader)
+                blocks[source, reader] = block / own_of_source[:, None] * own
+    return blocks
+
+
+def own_factors(recipe, number):
+    layer = None if number is None else recipe[number].layer
+    if isinstance(layer, layers.SeparableConv2D) and layer.depth_multiplier == 1:
+        return np.asarray(layer.depthwise_kernel, float).reshape(-1)
+    return np.ones(1)
+
+
+@given(steps=STEPS, seed=st.integers(0, 2**16))
+@settings(max_examples=30)
+def test_copied_sets_beside_what_layers_compute(steps, seed):
+    network, recipe, needed = recipe_of(steps, seed)
+    graph = graph_from_weights(network, residual="copied", inputs=True, dense_layers=True)
+    numbers = {made.layer.name: n for n, made in enumerate(recipe) if n}
+    places = []  # of each set: its reader, and which of what that reads it holds
+    widths = {}
+    for layer in graph.layers:
+        reader = numbers[layer.name.partition("/")[0]] if "/inputs" in layer.name else None
+        start = sum(widths.setdefault(reader, []))
+        widths[reader].append(layer.n_units)
+        places.append((reader, slice(start, start + layer.n_units)))
+    for reader in set(widths) - {None}:
+        assert widths[reader] == widths_of_parts(recipe, recipe[reader].reads[0])
+    found = {}
+    for edges in graph.edges:
+        (source, rows), (target, columns) = places[edges.source], places[edges.target]
+        whole = np.zeros((sum(widths[source]), sum(widths[target])))
+        found.setdefault((source, target), whole)[rows, columns] = edges.weights
+    expected = expected_copies(recipe, needed)
+    assert found.keys() == expected.keys()
+    for pair, block in expected.items():
+        assert found[pair] == pytest.approx(block, rel=1e-4)

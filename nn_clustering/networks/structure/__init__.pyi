@@ -5,6 +5,7 @@ from ._chain import (
 )
 from ._channels import (
     Broadcast as Broadcast,
+    Copied as Copied,
     Depthwise as Depthwise,
     Flattened as Flattened,
     InputValues as InputValues,
@@ -13,6 +14,9 @@ from ._channels import (
     Rearranged as Rearranged,
     Unflattened as Unflattened,
     Weighted as Weighted,
+)
+from ._copies import (
+    with_copies as with_copies,
 )
 from ._kernel_norms import (
     KERNEL_NORMS as KERNEL_NORMS,

@@ -119,6 +119,36 @@ class Unflattened:
     positions: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Copied:
+    """A set of units of its own for what one weight layer reads of one origin (methods C4).
+
+    Attributes:
+        name: Name of the set.
+        tensor: Number of the tensor that the weight layer reads.
+        reads: Index of the channels that it reads.
+        place: The place among their parts of the part that is copied.
+    """
+
+    name: str
+    tensor: int
+    reads: int
+    place: int
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Channels as a weight layer reads them of sets of units of its own.
+
+    Attributes:
+        reads: Index of the channels that are copied, where they stand.
+        copies: Index of the :class:`Copied` set of each of their parts.
+    """
+
+    reads: int
+    copies: tuple[int, ...]
+
+
 Channels = (
     InputValues
     | Rearranged
@@ -130,11 +160,13 @@ Channels = (
     | Concatenated
     | Flattened
     | Unflattened
+    | Copied
+    | Copies
 )
 
 
 class Origin(NamedTuple):
-    """Where a set of units arises: an input, a weight layer, a merge or a reshape, by its index."""
+    """Where a set of units arises: an input, a weight layer, a merge, a reshape or a copy."""
 
     channels: int
     n_units: int

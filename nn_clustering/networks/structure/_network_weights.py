@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.networks.structure._channels import (
     Channels,
+    Copied,
+    Depthwise,
     InputValues,
     Merged,
     Origin,
@@ -59,6 +61,13 @@ class NetworkWeights:
         """Whether any layer is a convolution."""
         return any(kernel.ndim == 4 for kernel in self.kernels)
 
+    @cached_property
+    def has_sums(self) -> bool:
+        """Whether tensors are added up (or merged otherwise) element by element."""
+        return any(
+            isinstance(channels, Merged) and len(channels.reads) > 1 for channels in self.channels
+        )
+
     def is_convolutional(self, layer: Weighted) -> bool:
         """Return whether a weight layer is of the convolutional part of the network.
 
@@ -81,5 +90,12 @@ class NetworkWeights:
     def name_of(self, origin: Origin) -> str:
         """Return the name of the layer where a set of units arises."""
         channels = self.channels[origin.channels]
-        assert isinstance(channels, InputValues | Weighted | Merged | Unflattened)
+        assert isinstance(channels, InputValues | Weighted | Merged | Unflattened | Copied)
         return channels.name
+
+    def read_by(self, layer: Weighted) -> int:
+        """Return the channels that a layer reads; a separable one reads its depthwise part's."""
+        read = self.channels[layer.reads]
+        if isinstance(read, Depthwise) and self.kernel_layers[read.kernel] == layer.name:
+            return read.reads
+        return layer.reads

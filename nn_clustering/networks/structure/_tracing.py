@@ -16,6 +16,8 @@ from nn_clustering.networks.structure._channels import (
     Broadcast,
     Channels,
     Concatenated,
+    Copied,
+    Copies,
     Depthwise,
     Flattened,
     InputValues,
@@ -185,14 +187,12 @@ def trace_parts(
     found: tuple[Part, ...]
     for number, channels in enumerate(network):
         match channels:
-            case InputValues(n_units=n_units):
+            case InputValues(n_units=n_units) | Unflattened(n_units=n_units):
                 found = (_whole(number, n_units),)
-            case Weighted(kernel=kernel):
-                found = (_whole(number, kernels[kernel].shape[-1]),)
-            case Merged(reads=reads):
-                found = (_whole(number, _width(parts[reads[0]])),)
-            case Unflattened(n_units=n_units):
-                found = (_whole(number, n_units),)
+            case Weighted() | Merged() | Copied():
+                found = (_whole(number, _n_units(channels, parts, kernels)),)
+            case Copies(reads=reads, copies=copies):
+                found = tuple(map(_copied, parts[reads], copies))
             case Rearranged(reads=reads, n_units=n_units):
                 found = (_rearranged(parts[reads][0], n_units),)
             case Broadcast(reads=reads, n_units=n_units):
@@ -227,9 +227,29 @@ def trace_parts(
     return parts
 
 
+def _n_units(
+    channels: Weighted | Merged | Copied,
+    parts: Sequence[tuple[Part, ...]],
+    kernels: Sequence[NDArray[np.floating]],
+) -> int:
+    match channels:
+        case Weighted(kernel=kernel):
+            return int(kernels[kernel].shape[-1])
+        case Merged(reads=reads):
+            return _width(parts[reads[0]])
+        case Copied(reads=copied, place=place):
+            return parts[copied][place].units.size
+
+
 def _whole(number: int, n_units: int) -> Part:
     units = np.arange(n_units)
     return Part(Origin(number, n_units), units.reshape(1, 1, -1), units, (), np.ones(n_units))
+
+
+def _copied(part: Part, number: int) -> Part:
+    """Return a part as the units of a set of its own, which holds what multiplied them before."""
+    whole = _whole(number, part.units.size)
+    return replace(whole, rows=part.rows, scale_by_position=part.scale_by_position)
 
 
 def _rearranged(part: Part, n_units: int) -> Part:
@@ -311,16 +331,41 @@ def trace_contributions(
                 for part in parts[channels.reads]
                 for contribution in contributions[part.origin.channels]
             ]
+        elif isinstance(channels, Copied):
+            part = parts[channels.reads][channels.place]
+            contributions[number] = [
+                _into_copy(part, contribution)
+                for contribution in contributions[part.origin.channels]
+            ]
     return contributions
 
 
-def _through(part: Part, contribution: Contribution) -> Contribution:
-    """Return what leads into a part's units as what leads into the merge that reads the part."""
+def _into_channels(
+    part: Part, contribution: Contribution
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the columns that lead into each of a part's channels, and what multiplies them."""
     shape = (*contribution.columns.shape[:2], part.origin.n_units)
     column, scale = np.full(shape, -1), np.zeros(shape)
     column[..., contribution.units] = contribution.columns
     scale[..., contribution.units] = contribution.scale
-    column, scale = column[..., part.units], scale[..., part.units] * part.scale_beside(None)
+    return column[..., part.units], scale[..., part.units] * part.scale_beside(None)
+
+
+def _into_copy(part: Part, contribution: Contribution) -> Contribution:
+    """Return what leads into a part's units as what leads into a copy of its channels.
+
+    What multiplies single positions behind a flatten stays with the weights that read them.
+    """
+    column, scale = _into_channels(part, contribution)
+    there = (column >= 0).any(axis=(0, 1))
+    return Contribution(
+        contribution.layer, column[..., there], np.flatnonzero(there), scale[..., there]
+    )
+
+
+def _through(part: Part, contribution: Contribution) -> Contribution:
+    """Return what leads into a part's units as what leads into the merge that reads the part."""
+    column, scale = _into_channels(part, contribution)
     rows = part.rows.reshape(1, 1, -1)
     if not contribution.is_of_maps:
         column = np.broadcast_to(column, part.rows.shape).reshape(rows.shape)

@@ -11,6 +11,8 @@ from nn_clustering.networks.structure._channels import (
     Broadcast,
     Channels,
     Concatenated,
+    Copied,
+    Copies,
     Depthwise,
     Flattened,
     InputValues,
@@ -110,7 +112,9 @@ class WeightsBuilder:
     def source(self, step: Step) -> str:
         """Return where the channels that a step reads arise, for a message."""
         channels = self._channels[self.read(step)]
-        while isinstance(channels, Rearranged | Depthwise | Scaled | Broadcast | Flattened):
+        while isinstance(
+            channels, Rearranged | Depthwise | Scaled | Broadcast | Flattened | Copies
+        ):
             channels = self._channels[channels.reads]
         if isinstance(channels, Concatenated):
             return "a concatenation's"
@@ -161,7 +165,7 @@ class WeightsBuilder:
                 return is_dense and self._is_at_one_position(tensor, step)
             case InputValues(tensor=tensor) | Rearranged(tensor=tensor):
                 return self._is_at_one_position(tensor, step)
-            case Unflattened():
+            case Unflattened() | Copied() | Copies():  # made of what is built
                 return False
 
     def _is_at_one_position(self, tensor: int, step: Step) -> bool:
