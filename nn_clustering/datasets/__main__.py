@@ -55,8 +55,13 @@ def build_parser() -> argparse.ArgumentParser:
         help=explanation,
         description=f"{explanation}. Prints their shapes, digests and files.",
     )
-    prepare.add_argument("names", nargs="+", metavar="NAME", help="data sets, as `list` shows them")
-    _add_seed(prepare)
+    prepare.add_argument(
+        "names",
+        nargs="+",
+        metavar="NAME",
+        help="data sets, as `list` shows them, or folders and files of one's own",
+    )
+    _add_settings(prepare)
     prepare.set_defaults(function=prepare_datasets)
 
     explanation = "write a picture of a data set: ten images of every class"
@@ -65,11 +70,15 @@ def build_parser() -> argparse.ArgumentParser:
         help=explanation,
         description=f"{explanation}; of a regression, heat maps of twelve targets.",
     )
-    show.add_argument("name", metavar="NAME", help="a data set, as `list` shows them")
+    show.add_argument(
+        "name",
+        metavar="NAME",
+        help="a data set, as `list` shows them, or a folder or file of one's own",
+    )
     show.add_argument(
         "--to", metavar="FILE.png", help="where to write it; figures/NAME.png by default"
     )
-    _add_seed(show)
+    _add_settings(show)
     show.set_defaults(function=show_dataset)
     return parser
 
@@ -112,19 +121,28 @@ def list_datasets(arguments: argparse.Namespace) -> None:
 def prepare_datasets(arguments: argparse.Namespace) -> None:
     """Download, check and make data sets; print what they are."""
     from nn_clustering.datasets import load_dataset
-    from nn_clustering.datasets._catalogue import find_entry
 
-    entries = [find_entry(name) for name in arguments.names]  # a slip of the keyboard is told first
-    for entry in entries:
-        dataset = load_dataset(entry.name, seed=arguments.seed)
-        print(entry.name)
+    # a slip of the keyboard is told first
+    files = {name: _files(name) for name in arguments.names}
+    for name in arguments.names:
+        dataset = load_dataset(name, seed=arguments.seed, image_size=arguments.image_size)
+        print(name)
         for what, value in (
             ("train", f"inputs {dataset.x_train.shape}, outputs {dataset.y_train.shape}"),
             ("test", f"inputs {dataset.x_test.shape}, outputs {dataset.y_test.shape}"),
             ("digest", dataset.digest()),
-            *(("file", _location(file)) for file in entry.files),
+            *(("file", _location(file)) for file in files[name]),
+            *(("note", note) for note in dataset.notes),
         ):
             print(f"  {what + ':':<8}{value}", flush=True)
+
+
+def _files(name: str) -> tuple[DataFile, ...]:
+    """Return the files that a data set of the catalogue is made of."""
+    from nn_clustering.datasets import is_own
+    from nn_clustering.datasets._catalogue import find_entry
+
+    return () if is_own(name) else find_entry(name).files
 
 
 def show_dataset(arguments: argparse.Namespace) -> None:
@@ -133,7 +151,8 @@ def show_dataset(arguments: argparse.Namespace) -> None:
     from nn_clustering.datasets._contact_sheet import contact_sheet
 
     path = _path_of_sheet(arguments)
-    figure = contact_sheet(load_dataset(arguments.name, seed=arguments.seed))
+    dataset = load_dataset(arguments.name, seed=arguments.seed, image_size=arguments.image_size)
+    figure = contact_sheet(dataset)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=150, format="png", bbox_inches="tight")
@@ -146,14 +165,14 @@ def show_dataset(arguments: argparse.Namespace) -> None:
 
 def _path_of_sheet(arguments: argparse.Namespace) -> Path:
     if arguments.to is None:
-        return Path("figures") / f"{arguments.name}.png"
+        return Path("figures") / f"{Path(arguments.name).name}.png"
     path = Path(arguments.to)
     if path.suffix.lower() != ".png":
         raise InvalidInputError(f"--to {path}: expected the name of a .png file")
     return path
 
 
-def _add_seed(parser: argparse.ArgumentParser) -> None:
+def _add_settings(parser: argparse.ArgumentParser) -> None:
     from nn_clustering.datasets._settings import SEED
 
     parser.add_argument(
@@ -162,6 +181,12 @@ def _add_seed(parser: argparse.ArgumentParser) -> None:
         default=SEED,
         metavar="N",
         help=f"seed of composed and made data sets ({SEED})",
+    )
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        metavar="N",
+        help="height and width that images of imagenet2012, or of one's own data, become",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 IMAGES_PER_CLASS = 10
 TARGETS_SHOWN = 12
+CLASSES_SHOWN = 40
 # Height of an image on the sheet, in inches, and about how many of its dots that is.
 HEIGHT, DOTS = 0.6, 90
 GAP = 6
@@ -29,6 +30,8 @@ REACH, CELLS = 2.0, 24
 
 def contact_sheet(dataset: Dataset) -> Figure:
     """Draw ten train images of every class, a row a class, or heat maps of some targets.
+
+    Without a train part they are test images; of many classes there are the first ones.
 
     Channels are shown as images side by side, the first one left, unless they are red, green and
     blue.
@@ -48,26 +51,41 @@ def contact_sheet(dataset: Dataset) -> Figure:
 
 
 def _sheet_of_images(dataset: Dataset) -> Figure:
-    chosen = [
-        np.flatnonzero(dataset.y_train == label)[:IMAGES_PER_CLASS]
-        for label in range(dataset.n_outputs)
-    ]
-    rows = [_row(dataset.x_train[samples]) for samples in chosen]
+    x, y = dataset.x_train, dataset.y_train
+    if not dataset.has_train_part:
+        x, y = dataset.x_test, dataset.y_test
+    shown = np.unique(y)[:CLASSES_SHOWN]
+    chosen = [x[np.flatnonzero(y == label)[:IMAGES_PER_CLASS]] for label in shown]
+    rows = [_row(images) for images in _from_0_to_1(chosen, dataset.white)]
+    names = [dataset.class_names[label] for label in shown]
     sheet = np.concatenate(rows)
     row_height, width = rows[0].shape[:2]
-    labels_width = 0.4 + 0.075 * max(map(len, dataset.class_names))
+    labels_width = 0.4 + 0.075 * max(map(len, names))
     size = HEIGHT / row_height
     figsize = (width * size + labels_width, len(sheet) * size + 0.5)
     figure = Figure(figsize=figsize, layout="constrained")
     axes = figure.subplots()
     axes.imshow(sheet, vmin=0, vmax=1, interpolation="nearest")
-    middles = row_height * (np.arange(dataset.n_outputs) + 0.5)
+    middles = row_height * (np.arange(len(shown)) + 0.5)
     axes.set_xticks([])
-    axes.set_yticks(middles, dataset.class_names, fontsize=9)
+    axes.set_yticks(middles, names, fontsize=9)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(_title(dataset), fontsize=10)
+    some = (
+        "" if len(shown) == dataset.n_outputs else f"\n{len(shown)} of {dataset.n_outputs} classes"
+    )
+    axes.set_title(_title(dataset) + some, fontsize=10)
     return figure
+
+
+def _from_0_to_1(images: list[NDArray[Any]], white: float | None) -> list[NDArray[np.float32]]:
+    """Return images with pixels from 0 to 1; of no known scale, of all that are shown the range."""
+    low, high = 0.0, white
+    if high is None:
+        low = min(float(some.min()) for some in images)
+        high = max(float(some.max()) for some in images)
+    scale = np.float32((high - low) or 1)
+    return [(some.astype(np.float32) - np.float32(low)) / scale for some in images]
 
 
 def _row(images: NDArray[np.float32]) -> NDArray[np.float32]:

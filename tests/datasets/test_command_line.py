@@ -119,3 +119,20 @@ def test_help(arguments, capsys):
     said = capsys.readouterr()
     assert ended.value.code == (0 if arguments else 2)
     assert "usage: python -m nn_clustering.datasets" in said.out + said.err
+
+
+def test_a_folder_of_ones_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, colour in (("red", (255, 0, 0)), ("blue", (0, 0, 255))):
+        (tmp_path / "colours" / name).mkdir(parents=True)
+        Image.new("RGB", (9, 9), colour).save(tmp_path / "colours" / name / "1.png")
+    assert main(["prepare", "./colours", "--image-size", "5"]) == 0
+    said = capsys.readouterr().out
+    assert "test:   inputs (2, 5, 5, 3)" in said
+    assert "note:   ./colours: images of 9 x 9 are resized to 5 x 5 (straight)" in said
+    assert main(["show", "./colours"]) == 0
+    assert capsys.readouterr().out == "figures/colours.png\n"
+    with Image.open("figures/colours.png") as sheet:
+        pixels = sheet.convert("RGB").getcolors(2**20)
+    # bytes of 255 are shown as full colours
+    assert {(255, 0, 0), (0, 0, 255)} < {colour for count, colour in pixels if count > 500}
