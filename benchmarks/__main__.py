@@ -9,7 +9,7 @@ from functools import cached_property
 import keras
 
 from benchmarks.calibration import benchmark_calibration
-from benchmarks.large import benchmark_growth, benchmark_large
+from benchmarks.large import benchmark_growth, benchmark_large, benchmark_test
 from benchmarks.lesions import benchmark_lesions
 from benchmarks.run_store import benchmark_runs
 from benchmarks.shuffling import benchmark_shuffling
@@ -22,7 +22,7 @@ from benchmarks.training import (
 )
 from nn_clustering.datasets import Dataset, load_dataset
 from nn_clustering.errors import NnClusteringError
-from nn_clustering.graphs import graph_from_weights
+from nn_clustering.graphs import UnitGraph, graph_from_weights
 from nn_clustering.networks import build_network
 from nn_clustering.training import Phase, PruningSchedule, train
 
@@ -99,8 +99,21 @@ class Bench:
 
     def resnet50(self) -> object:
         """Compare the shuffle test of an untrained ResNet-50."""
-        graph = graph_from_weights(keras.applications.ResNet50(weights=None))
-        return benchmark_large(graph, "an untrained ResNet-50", n_shuffles=5, limit=180)
+        return benchmark_large(
+            self.resnet50_graph, "an untrained ResNet-50", n_shuffles=5, limit=180
+        )
+
+    def resnet50_test(self) -> object:
+        """Time a shuffle test of an untrained ResNet-50 from its graph to its p-value."""
+        return benchmark_test(
+            self.resnet50_graph, "an untrained ResNet-50", n_shuffles=100, n_workers=2
+        )
+
+    @cached_property
+    def resnet50_graph(self) -> UnitGraph:
+        """The graph of an untrained ResNet-50, the same every time."""
+        keras.utils.set_random_seed(0)
+        return graph_from_weights(keras.applications.ResNet50(weights=None))
 
 
 PARTS: dict[str, Callable[[Bench], object]] = {
@@ -120,6 +133,7 @@ PARTS: dict[str, Callable[[Bench], object]] = {
     "pruned_mlp": lambda bench: bench.shuffling(bench.pruned_network, "the pruned MLP"),
     "vgg": Bench.vgg,
     "resnet50": Bench.resnet50,
+    "resnet50_test": Bench.resnet50_test,
     "growth": lambda bench: benchmark_growth(),
     "calibration": lambda bench: benchmark_calibration(),
 }

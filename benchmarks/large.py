@@ -1,6 +1,7 @@
 """Spectral clustering of large graphs: time, peak memory and growth, in processes of their own."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -9,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from joblib import delayed
 from threadpoolctl import threadpool_limits
 
 from benchmarks.shuffling import (
@@ -20,9 +22,14 @@ from benchmarks.shuffling import (
     shares_of_time,
 )
 from nn_clustering.graphs import Edges, Layer, UnitGraph
-from nn_clustering.partitions import spectral_partition
+from nn_clustering.partitions import ncut, spectral_partition
 from nn_clustering.seeds import generator
-from nn_clustering.significance import shuffled_edges, shuffled_ncuts
+from nn_clustering.significance import (
+    shuffle_test,
+    shuffled_edges,
+    shuffled_ncuts,
+    worker_pool,
+)
 
 CHART = Path(__file__).parents[1] / "docs" / "images" / "clustering_time.svg"
 
@@ -67,9 +74,12 @@ def benchmark_large(graph: UnitGraph, name: str, *, n_shuffles: int, limit: floa
     return "\n".join([*lines, f"  {ours['shares']}"])
 
 
-def _in_process(side: str, path: Path, n_shuffles: int, limit: float | None) -> dict | None:
+def _in_process(
+    side: str, path: Path, n_shuffles: int, limit: float | None, n_workers: int = 1
+) -> dict | None:
     """Return what one side measures in a process of its own, or None if it took too long."""
-    command = [sys.executable, "-m", "benchmarks.large", side, str(path), str(n_shuffles)]
+    numbers = [str(n_shuffles), str(n_workers)]
+    command = [sys.executable, "-m", "benchmarks.large", side, str(path), *numbers]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
     except subprocess.TimeoutExpired:
@@ -101,6 +111,55 @@ def _peak_mb() -> float:
     lines = Path("/proc/self/status").read_text().splitlines()
     peak = next(line for line in lines if line.startswith("VmHWM:"))
     return int(peak.split()[1]) / 1024
+
+
+def benchmark_test(graph: UnitGraph, name: str, *, n_shuffles: int, n_workers: int) -> str:
+    """Time a whole shuffle test, and tell the processor time and the memory of every process."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.npz"
+        path.write_bytes(graph.to_npz())
+        megabytes = path.stat().st_size / 1e6
+        found = _in_process("test", path, n_shuffles, None, n_workers)
+    assert found is not None
+    if "error" in found:
+        return f"shuffle test of {name} failed: {found['error']}"
+    cpu, peaks = sum(found["cpu"]), ", ".join(f"{peak:.0f}" for peak in found["peaks"])
+    return "\n".join(
+        [
+            f"shuffle test: {n_shuffles} shuffles of {name} ({graph.n_units} units, k = "
+            f"{N_CLUSTERS}, {N_INIT_LARGE} starts), {n_workers} processes; graph.npz has "
+            f"{megabytes:.0f} MB",
+            f"  {found['wall']:.0f} s; {cpu:.0f} s of processor time, {cpu / n_workers:.0f} s on "
+            f"{n_workers} cores with nothing else to do",
+            f"  peak memory {peaks} MB (the test's own process, then its workers); n-cut of "
+            f"shuffles {found['mean']:.4f} "
+            f"(std {found['std']:.4f})",
+        ]
+    )
+
+
+def _measure_test(path: Path, n_shuffles: int, n_workers: int) -> dict:
+    start = time.perf_counter()
+    graph = UnitGraph.from_npz(path.read_bytes())
+    cluster = partial(spectral_partition, n_clusters=N_CLUSTERS, n_init=N_INIT_LARGE)
+    own = ncut(graph, cluster(graph, seed=0).labels)
+    null = shuffled_edges(graph, "layer")
+    test = shuffle_test(null, cluster, own, n_shuffles=n_shuffles, seed=0, n_workers=n_workers)
+    wall = time.perf_counter() - start
+    # as many tasks as each takes one of, if none ends before the last begins
+    used = dict(worker_pool(n_workers)(delayed(_used)() for _ in range(4 * n_workers)))
+    workers = [measured for pid, measured in used.items() if pid != os.getpid()]
+    (own_peak, own_cpu), (peaks, cpu) = _used()[1], zip(*workers, strict=True)
+    return {
+        "wall": wall, "cpu": [own_cpu, *cpu], "peaks": [own_peak, *peaks],
+        "mean": test.mean, "std": test.std,
+    }  # fmt: skip
+
+
+def _used() -> tuple[int, tuple[float, float]]:
+    """Return this process's id, its peak memory in MB and its seconds of processor time."""
+    time.sleep(0.2)
+    return os.getpid(), (_peak_mb(), time.process_time())
 
 
 def benchmark_growth(limit: float = 30) -> str:
@@ -184,4 +243,11 @@ def _draw(seconds: dict[str, dict[int, float]]) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_measure(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))))
+    side, path, numbers = sys.argv[1], Path(sys.argv[2]), map(int, sys.argv[3:])
+    n_shuffles, n_workers = numbers
+    measured = (
+        _measure_test(path, n_shuffles, n_workers)
+        if side == "test"
+        else _measure(side, path, n_shuffles)
+    )
+    print(json.dumps(measured))

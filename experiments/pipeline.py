@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,20 +212,46 @@ def _check_lesions(config: Mapping[str, Any], outline: datasets.Outline | None) 
             "on, import_network.dataset.name=NAME"
         )
     own = outline
-    if outline is None or name is not None:
-        own = datasets.require_dataset(with_task)
+    if name is not None:
+        own = datasets.require_dataset(name)
+    elif outline is None:
+        with _named_as("import_network"):
+            own = datasets.require_dataset(**config[first]["dataset"])
     assert own is not None  # of the one or of the other
     try:
         lesion.check_task(lesioning, own.name, own.task)
     except InvalidInputError as error:
         raise InvalidInputError(f"lesion.{error}") from None
-    if outline is None or own.input_shape is None or outline.input_shape is None:
+    if outline is None:
+        _check_outputs(config["import_network"]["network"], own)
+        return
+    if own.input_shape is None or outline.input_shape is None:
         return
     if math.prod(own.input_shape) != math.prod(outline.input_shape):
         raise InvalidInputError(
             f"lesion.dataset.name={name}: its samples have the shape {own.input_shape}, and the "
             f"network is trained on {outline.name}, of {outline.input_shape}; expected a data set "
             "of that shape, or None for the same"
+        )
+
+
+@contextmanager
+def _named_as(part: str) -> Iterator[None]:
+    """Name a key by the part that has it."""
+    try:
+        yield
+    except InvalidInputError as error:
+        raise InvalidInputError(str(error).replace("dataset.", f"{part}.dataset.", 1)) from None
+
+
+def _check_outputs(network: Mapping[str, Any], lesioned: datasets.Outline) -> None:
+    n_outputs = None if network["name"] is None else network["n_outputs"]
+    if None not in (n_outputs, lesioned.n_outputs) and n_outputs != lesioned.n_outputs:
+        raise InvalidInputError(
+            f"{network['name']} has {n_outputs:,} outputs, and the data set {lesioned.name} "
+            f"{lesioned.n_outputs:,} classes or targets; expected one output for each: take "
+            "another import_network.dataset.name, or with random weights "
+            "import_network.network.n_outputs"
         )
 
 

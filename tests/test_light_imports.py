@@ -14,7 +14,7 @@ HEAVY = {
 
 NAMES = {
     "datasets": "Dataset dataset_task load_dataset require_dataset polynomial_names",
-    "networks": "check_modular_initialisation check_network network_code read_file",
+    "networks": "check_network imagenet_network network_code read_file",
     "networks.structure": "NetworkWeights LayerKind check_kernel_norm layer_kind kernels_of",
     "graphs": "UnitGraph check_activation_settings unit_sets normalise_units",
     "training": "Phase check_phase",

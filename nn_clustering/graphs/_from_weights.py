@@ -1,5 +1,6 @@
 """The graph of a network's units from its weights (methods C1 to C5)."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,13 +81,13 @@ def graph_of_weights(
     )
     blocks = edge_blocks(network, selection, kernel_norm)
     sets = [unit_set(network, origin, selection.parts) for origin in selection.origins]
-    pairs = sorted(blocks)
-    matrices: list[NDArray[np.floating]] = [blocks.pop(pair) for pair in pairs]
-    if all(kernel.dtype.itemsize <= _SINGLE_BYTES for kernel in network.kernels):
-        matrices = in_single_precision(matrices)
+    is_single = all(kernel.dtype.itemsize <= _SINGLE_BYTES for kernel in network.kernels)
+    weights: Mapping[tuple[int, int], NDArray[np.floating]] = (
+        in_single_precision(blocks) if is_single else blocks
+    )
     return UnitGraph(
         tuple(Layer(units.name, units.n_units) for units in sets),
-        tuple(Edges(*pair, matrix) for pair, matrix in zip(pairs, matrices, strict=True)),
+        tuple(Edges(*pair, weights[pair]) for pair in sorted(weights)),
         isolated_below,
     )
 

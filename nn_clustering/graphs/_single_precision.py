@@ -1,7 +1,5 @@
 """The precision of weights that come of a network in single precision."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,13 +8,16 @@ from numpy.typing import NDArray
 MOST_IN_DOUBLE = 2**23
 
 
-def in_single_precision(matrices: Sequence[NDArray[np.floating]]) -> list[NDArray[np.floating]]:
+def in_single_precision(
+    blocks: dict[tuple[int, int], NDArray[np.float64]],
+) -> dict[tuple[int, int], NDArray[np.floating]]:
     """Return weights rounded to what float32 tells apart, so that they are stored in it exactly.
 
-    Those that would be infinite in it stay as they are.
+    Those that would be infinite in it stay as they are. The blocks are taken out of what is given,
+    one by one, so that not all of them are in memory twice.
     """
-    n_weights = sum(matrix.size for matrix in matrices)
-    return [_rounded(matrix, stays_single=n_weights > MOST_IN_DOUBLE) for matrix in matrices]
+    stays_single = sum(block.size for block in blocks.values()) > MOST_IN_DOUBLE
+    return {pair: _rounded(blocks.pop(pair), stays_single=stays_single) for pair in sorted(blocks)}
 
 
 def _rounded(matrix: NDArray[np.floating], *, stays_single: bool) -> NDArray[np.floating]:

@@ -65,13 +65,14 @@ def extreme_classes(
         harm: The sign of a change that does harm.
 
     Returns:
-        Names, the first of equals, and changes, each of shape (lesions,).
+        Names, the first of equals and empty where the change is 0, and changes, each of shape
+        (lesions,).
     """
     names, lesions = np.array(groups, object), np.arange(len(changes))
     most, least = (harm * changes).argmax(axis=1), (harm * changes).argmin(axis=1)
-    return {
-        "most_harmed_class": names[most],
-        "most_harmed_change": changes[lesions, most],
-        "least_harmed_class": names[least],
-        "least_harmed_change": changes[lesions, least],
-    }
+    columns: dict[str, NDArray[Any]] = {}
+    for end, at in (("most", most), ("least", least)):
+        of_end = changes[lesions, at]
+        columns[f"{end}_harmed_class"] = np.where(of_end == 0, "", names[at])
+        columns[f"{end}_harmed_change"] = of_end
+    return columns

@@ -78,7 +78,8 @@ def draw_heat_map(
         norm: Their scale; by default :func:`colour_norm` of the changes.
     """
     norm = norm or colour_norm(changes, task)
-    axes.imshow(changes, cmap=Change.of_task(task).colours, norm=norm, aspect="auto")
+    colours = Change.of_task(task).colours
+    axes.imshow(changes, cmap=colours, norm=norm, aspect="auto", interpolation="nearest")
     axes.tick_params(length=2)
 
 

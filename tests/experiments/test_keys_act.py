@@ -766,18 +766,16 @@ def test_fresh_networks_are_those_of_the_training(runs, monkeypatch):
     assert {key: made[key] for key in OF_GRAPH} == OF_GRAPH
 
 
-def test_lesions_are_of_the_sets_that_were_clustered(runs, monkeypatch):
+@pytest.mark.parametrize(("changes", "expected"), [({}, "copied"), (ACTIVE, "one_set")])
+def test_lesions_are_of_the_sets_that_were_clustered(runs, monkeypatch, changes, expected):
     """By the rule of the graph of weights; units of activations have but one."""
-    copied = {"graph.residual": "copied"}
-    for changes, expected in ((copied, "copied"), ({**copied, **ACTIVE}, "one_set")):
-        calls = Calls(monkeypatch)
-        calls.watch(lesions, "LesionEngine", last=True)
-        with pytest.raises(ReachedError):
-            lesion.experiment.run(
-                config_updates={"cluster_run": clustered_otherwise(runs, **changes)}
-            )
-        (call,) = calls.of["LesionEngine"]
-        assert call["residual"] == expected
+    run_id = clustered_otherwise(runs, **{"graph.residual": "copied", **changes})
+    calls = Calls(monkeypatch)
+    calls.watch(lesions, "LesionEngine", last=True)
+    with pytest.raises(ReachedError):
+        lesion.experiment.run(config_updates={"cluster_run": run_id})
+    (call,) = calls.of["LesionEngine"]
+    assert call["residual"] == expected
 
 
 # lesion

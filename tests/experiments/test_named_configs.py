@@ -330,6 +330,22 @@ def condition(name, named, seeds, unpruned, pruned):
     }
 
 
+def imported(name, clustering, lesions=()):
+    """One of ImageNet's networks: C8, D3, and the means of the two runs that were published."""
+    measures = ("ncut", "shuffled_mean", "z_score", "importance_p", "coherence_p")
+    return {
+        "name": name,
+        "import_network": [name],
+        "settings": "published_imagenet",
+        "lesions": bool(lesions),
+        "seeds": [0],
+        "phases": ["imported"],
+        "n_clusters": 12,
+        "n_shuffles": 100,
+        "published": {"imported": dict(zip(measures, (*clustering, *lesions), strict=False))},
+    }
+
+
 DATASETS = {
     "B1": ("mnist", "fashion", "cifar10", "cifar10_grey", "small_mnist", "digits"),
     "B2": ("halves_mnist", "halves_fashion", "halves_cifar10_grey"),
@@ -642,6 +658,19 @@ EFFECTS = {
                     condition("VGG, modular initialisation",
                               "vgg cifar10 augmented modular_init pruned", 5,
                               (0.898, 8.213, 3.905), (0.902, 8.212, 3.582)),
+                ]
+            },
+        ),
+        "imagenet": (
+            "C4, C8, D3, G6",
+            {
+                "conditions": [
+                    imported("vgg16", (7.7998, 8.2132, -22.9), (9.809e-13, 1)),
+                    imported("vgg19", (7.3305, 7.6547, -8.6)),
+                    imported("resnet18", (7.8904, 8.4865, -2.1), (0.002136, 0.1118)),
+                    imported("resnet34", (6.3236, 6.3751, -75.4)),
+                    imported("resnet50", (4.1254, 4.1851, -70.6)),
+                    imported("inceptionv3", (2.9059, 2.9383, -5.3)),
                 ]
             },
         ),
