@@ -4,6 +4,7 @@ from ._dataset import (
     Dataset as Dataset,
 )
 from ._loading import (
+    can_be_resized as can_be_resized,
     dataset_names as dataset_names,
     dataset_task as dataset_task,
     is_own as is_own,
@@ -26,4 +27,7 @@ from ._weights import (
     WeightFile as WeightFile,
     given_file as given_file,
     weight_file as weight_file,
+)
+from .own import (
+    lists_all_classes as lists_all_classes,
 )

@@ -122,6 +122,16 @@ def is_own(name: str) -> bool:
     return isinstance(found, Found) or found.own is not None
 
 
+def can_be_resized(name: str) -> bool:
+    """Return whether the images of a data set can be made of any size.
+
+    Raises:
+        InvalidInputError: If there is no such data set.
+    """
+    named = _find(name)
+    return isinstance(named, Found) and "image_size" in named.kind.takes
+
+
 def dataset_task(name: str) -> str | None:
     """Return the task of a data set, without reading it; None where that alone tells.
 
