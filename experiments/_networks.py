@@ -102,9 +102,13 @@ class NetworkFile:
         if "n_test" in asked or "per_class" in asked:  # the other one is not meant, too
             own = {key: own[key] for key in own if key not in ("n_test", "per_class")}
         merged = {**own, **asked}
-        if merged.get("image_size") is None and datasets.can_be_resized(merged["name"]):
-            merged["image_size"] = networks.stored_image_size(self.content, self.source)
-        return merged
+        given = {key: value for key, value in merged.items() if value is not None}
+        return {**self._fitted_settings(merged["name"]), **given}
+
+    def _fitted_settings(self, name: str) -> dict[str, Any]:
+        """Return what the network asks of the images of a data set, where it can be had."""
+        shape = networks.stored_image_shape(self.content, self.source)
+        return {} if shape is None else datasets.fitted_settings(name, shape)
 
 
 def chosen_network(run: StageRun) -> NetworkFile:

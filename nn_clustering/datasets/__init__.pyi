@@ -4,9 +4,9 @@ from ._dataset import (
     Dataset as Dataset,
 )
 from ._loading import (
-    can_be_resized as can_be_resized,
     dataset_names as dataset_names,
     dataset_task as dataset_task,
+    fitted_settings as fitted_settings,
     is_own as is_own,
     load_dataset as load_dataset,
     require_dataset as require_dataset,
