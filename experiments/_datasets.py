@@ -42,6 +42,8 @@ def tell(run: StageRun, dataset: Dataset) -> None:
 
 def _outputs_in_words(dataset: Dataset) -> str:
     """Return which output of a network each class or target belongs to."""
+    if dataset.class_names == tuple(map(str, range(dataset.n_outputs))):
+        return f"classes by their outputs: 0 to {dataset.n_outputs - 1}"
     named = [f"{position} {name}" for position, name in enumerate(dataset.class_names)]
     if len(named) > _SHOWN:
         named = [*named[: _SHOWN - 1], "...", named[-1]]
