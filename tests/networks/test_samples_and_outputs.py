@@ -55,6 +55,13 @@ def test_refused(expected, given):
     assert str(given) in str(refusal.value)
 
 
+def test_what_would_make_images_fit_is_said_where_something_would():
+    for expected, told in (((12, 9, 1), True), ((12, 9, 3), False), ((9,), False)):
+        with pytest.raises(InvalidInputError, match="takes inputs of shape") as refusal:
+            fitted_shape(taking(*expected), (8, 8, 1))
+        assert ("(dataset.image_size=[12,9])" in str(refusal.value)) is told
+
+
 def test_several_inputs_are_refused():
     inputs = [keras.Input((2,)), keras.Input((2,))]
     network = keras.Model(inputs, layers.Add()(inputs))

@@ -35,6 +35,7 @@ _MEMBER = re.compile(r"(?:\./)?ILSVRC2012_val_(\d{8})\.JPEG")
 # What TensorFlow Datasets writes before the files have their names, and those: of the tar's size.
 _ROOM = 2.1
 _AGAIN = "copy it again from where you have it"
+_TEMPORARY = ".preparing-"
 _PROGRAM = Path(__file__).with_name("_build_imagenet.py")
 
 
@@ -149,7 +150,7 @@ def _prepare(tar: Path) -> Path:
 def _alone(folder: Path) -> Iterator[IO[str]]:
     """Let nobody else prepare within the block; a lock ends with its process, however that ends."""
     try:
-        file = (folder / ".preparing.lock").open("w")
+        file = (folder / ".lock").open("w")
     except OSError as error:
         raise InvalidInputError(
             f"{folder} cannot be written into ({error.strerror}), where the records of {NAME} are "
@@ -158,7 +159,7 @@ def _alone(folder: Path) -> Iterator[IO[str]]:
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             print(f"Waiting for another run that prepares {NAME}", file=sys.stderr, flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield file
@@ -176,7 +177,7 @@ def _check_room(tar: Path) -> None:
 
 def _remove_interrupted(folder: Path) -> None:
     """Remove what a preparation left that was killed; one that goes on would hold the lock."""
-    for path in [*folder.glob("*.incomplete*"), *folder.glob(".manual-*")]:
+    for path in folder.glob(f"{_TEMPORARY}*"):
         print(f"Removing {path}, of a preparation that was interrupted", file=sys.stderr)
         shutil.rmtree(path, ignore_errors=True)
 
@@ -217,17 +218,21 @@ def _sha256_in_sight(path: Path) -> str:
 
 
 def _build(tar: Path, lock: IO[str]) -> None:
-    """Make the records of the validation images alone, or nothing."""
+    """Make the records of the validation images alone, or nothing.
+
+    Should this process be killed, the program goes on, and the lock is held until it ends.
+    """
     # The train images may lie beside the tar, and would be prepared, too.
-    with tempfile.TemporaryDirectory(prefix=".manual-", dir=tar.parent) as manual:
-        (Path(manual) / tar.name).symlink_to(tar.resolve())
+    with tempfile.TemporaryDirectory(
+        prefix=_TEMPORARY, dir=tar.parent, ignore_cleanup_errors=True
+    ) as temporary:
+        (Path(temporary) / tar.name).symlink_to(tar.resolve())
         done = subprocess.run(
-            [sys.executable, str(_PROGRAM), str(tar.parent.parent), manual],
+            [sys.executable, str(_PROGRAM), temporary, str(tar.parent)],
             stdout=subprocess.PIPE,
             stderr=None if sys.stderr.isatty() else subprocess.DEVNULL,  # has the progress
             text=True,
             check=False,
-            # The lock is held while the program runs, also if this process is killed.
             pass_fds=(lock.fileno(),),
         )
     if done.returncode:

@@ -51,7 +51,7 @@ def prepared(tmp_path_factory):
     write_tar(tar, [3, 1, 2, *range(4, N + 1)])
     keep_checksum(tar)
     tar.with_name("ILSVRC2012_img_train.tar").write_bytes(b"of 150 GB")
-    left = tar.parent / "5.1.0.incomplete.X_0"
+    left = tar.parent / ".preparing-killed"
     left.mkdir()
     (left / "half").write_bytes(b"x")
     with pytest.MonkeyPatch.context() as patch:
@@ -127,7 +127,7 @@ def test_the_disk_is_looked_at_first(tar, monkeypatch):
 
 def test_one_prepares_and_others_wait(tar, prepared, capfd):
     keep_checksum(tar)
-    with (tar.parent / ".preparing.lock").open("w") as lock:
+    with (tar.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         found = []
         waiting = threading.Thread(
