@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nn_clustering import datasets
 from nn_clustering.errors import InvalidInputError
 
@@ -15,20 +17,13 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
-def check_has_train_part(dataset: Dataset) -> None:
-    """Check that there is something to train on.
-
-    Raises:
-        InvalidInputError: If there is nothing.
-    """
-    if not dataset.has_train_part:
-        raise InvalidInputError(
-            f"dataset.name={dataset.name!r} has no train part; expected one to train on"
-        )
+def no_train_part(name: str) -> InvalidInputError:
+    """The error for a data set that there is nothing of to train on."""
+    return InvalidInputError(f"dataset.name={name!r} has no train part; expected one to train on")
 
 
 def tell(run: StageRun, dataset: Dataset) -> None:
-    """Print and record what is to be known of data of one's own."""
+    """Print and record what is to be known of data of one's own, once a run has begun."""
     if not datasets.is_own(dataset.name):
         return
     run.sacred_run.info["dataset"] = {
@@ -42,6 +37,28 @@ def tell(run: StageRun, dataset: Dataset) -> None:
     }
     for note in (*dataset.notes, *([_of_skipped(dataset)] if dataset.skipped else [])):
         print(note)
+    print(_outputs_in_words(dataset))
+
+
+def _outputs_in_words(dataset: Dataset) -> str:
+    """Return which output of a network each class or target belongs to."""
+    if dataset.class_names == tuple(map(str, range(dataset.n_outputs))):
+        return f"classes by their outputs: 0 to {dataset.n_outputs - 1}"
+    named = [f"{position} {name}" for position, name in enumerate(dataset.class_names)]
+    if len(named) > _SHOWN:
+        named = [*named[: _SHOWN - 1], "...", named[-1]]
+    listed = ", ".join(named)
+    if dataset.task != "classification":
+        return f"targets by their outputs: {listed}"
+    lacking = np.setdiff1d(np.arange(dataset.n_outputs), dataset.y_test)
+    if not len(lacking):
+        return f"class names by their outputs: {listed}"
+    shown = ", ".join(dataset.class_names[index] for index in lacking[:_SHOWN])
+    others = f" and {len(lacking) - _SHOWN} others" if len(lacking) > _SHOWN else ""
+    return (
+        f"class names by their outputs: {listed}; without test samples, and in no figure: "
+        f"{shown}{others}"
+    )
 
 
 def _of_skipped(dataset: Dataset) -> str:

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 # What networks that were trained here read.
 UNIT = "unit"
+# What each preprocessing makes of pixels.
+_SCALES = {
+    "none": "0 to 255",
+    UNIT: "0 to 1",
+    "caffe": "blue, green and red, less ImageNet's mean",
+    "torch": "0 to 1, less ImageNet's mean, by its standard deviation",
+    "tf": "-1 to 1",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,15 +36,17 @@ class RawSamples:
     Attributes:
         x: The samples.
         white: The value that white has in them; None for what is of no known scale.
+        dataset: The data set that they are of.
     """
 
     x: Samples = field(repr=False)
     white: float | None
+    dataset: Dataset | None = field(default=None, repr=False)
 
     @classmethod
     def of_tests(cls, dataset: Dataset) -> RawSamples:
         """Return the test samples of a data set."""
-        return cls(dataset.x_test, dataset.white)
+        return cls(dataset.x_test, dataset.white, dataset)
 
     def for_network(self, file: NetworkFile) -> Samples:
         """Return samples as a network reads them.
@@ -61,6 +71,21 @@ class RawSamples:
         if shape == given:
             return None
         return f"samples of shape {given} are read as {shape}, which is what {file.source} takes"
+
+    def pixels_in_words(self, file: NetworkFile) -> str | None:
+        """Return what a network from a file reads, None of one that was trained here."""
+        if file.was_trained:
+            return None
+        shape, name = tuple(self.x.shape[1:]), file.preprocessing
+        samples = f"{len(self.x):,} {'images' if len(shape) == 3 else 'samples'} of {shape}"
+        if len(shape) == 3 and self.white is not None:
+            style = UNIT if name is None else name
+            scale = _SCALES.get(style, "what the function makes of 0 to 255")
+            return f"{samples}; pixels: {scale} (preprocessing={style})"
+        values = "pixels" if len(shape) == 3 else "values"
+        if name in (None, "none", UNIT):
+            return f"{samples}; {values}: as they are in the data"
+        return f"{samples}; {values}: what preprocessing={name} makes of those in the data"
 
 
 def preprocessed(samples: RawSamples, name: str | None) -> Samples:

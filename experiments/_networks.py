@@ -82,6 +82,14 @@ class NetworkFile:
         Raises:
             InvalidInputError: If neither names a data set, or there is no such one.
         """
+        return datasets.load_dataset(**self.dataset_settings(settings))
+
+    def dataset_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings of the data set that :meth:`dataset` returns.
+
+        Raises:
+            InvalidInputError: If neither names a data set.
+        """
         asked = {key: value for key, value in settings.items() if value is not None}
         own = {} if self.training is None else dict(self.training.config["dataset"])
         if "name" not in asked and own.get("name") is None:
@@ -94,9 +102,13 @@ class NetworkFile:
         if "n_test" in asked or "per_class" in asked:  # the other one is not meant, too
             own = {key: own[key] for key in own if key not in ("n_test", "per_class")}
         merged = {**own, **asked}
-        if merged.get("image_size") is None and datasets.is_own(merged["name"]):
-            merged["image_size"] = networks.stored_image_size(self.content, self.source)
-        return datasets.load_dataset(**merged)
+        given = {key: value for key, value in merged.items() if value is not None}
+        return {**self._fitted_settings(merged["name"]), **given}
+
+    def _fitted_settings(self, name: str) -> dict[str, Any]:
+        """Return what the network asks of the images of a data set, where it can be had."""
+        shape = networks.stored_image_shape(self.content, self.source)
+        return {} if shape is None else datasets.fitted_settings(name, shape)
 
 
 def chosen_network(run: StageRun) -> NetworkFile:

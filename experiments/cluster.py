@@ -115,9 +115,8 @@ def inputs(run: StageRun) -> Inputs:
     samples = None
     if config["graph"]["source"] != "weights":
         dataset = network.dataset(config["dataset"])
-        tell(run, dataset)
         chosen = choose_samples(dataset, config["activations"], run.seed)
-        samples = Input(RawSamples(chosen, dataset.white), dataset.digest())
+        samples = Input(RawSamples(chosen, dataset.white, dataset), dataset.digest())
     return Inputs(Input.of_bytes(network.content, network), code, samples, partition)
 
 
@@ -294,11 +293,13 @@ def _shares(graph: UnitGraph, partition: Partition) -> dict[str, Any]:
 
 def _graph_of_samples(run: StageRun[Inputs]) -> tuple[UnitGraph, int]:
     assert run.inputs.samples is not None  # the graph of weights is prepared
-    file = run.inputs.network_file
-    samples = run.inputs.samples.value.for_network(file)
-    told = run.inputs.samples.value.reshaping_in_words(file)
-    if told is not None:
-        print(told)
+    file, raw = run.inputs.network_file, run.inputs.samples.value
+    samples = raw.for_network(file)
+    if raw.dataset is not None:
+        tell(run, raw.dataset)
+    for line in (raw.pixels_in_words(file), raw.reshaping_in_words(file)):
+        if line is not None:
+            print(line)
     with run.progress(len(samples), "samples") as bar:
         return build_graph(file.network, run.config, samples, on_progress=bar.update)
 

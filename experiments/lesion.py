@@ -95,13 +95,21 @@ def check_output(file: NetworkFile, dataset: Dataset, config: Mapping[str, Any])
     index = networks.output_index(file.network, output)
     shape = tuple(file.network.outputs[index].shape[1:])
     # a network that was trained here may have learnt more classes than the images are of
-    if (not file.was_trained or output is not None) and shape != (dataset.n_outputs,):
-        name = networks.output_names(file.network)[index]
-        raise InvalidInputError(
-            f"output={output!r}: {file.source} has the output {name} of shape {shape}, the data "
-            f"set {dataset.name} has {dataset.n_outputs} classes or targets; expected one number "
-            "for each: take another output, or the data set that it was trained on"
-        )
+    if file.was_trained and output is None:
+        return
+    names_file = file.dataset_settings(config["dataset"]).get("class_names")
+    # an object of positions may leave out the last classes
+    is_open = names_file is not None and not datasets.lists_all_classes(names_file)
+    if shape == (dataset.n_outputs,) or (is_open and shape[0] > dataset.n_outputs):
+        return
+    name = networks.output_names(file.network)[index]
+    first, last = dataset.class_names[0], dataset.class_names[-1]
+    raise InvalidInputError(
+        f"output={output!r}: {file.source} has the output {name} of shape {shape}, the data "
+        f"set {dataset.name} has {dataset.n_outputs} classes or targets, {first} to {last}; "
+        "expected one number for each: take another output, or the data set that it was trained "
+        "on, or name the class of each output in a file (dataset.class_names)"
+    )
 
 
 @dataclass(frozen=True)
@@ -128,7 +136,6 @@ def inputs(run: StageRun) -> Inputs:
     network = clustered_network(run, clustered)
     dataset = network.dataset(run.config["dataset"])
     check_task(run.config, dataset.name, dataset.task)
-    tell(run, dataset)
     code = model_code_of(network, clustered)
     partition = clustered.artifact("partition.npz")
     return Inputs(
@@ -271,8 +278,11 @@ def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
     engine, layers, groups = prepared.engine, prepared.layers, prepared.groups
     clustered, partition = run.inputs.cluster_run.value, run.inputs.partition.value
     file, dataset = run.inputs.network.value, run.inputs.dataset.value
+    raw = RawSamples.of_tests(dataset)
+    tell(run, dataset)
     for line in (
-        RawSamples.of_tests(dataset).reshaping_in_words(file),
+        raw.pixels_in_words(file),
+        raw.reshaping_in_words(file),
         _apart_in_words(run, layers),
     ):
         if line is not None:

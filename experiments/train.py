@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT, configure, program
-from experiments._datasets import check_has_train_part, tell
+from experiments._datasets import no_train_part, tell
 from experiments._keras import device_name, import_keras
 from experiments._own_network import own_network_code
 from experiments._phase_settings import (
@@ -61,6 +61,8 @@ def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> data
     if config["modular_init"]["enabled"]:
         networks.check_modular_initialisation(**without_switch(config["modular_init"]))
     dataset = datasets.require_dataset(**config["dataset"])
+    if dataset.n_train == 0:
+        raise no_train_part(dataset.name)
     phases = training_phases(config, dataset.n_train or config["training"]["batch_size"])
     shape, n_outputs, task = dataset.input_shape, dataset.n_outputs, dataset.task
     if shape is not None:
@@ -98,8 +100,8 @@ def inputs(run: StageRun) -> Inputs:
     unfinished = _unfinished(run)
     config = run.config
     dataset = datasets.load_dataset(**config["dataset"])
-    check_has_train_part(dataset)
-    tell(run, dataset)
+    if not dataset.has_train_part:
+        raise no_train_part(dataset.name)
     dataset = dataset.in_memory()
     for phase in training_phases(config, len(dataset.y_train)):
         training.check_phase(phase, dataset)
@@ -164,6 +166,7 @@ def train(run: StageRun[Inputs]) -> dict[str, Any]:
     run.sacred_run.info["device"] = device_name()
     config = run.config
     dataset = run.inputs.dataset.value
+    tell(run, dataset)
     network: keras.Model = run.prepared
     if run.inputs.network_code is not None:
         run.add_artifact("network_code.py", run.inputs.network_code.value)

@@ -35,4 +35,5 @@ def _relinked(text: str) -> str:
     """Return a file's text with its links as those of a page in docs/."""
     for path, page in PAGES.items():
         text = re.sub(rf"\]\({re.escape(path)}(#[^)]*)?\)", rf"]({page}\1)", text)
-    return text.replace("](docs/", "](")
+    # from the project, and from a folder of it
+    return text.replace("](docs/", "](").replace("](../docs/", "](")

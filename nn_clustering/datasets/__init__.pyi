@@ -6,6 +6,7 @@ from ._dataset import (
 from ._loading import (
     dataset_names as dataset_names,
     dataset_task as dataset_task,
+    fitted_settings as fitted_settings,
     is_own as is_own,
     load_dataset as load_dataset,
     require_dataset as require_dataset,
@@ -26,4 +27,7 @@ from ._weights import (
     WeightFile as WeightFile,
     given_file as given_file,
     weight_file as weight_file,
+)
+from .own import (
+    lists_all_classes as lists_all_classes,
 )

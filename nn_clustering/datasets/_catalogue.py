@@ -28,12 +28,14 @@ class Reader:
         read: Reads it.
         outline: Says what is known before.
         takes: Settings that act on it, besides seed, n_train and n_test.
+        fitted: Those of them that a network's input decides where nobody says otherwise.
         file: What has to be in a folder of data.
     """
 
     read: Callable[[Settings], Dataset]
     outline: Callable[[Settings], Outline]
     takes: tuple[str, ...]
+    fitted: tuple[str, ...]
     file: str
 
 
@@ -226,7 +228,13 @@ def streamed() -> list[Entry]:
             (),
             n_outputs=_imagenet.N_CLASSES,
             sizes=(0, _imagenet.N_IMAGES),
-            own=Reader(_imagenet.read, _imagenet.outline, _imagenet.TAKES, _imagenet.TAR),
+            own=Reader(
+                _imagenet.read,
+                _imagenet.outline,
+                _imagenet.TAKES,
+                ("image_size", "channels"),
+                _imagenet.TAR,
+            ),
         )
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -120,6 +121,29 @@ def is_own(name: str) -> bool:
     """
     found = _find(name)
     return isinstance(found, Found) or found.own is not None
+
+
+def fitted_settings(name: str, image_shape: Sequence[int | None]) -> dict[str, Any]:
+    """Return what is asked of a data set so that its images fit a network, as far as it is asked.
+
+    Args:
+        name: As of :func:`load_dataset`.
+        image_shape: (height, width, channels) that the network takes; None for any.
+
+    Returns:
+        image_size and channels, where the network takes a certain one and the data set can have it.
+
+    Raises:
+        InvalidInputError: If there is no such data set.
+    """
+    named, (height, width, channels) = _find(name), image_shape
+    own = named.kind if isinstance(named, Found) else named.own
+    fitted: dict[str, Any] = {}
+    if height is not None and width is not None:
+        fitted["image_size"] = (height, width)
+    if channels in (1, 3):
+        fitted["channels"] = channels
+    return {key: value for key, value in fitted.items() if own is not None and key in own.fitted}
 
 
 def dataset_task(name: str) -> str | None:

@@ -41,7 +41,7 @@ from ._samples_and_outputs import (
     output_names as output_names,
 )
 from ._stored_inputs import (
-    stored_image_size as stored_image_size,
+    stored_image_shape as stored_image_shape,
 )
 from ._user_code import (
     model_code_path as model_code_path,

@@ -8,26 +8,24 @@ from typing import Any
 from nn_clustering.networks._stored_network import stored_network
 
 
-def stored_image_size(content: bytes, source: str) -> tuple[int, int] | None:
-    """Return the height and width of the images that a network takes.
+def stored_image_shape(content: bytes, source: str) -> tuple[int | None, ...] | None:
+    """Return the height, width and channels of the images that a network takes; None for any.
 
     Args:
         content: Its file.
         source: Where it comes from, for the message.
 
     Returns:
-        None where it takes no images, images of any size, or inputs that its file does not tell.
+        None where it takes no images, or inputs that its file does not tell.
 
     Raises:
         InvalidInputError: If it is no network's file.
     """
     config = stored_network(content, source).config
     shapes = [shape for shape in _input_shapes(config) if len(shape) == 4]
-    sides = [tuple(shape[1:3]) for shape in shapes]
-    if len(sides) != 1 or not all(isinstance(side, int) for side in sides[0]):
+    if len(shapes) != 1:
         return None
-    height, width = sides[0]
-    return height, width
+    return tuple(size if isinstance(size, int) else None for size in shapes[0][1:])
 
 
 def _input_shapes(config: Mapping[str, Any]) -> Iterator[list[Any]]:

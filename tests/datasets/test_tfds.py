@@ -22,13 +22,13 @@ def written(tmp_path_factory):
     return folder
 
 
-def write_tfds(folder, name, version, arrays):
+def write_tfds(folder, name, version, arrays, class_names=tuple("0123456789")):
     import tensorflow_datasets as tfds
 
     features = tfds.features.FeaturesDict(
         {
             "image": tfds.features.Image(shape=arrays["x_train"].shape[1:], dtype=np.uint8),
-            "label": tfds.features.ClassLabel(num_classes=10),
+            "label": tfds.features.ClassLabel(names=class_names),
         }
     )
     splits = {

@@ -26,7 +26,7 @@ def run_experiment(home, embedded_server):
     `run_id` is that of the run that it made, or used: which is the latest depends on other tests.
     """
 
-    def run(name, *arguments, in_new_interpreter=False, **more):
+    def run(name, *arguments, in_new_interpreter=False, in_folder=PROJECT, **more):
         command = [PROJECT / "experiments" / f"{name}.py", *arguments]
         with tempfile.TemporaryDirectory() as folder:
             noted = Path(folder, "run_id")
@@ -34,9 +34,9 @@ def run_experiment(home, embedded_server):
                 home, MONGO_DB=DATABASE, NN_CLUSTERING_RUN_ID_FILE=str(noted), **more
             )
             if in_new_interpreter:
-                finished = run_python(command, environ)
+                finished = run_python(command, environ, cwd=in_folder)
             else:
-                finished = run_warm(command, environ, computes=True)
+                finished = run_warm(command, environ, computes=True, cwd=in_folder)
             finished.run_id = int(noted.read_text()) if noted.exists() else None
         return finished
 

@@ -93,7 +93,7 @@ def own_data(folder):
             Image.new("RGB", (9, 9), (40 * number, 0, 0)).save(of_class / f"{number}.png")
     (folder / "names.json").write_text('["a", "b"]')
     table = folder / "table.csv"
-    table.write_text("width,height\n1,2\n3,4\n")
+    table.write_text("width,height,target\n1,2,3\n3,4,5\n")
     return folder / "photos", table
 
 

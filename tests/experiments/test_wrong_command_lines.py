@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nn_clustering.machine import most_workers
+from tests.experiments import own_data_files
 from tests.experiments.conftest import DATABASE
 from tests.programs import PROJECT, WarmProcess, environment
 from tests.wrong_command_lines import Line, everything_in, lines_of
@@ -72,6 +73,7 @@ def wide(input_shape, n_outputs):
     "damaged.npz": b"PK\x03\x04 nothing of use",
     "damaged.keras": b"PK\x03\x04 nothing of use",
     "empty.keras": b"",
+    **own_data_files.FILES,
 }
 
 STAGES = (
@@ -241,7 +243,7 @@ def names(runs, run_line, store, tmp_path_factory):
 def folder(tmp_path):
     for name, content in FILES.items():
         path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return tmp_path
 

@@ -49,7 +49,7 @@ def listed_classes(settings: Settings) -> Listed | None:
     return tuple(tuple(names.get(position, [str(position)])) for position in range(max(names) + 1))
 
 
-def lists_all(path: str) -> bool:
+def lists_all_classes(path: str) -> bool:
     """Return whether a file of class names has one for every output; an object may leave out some.
 
     Raises:

@@ -25,12 +25,14 @@ class Kind:
         read: Reads it; the samples themselves, where they may be many, when they are needed.
         outline: Says what is known of it without reading it, and checks what can be checked so.
         takes: Settings that act on it, besides seed, n_train and n_test.
+        fitted: Those of them that a network's input decides where nobody says otherwise.
     """
 
     about: str
     read: Callable[[Request], Dataset]
     outline: Callable[[Request], Outline]
     takes: frozenset[str]
+    fitted: tuple[str, ...] = ()
 
 
 OF_IMAGES = frozenset({"channels", "image_size", "resize"})
@@ -41,16 +43,20 @@ FOLDER = Kind(
     _folders.read,
     _folders.outline,
     OF_IMAGES | OF_CLASSES | {"damaged"},
+    ("image_size", "channels"),
 )
 PREPARED = Kind(
     "a folder that TensorFlow Datasets prepared",
     _prepared.read,
     _prepared.outline,
     OF_IMAGES | OF_CLASSES | {"damaged"},
+    ("image_size", "channels"),
 )
-NPZ = Kind("an .npz file", _npz.read, _npz.outline, OF_IMAGES | OF_CLASSES)
+NPZ = Kind("an .npz file", _npz.read, _npz.outline, OF_IMAGES | OF_CLASSES, ("image_size",))
 TABLE = Kind("a table", _tables.read, _tables.outline, OF_CLASSES | {"targets", "damaged"})
-FUNCTION = Kind("a function", _functions.read, _functions.outline, OF_IMAGES | OF_CLASSES)
+FUNCTION = Kind(
+    "a function", _functions.read, _functions.outline, OF_IMAGES | OF_CLASSES, ("image_size",)
+)
 # By the ending of a file's name.
 OF_FILES = {
     ".npz": NPZ,

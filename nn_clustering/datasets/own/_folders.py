@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -169,8 +170,12 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise InvalidInputError(f"{folder} cannot be read ({error.strerror})") from error
+        _refuse(error)
     return [entry for entry in found if not _is_left(entry.name)]
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise InvalidInputError(f"{error.filename} cannot be read ({error.strerror})") from error
 
 
 def _is_left(name: str) -> bool:
@@ -181,7 +186,7 @@ def _images(folder: Path, of_class: Path) -> tuple[list[str], list[str]]:
     """Return the images of a class, and other files, by their paths in the folder, sorted."""
     images: list[str] = []
     others: list[str] = []
-    for place, folders, files in os.walk(of_class):
+    for place, folders, files in os.walk(of_class, onerror=_refuse):
         folders[:] = [name for name in folders if not _is_left(name)]
         for name in files:
             if not _is_left(name):

@@ -222,7 +222,7 @@ def _targets(request: Request, names: Sequence[str]) -> tuple[str, ...]:
             f"dataset.targets=None with {request.name}: which column is predicted is not known, "
             f"{why}; expected dataset.targets=COLUMN or [COLUMN,COLUMN], of {_listed(names)}"
         )
-    targets = list(asked) if isinstance(asked, list | tuple) else [asked]
+    targets = _listed_in(asked, names)
     for name in targets:
         if name not in names:
             raise InvalidInputError(
@@ -234,6 +234,15 @@ def _targets(request: Request, names: Sequence[str]) -> tuple[str, ...]:
             f"dataset.targets={asked!r}; expected columns, each once, of {_listed(names)}"
         )
     return tuple(targets)
+
+
+def _listed_in(asked: Any, names: Sequence[str]) -> list[Any]:
+    """Return the columns of a list, or of a text that is one: words need no quotes in a shell."""
+    if isinstance(asked, list | tuple):
+        return list(asked)
+    if isinstance(asked, str) and asked not in names and asked[:1] + asked[-1:] == "[]":
+        return [name.strip(" '\"") for name in asked[1:-1].split(",")]
+    return [asked]
 
 
 def _task(request: Request, schema: pyarrow.Schema, targets: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nn_clustering.datasets import load_dataset, require_dataset
+from nn_clustering.datasets import fitted_settings, load_dataset, require_dataset
 from nn_clustering.datasets._images import luminance, resize
 from nn_clustering.datasets.own import _encoded
 from nn_clustering.errors import InvalidInputError
@@ -306,3 +306,20 @@ def test_what_changes_nothing_is_refused(photos):
 def test_names_that_are_neither(photos, name, problem):
     with pytest.raises(InvalidInputError, match=problem):
         require_dataset(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "fitted"),
+    [
+        ("photos", {"image_size": (7, 9), "channels": 3}),
+        ("imagenet2012", {"image_size": (7, 9), "channels": 3}),
+        ("pixels.npz", {"image_size": (7, 9)}),
+        ("pixels.csv", {}),
+        ("digits", {}),
+    ],
+)
+def test_what_a_network_takes_decides_where_images_can_become_that(photos, name, fitted):
+    for ending in ("npz", "csv"):
+        (photos.parent / f"pixels.{ending}").touch()
+    assert fitted_settings(name, (7, 9, 3)) == fitted
+    assert fitted_settings("photos", (None, None, 4)) == {}

@@ -73,6 +73,8 @@ def test_floats_are_targets_and_split_is_the_split(written):
     np.testing.assert_allclose(dataset.y_test, FEATURES[12:, :2], rtol=1e-6)
     assert dataset.class_names == ("size", "count")
     assert dataset.x_train.shape == (12, 2)  # is_new and label
+    typed = load_dataset(name, targets="[size, count]")  # as a shell has it
+    assert typed.digest() == dataset.digest()
     one = load_dataset(name, targets="size", n_test=3)
     assert (one.task, one.y_test.shape, one.x_test.shape) == ("regression", (3, 1), (3, 3))
     assert one.digest() != load_dataset(name, targets="size").digest()
