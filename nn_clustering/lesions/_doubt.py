@@ -21,9 +21,11 @@ class Doubt:
     _FACTOR_OF_MANY = 1.5
     _MANY = 1000
     _LEAST = 1e-3
-    # the first answers that are computed both ways, and the share of those later
+    # the first answers that are computed both ways whatever their margin, and the share of those
+    # later, in the beginning and when many errors are known
     _FIRST = 64
     _EVERY = 256
+    _EVERY_OF_MANY = 1024
     # more are not worth it: an answer computed again takes twice as long as one in bfloat16
     _MOST_AGAIN = 0.4
 
@@ -56,7 +58,9 @@ class Doubt:
     def sample(self, shape: tuple[int, ...]) -> Any:
         """Return which answers are computed both ways whatever their margin."""
         size = int(np.prod(shape))
-        every = self._EVERY if self._n_margins else max(1, size // self._FIRST)
+        every = self._EVERY if self._n_errors < self._MANY else self._EVERY_OF_MANY
+        if not self._n_margins:
+            every = max(1, size // self._FIRST)
         numbers = np.arange(self._n_margins, self._n_margins + size)
         return (numbers % every == every // 2).reshape(shape)
 
