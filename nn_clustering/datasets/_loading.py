@@ -16,12 +16,13 @@ from nn_clustering.datasets._images import Images
 from nn_clustering.datasets._outline import Outline
 from nn_clustering.datasets._settings import SEED, Settings, check_available
 from nn_clustering.datasets.own import Found, find
+from nn_clustering.datasets.own._finishing import resized
 from nn_clustering.datasets.own._selection import chosen_rows
 from nn_clustering.errors import InvalidInputError
 
 Made = TypeVar("Made", Images, Dataset)
 # What acts on data sets of the catalogue, besides seed, n_train and n_test.
-OF_CATALOGUE = ("channels", "per_class")
+OF_CATALOGUE = ("channels", "per_class", "image_size", "resize")
 
 
 def load_dataset(
@@ -84,7 +85,8 @@ def load_dataset(
     made = named.make(seed)
     if isinstance(made, Dataset):
         return _chosen(made, named.name, settings)
-    return _with_channels(_chosen(made, named.name, settings), channels).dataset(named.name)
+    images = _with_channels(_chosen(made, named.name, settings), channels)
+    return resized(images.dataset(named.name), settings)
 
 
 def require_dataset(name: str, **settings: Any) -> Outline:
@@ -175,6 +177,12 @@ def _require(entry: Entry, settings: Settings) -> Outline:
         # How many images a file holds is known when it is read: it may be one of the user's own.
         available = None if entry.files else size
         check_available(key, getattr(settings, key), available, entry.name)
+    shape = entry.input_shape
+    if settings.size is not None and len(shape) != 3:
+        raise InvalidInputError(
+            f"dataset.image_size={settings.image_size!r}, but the inputs of {entry.name} are no "
+            "images; expected null"
+        )
     folders = dataset_folders()
     for file in entry.files:
         if locate(file, folders) is None:
@@ -182,7 +190,7 @@ def _require(entry: Entry, settings: Settings) -> Outline:
     return Outline(
         entry.name,
         entry.task,
-        entry.input_shape if channels is None else (*entry.input_shape[:-1], channels),
+        (*(settings.size or shape[:-1]), channels or shape[-1]),
         entry.n_outputs,
         n_train if n_train is not None or entry.files else entry.sizes[0],
     )

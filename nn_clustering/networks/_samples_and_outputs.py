@@ -37,10 +37,16 @@ def fitted_shape(network: keras.Model, given: Sequence[int]) -> tuple[int, ...]:
     if shape is None:
         raise InvalidInputError(
             f"network {network.name!r} takes inputs of shape {expected}, the data set's images are "
-            f"{given}: choose the data set that it was trained on, or have images resized "
-            "(dataset.resize=straight or crop)"
+            f"{given}: choose the data set that it was trained on{_or_resized(expected, given)}"
         )
     return shape
+
+
+def _or_resized(expected: tuple[int | None, ...], given: tuple[int, ...]) -> str:
+    """Return what else can be done with images, if they differ in height and width alone."""
+    if len(expected) != 3 or len(given) != 3 or expected[2] not in (None, given[2]):
+        return ""
+    return f", or have images resized (dataset.image_size=[{expected[0]},{expected[1]}])"
 
 
 def _goes_with(expected: tuple[int | None, ...], given: tuple[int, ...]) -> bool:

@@ -184,3 +184,19 @@ def test_refusals_that_need_files(tiny_files):
     require_dataset("mnist", n_train=41)
     with pytest.raises(InvalidInputError, match="n_train=41, but mnist has 40 such samples"):
         load_dataset("mnist", n_train=41)
+
+
+def test_images_of_another_size():
+    small, asked = load_dataset("digits", n_test=9), {"n_test": 9, "image_size": [12, 16]}
+    straight = load_dataset("digits", **asked)
+    assert straight.x_test[:].shape == (9, 12, 16, 1)
+    assert require_dataset("digits", **asked, channels=3).input_shape == (12, 16, 3)
+    # whoever trains on it has it in memory, where pixels run from 0 to 1
+    assert straight.in_memory().x_test.max() <= 1
+    cropped = load_dataset("digits", **asked, resize="crop")
+    assert not np.array_equal(cropped.x_test[:], straight.x_test[:])
+    assert len({small.digest(), straight.digest(), cropped.digest()}) == 3
+    same = load_dataset("digits", n_test=9, image_size=8)
+    assert (same.digest(), same.x_test.tobytes()) == (small.digest(), small.x_test.tobytes())
+    with pytest.raises(InvalidInputError, match="the inputs of poly are no images"):
+        require_dataset("poly", image_size=3)

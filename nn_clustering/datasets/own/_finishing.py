@@ -13,7 +13,7 @@ from nn_clustering.datasets._dataset import Dataset
 from nn_clustering.datasets._images import LUMINANCE
 from nn_clustering.datasets._outline import Outline
 from nn_clustering.datasets._samples import changed, chosen
-from nn_clustering.datasets._settings import check_available
+from nn_clustering.datasets._settings import Settings, check_available
 from nn_clustering.datasets.own._class_names import listed_classes, positions_of, shown_names
 from nn_clustering.datasets.own._decoding import middle
 from nn_clustering.datasets.own._request import Request
@@ -80,6 +80,27 @@ def finished(dataset: Dataset, request: Request) -> Dataset:
         parts |= {f"x_{split}": x, f"y_{split}": y}
     notes = (*dataset.notes, *_of_resizing(request, dataset.input_shape, shape))
     return replace(dataset, **parts, class_names=names, source_digest=sha.hexdigest(), notes=notes)
+
+
+def resized(dataset: Dataset, settings: Settings) -> Dataset:
+    """Return a data set of images whose images become the size that is asked, as they are read.
+
+    Args:
+        dataset: Images.
+        settings: What is asked.
+    """
+    size = settings.size
+    if size is None or size == dataset.input_shape[:2]:
+        return dataset
+    shape = (*size, dataset.input_shape[2])
+    change = partial(_changed, shape=shape, is_cropped=settings.is_cropped)
+    made = (dataset.digest(), shape, settings.is_cropped)
+    return replace(
+        dataset,
+        x_train=changed(dataset.x_train, change, shape),
+        x_test=changed(dataset.x_test, change, shape),
+        source_digest=hashlib.sha256(repr(made).encode()).hexdigest(),
+    )
 
 
 def _named(
@@ -167,4 +188,6 @@ def _resized(x: NDArray[Any], height: int, width: int, *, is_cropped: bool) -> N
             # whole numbers stay whole, and images of floats what they are
             picture = Image.fromarray(np.ascontiguousarray(image[..., channel]))
             to[..., channel] = picture.resize((width, height), Image.Resampling.BILINEAR, box)
+    if len(found):  # a mean of pixels is none beyond them, but by rounding
+        np.clip(found, x.min(), x.max(), out=found)
     return found
