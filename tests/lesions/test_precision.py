@@ -158,3 +158,16 @@ def test_where_there_is_no_gain(networks, images):
         assert not is_reduced(engine, "first")
     with pytest.raises(InvalidInputError, match="precision='half'; expected one of auto, float32"):
         LesionEngine(networks["residual"], x, y, precision="half")
+
+
+def test_compiled_starts_change_nothing(networks, images):
+    """What takes long enough is compiled, though it is computed once for every batch of images."""
+    network, (x, y) = networks["batch norm"], images
+    engines = [LesionEngine(network, x, y, precision=name) for name in ("bfloat16", "float32")]
+    lesions = {"conv_1": lesions_of(5)}
+    expected = engines[1].lesioned(lesions).tolist()
+    for engine in engines:
+        engine._is_heavy = True
+        engine._compiled.clear()
+        assert engine.intact().tolist() == scores(network, x, y).tolist()
+        assert engine.lesioned(lesions).tolist() == expected
