@@ -9,6 +9,7 @@ from functools import cached_property
 import keras
 
 from benchmarks.calibration import benchmark_calibration
+from benchmarks.image_lesions import benchmark_image_lesions
 from benchmarks.large import benchmark_growth, benchmark_large, benchmark_test
 from benchmarks.lesions import benchmark_lesions
 from benchmarks.run_store import benchmark_runs
@@ -121,6 +122,7 @@ PARTS: dict[str, Callable[[Bench], object]] = {
         bench.network, bench.dataset, "the MLP", n_shuffles=19, runs=bench.runs
     ),
     "lesions_cnn": Bench.lesions_of_cnn,
+    "lesions_resnet18": lambda bench: benchmark_image_lesions(runs=bench.runs),
     "training": lambda bench: benchmark_training(bench.dataset, bench.runs),
     "conditions": lambda bench: benchmark_conditions(bench.dataset, bench.runs),
     "clusterability": lambda bench: benchmark_clusterability(bench.runs),

@@ -15,6 +15,7 @@ from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs._activations import batch_size_for, check_samples, read_samples
 from nn_clustering.graphs._derivatives import Leaf, ReadingLayer, Target
 from nn_clustering.graphs._isolation import NEGLIGIBLE
+from nn_clustering.graphs._single_precision import in_single_precision
 from nn_clustering.graphs._tables import parts
 from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
 from nn_clustering.graphs._unit_sets import UnitSet, unit_sets, weight_readers
@@ -96,9 +97,10 @@ def graph_from_gradients(
                 sums = found.numpy().T.astype(np.float64)
                 totals[leaf.source, target.index] += sums / (len(x) * n_positions)
         on_progress(batch.stop - batch.start)
+    weights = in_single_precision(totals)  # as the derivatives are
     return UnitGraph(
         tuple(Layer(units.name, units.n_units) for units in sets),
-        tuple(Edges(*pair, totals[pair]) for pair in sorted(totals)),
+        tuple(Edges(*pair, weights[pair]) for pair in sorted(weights)),
         isolated_below,
     )
 

@@ -105,13 +105,14 @@ def weights_from_arrays(
         InvalidInputError: If one is missing, has no numbers, has places outside or twice, or all
             of them are larger than the memory allows for.
     """
-    check_memory(sum(8 * rows * columns for rows, columns in shapes))
     same = [int(index) for index in arrays.get("same_weights", np.arange(len(shapes)))]
     n_bytes = arrays.get("number_bytes", np.zeros(len(shapes), int))
     found: dict[int, NDArray[np.floating]] = {}
+    n_held = 0
     for index, first in enumerate(same):
         if first == index:
-            found[index] = _matrix(arrays, index, shapes[index])
+            found[index] = _matrix(arrays, index, shapes[index], n_held)
+            n_held += found[index].nbytes
         elif first not in found:
             raise InvalidInputError(
                 f"same_weights has {first} at {index}; expected the index itself, or of a matrix "
@@ -171,8 +172,9 @@ def _arrays_of(index: int, matrix: NDArray[np.floating]) -> dict[str, NDArray[An
 
 
 def _matrix(
-    arrays: Mapping[str, NDArray[Any]], index: int, shape: tuple[int, int]
+    arrays: Mapping[str, NDArray[Any]], index: int, shape: tuple[int, int], n_held: int
 ) -> NDArray[np.floating]:
+    """Return a matrix, beside others of so many bytes."""
     if f"weights_{index}" in arrays:
         return as_floating(arrays[f"weights_{index}"], f"weights_{index}")
     if f"planes_{index}" in arrays:
@@ -189,6 +191,7 @@ def _matrix(
             f"{', '.join(names)} of shapes {rows.shape}, {columns.shape}, {weights.shape}; "
             "expected three of one length"
         )
+    check_memory(n_held + shape[0] * shape[1] * weights.dtype.itemsize)
     matrix = np.zeros(shape, weights.dtype)
     flat = rows.astype(np.int64) * shape[1] + columns
     if not (np.diff(flat) > 0).all() and np.unique(flat).size < flat.size:

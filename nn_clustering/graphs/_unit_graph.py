@@ -34,8 +34,8 @@ class Layer:
 def layers_to_arrays(layers: Sequence[Layer]) -> dict[str, NDArray[Any]]:
     """Return layers as the arrays that an ``.npz`` file holds of them."""
     return {
-        "layer_names": np.array([layer.name for layer in layers]),
-        "layer_units": np.array([layer.n_units for layer in layers]),
+        "layer_names": np.array([layer.name for layer in layers], str),
+        "layer_units": np.array([layer.n_units for layer in layers], np.int64),
     }
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nn_clustering.lesions._doubt import Doubt, Rounding
 from nn_clustering.lesions._linear_steps import LinearStep
 from nn_clustering.lesions._plan import Plan
+from nn_clustering.lesions._reduced_layers import in_bfloat16
 from nn_clustering.lesions._reduced_steps import ReducedSteps
 from nn_clustering.lesions._scores import Classes, class_counts, squared_errors
 from nn_clustering.lesions._unit_positions import Places
@@ -250,6 +251,8 @@ class Passes:
         assert self._reduced is not None
         steps, is_exact = self._linear_steps(held, silent, self._reduced)
         walk, output = self._reduced.walk, self._reduced.output
+        # once for all lesions
+        held = {number: in_bfloat16(held[number]) for number in self._plan.frontier}
         return self._margins_of(walk, output, steps, held, y, silent), is_exact
 
     def _linear_steps(
@@ -257,7 +260,9 @@ class Passes:
     ) -> tuple[list[LinearStep], tf.Tensor]:
         """Return the linear steps, and under which lesions of which images they are precise."""
         steps = []
-        is_exact = tf.ones((tf.shape(silent[0])[0], 1), tf.bool)
+        is_exact = tf.ones(
+            (tf.shape(silent[0])[0], tf.shape(next(iter(held.values())))[0]), tf.bool
+        )
         for step, cut in zip(self._plan.linear, self._read, strict=True):
             made, read = held[step.outputs[0]], held[step.inputs[0]]
             fill = self._fill.get(self._cuts[cut])

@@ -53,14 +53,14 @@ class LinearStep:
         self._kernel = (
             tf.convert_to_tensor(self._layer.kernel) if reduced is None else reduced.kernel
         )
-        self._factors = tf.cast(self._difference, self._kernel.dtype)
         # what is made where all is silent; by the mean it may dwarf what is left
         self._of_nothing = (
             self._normed(self._layer(tf.zeros_like(read[:1]))) if fill is None else None
         )
-        self._is_matrix = read.shape.rank == 2
-        if self._is_matrix:  # rows are gathered faster than columns
-            self._transposed = tf.transpose(self._factors)
+        # rows are gathered several times faster than columns
+        last = read.shape.rank - 1
+        factors = tf.cast(self._difference, self._kernel.dtype)
+        self._by_place = tf.transpose(factors, [last, *range(last)])
 
     def _normed(self, made: tf.Tensor) -> tf.Tensor:
         return made if self._reduced is None else self._reduced.normed(made)
@@ -82,9 +82,11 @@ class LinearStep:
     def _of_places(self, places: tf.Tensor) -> tf.Tensor:
         """Return what some places add to what is made."""
         kernel = tf.gather(self._kernel, places, axis=-2)
-        if self._is_matrix:
-            return tf.matmul(tf.gather(self._transposed, places), kernel, transpose_a=True)
-        return linear_map(self._layer, tf.gather(self._factors, places, axis=-1), kernel)
+        factors = tf.gather(self._by_place, places)
+        last = factors.shape.rank - 1
+        if last == 1:
+            return tf.matmul(factors, kernel, transpose_a=True)
+        return linear_map(self._layer, tf.transpose(factors, [*range(1, last + 1), 0]), kernel)
 
     def is_exact_under(self, silent: tf.Tensor) -> tf.Tensor:
         """Return for which images the difference is precise.

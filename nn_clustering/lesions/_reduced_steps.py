@@ -1,12 +1,12 @@
 """The steps behind a lesion in bfloat16, where the hardware multiplies in it twice as fast.
 
 Convolutions and dense layers but the last read and make bfloat16, with the batch norm that reads
-them in their kernels; residual streams, and all that is not known to be harmless, stay float32.
+them in their kernels, and so do sums; all that is not known to be harmless stays float32.
 """
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 
 from nn_clustering.lesions._plan import Plan, multiply_adds
-from nn_clustering.lesions._reduced_layers import ReducedLayer
+from nn_clustering.lesions._reduced_layers import InDtype, ReducedLayer, ReducedNorm
 from nn_clustering.networks.structure import Step, Walk, is_plain, layer_kind
 
 # "auto": bfloat16 where the hardware has it and a lesion takes long enough to gain by it.
@@ -23,21 +23,21 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 # With fewer multiply-adds of an image behind a lesion, starting operations takes longer than they.
 _LEAST_OPERATIONS = 4e6
-# What takes no sums and is of no weights, and so makes of bfloat16 what it would of float32.
+# What has no weights and takes no sums of many values, and so does no harm in bfloat16.
 _KEEPS_VALUES = (
-    keras.layers.Activation,
+    keras.layers.Add,
+    keras.layers.Concatenate,
     keras.layers.Cropping2D,
     keras.layers.Dropout,
     keras.layers.Flatten,
     keras.layers.MaxPooling1D,
     keras.layers.MaxPooling2D,
-    keras.layers.ReLU,
     keras.layers.Reshape,
     keras.layers.SpatialDropout2D,
     keras.layers.ZeroPadding1D,
     keras.layers.ZeroPadding2D,
 )
-_KEEPS_VALUES_TOO = (keras.activations.relu, keras.activations.relu6, keras.activations.linear)
+_RELUS = (keras.activations.relu, keras.activations.relu6, keras.activations.linear)
 
 
 def has_fast_bfloat16() -> bool:
@@ -55,8 +55,8 @@ def has_fast_bfloat16() -> bool:
     return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
 
 
-# Of steps, by name and by that of the norm in them, if any: all plans share the rounded kernels.
-ReducedLayers = dict[tuple[str, str | None], ReducedLayer]
+# By the names of the steps that are in them: all plans share the rounded kernels.
+ReducedLayers = dict[tuple[str, ...], ReducedLayer]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +94,20 @@ def reduced_steps(plan: Plan, known: ReducedLayers, *, precision: str) -> Reduce
     is_little = multiply_adds(plan.walk, plain) < _LEAST_OPERATIONS
     if not plain or (precision == "auto" and (is_little or not has_fast_bfloat16())):
         return None
-    norms = _norms_behind(plan, plain, steps)
-    layers = {step.name: _reduced(step, norms.get(step.name), known) for step in plain}
-    in_kernels = {norm.name for norm in norms.values()}
-    replaced = [_replaced(step, layers, in_kernels) for step in plan.walk.steps]
+    around = _Around(plan, steps)
+    layers, are_in_others = {}, set()
+    for step in plain:
+        padding, norm = around.padding(step), around.norm(step)
+        key = tuple(found.name for found in (padding, step, norm) if found is not None)
+        if key not in known:
+            known[key] = ReducedLayer(
+                step.operation,
+                padding=None if padding is None else padding.operation,
+                norm=None if norm is None else norm.operation,
+            )
+        layers[step.name] = known[key]
+        are_in_others.update(set(key) - {step.name})
+    replaced = [_replaced(step, layers, are_in_others, plan.walk) for step in plan.walk.steps]
     return ReducedSteps(replace(plan.walk, steps=tuple(replaced)), output, layers)
 
 
@@ -128,21 +138,37 @@ def _is_reducible(step: Step) -> bool:
     )
 
 
-def _norms_behind(plan: Plan, plain: Sequence[Step], steps: Iterable[Step]) -> dict[str, Step]:
-    """Return the batch norms that alone read what a plain layer makes, by that layer's step."""
-    steps = list(steps)
-    uses = Counter(number for step in steps for number in step.inputs)
-    silenced = {place.tensor for of_layer in plan.places for place in of_layer}
-    norms = {step.inputs[0]: step for step in steps if _is_foldable(step, plan.walk)}
-    made = {step.outputs[0]: step.name for step in plain}
-    return {
-        name: norms[number]
-        for number, name in made.items()
-        if number in norms and uses[number] == 1 and number not in silenced
-    }
+class _Around:
+    """The steps before and behind a plain layer that can be taken with it."""
+
+    def __init__(self, plan: Plan, steps: Sequence[Step]) -> None:
+        self._walk = plan.walk
+        self._uses = Counter(number for step in steps for number in step.inputs)
+        self._silenced = {place.tensor for of_layer in plan.places for place in of_layer}
+        self._makers = {number: step for step in steps for number in step.outputs}
+        self._readers = {number: step for step in steps for number in step.inputs}
+
+    def padding(self, step: Step) -> Step | None:
+        """Return the step that pads, for this one alone, what it reads."""
+        layer, maker = step.operation, self._makers.get(step.inputs[0])
+        is_padding = maker is not None and type(maker.operation) is keras.layers.ZeroPadding2D
+        if not is_padding or not self._is_between(step.inputs[0]):
+            return None
+        is_alone = getattr(layer, "padding", "") == "valid" and layer.rank == 2
+        return maker if is_alone else None
+
+    def norm(self, step: Step) -> Step | None:
+        """Return the batch norm that alone reads what a step makes."""
+        (number,) = step.outputs
+        reader = self._readers.get(number)
+        is_norm = reader is not None and _is_last_axis_norm(reader, self._walk)
+        return reader if is_norm and self._is_between(number) else None
+
+    def _is_between(self, number: int) -> bool:
+        return self._uses[number] == 1 and number not in self._silenced
 
 
-def _is_foldable(step: Step, walk: Walk) -> bool:
+def _is_last_axis_norm(step: Step, walk: Walk) -> bool:
     norm = step.operation
     if type(norm) is not keras.layers.BatchNormalization or step.n_times:
         return False
@@ -150,45 +176,31 @@ def _is_foldable(step: Step, walk: Walk) -> bool:
     return norm.axis in (-1, last) and norm.compute_dtype == "float32"
 
 
-def _reduced(step: Step, norm: Step | None, known: ReducedLayers) -> ReducedLayer:
-    key = (step.name, None if norm is None else norm.name)
-    if key not in known:
-        known[key] = ReducedLayer(step.operation, None if norm is None else norm.operation)
-    return known[key]
-
-
-def _replaced(step: Step, layers: dict[str, ReducedLayer], in_kernels: set[str]) -> Step:
+def _replaced(
+    step: Step, layers: dict[str, ReducedLayer], are_in_others: set[str], walk: Walk
+) -> Step:
     """Return a step that takes bfloat16 or float32, as it comes."""
     operation = step.operation
     if step.name in layers:
         return replace(step, operation=layers[step.name])
-    if step.name in in_kernels:
+    if step.name in are_in_others:
         return replace(step, operation=_as_it_is)
-    is_relu = getattr(operation, "activation", operation) in _KEEPS_VALUES_TOO
-    if type(operation) in _KEEPS_VALUES:
-        is_activation = type(operation) is keras.layers.Activation
+    if _is_last_axis_norm(step, walk):
+        return replace(step, operation=ReducedNorm(operation))
+    is_layer, is_relu = isinstance(operation, keras.Layer), _is_relu(operation)
+    if type(operation) in _KEEPS_VALUES or (is_relu and is_layer):
         # by its ``call``: a layer that is called casts what it reads
-        return replace(step, operation=operation.call) if is_relu or not is_activation else step
-    if isinstance(operation, keras.Layer) or is_relu:
+        return replace(step, operation=InDtype(operation.call, tf.bfloat16))
+    if is_layer:
         return step
-    return replace(step, operation=_InFloat32(operation))
+    return replace(step, operation=InDtype(operation, tf.bfloat16 if is_relu else tf.float32))
+
+
+def _is_relu(operation: Any) -> bool:
+    if type(operation) in (keras.layers.ReLU, keras.layers.Activation):
+        operation = getattr(operation, "activation", keras.activations.relu)
+    return operation in _RELUS
 
 
 def _as_it_is(x: tf.Tensor, **_: Any) -> tf.Tensor:
     return x
-
-
-class _InFloat32:
-    """An operation on tensors, as it would be without bfloat16."""
-
-    def __init__(self, operation: Callable[..., Any]) -> None:
-        self._operation = operation
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        args, kwargs = keras.tree.map_structure(_in_float32, (args, kwargs))
-        return self._operation(*args, **kwargs)
-
-
-def _in_float32(leaf: Any) -> Any:
-    is_reduced = isinstance(leaf, tf.Tensor) and leaf.dtype == tf.bfloat16
-    return tf.cast(leaf, tf.float32) if is_reduced else leaf

@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -110,7 +111,7 @@ def table_of(run):
     return table.drop(columns=[name for name in table.columns if table[name].dtype == object])
 
 
-def test_same_images_in_five_forms_give_the_same_lesions(lesioned):
+def test_same_images_in_five_forms_give_the_same_lesions(lesioned, store):
     expected, printed = lesioned["images"]
     assert expected.result["accuracy"] > 0.8
     assert "class names by their outputs: 0 one, 1 three, 2 zero\n" in printed
@@ -120,6 +121,9 @@ def test_same_images_in_five_forms_give_the_same_lesions(lesioned):
         assert run.config["dataset"]["name"] == name
         assert "0 one, 1 three, 2 zero\n" in told
     assert "120 samples of (64,); values: as they are in the data\n" in lesioned["data.parquet"][1]
+    function = store.database["runs"].find_one({"_id": lesioned["own_stream.stream"][0].id})
+    sources = [Path(name).name for name, _ in function["experiment"]["sources"]]
+    assert "own_stream.py" in sources
     digests = {run.info["inputs"]["dataset"] for run, _ in lesioned.values()}
     assert len(digests) == len(WAYS)
 

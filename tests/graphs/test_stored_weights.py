@@ -82,6 +82,7 @@ def test_sparse_matrices_by_hand():
         ({"values_0": ["a", "b"]}, "expected numbers"),
         ({"values_0": [1, -1]}, "negative"),
         ({"layer_units": [2, 10**12]}, "half of this machine's memory"),
+        ({"layer_units": [10**6, 10**6]}, "half of this machine's memory"),
         ({"same_weights": [1]}, "same_weights has 1 at 0"),
     ],
 )

@@ -81,10 +81,9 @@ def outline(request: Request) -> Outline:
     columns = _columns(request, schema)
     if columns.task == "classification":
         return Outline(request.name, columns.task, (len(columns.features),))
-    names = target_names(columns)
-    return replace(
-        outline_of(request, columns.task, (len(columns.features),), names, 0), n_train=None
-    )
+    shape = (len(columns.features),)
+    known = outline_of(request, columns.task, shape, columns.targets, 0)
+    return replace(known, n_train=None)
 
 
 def read(request: Request) -> Dataset:
@@ -101,7 +100,7 @@ def read(request: Request) -> Dataset:
         x = _features(request, table, columns, rows)
     ys = {split: rows.y[rows.of_split(split)] for split in _SPLITS}
     labels = labels_of(request.name, {f"y_{split}": y for split, y in ys.items() if len(y)})
-    names = labels.names if columns.task == "classification" else target_names(columns)
+    names = labels.names if columns.task == "classification" else columns.targets
     sha = hashlib.sha256(sha256_of(request.file).encode())
     sha.update(repr((columns, request.settings.skips_damaged)).encode())
     train = rows.of_split("train")
@@ -119,11 +118,6 @@ def read(request: Request) -> Dataset:
         skipped=rows.skipped,
     )
     return finished(dataset, request)
-
-
-def target_names(columns: Columns) -> tuple[str, ...]:
-    """Return the names of the targets of a regression."""
-    return columns.targets
 
 
 @contextlib.contextmanager
