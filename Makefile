@@ -30,6 +30,7 @@ study-cifar10: install  ## the study of the CIFAR-10 networks (for a GPU)
 
 published-imagenet: install  ## the ImageNet networks beside the published figures (downloads weights)
 	$(python) experiments/study.py with imagenet
+	$(python) experiments/study.py with imagenet_lesions
 
 study-random-init: install  ## the study of networks before any training
 	set -e; for network in mlp cnn cnn_128 vgg; do \

@@ -337,7 +337,7 @@ def imported(name, clustering, lesions=()):
         "name": name,
         "import_network": [name],
         "settings": "published_imagenet",
-        "lesions": bool(lesions),
+        **({"lesions": True} if lesions else {}),
         "seeds": [0],
         "phases": ["imported"],
         "n_clusters": 12,
@@ -665,12 +665,21 @@ EFFECTS = {
             "C4, C8, D3, G6",
             {
                 "conditions": [
-                    imported("vgg16", (7.7998, 8.2132, -22.9), (9.809e-13, 1)),
+                    imported("vgg16", (7.7998, 8.2132, -22.9)),
                     imported("vgg19", (7.3305, 7.6547, -8.6)),
-                    imported("resnet18", (7.8904, 8.4865, -2.1), (0.002136, 0.1118)),
+                    imported("resnet18", (7.8904, 8.4865, -2.1)),
                     imported("resnet34", (6.3236, 6.3751, -75.4)),
                     imported("resnet50", (4.1254, 4.1851, -70.6)),
                     imported("inceptionv3", (2.9059, 2.9383, -5.3)),
+                ]
+            },
+        ),
+        "imagenet_lesions": (
+            "C4, C8, D3, G5, G6",
+            {
+                "conditions": [
+                    imported("resnet18", (7.8904, 8.4865, -2.1), (0.002136, 0.1118)),
+                    imported("vgg16", (7.7998, 8.2132, -22.9), (9.809e-13, 1)),
                 ]
             },
         ),
