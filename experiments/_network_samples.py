@@ -123,7 +123,9 @@ def preprocessed(samples: RawSamples, name: str | None) -> Samples:
 
 def _scaled(x: NDArray[Any], white: float, to: float) -> NDArray[np.float32]:
     """Return pixels with another value for white."""
-    values = x.astype(np.float32)
-    if white == to:
-        return values
-    return values / np.float32(white) if to == 1 else values * np.float32(to / white)
+    values = x.astype(np.float32)  # a copy, which is changed: images of a block may fill the memory
+    if white != to and to == 1:
+        values /= np.float32(white)
+    elif white != to:
+        values *= np.float32(to / white)
+    return values
