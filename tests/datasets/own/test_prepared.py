@@ -89,6 +89,23 @@ def test_some_of_them_resized_and_by_position_in_a_list(pets, tmp_path):
 def test_the_digest_is_of_what_is_taken(pets):
     digests = [load_dataset("pets", **asked).digest() for asked in ({}, {}, {"n_test": 3})]
     assert digests[0] == digests[1] != digests[2]
+    path = records(pets)
+    label = path.read_bytes().index(b"label")
+    change(path, label + path.read_bytes()[label:].index(b"\x1a\x03\x0a\x01") + 4, b"\x01")
+    changed = load_dataset("pets")  # the first image is of another class now
+    assert changed.y_test.tolist() == [1, 1, 2, 0, 1, 2, 0]
+    assert changed.digest() not in digests
+    change(path, label + path.read_bytes()[label:].index(b"\x1a\x03\x0a\x01") + 4, b"\x03")
+    with pytest.raises(InvalidInputError, match="labels run from 0 to 3; expected 0 to 2"):
+        load_dataset("pets")
+
+
+def test_the_newest_version_is_read(pets):
+    newer = pets.with_name("1.10.0")
+    shutil.copytree(pets, newer)
+    records(newer).unlink()
+    with pytest.raises(InvalidInputError, match=r"1\.10\.0.*there is no such file"):
+        require_dataset("pets")
 
 
 def change(path, at, new):
@@ -100,11 +117,12 @@ def change(path, at, new):
 @pytest.mark.parametrize(
     ("harm", "problem"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:-9]), "it ends within a record"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-3]), "it ends within a record"),
         (lambda path: change(path, 0, b"\xff"), "no record begins at byte 0"),
         (lambda path: change(path, 12, b"\xff" * 20), "cannot be read"),
         (lambda path: path.unlink(), "there is no such file"),
         (lambda path: path.write_bytes(b""), "0 images; dataset_info.json says 7"),
+        (lambda path: path.write_bytes(2 * path.read_bytes()), "14 images; dataset_info.json sa"),
     ],
 )
 def test_damaged_records_are_named(pets, harm, problem):
