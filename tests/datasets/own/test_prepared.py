@@ -145,6 +145,28 @@ def test_a_damaged_image_is_named_or_skipped(pets):
     assert len(dataset.x_test[:]) == N_TEST - 1
 
 
+def test_records_lie_in_several_files(pets):
+    path = records(pets)
+    content, at = path.read_bytes(), 0
+    for _ in range(3):
+        at += 12 + int.from_bytes(content[at : at + 8], "little") + 4
+    for number, part in enumerate((content[:at], content[at:])):
+        (pets / f"pets-validation.tfrecord-{number:05}-of-00002").write_bytes(part)
+    path.unlink()
+
+    def in_two(info):
+        (split,) = (split for split in info["splits"] if split["name"] == "validation")
+        split["shardLengths"] = ["3", "4"]
+
+    edit(pets / "dataset_info.json", in_two)
+    dataset = load_dataset("pets")
+    assert dataset.y_test.tolist() == [0, 1, 2, 0, 1, 2, 0]
+    np.testing.assert_array_equal(dataset.x_test[1:6], stacked(N_TEST)[1:6])
+    last = pets / "pets-validation.tfrecord-00001-of-00002"
+    change(last, last.read_bytes().index(b"IDAT") + 10, bytes(40))
+    assert load_dataset("pets", damaged="skip").skipped == (f"{last.name}, record 0",)
+
+
 def check_and_load(name):
     require_dataset(name)
     load_dataset(name)
