@@ -81,6 +81,13 @@ def test_both_parts_with_what_is_chosen_of_them(saved):
     assert (outline.input_shape, outline.n_outputs, outline.n_train) == ((4, 5, 3), 3, 6)
 
 
+def test_digest_is_of_what_is_drawn_too(saved):
+    name = saved(x_test=BYTES, y_test=np.sort(LABELS))
+    drawn = [load_dataset(name, per_class=2, seed=seed) for seed in (0, 0, 1)]
+    assert drawn[0].y_test.tolist() == drawn[2].y_test.tolist()
+    assert drawn[0].digest() == drawn[1].digest() != drawn[2].digest()
+
+
 @pytest.mark.parametrize(
     ("x", "white", "dtype"),
     [
