@@ -88,6 +88,19 @@ def test_digest_is_of_what_is_drawn_too(saved):
     assert drawn[0].digest() == drawn[1].digest() != drawn[2].digest()
 
 
+def test_both_parts_count_in_digest_and_classes(saved):
+    parts = {"x_train": BYTES[:9], "x_test": BYTES[9:], "y_test": LABELS[9:]}
+    first = load_dataset(saved(**parts, y_train=LABELS[:9] % 2))
+    assert first.class_names == ("0", "1", "2")
+    assert load_dataset(saved(**parts, y_train=LABELS[:9] + 3)).class_names == tuple("012345")
+    parts["x_train"] = BYTES[:9] ^ 1
+    assert load_dataset(saved(**parts, y_train=LABELS[:9] % 2)).digest() != first.digest()
+    several = np.ones((21, 3), int)
+    assert "not one-hot" in refusal(
+        saved(**parts | {"y_test": several}, y_train=np.eye(3, dtype=int)[LABELS[:9]])
+    )
+
+
 @pytest.mark.parametrize(
     ("x", "white", "dtype"),
     [
