@@ -96,7 +96,7 @@ class StoredSamples:
         with self.path.open("rb", buffering=0) as file:
             for start, end in zip(starts, [*starts[1:], len(numbers)], strict=True):
                 self._read(file, int(numbers[start]), found[start:end])
-        return found.astype(self.dtype.newbyteorder("="), copy=False)
+        return found
 
     def _read(self, file: IO[bytes], first: int, to: NDArray[Any]) -> None:
         file.seek(self.offset + first * self.dtype.itemsize * math.prod(self.shape[1:]))

@@ -45,6 +45,14 @@ def test_classes_of_the_data_go_to_their_outputs(data, content, names):
     assert dataset.digest() != load_dataset("mine.npz").digest()
 
 
+def test_digest_is_of_names_and_positions(data):
+    digests = {
+        data({"cat": cat, "ant": 1 - cat, "dog": 2} | shown).digest()
+        for cat, shown in ((0, {}), (0, {"a": 0, "b": 1}), (1, {"a": 0, "b": 1}))
+    }
+    assert len(digests) == 3
+
+
 def test_whole_numbers_are_positions_unless_they_are_names(data):
     assert data(list("abcd"), [3, 0, 1]).y_test.tolist() == [3, 0, 1]
     assert data({"0": 1, "1": 0, "3": 2}, [3, 0, 1]).y_test.tolist() == [2, 1, 0]

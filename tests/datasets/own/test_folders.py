@@ -51,6 +51,7 @@ def refusal(name="photos", **asked):
 def test_train_and_test_images_by_the_sorted_names_of_their_folders(photos):
     outline = require_dataset("photos")
     assert (outline.task, outline.n_outputs, outline.n_train) == ("classification", 2, 4)
+    assert require_dataset("photos", n_train=3).n_train == 3
     dataset = load_dataset("photos")
     assert dataset.class_names == CLASSES
     assert (dataset.x_train.shape, dataset.x_test.shape) == ((4, *SIZE, 3), (6, *SIZE, 3))
@@ -69,6 +70,14 @@ def test_a_folder_of_classes_alone_is_to_test_on(photos):
     assert not dataset.has_train_part
     assert len(dataset.x_test) == 6
     np.testing.assert_array_equal(dataset.x_test[:], load_dataset("photos").x_test[:])
+
+
+def test_images_of_a_validation_beside_a_test_part_are_told_and_not_read(photos):
+    for name in CLASSES:
+        write(photos / "test" / name / "1.png", pixels(1))
+    dataset = load_dataset("photos")
+    assert len(dataset.x_test) == 2
+    assert dataset.notes == ("photos: val not read, beside test",)
 
 
 def test_a_class_may_be_called_train(photos):
@@ -113,6 +122,8 @@ def test_grey_images_have_one_channel_and_coloured_ones_become_grey(photos, tmp_
     )
     grey = load_dataset("photos", channels=1).x_test[:]
     np.testing.assert_array_equal(grey, luminance(load_dataset("photos").x_test[:]))
+    write(tmp_path / "grey" / "bee" / "2.png", pixels(6))
+    assert load_dataset("grey").input_shape == (*SIZE, 3)  # one of them is in colour
 
 
 def modes():
@@ -120,6 +131,8 @@ def modes():
     clear = np.dstack([pixels(0), np.zeros(SIZE, np.uint8)])
     return {
         "16 bit": (Image.fromarray(grey16), "png", 255),
+        # 1.99 of bytes
+        "16 bit, dark": (Image.fromarray(np.full(SIZE, 511, np.uint16)), "png", 2),
         "transparent": (Image.fromarray(clear), "png", 255),
         "palette": (Image.new("P", SIZE[::-1], 3), "gif", None),
         "CMYK": (Image.new("CMYK", SIZE[::-1], (0, 0, 0, 0)), "jpg", 255),
@@ -138,17 +151,25 @@ def test_images_of_other_modes(tmp_path, mode):
     assert white is None or (found == white).all()
 
 
-def test_an_image_is_turned_as_its_camera_was_held(tmp_path):
+@pytest.mark.parametrize(
+    ("orientation", "shape", "white"),
+    [
+        (3, (12, 16, 3), np.s_[:, 9:]),  # upside down
+        (6, (16, 12, 3), np.s_[:7]),  # a quarter to the right
+        (8, (16, 12, 3), np.s_[9:]),
+    ],
+)
+def test_an_image_is_turned_as_its_camera_was_held(tmp_path, orientation, shape, white):
     exif = Image.Exif()
-    exif[0x0112] = 6  # a quarter to the right
+    exif[0x0112] = orientation
     path = tmp_path / "turned" / "class" / "1.jpg"
     flat = np.zeros((*SIZE, 3), np.uint8)
     flat[:, :8] = 255
     write(path, flat, exif=exif, quality=100)
     (found,) = load_dataset(str(tmp_path / "turned")).x_test[:]
-    assert found.shape == (16, 12, 3)
-    assert found[:7].min() > 200
-    assert found[9:].max() < 50
+    assert found.shape == shape
+    assert found[white].min() > 200
+    assert found.mean() == pytest.approx(127.5, abs=3)
 
 
 def test_other_files_are_told_and_hidden_ones_are_not(photos):
@@ -209,6 +230,10 @@ def test_in_place_of_a_damaged_image_the_next_of_its_class_is_drawn(photos):
         path.write_bytes(content)
     path.write_bytes(b"")
     assert "2 test samples of the class bee" in refusal(per_class=3, damaged="skip")
+    for path in (photos / "val" / "bee").iterdir():  # several at once, and the whole class
+        path.write_bytes(b"")
+    assert load_dataset("photos", damaged="skip").y_test.tolist() == [0, 0, 0]
+    assert "0 test samples of the class bee" in refusal(per_class=1, damaged="skip")
 
 
 def test_a_body_that_shows_damaged_later_is_named_then(photos, monkeypatch):
@@ -219,6 +244,20 @@ def test_a_body_that_shows_damaged_later_is_named_then(photos, monkeypatch):
     dataset = load_dataset("photos")
     with pytest.raises(InvalidInputError, match=r"val/bee/1.jpg cannot be read .*damaged=skip"):
         dataset.x_test[:]
+    skipping = load_dataset("photos", damaged="skip")  # for which all are decoded before
+    assert skipping.skipped == ("val/bee/1.jpg",)
+    assert len(skipping.x_test[:]) == 6
+
+
+def test_the_end_of_a_thumbnail_is_not_that_of_its_image(photos, monkeypatch):
+    monkeypatch.setattr(_encoded, "_ALL_DECODED", 0)
+    encoded = io.BytesIO()
+    Image.fromarray(pixels(7)).save(encoded, "JPEG")
+    whole = encoded.getvalue()
+    thumbnail = b"\xff\xe2" + (2 + len(whole)).to_bytes(2, "big") + whole
+    (photos / "val" / "bee" / "1.jpg").write_bytes(whole[:2] + thumbnail + whole[2:-40])
+    assert "1.jpg" in refusal()
+    assert load_dataset("photos", damaged="skip").skipped == ("val/bee/1.jpg",)
 
 
 def test_an_image_that_goes_missing_is_named(photos):
@@ -285,7 +324,10 @@ def test_the_digest_is_of_files_names_and_what_is_made_of_them(photos, tmp_path)
     others.append(load_dataset("photos").digest())
     (photos / "val" / "bee" / "1.png").rename(photos / "val" / "bee" / "0a.png")
     others.append(load_dataset("photos").digest())
-    assert len({first, *others}) == 7
+    for outputs in ({"ant": 0, "bee": 1, "a": 0, "b": 1}, {"bee": 0, "ant": 1, "a": 0, "b": 1}):
+        (tmp_path / "names.json").write_text(json.dumps(outputs))
+        others.append(load_dataset("photos", class_names=str(tmp_path / "names.json")).digest())
+    assert len({first, *others}) == 9
 
 
 def test_what_changes_nothing_is_refused(photos):

@@ -1,6 +1,7 @@
 """Data of one's own in an .npz file: every usual form of arrays, and every way to get it wrong."""
 
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,26 @@ def test_both_parts_with_what_is_chosen_of_them(saved):
     assert dataset.digest() != load_dataset(name).digest()
     outline = require_dataset(name, n_train=6)
     assert (outline.input_shape, outline.n_outputs, outline.n_train) == ((4, 5, 3), 3, 6)
+
+
+def test_digest_is_of_what_is_drawn_too(saved):
+    name = saved(x_test=BYTES, y_test=np.sort(LABELS))
+    drawn = [load_dataset(name, per_class=2, seed=seed) for seed in (0, 0, 1)]
+    assert drawn[0].y_test.tolist() == drawn[2].y_test.tolist()
+    assert drawn[0].digest() == drawn[1].digest() != drawn[2].digest()
+
+
+def test_both_parts_count_in_digest_and_classes(saved):
+    parts = {"x_train": BYTES[:9], "x_test": BYTES[9:], "y_test": LABELS[9:]}
+    first = load_dataset(saved(**parts, y_train=LABELS[:9] % 2))
+    assert first.class_names == ("0", "1", "2")
+    assert load_dataset(saved(**parts, y_train=LABELS[:9] + 3)).class_names == tuple("012345")
+    parts["x_train"] = BYTES[:9] ^ 1
+    assert load_dataset(saved(**parts, y_train=LABELS[:9] % 2)).digest() != first.digest()
+    several = np.ones((21, 3), int)
+    assert "not one-hot" in refusal(
+        saved(**parts | {"y_test": several}, y_train=np.eye(3, dtype=int)[LABELS[:9]])
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,6 +183,16 @@ def test_damaged_file_is_named(saved, change):
     assert "mine.npz cannot be read" in refusal()
 
 
+def test_array_that_is_shorter_than_its_header_says_is_named(saved):
+    name = saved(x_test=BYTES, y_test=LABELS)
+    with zipfile.ZipFile(name) as archive:
+        x, y = (archive.read(f"{key}_test.npy") for key in "xy")
+    with zipfile.ZipFile(name, "w") as archive:
+        archive.writestr("x_test.npy", x[:-1])
+        archive.writestr("y_test.npy", y)
+    assert f"mine.npz cannot be read (ValueError: x_test.npy has {BYTES.size - 1} bytes" in refusal()
+
+
 def test_compressed_file_larger_than_memory_is_refused_with_what_to_do(saved, monkeypatch):
     monkeypatch.setattr(_npz, "memory_bytes", lambda: 2 * BYTES.nbytes - 2)
     saved(x_test=BYTES, y_test=LABELS)
@@ -195,6 +226,8 @@ def test_images_are_resized_and_greyed_as_they_are_read(saved, x):
     np.testing.assert_allclose(straight.x_test[:][..., 0], expected, atol=0.6 * x.max() / 255)
     crop = load_dataset(name, image_size=4, resize="crop")
     assert crop.x_test[5:9].shape == (4, 4, 4, 3)
+    others = (load_dataset(name, **asked) for asked in ({}, {"image_size": 4}, {"image_size": 3}))
+    assert len({dataset.digest() for dataset in (straight, crop, *others)}) == 5
     wide = np.repeat(x, 2, axis=2)  # twice as wide: half a column is lost on each side
     halved = load_dataset(saved(x_test=wide[:, :, 1:-1], y_test=LABELS), image_size=[4, 4])
     assert halved.x_test[:].shape == (30, 4, 4, 3)

@@ -89,6 +89,23 @@ def test_some_of_them_resized_and_by_position_in_a_list(pets, tmp_path):
 def test_the_digest_is_of_what_is_taken(pets):
     digests = [load_dataset("pets", **asked).digest() for asked in ({}, {}, {"n_test": 3})]
     assert digests[0] == digests[1] != digests[2]
+    path = records(pets)
+    label = path.read_bytes().index(b"label")
+    change(path, label + path.read_bytes()[label:].index(b"\x1a\x03\x0a\x01") + 4, b"\x01")
+    changed = load_dataset("pets")  # the first image is of another class now
+    assert changed.y_test.tolist() == [1, 1, 2, 0, 1, 2, 0]
+    assert changed.digest() not in digests
+    change(path, label + path.read_bytes()[label:].index(b"\x1a\x03\x0a\x01") + 4, b"\x03")
+    with pytest.raises(InvalidInputError, match="labels run from 0 to 3; expected 0 to 2"):
+        load_dataset("pets")
+
+
+def test_the_newest_version_is_read(pets):
+    newer = pets.with_name("1.10.0")
+    shutil.copytree(pets, newer)
+    records(newer).unlink()
+    with pytest.raises(InvalidInputError, match=r"1\.10\.0.*there is no such file"):
+        require_dataset("pets")
 
 
 def change(path, at, new):
@@ -100,11 +117,12 @@ def change(path, at, new):
 @pytest.mark.parametrize(
     ("harm", "problem"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:-9]), "it ends within a record"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-3]), "it ends within a record"),
         (lambda path: change(path, 0, b"\xff"), "no record begins at byte 0"),
         (lambda path: change(path, 12, b"\xff" * 20), "cannot be read"),
         (lambda path: path.unlink(), "there is no such file"),
         (lambda path: path.write_bytes(b""), "0 images; dataset_info.json says 7"),
+        (lambda path: path.write_bytes(2 * path.read_bytes()), "14 images; dataset_info.json sa"),
     ],
 )
 def test_damaged_records_are_named(pets, harm, problem):
@@ -125,6 +143,28 @@ def test_a_damaged_image_is_named_or_skipped(pets):
     dataset = load_dataset("pets", damaged="skip")
     assert dataset.skipped == ("pets-validation.tfrecord-00000-of-00001, record 1",)
     assert len(dataset.x_test[:]) == N_TEST - 1
+
+
+def test_records_lie_in_several_files(pets):
+    path = records(pets)
+    content, at = path.read_bytes(), 0
+    for _ in range(3):
+        at += 12 + int.from_bytes(content[at : at + 8], "little") + 4
+    for number, part in enumerate((content[:at], content[at:])):
+        (pets / f"pets-validation.tfrecord-{number:05}-of-00002").write_bytes(part)
+    path.unlink()
+
+    def in_two(info):
+        (split,) = (split for split in info["splits"] if split["name"] == "validation")
+        split["shardLengths"] = ["3", "4"]
+
+    edit(pets / "dataset_info.json", in_two)
+    dataset = load_dataset("pets")
+    assert dataset.y_test.tolist() == [0, 1, 2, 0, 1, 2, 0]
+    np.testing.assert_array_equal(dataset.x_test[1:6], stacked(N_TEST)[1:6])
+    last = pets / "pets-validation.tfrecord-00001-of-00002"
+    change(last, last.read_bytes().index(b"IDAT") + 10, bytes(40))
+    assert load_dataset("pets", damaged="skip").skipped == (f"{last.name}, record 0",)
 
 
 def check_and_load(name):

@@ -36,6 +36,8 @@ def test_more_samples_hold_the_fewer_ones_and_another_seed_others():
     assert set(rows(0, 9)) != set(rows(1, 9))
     of_classes = Settings(seed=0, per_class=3)
     assert set(rows(0, 9)) == set(chosen_rows(of_classes, "test", Y, NAMES, "pets"))
+    of_train = chosen_rows(Settings(seed=0, n_train=9), "train", Y, NAMES, "pets")
+    assert set(rows(0, 9)) != set(of_train)
 
 
 def test_the_class_that_is_one_short_is_drawn():

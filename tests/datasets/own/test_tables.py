@@ -58,6 +58,13 @@ def test_whole_numbers_are_classes(written):
     assert dataset.digest() != load_dataset(written(TABLE, size=0.0)).digest()
 
 
+def test_names_of_columns_whatever_their_case_and_splits_of_numbers(written):
+    table = TABLE.rename(columns={"label": "Class", "count": "split"})
+    dataset = load_dataset(written(table))
+    assert dataset.y_test.tolist() == TABLE["label"].tolist()
+    np.testing.assert_allclose(dataset.x_test[:], FEATURES, rtol=1e-6)  # a feature
+
+
 def test_texts_are_classes_by_their_names(written):
     kinds = np.array(["None", "b", "NA", "a"])
     dataset = load_dataset(written(TABLE, label=kinds[TABLE["label"]]))
