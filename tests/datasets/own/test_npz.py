@@ -190,7 +190,8 @@ def test_array_that_is_shorter_than_its_header_says_is_named(saved):
     with zipfile.ZipFile(name, "w") as archive:
         archive.writestr("x_test.npy", x[:-1])
         archive.writestr("y_test.npy", y)
-    assert f"mine.npz cannot be read (ValueError: x_test.npy has {BYTES.size - 1} bytes" in refusal()
+    reason = f"ValueError: x_test.npy has {BYTES.size - 1} bytes"
+    assert f"mine.npz cannot be read ({reason}" in refusal()
 
 
 def test_compressed_file_larger_than_memory_is_refused_with_what_to_do(saved, monkeypatch):
