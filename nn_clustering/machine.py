@@ -1,6 +1,7 @@
 """What the machine has to compute with, so that what cannot fit is refused before it is tried."""
 
 import os
+import resource
 from pathlib import Path
 
 # Where a container finds how much memory it may take, of the second and the first kind of cgroup.
@@ -8,8 +9,13 @@ _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 
 
 def memory_bytes() -> int:
-    """Return how much memory there is for this process: the machine's, or its container's."""
+    """Return how much memory there is for this process.
+
+    It is the machine's, its container's, or what a limit of processes (`ulimit -v`) leaves.
+    """
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    found += [limit for limit in limits if limit != resource.RLIM_INFINITY]
     for name in _LIMITS:
         try:
             found.append(int(Path(name).read_text()))

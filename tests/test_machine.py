@@ -1,6 +1,8 @@
 """What the machine has to compute with."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -20,6 +22,15 @@ def test_memory_is_no_more_than_the_container_may_take(tmp_path, monkeypatch):
         places = tuple(str(tmp_path / name) for name in names)
         monkeypatch.setattr("nn_clustering.machine._LIMITS", places)
         assert memory_bytes() == expected if expected else memory_bytes() >= machine
+
+
+def test_memory_is_no_more_than_a_process_may_take():
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_DATA, (2 * 10**9,) * 2)\n"
+        "from nn_clustering.machine import memory_bytes; print(memory_bytes())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == 2 * 10**9
 
 
 def test_more_workers_than_processors_are_let_through():

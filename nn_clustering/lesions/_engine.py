@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import Layer
 from nn_clustering.lesions._forward_passes import Held, Passes, intact_scores, sums_of_places
-from nn_clustering.lesions._lesion_settings import check_memory, check_silencing, check_task
+from nn_clustering.lesions._lesion_settings import (
+    check_memory,
+    check_silencing,
+    check_task,
+    memory_bound,
+)
 from nn_clustering.lesions._plan import (
     LESIONS_A_CALL,
     Bytes,
@@ -74,7 +79,7 @@ class LesionEngine:
         *,
         task: str = "classification",
         silence: str = "output",
-        memory_mb: float = 1024,
+        memory_mb: float | None = None,
         output: str | int | None = None,
         residual: str = "one_set",
         precision: str = "auto",
@@ -92,7 +97,8 @@ class LesionEngine:
                 reads that reads the units; the mean is over images and positions, of what that
                 layer reads. "weights" changes what the weight layers make that lead into them.
             memory_mb: Bound in MB (2^20 bytes) to the values of the network that are held at a
-                time; the images themselves, the weights and scratch space come on top.
+                time; the images themselves, the weights and scratch space come on top. None for
+                1,024, or an eighth of a small memory.
             output: Name or index of the output that answers, of shape (images, classes or targets);
                 None for the only one.
             residual: By which rule the layers of units are named; see
@@ -122,7 +128,7 @@ class LesionEngine:
             read_weights(network), of_weights=silence == "weights", residual=residual
         )
         self._takes_means = silence == "mean"
-        self._memory = memory_mb * 2**20
+        self._memory = memory_bound(memory_mb)
         self._precision = precision
         self._reduced_layers: ReducedLayers = {}
         self._tensor_bytes = tensor_bytes(self._walk, network, self._samples.shape)

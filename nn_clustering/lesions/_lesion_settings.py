@@ -2,6 +2,7 @@
 
 from nn_clustering.datasets import TASKS
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.machine import memory_bytes
 from nn_clustering.significance import check_n_draws
 
 # What a lesion does to a unit: its output becomes 0 as every weight layer reads it that reads it,
@@ -12,9 +13,10 @@ SILENCINGS = ("output", "weights", "mean")
 
 # All random sub-clusters of one are drawn before it is lesioned, and take milliseconds or more.
 MOST_SHUFFLES = 100_000
+_MOST_BY_DEFAULT = 2**30
 
 
-def check_lesion_test(*, n_shuffles: int, silence: str, memory_mb: float = 1024) -> None:
+def check_lesion_test(*, n_shuffles: int, silence: str, memory_mb: float | None = None) -> None:
     """Check the settings of a lesion test.
 
     Raises:
@@ -42,8 +44,21 @@ def check_task(task: str) -> None:
         raise InvalidInputError(f"task={task!r}; expected one of {', '.join(TASKS)}")
 
 
-def check_memory(memory_mb: float) -> None:
-    """Raise InvalidInputError unless the memory bound is a positive number."""
+def check_memory(memory_mb: float | None) -> None:
+    """Raise InvalidInputError unless the memory bound is a positive number, or None."""
+    if memory_mb is None:
+        return
     is_number = isinstance(memory_mb, int | float) and not isinstance(memory_mb, bool)
     if not is_number or not 0 < memory_mb < float("inf"):
         raise InvalidInputError(f"memory_mb={memory_mb!r}; expected a positive number of MB")
+
+
+def memory_bound(memory_mb: float | None) -> float:
+    """Return the bytes that lesions may hold at a time.
+
+    Args:
+        memory_mb: In MB (2^20 bytes); None for 1,024, or an eighth of a small memory.
+    """
+    if memory_mb is None:
+        return min(_MOST_BY_DEFAULT, memory_bytes() / 8)
+    return memory_mb * 2**20

@@ -202,7 +202,7 @@ DEFAULTS = {
         "double.sub_clusters": "important",
         "double.overlap": False,  # quirk 12
         "single_units": False,
-        "memory_mb": 1024,
+        "memory_mb": None,
         "resume": None,
     },
     "lesion_table": {

@@ -31,6 +31,18 @@ def test_memory_bound_changes_nothing(networks, images, kind, layer, silence):
     assert calls[0] == 1 < calls[1]
 
 
+def test_an_eighth_of_a_small_memory_is_the_bound(networks, images, monkeypatch):
+    def calls(memory_mb):
+        engine, steps = LesionEngine(networks["cnn"], *images, memory_mb=memory_mb), []
+        lesions = {"conv_2": lesions_of(engine.layers["conv_2"])}
+        engine.lesioned(lesions, on_progress=steps.append)
+        return len(steps)
+
+    assert calls(None) == 1
+    monkeypatch.setattr("nn_clustering.lesions._lesion_settings.memory_bytes", lambda: 4 * 2**20)
+    assert calls(None) == calls(0.5) > 1
+
+
 def test_too_small_a_bound(networks, images):
     with pytest.raises(InvalidInputError, match=r"0\.001 does not hold one image under") as refusal:
         LesionEngine(networks["cnn"], *images, memory_mb=0.001)
