@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from nn_clustering.significance import ShuffleTest
 
+# N-cuts that differ by no more than such a share of themselves are equal but for rounding.
+_ROUNDING = 1e-9
+
 
 def figure_of_null_distribution(
     test: ShuffleTest,
@@ -41,10 +44,9 @@ def figure_of_null_distribution(
     if against is not None:
         nulls.append((*against, "#fdae6b"))
     for of_null, ncuts, colour in nulls:
-        bins = int(np.clip(ncuts.size // 4, 5, 40))
         weights = None if against is None else np.full(ncuts.size, 1 / ncuts.size)
         label = f"{ncuts.size} {of_null}"
-        axes.hist(ncuts, bins=bins, weights=weights, color=colour, alpha=0.6, label=label)
+        axes.hist(ncuts, bins=_bins(ncuts), weights=weights, color=colour, alpha=0.6, label=label)
     axes.axvline(test.ncut, color="#d62728", linewidth=2, label="the network")
     for index, value in enumerate(() if of_other_seeds is None else of_other_seeds):
         once = "" if index else "the network, other seeds"
@@ -74,8 +76,7 @@ def figure_of_random_networks(ncuts: Sequence[float], title: str) -> Figure:
     standard_error = values.std(ddof=1) / np.sqrt(values.size)
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    bins = int(np.clip(values.size // 4, 5, 40))
-    axes.hist(values, bins=bins, color="#9ecae1", label=f"{values.size} networks")
+    axes.hist(values, bins=_bins(values), color="#9ecae1", label=f"{values.size} networks")
     axes.axvline(values.mean(), color="#d62728", linewidth=2, label="mean")
     axes.set_xlabel("n-cut")
     axes.set_ylabel("networks")
@@ -86,3 +87,12 @@ def figure_of_random_networks(ncuts: Sequence[float], title: str) -> Figure:
     )
     figure.legend(loc="outside lower center", ncols=2, fontsize=9)
     return figure
+
+
+def _bins(ncuts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the edges of a histogram's bars; n-cuts that differ by rounding are in one of them."""
+    n_bars = int(np.clip(ncuts.size // 4, 5, 40))
+    low, high = ncuts.min(), ncuts.max()
+    if high - low < _ROUNDING * max(abs(low), abs(high)):
+        low, high = low - 0.5, high + 0.5
+    return np.linspace(low, high, n_bars + 1)

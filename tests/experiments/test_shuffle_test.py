@@ -127,8 +127,9 @@ def test_stops_early(in_process, changed_clustering, capsys):
 
 
 def over_seeds_of(run, capsys):
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "clustering" in line]
-    return run.result["over_seeds"], line
+    lines = [line for line in capsys.readouterr().out.splitlines() if "clustering" in line]
+    assert len(lines) == 1, lines
+    return run.result["over_seeds"], lines[0]
 
 
 def test_verdict_that_rests_on_the_clusterings_seed(in_process, changed_clustering, runs, capsys):

@@ -126,6 +126,12 @@ def test_null_distribution(n_shuffles):
     assert legend_of(figure) == [f"{n_shuffles} shuffles", "the network"]
 
 
+def test_shuffles_that_differ_by_rounding_are_one_bar():
+    values = 1 + np.arange(8) * np.finfo(float).eps
+    (bars,) = figure_of_null_distribution(ShuffleTest(0.9, values), TITLE).axes[0].containers
+    assert sorted(bar.get_height() for bar in bars) == [0, 0, 0, 0, 8]
+
+
 def test_two_null_distributions():
     values = 10 + np.random.default_rng(0).normal(0, 0.1, 50)
     other = values[:20] + 0.3
