@@ -102,13 +102,22 @@ def check_output(file: NetworkFile, dataset: Dataset, config: Mapping[str, Any])
     is_open = names_file is not None and not datasets.lists_all_classes(names_file)
     if shape == (dataset.n_outputs,) or (is_open and shape[0] > dataset.n_outputs):
         return
-    name = networks.output_names(file.network)[index]
-    first, last = dataset.class_names[0], dataset.class_names[-1]
+    name, n_outputs = networks.output_names(file.network)[index], dataset.n_outputs
+    if is_open and len(shape) == 1:
+        raise InvalidInputError(
+            f"dataset.class_names={names_file!r}: {dataset.class_names[-1]!r} is at "
+            f"{n_outputs - 1}, and {file.source} has the {shape[0]} outputs 0 to {shape[0] - 1} in "
+            f"{name}; expected positions among them"
+        )
+    kind = "class" if dataset.task == "classification" else "target"
+    ending = "" if n_outputs == 1 else "es" if kind == "class" else "s"
+    shown = " to ".join(dict.fromkeys((dataset.class_names[0], dataset.class_names[-1])))
     raise InvalidInputError(
         f"output={output!r}: {file.source} has the output {name} of shape {shape}, the data "
-        f"set {dataset.name} has {dataset.n_outputs} classes or targets, {first} to {last}; "
+        f"set {dataset.name} has {n_outputs} {kind}{ending}, {shown}; "
         "expected one number for each: take another output, or the data set that it was trained "
-        "on, or name the class of each output in a file (dataset.class_names)"
+        "on, or say in a file (dataset.class_names) which output is which class: "
+        '["cat", "dog"], or {"cat": 3} of some'
     )
 
 

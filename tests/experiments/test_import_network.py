@@ -171,6 +171,9 @@ def test_own_file_is_studied_by_the_pipeline(own_file, tracked, store):
         ("import_network", ["resnet18", "model_code=json"], "changes nothing with"),
         ("import_network", ["vgg16", "preprocessing=coffee"], "expected one of none, unit"),
         ("import_network", ["resnet18", "weights=no.h5", "dataset.name=digits"], "is not there"),
+        ("import_network", ["resnet18", "dataset.resize=cropp"], "did you mean crop"),
+        ("import_network", ["resnet18", "dataset.targets=a"], "changes nothing with imagenet2012"),
+        ("import_network", ["resnet18", "dataset.name=."], "holds no images"),
     ],
 )
 def test_mistakes_are_told_before_a_run(here, stage, arguments, expected, store):
@@ -178,3 +181,33 @@ def test_mistakes_are_told_before_a_run(here, stage, arguments, expected, store)
     told = refusal(stage, *arguments)
     assert expected in told
     assert (store.find(limit=1)[0].id if store.find(limit=1) else None) == newest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["preprocessing=caffe"], "(8, 8, 1); expected images in colour"),
+        (
+            ["preprocessing=own_pixels.fails"],
+            "failed on pixels of shape (1, 8, 8, 1): ValueError: no luck",
+        ),
+        (["preprocessing=own_pixels.twice"], "made (2, 8, 8, 1) of pixels of shape (1, 8, 8, 1)"),
+        (["preprocessing=own_pixels.number"], "number"),
+        (
+            ["dataset.name=colour.npz"],
+            "(8, 8, 1), the data set's images are (8, 8, 3): choose the data set that it was "
+            "trained on, or import the network with dataset.channels=1",
+        ),
+    ],
+)
+def test_what_does_not_go_with_the_network_is_told_before_a_run(here, arguments, expected, store):
+    layers = [keras.layers.Flatten(), keras.layers.Dense(4), keras.layers.Dense(3)]
+    keras.Sequential([keras.Input((8, 8, 1)), *layers]).save("net.keras")
+    np.savez("colour.npz", x_test=np.zeros((3, 8, 8, 3)), y_test=np.arange(3))
+    here.joinpath("own_pixels.py").write_text(
+        "import numpy as np\nnumber = 3\n"
+        "def fails(x): raise ValueError('no luck')\ndef twice(x): return np.repeat(x, 2, 0)\n"
+    )
+    newest = store.find(limit=1)
+    assert expected in refusal("import_network", "model=net.keras", *arguments)
+    assert [run.id for run in store.find(limit=1)] == [run.id for run in newest]
