@@ -16,6 +16,7 @@ import numpy as np
 
 from experiments import PROJECT, configure, program
 from experiments._keras import import_keras
+from experiments._network_samples import scale_in_words
 from experiments._networks import MODEL_CODE, NetworkFile, model_code_of
 from nn_clustering import datasets, graphs, networks
 from nn_clustering.errors import InvalidInputError
@@ -146,6 +147,8 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     )
     if result["n_units"] is not None:
         print(f"{result['n_units']:,} units in the graph of its weights")
+    if len(result["input_shape"]) == 3:
+        print(scale_in_words(_preprocessing(run.config)))
     run.suggest(f"{program('cluster')} with train_run={run.id}")
 
 

@@ -172,13 +172,20 @@ def test_outputs_without_images_are_in_no_figure(run_here, run_experiment, here,
     assert '["cat", "dog"], or {"cat": 3} of some' in message
 
 
-def test_failing_preprocessing_is_told_before_a_run(run_experiment, here, clustered, store):
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("preprocessing=own_stream.stream", "failed on pixels of shape (1, 8, 8, 1)"),
+        ("n_shuffles=5000", "of no sub-cluster are there more than"),
+    ],
+)
+def test_what_cannot_be_lesioned_is_told_before_a_run(
+    run_experiment, here, clustered, store, option, expected
+):
     newest = store.find(limit=1)[0].id
-    options = ("preprocessing=own_stream.stream", "dataset.name=data.npz")
-    finished = run_experiment(
-        "lesion", "with", f"cluster_run={clustered.id}", *options, in_folder=here
-    )
-    assert "failed on pixels of shape (1, 8, 8, 1)" in finished.stderr
+    options = (f"cluster_run={clustered.id}", "dataset.name=data.npz", option)
+    finished = run_experiment("lesion", "with", *options, in_folder=here)
+    assert expected in finished.stderr
     assert store.find(limit=1)[0].id == newest
 
 
