@@ -155,7 +155,7 @@ def test_own_file_is_studied_by_the_pipeline(own_file, tracked, store):
     pandas.testing.assert_frame_equal(*tables)
     network = lesioned_network(store, lesioned)
     assert network.network == f"file {stages['import_network'].info['inputs']['model'][:12]}"
-    assert network.settings["import_network.preprocessing"] == "tf"
+    assert network.settings["preprocessing"] == "tf"
 
 
 @pytest.mark.parametrize(
@@ -203,3 +203,17 @@ def test_what_does_not_go_with_the_network_is_told_before_a_run(here, store, mon
         assert expected in refusal("import_network", "model=net.keras", argument)
     monkeypatch.delitem(sys.modules, "own_pixels")
     assert [run.id for run in store.find(limit=1)] == [run.id for run in newest]
+
+
+def test_pipeline_lesions_some_of_the_outputs_where_these_are_named(here):
+    x, y = np.zeros((4, 8, 8, 3), np.uint8), ["cat", "dog", "cat", "dog"]
+    np.savez("pets.npz", x_test=x, y_test=y)
+    here.joinpath("some.json").write_text('{"cat": 3, "dog": 1}')
+    here.joinpath("all.json").write_text('["cat", "dog"]')
+    config = pipeline.experiment.full_config(["resnet18", "fast"])
+    for part in ("import_network", "lesion"):
+        one = {**config[part]["dataset"], "name": "pets.npz", "class_names": "some.json"}
+        pipeline.check_lesions({**config, part: {**config[part], "dataset": one}}, None)
+        wrong = {**config, part: {**config[part], "dataset": {**one, "class_names": "all.json"}}}
+        with pytest.raises(NnClusteringError, match=r"10 outputs, .* pets.npz 2 classes"):
+            pipeline.check_lesions(wrong, None)
