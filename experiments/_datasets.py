@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,32 +38,44 @@ def tell(run: StageRun, dataset: Dataset) -> None:
     }
     for note in (*dataset.notes, *([_of_skipped(dataset)] if dataset.skipped else [])):
         print(note)
-    print(_outputs_in_words(dataset))
+    print(outputs_in_words(dataset))
 
 
-def _outputs_in_words(dataset: Dataset) -> str:
+def outputs_in_words(dataset: Dataset) -> str:
     """Return which output of a network each class or target belongs to."""
     if dataset.class_names == tuple(map(str, range(dataset.n_outputs))):
         return f"classes by their outputs: 0 to {dataset.n_outputs - 1}"
-    named = [f"{position} {name}" for position, name in enumerate(dataset.class_names)]
+    lacking: set[int] = set()
+    if dataset.task == "classification":
+        lacking.update(np.setdiff1d(np.arange(dataset.n_outputs), dataset.y_test).tolist())
+    named = [
+        f"{position} {name}"
+        for position, name in enumerate(dataset.class_names)
+        # an output that nobody has named, and that there is nothing of
+        if position not in lacking or name != str(position)
+    ]
     if len(named) > _SHOWN:
         named = [*named[: _SHOWN - 1], "...", named[-1]]
     listed = ", ".join(named)
     if dataset.task != "classification":
         return f"targets by their outputs: {listed}"
-    lacking = np.setdiff1d(np.arange(dataset.n_outputs), dataset.y_test)
-    if not len(lacking):
+    named_ones = ((index, dataset.class_names[index]) for index in sorted(lacking))
+    without = [name for index, name in named_ones if name != str(index)]
+    if not without:
         return f"class names by their outputs: {listed}"
-    shown = ", ".join(dataset.class_names[index] for index in lacking[:_SHOWN])
-    others = f" and {len(lacking) - _SHOWN} others" if len(lacking) > _SHOWN else ""
     return (
         f"class names by their outputs: {listed}; without test samples, and in no figure: "
-        f"{shown}{others}"
+        f"{_some(without)}"
     )
 
 
 def _of_skipped(dataset: Dataset) -> str:
-    number = len(dataset.skipped)
-    shown = ", ".join(dataset.skipped[:_SHOWN])
-    others = f" and {number - _SHOWN} others" if number > _SHOWN else ""
-    return f"{dataset.name}: {number} skipped that cannot be read ({shown}{others})"
+    skipped = dataset.skipped
+    return f"{dataset.name}: {len(skipped)} skipped that cannot be read ({_some(skipped)})"
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many more there are."""
+    rest = len(names) - _SHOWN
+    more = f" and {rest} other{'s' * (rest > 1)}" if rest > 0 else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -29,6 +29,13 @@ _SCALES = {
 }
 
 
+def scale_in_words(name: str | None) -> str:
+    """Return what a preprocessing makes of pixels; None is that of networks trained here."""
+    style = UNIT if name is None else name
+    scale = _SCALES.get(style, "what the function makes of 0 to 255")
+    return f"pixels: {scale} (preprocessing={style})"
+
+
 @dataclass(frozen=True, eq=False)
 class RawSamples:
     """Samples as a data set holds them.
@@ -57,6 +64,8 @@ class RawSamples:
         given = tuple(self.x.shape[1:])
         shape = networks.fitted_shape(file.network, given)
         samples = preprocessed(self, file.preprocessing)
+        if file.preprocessing not in (None, *networks.PREPROCESSINGS) and len(samples):
+            samples[:1]  # what a function of the user's cannot do shows before a run begins
         if shape == given:
             return samples
         if isinstance(samples, np.ndarray):
@@ -79,9 +88,7 @@ class RawSamples:
         shape, name = tuple(self.x.shape[1:]), file.preprocessing
         samples = f"{len(self.x):,} {'images' if len(shape) == 3 else 'samples'} of {shape}"
         if len(shape) == 3 and self.white is not None:
-            style = UNIT if name is None else name
-            scale = _SCALES.get(style, "what the function makes of 0 to 255")
-            return f"{samples}; pixels: {scale} (preprocessing={style})"
+            return f"{samples}; {scale_in_words(name)}"
         values = "pixels" if len(shape) == 3 else "values"
         if name in (None, "none", UNIT):
             return f"{samples}; {values}: as they are in the data"

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from experiments import PROJECT, configure, program
 from experiments._keras import import_keras
+from experiments._network_samples import scale_in_words
 from experiments._networks import MODEL_CODE, NetworkFile, model_code_of
 from nn_clustering import datasets, graphs, networks
 from nn_clustering.errors import InvalidInputError
@@ -48,9 +51,14 @@ def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> None
         _check_imagenet_settings(config)
     if config["preprocessing"] is not None:
         networks.check_preprocessing(config["preprocessing"])
-    dataset = config["dataset"]["name"]
-    if dataset is not None:
-        datasets.is_own(dataset)  # there is one of that name, if only where it is used
+    asked = _asked(config)
+    if "name" in asked:  # there is what is asked, if only where it is used
+        datasets.outline_of_own(**asked)
+
+
+def _asked(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of the data set."""
+    return {key: value for key, value in config["dataset"].items() if value is not None}
 
 
 def _check_file_settings(config: Mapping[str, Any], typed: Iterable[str]) -> None:
@@ -79,7 +87,7 @@ def _check_imagenet_settings(config: Mapping[str, Any]) -> None:
     is_size = isinstance(size, list | tuple) and [type(side) for side in size] == [int, int]
     if size is not None and not (is_size and min(size) >= 1):
         raise InvalidInputError(
-            f"network.input_size={size!r}; expected [height, width] in pixels, or None for those "
+            f"network.input_size={size!r}; expected [height, width] in pixels, or null for those "
             "that the network was made for"
         )
     if isinstance(n_outputs, bool) or not isinstance(n_outputs, int) or n_outputs < 2:
@@ -139,12 +147,38 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     )
     if result["n_units"] is not None:
         print(f"{result['n_units']:,} units in the graph of its weights")
+    if len(result["input_shape"]) == 3:
+        print(scale_in_words(_preprocessing(run.config)))
     run.suggest(f"{program('cluster')} with train_run={run.id}")
 
 
 def prepare(run: StageRun[Inputs]) -> keras.Model:
-    """Build the network with its weights, or read it."""
+    """Build the network with its weights, or read it; check what belongs to it."""
     import_keras()
+    network = _built(run)
+    _check_images(network, run.config)
+    return network
+
+
+def _check_images(network: keras.Model, config: Mapping[str, Any]) -> None:
+    """Check that a network, its preprocessing and its data set go together.
+
+    Raises:
+        InvalidInputError: If they do not.
+    """
+    shape = tuple(network.inputs[0].shape[1:])
+    is_of_images = len(shape) == 3
+    asked, name = _asked(config), _preprocessing(config)
+    if "name" in asked:
+        fitted = datasets.fitted_settings(asked["name"], shape) if is_of_images else {}
+        outline = datasets.outline_of_own(**{**fitted, **asked})
+        if outline is not None and outline.input_shape is not None:
+            networks.fitted_shape(network, outline.input_shape)
+    if name is not None and is_of_images and None not in shape:
+        networks.preprocessing(name, shape)(np.zeros((1, *shape), np.float32))
+
+
+def _built(run: StageRun[Inputs]) -> keras.Model:
     settings, given = run.config["network"], run.inputs
     if given.model is not None:
         return given.model.value.network

@@ -85,6 +85,18 @@ def check_task(config: Mapping[str, Any], dataset: str, task: str | None) -> Non
         )
 
 
+def has_outputs(n_outputs: int, n_classes: int, class_names: str | None) -> bool:
+    """Return whether a network with so many outputs has one for each of so many classes.
+
+    Args:
+        n_outputs: Of the network.
+        n_classes: Classes or targets.
+        class_names: The file of their names: an object of positions may leave out the last outputs.
+    """
+    is_open = class_names is not None and not datasets.lists_all_classes(class_names)
+    return n_outputs == n_classes or (is_open and n_outputs > n_classes)
+
+
 def check_output(file: NetworkFile, dataset: Dataset, config: Mapping[str, Any]) -> None:
     """Check that a network has an output for the classes or targets of a data set.
 
@@ -98,17 +110,24 @@ def check_output(file: NetworkFile, dataset: Dataset, config: Mapping[str, Any])
     if file.was_trained and output is None:
         return
     names_file = file.dataset_settings(config["dataset"]).get("class_names")
-    # an object of positions may leave out the last classes
-    is_open = names_file is not None and not datasets.lists_all_classes(names_file)
-    if shape == (dataset.n_outputs,) or (is_open and shape[0] > dataset.n_outputs):
+    name, n_outputs = networks.output_names(file.network)[index], dataset.n_outputs
+    if len(shape) == 1 and has_outputs(shape[0], n_outputs, names_file):
         return
-    name = networks.output_names(file.network)[index]
-    first, last = dataset.class_names[0], dataset.class_names[-1]
+    if len(shape) == 1 and names_file is not None and not datasets.lists_all_classes(names_file):
+        raise InvalidInputError(
+            f"dataset.class_names={names_file!r}: {dataset.class_names[-1]!r} is at "
+            f"{n_outputs - 1}, and {file.source} has the {shape[0]} outputs 0 to {shape[0] - 1} in "
+            f"{name}; expected positions among them"
+        )
+    kind = "class" if dataset.task == "classification" else "target"
+    ending = "" if n_outputs == 1 else "es" if kind == "class" else "s"
+    shown = " to ".join(dict.fromkeys((dataset.class_names[0], dataset.class_names[-1])))
     raise InvalidInputError(
         f"output={output!r}: {file.source} has the output {name} of shape {shape}, the data "
-        f"set {dataset.name} has {dataset.n_outputs} classes or targets, {first} to {last}; "
+        f"set {dataset.name} has {n_outputs} {kind}{ending}, {shown}; "
         "expected one number for each: take another output, or the data set that it was trained "
-        "on, or name the class of each output in a file (dataset.class_names)"
+        "on, or say in a file (dataset.class_names) which output is which class: "
+        '["cat", "dog"], or {"cat": 3} of some'
     )
 
 
@@ -262,7 +281,8 @@ def prepare(run: StageRun[Inputs]) -> Prepared:
     )
     partition = run.inputs.partition.value
     layers = lesions.lesionable_layers(partition.layers, engine)
-    partitions.select_sub_clusters(partition, layers, partitions.SizeFilter(**config["sizes"]))
+    sizes = partitions.SizeFilter(**config["sizes"])
+    lesions.check_possible_draws(partition, layers, config["n_shuffles"], sizes)
     return Prepared(engine, layers, groups_of(dataset, engine, config["tail"]))
 
 

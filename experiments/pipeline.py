@@ -95,7 +95,7 @@ def check(run: StageRun) -> None:
     check_clustering_fits(
         run.config["cluster"], run.config["shuffle_test"], parts=("cluster.", "shuffle_test.")
     )
-    _check_lesions(run.config, outline)
+    check_lesions(run.config, outline)
     folder = run.config["figures_folder"]
     if not folder.strip():
         raise InvalidInputError("figures_folder='': expected the name of a folder")
@@ -202,9 +202,16 @@ def _check_clustering(config: Mapping[str, Any], outline: datasets.Outline | Non
         )
 
 
-def _check_lesions(config: Mapping[str, Any], outline: datasets.Outline | None) -> None:
+def check_lesions(config: Mapping[str, Any], outline: datasets.Outline | None) -> None:
+    """Check that the network is lesioned on a data set that it has an output for each class of.
+
+    Args:
+        config: The pipeline's.
+        outline: Of the data set that the network is trained on; None where it is imported.
+    """
     lesioning, first = config["lesion"], stages_of(config)[0]
-    name = lesioning["dataset"]["name"]
+    asked = {key: value for key, value in lesioning["dataset"].items() if value is not None}
+    name, names = asked.get("name"), asked.get("class_names")
     with_task = config[first]["dataset"]["name"] if name is None else name
     if with_task is None:
         raise InvalidInputError(
@@ -213,17 +220,20 @@ def _check_lesions(config: Mapping[str, Any], outline: datasets.Outline | None) 
         )
     own = outline
     if name is not None:
-        own = datasets.require_dataset(name)
+        with _named_as("lesion"):
+            own = datasets.require_dataset(**asked)
     elif outline is None:
+        of_network = config[first]["dataset"]
+        names = of_network["class_names"] if names is None else names
         with _named_as("import_network"):
-            own = datasets.require_dataset(**config[first]["dataset"])
+            own = datasets.require_dataset(**{**of_network, "class_names": names})
     assert own is not None  # of the one or of the other
     try:
         lesion.check_task(lesioning, own.name, own.task)
     except InvalidInputError as error:
         raise InvalidInputError(f"lesion.{error}") from None
     if outline is None:
-        _check_outputs(config["import_network"]["network"], own)
+        _check_outputs(config["import_network"]["network"], own, names)
         return
     if own.input_shape is None or outline.input_shape is None:
         return
@@ -244,13 +254,18 @@ def _named_as(part: str) -> Iterator[None]:
         raise InvalidInputError(str(error).replace("dataset.", f"{part}.dataset.", 1)) from None
 
 
-def _check_outputs(network: Mapping[str, Any], lesioned: datasets.Outline) -> None:
-    n_outputs = None if network["name"] is None else network["n_outputs"]
-    if None not in (n_outputs, lesioned.n_outputs) and n_outputs != lesioned.n_outputs:
+def _check_outputs(
+    network: Mapping[str, Any], lesioned: datasets.Outline, class_names: str | None
+) -> None:
+    n_outputs, n_classes = network["n_outputs"], lesioned.n_outputs
+    if network["name"] is None or n_classes is None:
+        return
+    if not lesion.has_outputs(n_outputs, n_classes, class_names):
         raise InvalidInputError(
             f"{network['name']} has {n_outputs:,} outputs, and the data set {lesioned.name} "
             f"{lesioned.n_outputs:,} classes or targets; expected one output for each: take "
-            "another import_network.dataset.name, or with random weights "
+            "another import_network.dataset.name, say in a file which output is which class "
+            "(import_network.dataset.class_names), or with random weights "
             "import_network.network.n_outputs"
         )
 

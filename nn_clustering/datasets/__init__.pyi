@@ -9,6 +9,7 @@ from ._loading import (
     fitted_settings as fitted_settings,
     is_own as is_own,
     load_dataset as load_dataset,
+    outline_of_own as outline_of_own,
     require_dataset as require_dataset,
 )
 from ._outline import (

@@ -108,6 +108,30 @@ def require_dataset(name: str, **settings: Any) -> Outline:
     return named.outline(asked) if isinstance(named, Found) else _require(named, asked)
 
 
+def outline_of_own(name: str, **settings: Any) -> Outline | None:
+    """Check what is asked of a data set that may be used later, as far as that goes unread.
+
+    Args:
+        name: As of :func:`load_dataset`.
+        settings: Its other arguments.
+
+    Returns:
+        What is known of data of one's own; None of a set of the catalogue, whose files need not be
+        there yet.
+
+    Raises:
+        InvalidInputError: If there is no such data set, or an argument makes no sense.
+    """
+    asked = Settings(**settings)
+    named = _find(name)
+    if isinstance(named, Found):
+        return named.outline(asked)
+    asked.check_act(OF_CATALOGUE if named.own is None else named.own.takes, named.name)
+    if named.own is None:
+        _check_channels(named, asked.channels)
+    return None
+
+
 def dataset_names() -> list[str]:
     """Return the names of all data sets, of a mixture one way round."""
     return [entry.name for entry in listed_entries()]

@@ -75,6 +75,11 @@ def _from_list(arrays: Mapping[str, NDArray[Any]]) -> UnitGraph:
             f"sources, targets and weights of shapes {sources.shape}, {targets.shape} and "
             f"{weights.shape}; expected three of one length, with a number for each edge"
         )
+    for name in _OF_LIST:
+        if arrays[name].dtype.kind not in "biuf":  # check_places says what is wrong with those
+            raise InvalidInputError(
+                f"{name} of type {arrays[name].dtype}; expected the units' numbers, from 0"
+            )
     layers = _layers_of_list(arrays)
     n_units = sum(layer.n_units for layer in layers)
     check_places("sources", sources, n_units)

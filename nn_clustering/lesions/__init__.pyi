@@ -20,6 +20,7 @@ from ._measures import (
     targets_in_groups as targets_in_groups,
 )
 from ._single import (
+    check_possible_draws as check_possible_draws,
     lesion_test as lesion_test,
 )
 from ._single_results import (

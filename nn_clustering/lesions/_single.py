@@ -80,7 +80,7 @@ def lesion_test(
     for sub in chosen:
         check_fit(engine.layers, sub.layer, len(labels[sub.layer]))
     n_candidates = np.array([(labels[sub.layer] >= 0).sum() for sub in chosen])
-    _check_possible(chosen, n_candidates, n_shuffles)
+    check_possible_draws(partition, layers, n_shuffles, sizes)
     known = check_known(known, len(chosen), lambda index: (n_shuffles + 1, engine.n_outputs))
     scale = Scale.of_engine(engine, groups)
     changes = np.empty((len(chosen), n_shuffles + 1, len(groups.names)))
@@ -119,13 +119,26 @@ def lesion_test(
     )
 
 
-def _check_possible(
-    chosen: Sequence[SubCluster], n_candidates: NDArray[np.int64], n_shuffles: int
+def check_possible_draws(
+    partition: Partition,
+    layers: Sequence[str],
+    n_shuffles: int,
+    sizes: SizeFilter = SizeFilter(),  # noqa: B008 (frozen)
 ) -> None:
-    """Refuse a test in which every single random sub-cluster would have to be drawn repeatedly."""
-    most = max(
-        possible_draws(len(sub.units), int(n)) for sub, n in zip(chosen, n_candidates, strict=True)
-    )
+    """Refuse a test in which every single random sub-cluster would have to be drawn repeatedly.
+
+    Args:
+        partition: Clusters of the units.
+        layers: Names of the layers whose sub-clusters are lesioned.
+        n_shuffles: Number of random sub-clusters for each.
+        sizes: Which sub-clusters are lesioned.
+
+    Raises:
+        InvalidInputError: If it is one, or there is no sub-cluster to lesion.
+    """
+    chosen, _ = select_sub_clusters(partition, layers, sizes)
+    n_candidates = {layer.name: int((labels >= 0).sum()) for layer, labels in partition.by_layer()}
+    most = max(possible_draws(len(sub.units), n_candidates[sub.layer]) for sub in chosen)
     if most == 1:
         raise InvalidInputError(
             "every sub-cluster is all of its layer, so that no other units can be drawn to compare "

@@ -43,8 +43,12 @@ def fitted_shape(network: keras.Model, given: Sequence[int]) -> tuple[int, ...]:
 
 
 def _or_resized(expected: tuple[int | None, ...], given: tuple[int, ...]) -> str:
-    """Return what else can be done with images, if they differ in height and width alone."""
-    if len(expected) != 3 or len(given) != 3 or expected[2] not in (None, given[2]):
+    """Return what else can be done with images, if they differ in size or in colours alone."""
+    if len(expected) != 3 or len(given) != 3:
+        return ""
+    if (given[2], expected[2]) in ((1, 3), (3, 1)) and _goes_with(expected[:2], given[:2]):
+        return f", or import the network with dataset.channels={expected[2]}"
+    if expected[2] not in (None, given[2]):
         return ""
     return f", or have images resized (dataset.image_size=[{expected[0]},{expected[1]}])"
 

@@ -22,12 +22,15 @@ SCORES = ("accuracy", "mean_squared_error")
 # Config keys, or groups of them, that do not make another condition: seeds and links to other
 # runs; how a stage runs rather than what it does; and what it does besides.
 _HOW = ("seed", "reuse", "tags", "resume", "n_repeats", "n_workers", "memory_mb")
+# What is done to pixels, which any of three stages may say, counts as what the network reads.
 _LEFT_OUT = {
     "train": (*_HOW, "training.checkpoint_every"),
-    "import_network": (*_HOW, "dataset"),
-    "cluster": (*_HOW, "train_run", "model", "phase", "stability"),
-    "lesion": (*_HOW, "cluster_run", "dataset", "double", "single_units"),
+    "import_network": (*_HOW, "dataset", "preprocessing"),
+    "cluster": (*_HOW, "train_run", "model", "phase", "stability", "preprocessing"),
+    "lesion": (*_HOW, "cluster_run", "dataset", "double", "single_units", "preprocessing"),
 }
+# What networks read where no stage says otherwise.
+_UNIT = "unit"
 # The stages whose runs hold the network that is clustered.
 _WITH_NETWORK = ("train", "import_network")
 # What runs did before there was a key for it.
@@ -81,6 +84,7 @@ def lesioned_network(store: RunStore, run: Run) -> LesionedNetwork:
         **_settings("cluster", clustered),
         **_settings("lesion", run),
         "lesion.dataset.name": own_dataset or (trained and trained.config["dataset"]["name"]),
+        "preprocessing": _preprocessing(trained, clustered, run),
     }
     if trained is None:
         settings["network.layers"] = _layer_sizes(clustered)
@@ -139,6 +143,14 @@ def _settings(stage: str, run: Run) -> dict[str, Any]:
         for key, value in {**_BEFORE[stage], **dict(_leaves(run.config))}.items()
         if not any(key == name or key.startswith(f"{name}.") for name in left_out)
     }
+
+
+def _preprocessing(trained: Run | None, clustered: Run, lesioned: Run) -> str:
+    """Return what is done to pixels before the network reads them."""
+    if trained is not None:
+        return trained.info.get("preprocessing") or _UNIT
+    asked = (run.config.get("preprocessing") for run in (lesioned, clustered))
+    return next((str(name) for name in asked if name is not None), _UNIT)
 
 
 def _imported(run: Run) -> str:

@@ -1,6 +1,7 @@
 """Imports of networks, and the stages that go on from them, as a user runs them."""
 
 import io
+import sys
 
 import keras
 import numpy as np
@@ -154,7 +155,7 @@ def test_own_file_is_studied_by_the_pipeline(own_file, tracked, store):
     pandas.testing.assert_frame_equal(*tables)
     network = lesioned_network(store, lesioned)
     assert network.network == f"file {stages['import_network'].info['inputs']['model'][:12]}"
-    assert network.settings["import_network.preprocessing"] == "tf"
+    assert network.settings["preprocessing"] == "tf"
 
 
 @pytest.mark.parametrize(
@@ -171,6 +172,9 @@ def test_own_file_is_studied_by_the_pipeline(own_file, tracked, store):
         ("import_network", ["resnet18", "model_code=json"], "changes nothing with"),
         ("import_network", ["vgg16", "preprocessing=coffee"], "expected one of none, unit"),
         ("import_network", ["resnet18", "weights=no.h5", "dataset.name=digits"], "is not there"),
+        ("import_network", ["resnet18", "dataset.resize=cropp"], "did you mean crop"),
+        ("import_network", ["resnet18", "dataset.targets=a"], "changes nothing with imagenet2012"),
+        ("import_network", ["resnet18", "dataset.name=."], "holds no images"),
     ],
 )
 def test_mistakes_are_told_before_a_run(here, stage, arguments, expected, store):
@@ -178,3 +182,38 @@ def test_mistakes_are_told_before_a_run(here, stage, arguments, expected, store)
     told = refusal(stage, *arguments)
     assert expected in told
     assert (store.find(limit=1)[0].id if store.find(limit=1) else None) == newest
+
+
+def test_what_does_not_go_with_the_network_is_told_before_a_run(here, store, monkeypatch):
+    layers = [keras.layers.Flatten(), keras.layers.Dense(4), keras.layers.Dense(3)]
+    keras.Sequential([keras.Input((8, 8, 1)), *layers]).save("net.keras")
+    np.savez("colour.npz", x_test=np.zeros((3, 8, 8, 3)), y_test=np.arange(3))
+    here.joinpath("own_pixels.py").write_text(
+        "import numpy as np\nnumber = 3\n"
+        "def fails(x): raise ValueError('no luck')\ndef twice(x): return np.repeat(x, 2, 0)\n"
+    )
+    newest = store.find(limit=1)
+    for argument, expected in {
+        "preprocessing=caffe": "(8, 8, 1); expected images in colour",
+        "preprocessing=own_pixels.fails": "failed on pixels of shape (1, 8, 8, 1): ValueError: no",
+        "preprocessing=own_pixels.twice": "(2, 8, 8, 1) of pixels of shape (1, 8, 8, 1)",
+        "preprocessing=own_pixels.number": "has no function number",
+        "dataset.name=colour.npz": "or import the network with dataset.channels=1",
+    }.items():
+        assert expected in refusal("import_network", "model=net.keras", argument)
+    monkeypatch.delitem(sys.modules, "own_pixels")
+    assert [run.id for run in store.find(limit=1)] == [run.id for run in newest]
+
+
+def test_pipeline_lesions_some_of_the_outputs_where_these_are_named(here):
+    x, y = np.zeros((4, 8, 8, 3), np.uint8), ["cat", "dog", "cat", "dog"]
+    np.savez("pets.npz", x_test=x, y_test=y)
+    here.joinpath("some.json").write_text('{"cat": 3, "dog": 1}')
+    here.joinpath("all.json").write_text('["cat", "dog"]')
+    config = pipeline.experiment.full_config(["resnet18", "fast"])
+    for part in ("import_network", "lesion"):
+        one = {**config[part]["dataset"], "name": "pets.npz", "class_names": "some.json"}
+        pipeline.check_lesions({**config, part: {**config[part], "dataset": one}}, None)
+        wrong = {**config, part: {**config[part], "dataset": {**one, "class_names": "all.json"}}}
+        with pytest.raises(NnClusteringError, match=r"10 outputs, .* pets.npz 2 classes"):
+            pipeline.check_lesions(wrong, None)

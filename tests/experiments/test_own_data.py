@@ -12,6 +12,8 @@ from keras import layers
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from experiments._datasets import outputs_in_words
+from nn_clustering.datasets import load_dataset
 from tests.datasets.test_tfds import write_tfds
 
 CLASSES = ("one", "three", "zero")
@@ -141,6 +143,8 @@ def test_outputs_without_images_are_in_no_figure(run_here, run_experiment, here,
     np.savez(here / "two.npz", x_test=PIXELS[of_two], y_test=np.array(CLASSES)[LABELS[of_two]])
     (here / "open.json").write_text('{"one": 0, "three": 1}')
     (here / "closed.json").write_text('["one", "three"]')
+    (here / "gap.json").write_text('{"one": 0, "three": 2}')
+    (here / "beyond.json").write_text('{"one": 0, "three": 3}')
     common = (f"cluster_run={clustered.id}", "fast", "dataset.name=two.npz")
     run, printed = run_here("lesion", *common, "dataset.class_names=open.json")
     assert "class names by their outputs: 0 one, 1 three\n" in printed
@@ -151,12 +155,38 @@ def test_outputs_without_images_are_in_no_figure(run_here, run_experiment, here,
     assert set(changes["class"]) == {"one", "three"}
     assert run.result["coherence"]["n_combined"] == run.result["n_subclusters"]
 
-    newest = run_experiment(
-        "lesion", "with", *common, "dataset.class_names=closed.json", in_folder=here
-    )
-    assert newest.returncode == 1
-    message = newest.stderr
-    assert "of shape (3,), the data set two.npz has 2 classes or targets, one to three" in message
+    gap = load_dataset(str(here / "two.npz"), class_names=str(here / "gap.json"))
+    assert outputs_in_words(gap) == "class names by their outputs: 0 one, 2 three"
+
+    def refused(names):
+        finished = run_experiment(
+            "lesion", "with", *common, f"dataset.class_names={names}", in_folder=here
+        )
+        assert finished.returncode == 1
+        return finished.stderr
+
+    assert "'three' is at 3" in (message := refused("beyond.json"))
+    assert "the 3 outputs 0 to 2 in dense" in message
+    message = refused("closed.json")
+    assert "of shape (3,), the data set two.npz has 2 classes, one to three" in message
+    assert '["cat", "dog"], or {"cat": 3} of some' in message
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("preprocessing=own_stream.stream", "failed on pixels of shape (1, 8, 8, 1)"),
+        ("n_shuffles=5000", "of no sub-cluster are there more than"),
+    ],
+)
+def test_what_cannot_be_lesioned_is_told_before_a_run(
+    run_experiment, here, clustered, store, option, expected
+):
+    newest = store.find(limit=1)[0].id
+    options = (f"cluster_run={clustered.id}", "dataset.name=data.npz", option)
+    finished = run_experiment("lesion", "with", *options, in_folder=here)
+    assert expected in finished.stderr
+    assert store.find(limit=1)[0].id == newest
 
 
 def test_table_of_a_regression(run_here, here):

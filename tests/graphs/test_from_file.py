@@ -117,6 +117,7 @@ def test_matrices_refused(changes, message):
         ({"targets": [2.0, 0, 1, 5, 6, 3, 5]}, "targets of type float64; expected integers"),
         ({"targets": [2, 0, 1, 5, 6, 3]}, "three of one length"),
         ({"targets": [2, 0, 1, 5, 6, 3, 6]}, "an edge from unit 6 to itself"),
+        ({"sources": list("abcdefg")}, "sources of type <U1; expected the units' numbers, from 0"),
         ({"sources": [0, 4, 3, 4, 2, 6, 4]}, "two edges between the units 4 and 5, of .* 0.5 and"),
         ({"sources": [0, 4, 3, 4, 2, 5, 6], "targets": [2, 0, 1, 5, 6, 6, 5]},
          "two edges between the units 5 and 6, of the weights 1 and 7"),

@@ -106,8 +106,8 @@ def _position(
         )
     raise InvalidInputError(
         f"dataset.class_names={class_names!r}: {one!r}, a class of {name}, is none of its names"
-        f"{did_you_mean(one, places)}; expected all classes of the data among the {n_outputs} of "
-        "the file"
+        f"{did_you_mean(one, places)}; expected all classes of the data among the {len(places)} "
+        "of the file"
     )
 
 
