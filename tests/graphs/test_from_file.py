@@ -120,6 +120,8 @@ def test_matrices_refused(changes, message):
         ({"sources": [0, 4, 3, 4, 2, 6, 4]}, "two edges between the units 4 and 5, of .* 0.5 and"),
         ({"sources": [0, 4, 3, 4, 2, 6, 4], "weights": [1, 2, 3, 0.5, 4, 1, 0.5]},
          "two edges between the units 4 and 5, of the weights 0.5 and 0.5"),
+        ({"sources": [0, 4, 3, 4, 2, 5, 4], "targets": [2, 0, 1, 5, 6, 4, 5],
+          "weights": [1, 2, 3, 0.5, 4, 0.5, 0.5]}, "two edges between the units 4 and 5"),
         ({"sources": [0, 4, 3, 4, 2, 5, 6], "targets": [2, 0, 1, 5, 6, 6, 5]},
          "two edges between the units 5 and 6, of the weights 1 and 7"),
         ({"weights": [1, 2, 3, 0.5, 4, 1, -7]}, "negative"),
