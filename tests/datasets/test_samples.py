@@ -71,6 +71,9 @@ def test_test_samples_alone_are_a_data_set():
     whole = dataset.in_memory()
     np.testing.assert_array_equal(whole.x_test, x.astype(np.float32) / np.float32(255))
     assert whole.white == 1
+    of_no_scale = lazy(np.float32(2) * x, white=None, source_digest="abc").in_memory()
+    assert of_no_scale.white is None
+    np.testing.assert_array_equal(of_no_scale.x_test, 2.0 * x)
 
 
 def test_refused_without_the_digest_of_their_source(values):

@@ -194,3 +194,25 @@ def test_residual_times_its_factor():
     graph = graph_from_weights(network)
     assert block(graph, "input", "sum").tolist() == [[3]]
     assert block(graph, "first", "sum").tolist() == [[2]]
+
+
+def test_single_positions_are_multiplied_before_a_copied_set_as_without_copies():
+    """By a normalisation behind a flatten, whose factors are not those of whole channels."""
+    norm = layers.BatchNormalization()
+    network = sequential(
+        (4, 4, 1),
+        conv(3, "first"),
+        layers.Flatten(),
+        norm,
+        layers.Dense(5, name="hidden"),
+        layers.Dense(2, name="output"),
+    )
+    random = np.random.default_rng(0)
+    norm.set_weights([random.uniform(0.5, 2, weights.shape) for weights in norm.get_weights()])
+    one_set = graph_from_weights(network, dense_layers=True)
+    copied = graph_from_weights(network, dense_layers=True, residual="copied")
+    expected = block(one_set, "first", "hidden")
+    assert block(copied, "hidden/inputs", "output/inputs") == pytest.approx(expected)
+    norm.set_weights([np.ones(weights.shape) for weights in norm.get_weights()])
+    plain = graph_from_weights(network, dense_layers=True, residual="copied")
+    assert block(plain, "hidden/inputs", "output/inputs") != pytest.approx(expected)

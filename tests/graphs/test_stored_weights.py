@@ -9,6 +9,7 @@ import pytest
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import Edges, Layer, UnitGraph, graph_from_weights
+from nn_clustering.graphs._single_precision import in_single_precision
 from tests.graphs.sample_graphs import dense_adjacency, layered
 
 SIZE = 300  # a matrix with enough entries to be laid out otherwise than as it is
@@ -52,6 +53,22 @@ def test_every_layout_is_read_as_it_was(matrices, arrays):
     for block, matrix in zip(UnitGraph.from_npz(content).edges, matrices, strict=True):
         assert block.weights.dtype == matrix.dtype
         assert np.array_equal(block.weights, matrix)
+
+
+def test_equal_numbers_of_another_shape_are_other_weights():
+    graph = layered(np.ones((2, 3)), np.ones((3, 2)))
+    again = UnitGraph.from_npz(graph.to_npz())
+    assert [block.weights.tolist() for block in again.edges] == [[[1] * 3] * 2, [[1] * 2] * 3]
+
+
+def test_sparse_matrices_fit_into_memory_together(monkeypatch):
+    one, two = chain(PRUNED).to_npz(), chain(PRUNED, PRUNED.T).to_npz()
+    monkeypatch.setattr(
+        "nn_clustering.graphs._stored_weights.memory_bytes", lambda: 3 * PRUNED.nbytes
+    )
+    assert np.array_equal(UnitGraph.from_npz(one).edges[0].weights, PRUNED)
+    with pytest.raises(InvalidInputError, match="half of this machine's memory"):
+        UnitGraph.from_npz(two)
 
 
 def test_sizes():
@@ -108,7 +125,7 @@ def test_what_unpacks_to_more_than_the_memory_is_refused_unread(monkeypatch):
     )
 
 
-def test_weights_of_a_network_are_of_its_precision():
+def test_weights_of_a_network_are_of_its_precision(monkeypatch):
     convolutions = [keras.layers.Conv2D(n_filters, 3) for n_filters in (4, 3, 2)]
     norm = keras.layers.BatchNormalization()
     network = keras.Sequential([keras.Input((9, 9, 2)), *convolutions[:2], norm, convolutions[2]])
@@ -119,3 +136,13 @@ def test_weights_of_a_network_are_of_its_precision():
     expected = np.abs(kernel).sum(axis=(0, 1)) * 0.3 / np.sqrt(0.7 + norm.epsilon)
     np.testing.assert_allclose(weights, expected, rtol=1e-6)
     assert np.array_equal(weights, weights.astype(np.float32))
+    monkeypatch.setattr("nn_clustering.graphs._single_precision.MOST_IN_DOUBLE", 17)
+    large = graph_from_weights(network).edges
+    assert [block.weights.dtype for block in large] == [np.float32] * len(large)
+    assert np.array_equal(large[0].weights, weights)
+
+
+def test_weights_too_large_for_single_precision_stay():
+    given = np.array([[1e39, 0.1]])
+    (kept,) = in_single_precision({(0, 1): given.copy()}).values()
+    assert np.array_equal(kept, given)

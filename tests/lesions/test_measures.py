@@ -87,6 +87,15 @@ def test_scale_of_one_network():
     assert scale.overall_changes(lesioned).tolist() == [-2 / 6, 1 / 6]
 
 
+def test_images_behind_groups():
+    """Of classes together, of targets the same ones."""
+    some = np.array([[True, True], [False, True]])
+    for task, expected in (("classification", [6, 2]), ("regression", [6, 6])):
+        sizes = np.array([4, 2]) if task == "classification" else np.array([6, 6])
+        scale = Scale(Groups(("a", "b"), some, task, "left"), np.array([3, 1]), sizes)
+        assert scale.n_images.tolist() == expected
+
+
 def test_refuses():
     some = np.array([[True, False], [True, True]])
     cases = [

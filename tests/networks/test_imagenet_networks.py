@@ -12,8 +12,9 @@ from classification_models import weights as published
 from classification_models.models import senet
 from classification_models.models_factory import ModelsFactory
 from classification_models.tfkeras import TFKerasModelsFactory
-from keras.src.applications import resnet
+from keras.src.applications import inception_resnet_v2, resnet
 from keras.src.legacy.saving import legacy_h5_format
+from keras_applications import inception_resnet_v2 as keras_applications_inception
 
 from nn_clustering import networks
 from nn_clustering.errors import InvalidInputError
@@ -137,6 +138,21 @@ def test_network_in_groups_computes_what_the_package_has_in_slices(tmp_path):
     networks.load_weights(ours, tmp_path / "theirs.h5")
     np.testing.assert_allclose(answers(ours), answers(theirs), rtol=1e-4, atol=1e-6)
     assert {layer.groups for layer in ours.layers if hasattr(layer, "groups")} == {1, 4}
+
+
+def test_sums_that_the_package_scales_in_code_are_those_of_keras(monkeypatch):
+    for name in ("backend", "layers"):
+        monkeypatch.setattr(keras_applications_inception, name, _modules()[name])
+    blocks = []
+    for package in (keras_applications_inception, inception_resnet_v2):
+        inputs = keras.Input((4, 4, 8))
+        outputs = package.inception_resnet_block(inputs, 0.17, "block35", 1)
+        blocks.append(keras.Model(inputs, outputs))
+    ours, theirs = blocks
+    theirs.set_weights(ours.get_weights())
+    x = IMAGES[:, :4, :4].repeat(3, axis=3)[..., :8]
+    np.testing.assert_allclose(answers(ours, x), answers(theirs, x), rtol=1e-5)
+    assert not np.allclose(answers(ours, x), x)
 
 
 def test_efficientnet_is_normalised_as_keras_does_with_its_own_file(tmp_path, monkeypatch):

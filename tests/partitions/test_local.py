@@ -48,6 +48,18 @@ def test_chain_is_clustered_in_runs_of_three_layers():
     assert found.mean_ncut == pytest.approx(np.mean(found.ncuts))
 
 
+def test_ends_of_a_chain_by_their_own_graphs():
+    """Methods F3."""
+    assert local_centres(CHAIN, ends="own") == (0, 1, 2, 3, 4)
+    found = local_partition(CHAIN, whole_of(CHAIN, 3), seed=5, n_clusters_of_layer=3, ends="own")
+    peer = spectral_partition(
+        part_of(CHAIN, [0, 1]), 3, seed=integer_seed(5, "local clustering", 0)
+    )
+    assert found.ncuts[0] == pytest.approx(ncut(part_of(CHAIN, [0, 1]), peer.labels))
+    with pytest.raises(InvalidInputError, match="ends='both'; expected one of neighbour, own"):
+        local_centres(CHAIN, ends="both")
+
+
 def test_graph_around_a_layer_of_a_chain_is_the_run_of_three():
     around = local_graph(CHAIN, 2)
     run = part_of(CHAIN, [1, 2, 3])

@@ -40,6 +40,10 @@ def noise(): return np.float32(np.random.random())
 def noisy():
     add = lambda x: tf.ensure_shape(x + tf.numpy_function(noise, [], tf.float32), x.shape)
     return stream().map(lambda x, y: (add(x), y)).batch(32)
+def chance(): return np.random.randint(2)
+def undecided():
+    either = lambda y: tf.ensure_shape(y + tf.numpy_function(chance, [], tf.int64), [])
+    return stream().map(lambda x, y: (x, either(y))).batch(32)
 def endless(): return stream().repeat()
 def none_left(): return stream().take(0)
 def triple(): return stream().map(lambda x, y: (x, y, 1.0))
@@ -155,6 +159,7 @@ def test_nothing_is_run_before_it_is_read(tmp_path, monkeypatch):
     [
         ("shuffled", "gives other samples each time; expected the same ones in the same order"),
         ("noisy", "gives other samples each time"),
+        ("undecided", "gives other labels each time"),
         ("endless", "never ends"),
         ("none_left", "has no samples"),
         ("triple", "expected pairs (x, y) of tensors"),
