@@ -89,10 +89,11 @@ def figure_of_random_networks(ncuts: Sequence[float], title: str) -> Figure:
     return figure
 
 
-def _bins(ncuts: NDArray[np.float64]) -> NDArray[np.float64]:
+def _bins(ncuts: NDArray[np.float64]) -> list[float]:
     """Return the edges of a histogram's bars; n-cuts that differ by rounding are in one of them."""
     n_bars = int(np.clip(ncuts.size // 4, 5, 40))
     low, high = ncuts.min(), ncuts.max()
     if high - low < _ROUNDING * max(abs(low), abs(high)):
         low, high = low - 0.5, high + 0.5
-    return np.linspace(low, high, n_bars + 1)
+    edges: list[float] = np.linspace(low, high, n_bars + 1).tolist()
+    return edges

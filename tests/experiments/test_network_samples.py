@@ -75,7 +75,7 @@ def test_data_set_of_an_import_and_what_another_takes_of_it(content):
     }  # fmt: skip
     # the names of its classes are not those of another
     assert settings_of(content, own, name="digits") == {"name": "digits", "seed": 3, "n_test": 8}
-    with pytest.raises(InvalidInputError, match="dataset.name=None with run 1"):
+    with pytest.raises(InvalidInputError, match=r"dataset\.name=None with run 1"):
         settings_of(content, {})
 
 
