@@ -55,7 +55,7 @@ def test_table_is_mean_and_spread_beside_the_published_mean():
             "fragile": [False, True],
         }
     )
-    published = {"unpruned": {"accuracy": 0.98, "ncut": 10.02}}
+    published = {"pruned": {"ncut": 1.5}, "unpruned": {"accuracy": 0.98, "ncut": 10.02}}
     table = summarise(networks, [{"name": "MLP", "published": published}])
     assert format_table(table).splitlines()[2] == (
         "| MLP, unpruned | 2 | 0.8500 ± 0.0707 (0.98) | 10.500 ± 0.707 (10.02) | 12.000 ± 0.000 "
