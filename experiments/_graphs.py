@@ -204,17 +204,6 @@ def of_weights(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def residual_rule(config: Mapping[str, Any]) -> str:
-    """Return the rule by which a clustering's layers of units are named (methods C4).
-
-    Args:
-        config: Of a clustering, also of a former version, which knew but one rule.
-    """
-    settings = config["graph"]
-    rule: str = settings.get("residual", "one_set")
-    return rule if settings.get("source", "weights") == "weights" else "one_set"
-
-
 def weight_graph(network: keras.Model, settings: Mapping[str, Any]) -> UnitGraph:
     """Build the graph of a network's weights that a section `graph` asks for, transformed."""
     return transformed(build_graph(network, {"graph": settings})[0], settings)

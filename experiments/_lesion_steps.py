@@ -45,6 +45,17 @@ def groups_of(dataset: Dataset, engine: LesionEngine, tail: str | None) -> Group
     return lesions.targets_in_groups(dataset.class_names, tail=tail)
 
 
+def residual_rule(config: Mapping[str, Any]) -> str:
+    """Return the rule by which a clustering's layers of units are named (methods C4).
+
+    Args:
+        config: Of a clustering, also of a former version, which knew but one rule.
+    """
+    settings = config["graph"]
+    rule: str = settings.get("residual", "one_set")
+    return rule if settings.get("source", "weights") == "weights" else "one_set"
+
+
 def single_lesions(
     run: StageRun[MayGoOn],
     engine: LesionEngine,

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT, configure, page_command, program
 from experiments._datasets import tell
-from experiments._graphs import residual_rule
 from experiments._keras import import_keras
 from experiments._lesion_steps import (
     add_long_table,
     add_table,
     double_lesions,
     groups_of,
+    residual_rule,
     single_lesions,
     single_units,
 )

@@ -78,12 +78,11 @@ def lesioned_network(store: RunStore, run: Run) -> LesionedNetwork:
     clustered = store.run(run.lineage["cluster_run"], experiment="cluster")
     train_run = clustered.lineage.get("train_run")
     trained = None if train_run is None else store.run(train_run, experiment=_WITH_NETWORK)
-    own_dataset = (run.config.get("dataset") or {}).get("name")
     settings = {
         **({} if trained is None else _settings(trained.experiment, trained)),
         **_settings("cluster", clustered),
         **_settings("lesion", run),
-        "lesion.dataset.name": own_dataset or (trained and trained.config["dataset"]["name"]),
+        **_dataset(trained, run),
         "preprocessing": _preprocessing(trained, clustered, run),
     }
     if trained is None:
@@ -142,6 +141,16 @@ def _settings(stage: str, run: Run) -> dict[str, Any]:
         f"{stage}.{key}": value
         for key, value in {**_BEFORE[stage], **dict(_leaves(run.config))}.items()
         if not any(key == name or key.startswith(f"{name}.") for name in left_out)
+    }
+
+
+def _dataset(trained: Run | None, lesioned: Run) -> dict[str, Any]:
+    """Return what the lesions are measured on: as they say, else as the network's own run does."""
+    own = {} if trained is None else dict(trained.config["dataset"])
+    asked = dict(lesioned.config.get("dataset") or {})
+    return {
+        f"lesion.dataset.{key}": own.get(key) if asked.get(key) is None else asked[key]
+        for key in {**asked, "name": None}
     }
 
 

@@ -28,6 +28,8 @@ HOW_IT_RAN = {
     "cluster": {"reuse", "tags"},
     "lesion": {"reuse", "tags", "memory_mb"},
 }
+# what is done to pixels, which of a network that was trained here its training says,
+PIXELS = {"cluster": {"preprocessing"}, "lesion": {"preprocessing"}, "train": set()}
 # and what it found out besides, which changes nothing of the single lesions.
 BESIDES = {
     "train": (),
@@ -49,7 +51,8 @@ def another(value):
 
 
 def makes_a_condition(stage, key):
-    return not (key in SEEDS_AND_LINKS[stage] | HOW_IT_RAN[stage] or key.startswith(BESIDES[stage]))
+    left_out = SEEDS_AND_LINKS[stage] | HOW_IT_RAN[stage] | PIXELS[stage]
+    return not (key in left_out or key.startswith(BESIDES[stage]))
 
 
 class Networks:

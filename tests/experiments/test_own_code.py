@@ -12,6 +12,7 @@ from experiments import (
     agreement,
     choose_k,
     cluster,
+    import_network,
     lesion,
     lesion_table,
     pipeline,
@@ -29,8 +30,8 @@ from tests.programs import PROJECT, environment, run_python, run_warm
 STAGES = {
     stage.experiment.path: stage.experiment
     for stage in (
-        agreement, choose_k, cluster, lesion, lesion_table, pipeline, random_init, shuffle_test,
-        study, train,
+        agreement, choose_k, cluster, import_network, lesion, lesion_table, pipeline, random_init,
+        shuffle_test, study, train,
     )
 }  # fmt: skip
 # A run of each that computes; {stage} stands for the run of a stage of the pipeline.
@@ -38,6 +39,7 @@ COMMANDS = {
     "agreement": ["fast", "cluster_run={cluster}", "other_run={other}"],
     "choose_k": ["fast", "cluster_run={cluster}"],
     "cluster": ["fast", "train_run={train}"],
+    "import_network": ["fast", "resnet18"],
     "lesion": ["fast", "cluster_run={cluster}"],
     "lesion_table": ["fast", "lesion_runs=[{lesion}]"],
     "pipeline": PIPELINE_OPTIONS[1:],
@@ -128,21 +130,22 @@ print(json.dumps(changed))
 """
 TRAINING = {"train", "pipeline", "study"}
 CLUSTERING = {"cluster", "pipeline", "study"}
+LESIONS = {"lesion", "pipeline", "study"}
 EDITS = {
     "nn_clustering/tracking/command_line/listing.py": set(),
     "nn_clustering/tracking/stages/reuse.py": set(),
     "nn_clustering/reports/__init__.pyi": set(),
     "nn_clustering/datasets/__main__.py": set(),
     "nn_clustering/reports/_lesion_table.py": {"lesion_table"},
-    "nn_clustering/reports/_lesion_figures.py": {"lesion", "pipeline"},
+    "nn_clustering/reports/_lesion_figures.py": LESIONS,
     "nn_clustering/reports/_learning_curve_figures.py": TRAINING,
     "nn_clustering/reports/_cluster_figures.py": CLUSTERING,
     "nn_clustering/training/_steps.py": TRAINING,
-    "nn_clustering/lesions/_engine.py": {"lesion", "pipeline"},
+    "nn_clustering/lesions/_engine.py": LESIONS,
     "nn_clustering/partitions/_kmeans.py": {
         *("choose_k", "random_init", "shuffle_test"), *CLUSTERING,
     },
-    "experiments/lesion.py": {"lesion", "pipeline"},
+    "experiments/lesion.py": LESIONS,
     "experiments/_chosen_null_model.py": {"shuffle_test", "pipeline", "study"},
     "nn_clustering/seeds.py": set(STAGES),
 }  # fmt: skip
