@@ -203,7 +203,7 @@ def test_authors_code_is_named_by_whoever_runs_it(author, tracked, store):
     (folder / f"{name}_blocks.py").write_text("FACTOR = 3\n")
     assert clustering(tracked, folder / "own.keras", code).id != clustered.id
     told = refusal("lesion", *common, code)
-    assert f"is not what it was in clustering run {clustered.id}" in told
+    assert f"is not what it was in run {clustered.id}" in told
 
 
 @pytest.mark.parametrize(
