@@ -29,6 +29,8 @@ _LEFT_OUT = {
     "cluster": (*_HOW, "train_run", "model", "phase", "stability", "preprocessing"),
     "lesion": (*_HOW, "cluster_run", "dataset", "double", "single_units", "preprocessing"),
 }
+# What is done to data where no stage says otherwise.
+_OF_DATA = {"damaged": "refuse", "resize": "straight"}
 # What networks read where no stage says otherwise.
 _UNIT = "unit"
 # The stages whose runs hold the network that is clustered.
@@ -149,7 +151,10 @@ def _dataset(trained: Run | None, lesioned: Run) -> dict[str, Any]:
     own = {} if trained is None else dict(trained.config["dataset"])
     asked = dict(lesioned.config.get("dataset") or {})
     return {
-        f"lesion.dataset.{key}": own.get(key) if asked.get(key) is None else asked[key]
+        f"lesion.dataset.{key}": next(
+            (value for value in (asked.get(key), own.get(key)) if value is not None),
+            _OF_DATA.get(key),
+        )
         for key in {**asked, "name": None}
     }
 

@@ -1053,7 +1053,7 @@ IMPORT_NETWORK = Stage(
         "network_from_bytes": networks,
         "weight_file": datasets,
         "given_file": datasets,
-        "is_own": datasets,
+        "outline_of_own": datasets,
     },
     lambda runs: {"network.name": "resnet18", "network.n_outputs": 10, "weights": "random"},
     {
@@ -1082,7 +1082,7 @@ IMPORT_NETWORK = Stage(
         "preprocessing": Case(
             "tf", "check_preprocessing", "name", stop="build_imagenet_network"
         ),
-        "dataset.name": Case("digits", "is_own", "name", stop="build_imagenet_network"),
+        "dataset.name": Case("digits", "outline_of_own", "name", stop="build_imagenet_network"),
     },
 )  # fmt: skip
 # They act in the stages that use the network.

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from experiments._graphs import choose_samples, residual_rule
+from experiments._graphs import choose_samples
+from experiments._lesion_steps import residual_rule
 from experiments._network_samples import RawSamples, preprocessed
 from experiments._networks import NetworkFile
 from experiments._partitions import with_starts
