@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # What `weights` can be besides a file.
 IMAGENET, RANDOM = "imagenet", "random"
+# The key that says a size of images, and what it says if nothing is said.
+_INPUT_SIZE = ("network.input_size", "the size that the network was made for")
 _DEFAULTS = {"network.input_size": None, "network.n_outputs": 1000, "weights": IMAGENET}
 
 experiment = StageExperiment("import_network", base_dir=PROJECT, save_git_info=False)
@@ -84,12 +86,8 @@ def _check_imagenet_settings(config: Mapping[str, Any]) -> None:
             f"network.name={settings['name']}, which is of Keras' own layers; leave it out"
         )
     size, n_outputs = settings["input_size"], settings["n_outputs"]
-    is_size = isinstance(size, list | tuple) and [type(side) for side in size] == [int, int]
-    if size is not None and not (is_size and min(size) >= 1):
-        raise InvalidInputError(
-            f"network.input_size={size!r}; expected [height, width] in pixels, or null for those "
-            "that the network was made for"
-        )
+    if size is not None:
+        datasets.checked_size(size, *_INPUT_SIZE)
     if isinstance(n_outputs, bool) or not isinstance(n_outputs, int) or n_outputs < 2:
         raise InvalidInputError(f"network.n_outputs={n_outputs!r}; expected 2 or more")
     if not isinstance(weights, str) or not weights:
@@ -182,9 +180,10 @@ def _built(run: StageRun[Inputs]) -> keras.Model:
     settings, given = run.config["network"], run.inputs
     if given.model is not None:
         return given.model.value.network
+    size = settings["input_size"]
     return networks.build_imagenet_network(
         settings["name"],
-        input_size=None if settings["input_size"] is None else tuple(settings["input_size"]),
+        input_size=None if size is None else datasets.checked_size(size, *_INPUT_SIZE),
         n_outputs=settings["n_outputs"],
         seed=run.seed,
         weights=None if given.weights is None else given.weights.value.path,

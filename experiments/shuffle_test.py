@@ -181,9 +181,9 @@ def _over_seeds_in_words(result: Mapping[str, Any], cluster_run: RunId) -> str:
             f"{cluster_run} has no clusterings with other seeds; stability.n_seeds=5 makes five"
         )
     return (
-        f"{found['n_seeds']} other clustering seeds: z = {_shown(found['z_smallest'])} to "
-        f"{_shown(found['z_largest'])}, p = {found['p_smallest']:.3g} to "
-        f"{found['p_largest']:.3g}: {_over_seeds_verdict(result['verdict'], found)}"
+        f"{found['n_seeds']} other clustering seeds: z = {_z_in_words(found)}, "
+        f"p = {found['p_smallest']:.3g} to {found['p_largest']:.3g}: "
+        f"{_over_seeds_verdict(result['verdict'], found)}"
     )
 
 
@@ -213,6 +213,12 @@ def is_fragile(result: Mapping[str, Any]) -> bool:
 
 def _shown(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.2f}"
+
+
+def _z_in_words(found: Mapping[str, Any]) -> str:
+    smallest, largest = found["z_smallest"], found["z_largest"]
+    # both are undefined where all shuffles have one n-cut
+    return "undefined" if smallest is None else f"{smallest:.2f} to {largest:.2f}"
 
 
 @experiment.stage(

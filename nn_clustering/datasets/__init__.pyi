@@ -20,6 +20,9 @@ from ._samples import (
     changed as changed,
     chosen as chosen,
 )
+from ._settings import (
+    checked_size as checked_size,
+)
 from ._synthetic import (
     monomial_membership as monomial_membership,
     polynomial_names as polynomial_names,

@@ -29,8 +29,6 @@ CIFAR_SHAPE = (3, 32, 32)
 def require_obtainable(file: DataFile, folders: Sequence[Path]) -> None:
     """Check that what a data file is made of is in the folders or can be downloaded.
 
-    A download without a network can hang for minutes; asking for the headers tells at once.
-
     Raises:
         InvalidInputError: If it is in no folder and no server answers; says which file to put
             where.
@@ -38,18 +36,27 @@ def require_obtainable(file: DataFile, folders: Sequence[Path]) -> None:
     missing = [part for part in file.distributed if find_file(part.name, folders) is None]
     if not missing:
         return
-    url = missing[0].url
+    reason = unreachable(missing[0].url)
+    if reason is not None:
+        raise InvalidInputError(
+            f"{file.name} is in none of {', '.join(map(str, folders))} and {reason}: put the file "
+            f"into one of them by hand ({_by_hand(file)}), or use a data set that needs no file, "
+            "like digits"
+        )
+
+
+def unreachable(url: str) -> str | None:
+    """Say that the server of an address does not answer, and why; None if it does.
+
+    A download without a network can hang for minutes; asking for the headers tells at once.
+    """
     # It goes through a proxy where the download does.
     request = urllib.request.Request(url, method="HEAD")
     try:
         urllib.request.urlopen(request, timeout=ANSWER_WITHIN).close()
     except (OSError, HTTPException) as error:
-        host, reason = url.split("/")[2], getattr(error, "reason", error)
-        raise InvalidInputError(
-            f"{file.name} is in none of {', '.join(map(str, folders))} and {host} cannot be "
-            f"reached ({reason}): put the file into one of them by hand ({_by_hand(file)}), or use "
-            "a data set that needs no file, like digits"
-        ) from error
+        return f"{url.split('/')[2]} cannot be reached ({getattr(error, 'reason', error)})"
+    return None
 
 
 def fetch(file: DataFile, folders: Sequence[Path]) -> Path:

@@ -15,6 +15,8 @@ from nn_clustering.seeds import seed_sequence
 SEED = 42
 RESIZES = ("straight", "crop")
 DAMAGED = ("refuse", "skip")
+# The key that says a size of images, and what it says if nothing is said.
+_IMAGE_SIZE = ("dataset.image_size", "images as they are")
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class Settings:
                 f"dataset.n_test={self.n_test} dataset.per_class={self.per_class}: expected one of "
                 "the two, so many test samples of all or of every class"
             )
-        _check_image_size(self.image_size)
+        if self.image_size is not None:
+            checked_size(self.image_size, *_IMAGE_SIZE)
         _check_one_of("resize", self.resize, RESIZES)
         _check_one_of("damaged", self.damaged, DAMAGED)
         if self.class_names is not None and not (
@@ -77,12 +80,14 @@ class Settings:
     @property
     def size(self) -> tuple[int, int] | None:
         """(height, width) that images become, None where they stay as they are."""
-        if self.image_size is None:
+        return None if self.image_size is None else checked_size(self.image_size, *_IMAGE_SIZE)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """(height, width, channels) that images become, None where the images alone tell."""
+        if self.size is None or self.channels is None:
             return None
-        if isinstance(self.image_size, int | np.integer):
-            return int(self.image_size), int(self.image_size)
-        height, width = self.image_size
-        return int(height), int(width)
+        return (*self.size, self.channels)
 
     @property
     def is_cropped(self) -> bool:
@@ -142,18 +147,26 @@ def check_available(key: str, number: int | None, available: int | None, name: s
         )
 
 
-def _check_image_size(size: Any) -> None:
+def checked_size(size: Any, key: str, null: str) -> tuple[int, int]:
+    """Return (height, width) of images.
+
+    Args:
+        size: The two, in pixels, or one number for both.
+        key: The key of a config that says them.
+        null: What null says there.
+
+    Raises:
+        InvalidInputError: If they are no numbers of pixels.
+    """
     sides = list(size) if isinstance(size, list | tuple) else [size, size]
-    if size is None:
-        return
     if len(sides) != 2 or any(
         isinstance(side, bool) or not isinstance(side, int | np.integer) or side < 1
         for side in sides
     ):
         raise InvalidInputError(
-            f"dataset.image_size={size!r}; expected a number of pixels, [height, width], or null "
-            "for images as they are"
+            f"{key}={size!r}; expected a number of pixels, [height, width], or null for {null}"
         )
+    return int(sides[0]), int(sides[1])
 
 
 def _check_one_of(key: str, value: Any, known: tuple[str, ...]) -> None:

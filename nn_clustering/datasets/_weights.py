@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-import urllib.request
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 
 from nn_clustering.datasets._checksums import (
@@ -16,7 +14,7 @@ from nn_clustering.datasets._checksums import (
     sha256_of,
 )
 from nn_clustering.datasets._data_files import dataset_folders
-from nn_clustering.datasets._download import ANSWER_WITHIN, download
+from nn_clustering.datasets._download import download, unreachable
 from nn_clustering.errors import InvalidInputError, in_one_line
 
 FOLDER = "weights"
@@ -98,17 +96,12 @@ def _checked(path: Path, url: str, checksum: str | None) -> WeightFile:
 
 
 def _require_answer(url: str, name: str, folders: list[Path]) -> None:
-    # A download without a network can hang for minutes; asking for the headers tells at once.
-    request = urllib.request.Request(url, method="HEAD")
-    try:
-        urllib.request.urlopen(request, timeout=ANSWER_WITHIN).close()
-    except (OSError, HTTPException) as error:
-        host, reason = url.split("/")[2], getattr(error, "reason", error)
+    reason = unreachable(url)
+    if reason is not None:
         raise InvalidInputError(
-            f"{name} is in none of {', '.join(map(str, folders))}, and {host} cannot be reached "
-            f"({reason}): put the file of {url} there by hand, as {folders[-1] / name}, or take "
-            "weights=random"
-        ) from error
+            f"{name} is in none of {', '.join(map(str, folders))}, and {reason}: put the file of "
+            f"{url} there by hand, as {folders[-1] / name}, or take weights=random"
+        )
 
 
 def _downloaded(url: str, checksum: str | None, path: Path) -> Path:

@@ -52,6 +52,15 @@ def store(embedded_server, home):
 
 
 @pytest.fixture
+def here(store, home, tmp_path, monkeypatch):
+    """The current folder, and runs of this process in the tests' database."""
+    monkeypatch.setenv("NN_CLUSTERING_HOME", str(home))
+    monkeypatch.setenv("MONGO_DB", DATABASE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
 def killed_run(home, store, tmp_path):
     """Kills a stage in the middle, after an event of its run that is stored by then."""
 

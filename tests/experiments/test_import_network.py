@@ -7,39 +7,17 @@ import keras
 import numpy as np
 import pandas
 import pytest
-from sacred.arg_parser import get_config_updates
 
-from experiments import cluster, import_network, pipeline, shuffle_test
+from experiments import pipeline
 from nn_clustering import networks
 from nn_clustering.errors import NnClusteringError
 from nn_clustering.graphs import UnitGraph, graph_from_weights
 from nn_clustering.networks import network_from_bytes
 from nn_clustering.reports import lesioned_network
-from tests.experiments.conftest import DATABASE
+from tests.experiments.in_process import refusal
 from tests.networks.test_imagenet_networks import save_as_keras_2
 
 SMALL = ("resnet18", "fast", "dataset.name=cifar10")
-EXPERIMENTS = {
-    stage.experiment.path: stage.experiment
-    for stage in (cluster, import_network, pipeline, shuffle_test)
-}
-
-
-@pytest.fixture
-def here(store, home, tmp_path, monkeypatch):
-    """The current folder, and runs of this process in the tests' database."""
-    monkeypatch.setenv("NN_CLUSTERING_HOME", str(home))
-    monkeypatch.setenv("MONGO_DB", DATABASE)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def refusal(stage, *arguments):
-    updates, named = get_config_updates(arguments)
-    with pytest.raises(NnClusteringError) as refused:
-        EXPERIMENTS[stage].run(config_updates=updates, named_configs=named)
-    assert "\n" not in str(refused.value)
-    return str(refused.value)
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +146,7 @@ def test_own_file_is_studied_by_the_pipeline(own_file, tracked, store):
             ["resnet18", "network.n_outputs=10"],
             "weights=imagenet, which are those of 1,000 classes",
         ),
-        ("import_network", ["resnet18", "network.input_size=32"], "expected [height, width]"),
+        ("import_network", ["resnet18", "network.input_size=0"], "[height, width]"),
         ("import_network", ["resnet18", "model_code=json"], "changes nothing with"),
         ("import_network", ["vgg16", "preprocessing=coffee"], "expected one of none, unit"),
         ("import_network", ["resnet18", "weights=no.h5", "dataset.name=digits"], "is not there"),

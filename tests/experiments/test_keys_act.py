@@ -1059,7 +1059,13 @@ IMPORT_NETWORK = Stage(
     {
         "seed": Case(7, "build_imagenet_network", "seed"),
         "network.name": Case("seresnet18", "build_imagenet_network", "name"),
-        "network.input_size": Case([40, 50], "build_imagenet_network", "input_size"),
+        "network.input_size": [
+            Case(
+                given, "build_imagenet_network", "input_size",
+                lambda found, runs, size=size: found == size,
+            )
+            for given, size in (([40, 50], (40, 50)), (44, (44, 44)))
+        ],
         "network.n_outputs": Case(7, "build_imagenet_network", "n_outputs"),
         "weights": [
             Case(

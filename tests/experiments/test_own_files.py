@@ -7,37 +7,10 @@ import numpy as np
 import pandas
 import pytest
 from keras import layers
-from sacred.arg_parser import get_config_updates
 
-from experiments import cluster, lesion, shuffle_test
-from nn_clustering.errors import NnClusteringError
 from nn_clustering.partitions import Partition
-from tests.experiments.conftest import DATABASE
+from tests.experiments.in_process import refusal
 from tests.networks import keras2_files
-
-EXPERIMENTS = {stage.experiment.path: stage.experiment for stage in (cluster, lesion, shuffle_test)}
-
-
-@pytest.fixture
-def here(store, home, tmp_path, monkeypatch):
-    """The current folder, and runs of this process in the tests' database."""
-    monkeypatch.setenv("NN_CLUSTERING_HOME", str(home))
-    monkeypatch.setenv("MONGO_DB", DATABASE)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def run_here(stage, *arguments):
-    updates, named = get_config_updates(arguments)
-    return EXPERIMENTS[stage].run(config_updates=updates, named_configs=named)
-
-
-def refusal(stage, *arguments):
-    """The message of a command that is refused before its run begins."""
-    with pytest.raises(NnClusteringError) as refused:
-        run_here(stage, *arguments)
-    assert "\n" not in str(refused.value)
-    return str(refused.value)
 
 
 @pytest.fixture

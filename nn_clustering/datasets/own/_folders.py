@@ -103,13 +103,10 @@ def outline(request: Request) -> Outline:
     settings, listing = request.settings, _list(request)
     class_names, _ = _classes(request, listing)
     n_train = sum(map(len, listing.files.get("train", {}).values()))
-    shape = None
-    if settings.size is not None and settings.channels is not None:
-        shape = (*settings.size, settings.channels)
     return Outline(
         request.name,
         task="classification",
-        input_shape=shape,
+        input_shape=settings.image_shape,
         n_outputs=len(class_names),
         n_train=n_train if settings.n_train is None else settings.n_train,
     )

@@ -151,13 +151,10 @@ def outline(request: Request) -> Outline:
         for path in found.paths(split):
             if not path.is_file():
                 raise _damaged(path, found, "there is no such file")
-    shape = None
-    if settings.size is not None and settings.channels is not None:
-        shape = (*settings.size, settings.channels)
     return Outline(
         request.name,
         task="classification",
-        input_shape=shape,
+        input_shape=settings.image_shape,
         n_outputs=len(names),
         n_train=settings.n_train or sum(found.splits.get("train", ())),
     )
