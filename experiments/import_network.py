@@ -7,7 +7,7 @@ python experiments/import_network.py with model=my_network.keras dataset.name=mn
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -141,13 +141,22 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     """Print what was imported."""
     print(
         f"\n{result['n_parameters']:,} parameters in {result['n_layers']} layers, inputs of "
-        f"{' x '.join(map(str, result['input_shape']))}, {result['n_outputs']} outputs"
+        f"{' x '.join(map(str, result['input_shape']))}, {_outputs_in_words(result['outputs'])}"
     )
     if result["n_units"] is not None:
         print(f"{result['n_units']:,} units in the graph of its weights")
     if len(result["input_shape"]) == 3:
         print(scale_in_words(_preprocessing(run.config)))
     run.suggest(f"{program('cluster')} with train_run={run.id}")
+
+
+def _outputs_in_words(outputs: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many numbers a network puts out; of several outputs, under which names."""
+    shown = [" x ".join(map(str, output["shape"])) for output in outputs]
+    if len(outputs) == 1:
+        return f"{shown[0]} outputs"
+    named = [f"{output['name']} ({size})" for output, size in zip(outputs, shown, strict=True)]
+    return f"the outputs {', '.join(named)}: lesions want one, output={outputs[0]['name']}"
 
 
 def prepare(run: StageRun[Inputs]) -> keras.Model:
@@ -212,7 +221,10 @@ def import_network(run: StageRun[Inputs]) -> dict[str, Any]:
         "n_parameters": int(network.count_params()),
         "n_layers": len(network.layers),
         "input_shape": list(network.inputs[0].shape[1:]),
-        "n_outputs": int(network.outputs[0].shape[-1]),
+        "outputs": [
+            {"name": name, "shape": list(output.shape[1:])}
+            for name, output in zip(networks.output_names(network), network.outputs, strict=True)
+        ],
         "n_units": _count_units(network),
     }
 

@@ -55,7 +55,7 @@ def test_run_holds_network_sizes_and_source(imported):
         "n_parameters": network.count_params(),
         "n_layers": len(network.layers),
         "input_shape": [32, 32, 3],
-        "n_outputs": 10,
+        "outputs": [{"name": "softmax", "shape": [10]}],
         "n_units": graph_from_weights(network).n_units,
     }
     assert run.info["preprocessing"] == "none"
@@ -69,6 +69,16 @@ def test_run_holds_network_sizes_and_source(imported):
         "network": {"kind": "resnet18", "weights": "random"},
         "training_seed": 3,
     }
+
+
+def test_each_output_is_told_by_its_name(tracked, tmp_path):
+    inputs = keras.Input((6,))
+    made = keras.layers.Dense(5, "relu")(inputs)
+    heads = [keras.layers.Dense(size, name=name)(made) for name, size in (("box", 4), ("face", 2))]
+    keras.Model(inputs, heads).save(tmp_path / "two.keras")
+    run, printed = tracked("import_network", f"model={tmp_path / 'two.keras'}")
+    assert run.result["outputs"] == [{"name": "box", "shape": [4]}, {"name": "face", "shape": [2]}]
+    assert "the outputs box (4), face (2): lesions want one, output=box" in printed
 
 
 def test_same_import_is_one_run(imported, tracked):
