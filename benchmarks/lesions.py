@@ -14,7 +14,7 @@ from nn_clustering.datasets import Dataset
 from nn_clustering.graphs import graph_from_weights
 from nn_clustering.lesions import LesionEngine, lesionable_layers
 from nn_clustering.lesions._forward_passes import Held, Passes
-from nn_clustering.lesions._silenced_units import Repeated
+from nn_clustering.lesions._repeated import Repeated
 from nn_clustering.partitions import SubCluster, spectral_partition
 from nn_clustering.seeds import generator
 

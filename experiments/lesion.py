@@ -282,7 +282,7 @@ def prepare(run: StageRun[Inputs]) -> Prepared:
     partition = run.inputs.partition.value
     layers = lesions.lesionable_layers(partition.layers, engine)
     sizes = partitions.SizeFilter(**config["sizes"])
-    lesions.check_possible_draws(partition, layers, config["n_shuffles"], sizes)
+    partitions.check_possible_draws(partition, layers, config["n_shuffles"], sizes)
     return Prepared(engine, layers, groups_of(dataset, engine, config["tail"]))
 
 

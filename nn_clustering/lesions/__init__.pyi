@@ -20,7 +20,6 @@ from ._measures import (
     targets_in_groups as targets_in_groups,
 )
 from ._single import (
-    check_possible_draws as check_possible_draws,
     lesion_test as lesion_test,
 )
 from ._single_results import (
@@ -33,12 +32,10 @@ from ._single_units import (
     single_unit_tasks as single_unit_tasks,
 )
 from ._statistics import (
-    Measure as Measure,
     class_mean as class_mean,
     class_range as class_range,
     coherence_measure as coherence_measure,
     importance_measure as importance_measure,
-    null_interval as null_interval,
 )
 from ._taxonomy import (
     KINDS as KINDS,

@@ -14,8 +14,7 @@ from nn_clustering.errors import InvalidInputError
 from nn_clustering.lesions._double_results import DoubleLesionTest
 from nn_clustering.lesions._lesion_settings import check_n_shuffles
 from nn_clustering.lesions._measures import check_fit, check_known, overall_values
-from nn_clustering.lesions._silenced_units import silenced_units
-from nn_clustering.partitions import Partition, SubCluster
+from nn_clustering.partitions import Partition, SubCluster, unit_masks
 from nn_clustering.seeds import generator
 
 if TYPE_CHECKING:
@@ -182,7 +181,7 @@ class _Pairs:
             pairs.insert(0, (first.units, second.units))
         silenced: dict[str, NDArray[np.bool_]] = {}
         for sub, units in zip((first, second), zip(*pairs, strict=True), strict=True):
-            lesions = silenced_units(units, len(self.labels[sub.layer]))
+            lesions = unit_masks(units, len(self.labels[sub.layer]))
             silenced[sub.layer] = silenced.get(sub.layer, False) | lesions
         return {layer: silenced[layer] for layer in self.layers if layer in silenced}
 

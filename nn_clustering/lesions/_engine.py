@@ -14,10 +14,8 @@ from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import Layer
 from nn_clustering.lesions._forward_passes import Held, Passes, intact_scores, sums_of_places
 from nn_clustering.lesions._lesion_settings import (
-    check_memory,
     check_silencing,
     check_task,
-    memory_bound,
 )
 from nn_clustering.lesions._plan import (
     LESIONS_A_CALL,
@@ -35,9 +33,10 @@ from nn_clustering.lesions._reduced_steps import (
     ReducedSteps,
     reduced_steps,
 )
+from nn_clustering.lesions._repeated import Repeated
 from nn_clustering.lesions._samples import Samples
-from nn_clustering.lesions._silenced_units import Repeated
 from nn_clustering.lesions._unit_positions import Places, UnitLayers, unit_layers
+from nn_clustering.machine import check_memory_mb, memory_bound
 from nn_clustering.networks import output_index
 from nn_clustering.networks.structure import read_weights, walk_network
 
@@ -114,7 +113,7 @@ class LesionEngine:
         """
         check_task(task)
         check_silencing(silence)
-        check_memory(memory_mb)
+        check_memory_mb(memory_mb)
         if precision not in PRECISIONS:
             raise InvalidInputError(
                 f"precision={precision!r}; expected one of {', '.join(PRECISIONS)}"

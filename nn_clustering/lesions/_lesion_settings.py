@@ -2,7 +2,7 @@
 
 from nn_clustering.datasets import TASKS
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.machine import memory_bytes
+from nn_clustering.machine import check_memory_mb
 from nn_clustering.significance import check_n_draws
 
 # What a lesion does to a unit: its output becomes 0 as every weight layer reads it that reads it,
@@ -13,7 +13,6 @@ SILENCINGS = ("output", "weights", "mean")
 
 # All random sub-clusters of one are drawn before it is lesioned, and take milliseconds or more.
 MOST_SHUFFLES = 100_000
-_MOST_BY_DEFAULT = 2**30
 
 
 def check_lesion_test(*, n_shuffles: int, silence: str, memory_mb: float | None = None) -> None:
@@ -24,7 +23,7 @@ def check_lesion_test(*, n_shuffles: int, silence: str, memory_mb: float | None 
     """
     check_n_shuffles(n_shuffles)
     check_silencing(silence)
-    check_memory(memory_mb)
+    check_memory_mb(memory_mb)
 
 
 def check_n_shuffles(n_shuffles: int) -> None:
@@ -42,23 +41,3 @@ def check_task(task: str) -> None:
     """Raise InvalidInputError unless ``task`` is one of :data:`TASKS`."""
     if task not in TASKS:
         raise InvalidInputError(f"task={task!r}; expected one of {', '.join(TASKS)}")
-
-
-def check_memory(memory_mb: float | None) -> None:
-    """Raise InvalidInputError unless the memory bound is a positive number, or None."""
-    if memory_mb is None:
-        return
-    is_number = isinstance(memory_mb, int | float) and not isinstance(memory_mb, bool)
-    if not is_number or not 0 < memory_mb < float("inf"):
-        raise InvalidInputError(f"memory_mb={memory_mb!r}; expected a positive number of MB")
-
-
-def memory_bound(memory_mb: float | None) -> float:
-    """Return the bytes that lesions may hold at a time.
-
-    Args:
-        memory_mb: In MB (2^20 bytes); None for 1,024, or an eighth of a small memory.
-    """
-    if memory_mb is None:
-        return min(_MOST_BY_DEFAULT, memory_bytes() / 8)
-    return memory_mb * 2**20

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_clustering.errors import InvalidInputError
 from nn_clustering.lesions._lesion_settings import check_n_shuffles
 from nn_clustering.lesions._measures import Groups, Scale, check_fit, check_known
-from nn_clustering.lesions._silenced_units import silenced_units
 from nn_clustering.lesions._single_results import LesionTest, SubClusterResult
 from nn_clustering.lesions._statistics import class_mean, class_range
 from nn_clustering.partitions import (
@@ -19,9 +17,10 @@ from nn_clustering.partitions import (
     SizeFilter,
     SubCluster,
     check_draws,
-    possible_draws,
+    check_possible_draws,
     random_units,
     select_sub_clusters,
+    unit_masks,
 )
 from nn_clustering.significance import p_value
 
@@ -94,7 +93,7 @@ def lesion_test(
                 random_units(of_layer, sub, shuffle=shuffle, seed=seed, draws=draws)
                 for shuffle in range(n_shuffles)
             ]
-            silenced = {sub.layer: silenced_units([sub.units, *drawn], len(of_layer))}
+            silenced = {sub.layer: unit_masks([sub.units, *drawn], len(of_layer))}
             scores = engine.lesioned(silenced, on_progress=on_progress)
         changes[index], overall[index] = scale.changes(scores), scale.overall_changes(scores)
         result = _result(sub, scores, changes[index], overall[index], scale, count_ties)
@@ -117,38 +116,6 @@ def lesion_test(
         draws=draws,
         n_left_out=n_left_out,
     )
-
-
-def check_possible_draws(
-    partition: Partition,
-    layers: Sequence[str],
-    n_shuffles: int,
-    sizes: SizeFilter = SizeFilter(),  # noqa: B008 (frozen)
-) -> None:
-    """Refuse a test in which every single random sub-cluster would have to be drawn repeatedly.
-
-    Args:
-        partition: Clusters of the units.
-        layers: Names of the layers whose sub-clusters are lesioned.
-        n_shuffles: Number of random sub-clusters for each.
-        sizes: Which sub-clusters are lesioned.
-
-    Raises:
-        InvalidInputError: If it is one, or there is no sub-cluster to lesion.
-    """
-    chosen, _ = select_sub_clusters(partition, layers, sizes)
-    n_candidates = {layer.name: int((labels >= 0).sum()) for layer, labels in partition.by_layer()}
-    most = max(possible_draws(len(sub.units), n_candidates[sub.layer]) for sub in chosen)
-    if most == 1:
-        raise InvalidInputError(
-            "every sub-cluster is all of its layer, so that no other units can be drawn to compare "
-            "it with: choose a partition that divides the layers"
-        )
-    if most < n_shuffles:
-        raise InvalidInputError(
-            f"n_shuffles={n_shuffles}, but of no sub-cluster are there more than {most} possible "
-            f"draws: choose n_shuffles of at most {most}"
-        )
 
 
 def _result(

@@ -12,16 +12,14 @@ from numpy.typing import NDArray
 from nn_clustering.lesions._class_changes import class_changes_table, extreme_classes, rounded
 from nn_clustering.lesions._measures import unit_of
 from nn_clustering.lesions._statistics import (
-    Measure,
     class_mean,
     class_range,
     coherence_measure,
-    finite_mean,
     importance_measure,
 )
 from nn_clustering.lesions._taxonomy import kind_of
 from nn_clustering.partitions import SubCluster, possible_draws
-from nn_clustering.significance import p_value
+from nn_clustering.significance import Measure, finite_mean, p_value
 
 if TYPE_CHECKING:
     import pandas

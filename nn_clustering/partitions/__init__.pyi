@@ -62,6 +62,7 @@ from ._random_sub_clusters import (
     check_draws as check_draws,
     possible_draws as possible_draws,
     random_units as random_units,
+    unit_masks as unit_masks,
 )
 from ._spectral import (
     SpectralClustering as SpectralClustering,
@@ -76,5 +77,6 @@ from ._stability import (
 )
 from ._sub_cluster_selection import (
     SizeFilter as SizeFilter,
+    check_possible_draws as check_possible_draws,
     select_sub_clusters as select_sub_clusters,
 )

@@ -1,6 +1,7 @@
 """Random units beside those of a sub-cluster (methods G2)."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,3 +52,11 @@ def random_units(
 def possible_draws(n_units: int, n_candidates: int) -> int:
     """Return how many sets of so many units there are, :data:`MOST_DRAWS` if there are more."""
     return min(math.comb(n_candidates, n_units), MOST_DRAWS)
+
+
+def unit_masks(units: Sequence[NDArray[np.int64]], n_units: int) -> NDArray[np.bool_]:
+    """Return which units of a layer are of each set of units, shape (sets, units)."""
+    masks = np.zeros((len(units), n_units), bool)
+    for row, chosen in zip(masks, units, strict=True):
+        row[chosen] = True
+    return masks

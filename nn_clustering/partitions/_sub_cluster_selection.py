@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.partitions._partition import Partition, SubCluster
+from nn_clustering.partitions._random_sub_clusters import possible_draws
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def select_sub_clusters(
         sizes: Which of them by size.
 
     Raises:
-        InvalidInputError: If the partition has no such layer, or nothing is left to lesion.
+        InvalidInputError: If the partition has no such layer, or nothing is left to test.
     """
     labels = {layer.name: labels for layer, labels in partition.by_layer()}
     for name in layers:
@@ -61,7 +62,7 @@ def select_sub_clusters(
     if not found:
         raise InvalidInputError(
             f"the partition has no sub-cluster in layers {', '.join(layers) or 'none'}: nothing to "
-            "lesion"
+            "test"
         )
     kept = [
         sub for sub in found if sizes.keeps(len(sub.units), int((labels[sub.layer] >= 0).sum()))
@@ -71,6 +72,38 @@ def select_sub_clusters(
         raise InvalidInputError(
             f"none of {len(found)} sub-clusters of {min(units)} to {max(units)} units has at least "
             f"min_units={sizes.min_units} and at most max_share={sizes.max_share} of its layer: "
-            "nothing to lesion, choose wider limits"
+            "nothing to test, choose wider limits"
         )
     return kept, len(found) - len(kept)
+
+
+def check_possible_draws(
+    partition: Partition,
+    layers: Sequence[str],
+    n_shuffles: int,
+    sizes: SizeFilter = SizeFilter(),
+) -> None:
+    """Refuse a test in which every single random sub-cluster would have to be drawn repeatedly.
+
+    Args:
+        partition: Clusters of the units.
+        layers: Names of the layers whose sub-clusters are tested.
+        n_shuffles: Number of random sub-clusters for each.
+        sizes: Which sub-clusters are tested.
+
+    Raises:
+        InvalidInputError: If it is one, or there is no sub-cluster to test.
+    """
+    chosen, _ = select_sub_clusters(partition, layers, sizes)
+    n_candidates = {layer.name: int((labels >= 0).sum()) for layer, labels in partition.by_layer()}
+    most = max(possible_draws(len(sub.units), n_candidates[sub.layer]) for sub in chosen)
+    if most == 1:
+        raise InvalidInputError(
+            "every sub-cluster is all of its layer, so that no other units can be drawn to compare "
+            "it with: choose a partition that divides the layers"
+        )
+    if most < n_shuffles:
+        raise InvalidInputError(
+            f"n_shuffles={n_shuffles}, but of no sub-cluster are there more than {most} possible "
+            f"draws: choose n_shuffles of at most {most}"
+        )

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from nn_clustering.lesions import LesionTest, Measure
+    from nn_clustering.lesions import LesionTest
+    from nn_clustering.significance import Measure
 
 _MOST_BARS = 25
 # In standard deviations of the random sub-clusters; what is farther is drawn at the edge, counted.

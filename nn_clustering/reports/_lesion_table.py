@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.lesions import null_interval
 from nn_clustering.reports._lesioned_networks import (
     MEASURES,
     SCORES,
@@ -22,6 +21,7 @@ from nn_clustering.significance import (
     benjamini_hochberg,
     estimate_mean,
     fisher_statistic_by_chance,
+    null_interval,
     p_in_words,
 )
 

@@ -18,10 +18,21 @@ from ._combination import (
     fisher_statistic_by_chance as fisher_statistic_by_chance,
     stouffer_combination as stouffer_combination,
 )
+from ._effects import (
+    finite_mean as finite_mean,
+    ratio_effects as ratio_effects,
+    relative_effects as relative_effects,
+)
 from ._joint import (
     JointTest as JointTest,
     joint_test as joint_test,
     p_value_of_sum as p_value_of_sum,
+)
+from ._measure import (
+    Effects as Effects,
+    Measure as Measure,
+    measure_beside_random as measure_beside_random,
+    null_interval as null_interval,
 )
 from ._multiple_testing import (
     FalseDiscoveryControl as FalseDiscoveryControl,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nn_clustering.lesions import LesionEngine
-from nn_clustering.lesions._silenced_units import Repeated
+from nn_clustering.lesions._repeated import Repeated
 from nn_clustering.partitions import SubCluster, random_units
 from tests.lesions.masked_networks import scores, silenced_for
 

@@ -280,7 +280,7 @@ def test_refuses(engine, polynomials):
         (good, HIDDEN, {"known": {6: scores}}, "known scores of task 6 .* tasks 0 to 5 alone"),
         (good, HIDDEN, {"known": {0: scores}}, r"shape \(5, 9\); expected \(5, 10\): they belong"),
         (good, (), {}, "no sub-cluster in layers none"),
-        (isolated, ("dense_1",), {}, "no sub-cluster in layers dense_1: nothing to lesion"),
+        (isolated, ("dense_1",), {}, "no sub-cluster in layers dense_1: nothing to test"),
         (other, ("dense_1",), {}, "layer 'dense_1' of 23 units, the network 24: the partition"),
         (unknown, ("conv_1",), {}, "layer 'conv_1' of 24 units, the network no such hidden layer"),
         (good, ("output",), {}, "layer 'output' of 10 units, the network no such hidden layer"),

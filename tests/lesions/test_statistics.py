@@ -6,17 +6,19 @@ import scipy.stats
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.lesions._statistics import (
-    Measure,
     class_mean,
     class_range,
     coherence_measure,
-    finite_mean,
     importance_measure,
-    null_interval,
-    ratio_effects,
-    relative_effects,
 )
-from nn_clustering.significance import JointTest, bootstrap_interval, joint_test
+from nn_clustering.significance import (
+    JointTest,
+    Measure,
+    bootstrap_interval,
+    finite_mean,
+    joint_test,
+    null_interval,
+)
 
 # Three sub-clusters, four random ones each; mean random changes -0.1, 0.05, -0.1.
 CHANGES = np.array([-0.3, -0.1, 0.0])
@@ -68,24 +70,6 @@ def test_the_order_of_classes_makes_no_difference():
     assert (changes.mean(axis=1) != shuffled.mean(axis=1)).any()
     np.testing.assert_array_equal(class_mean(changes), class_mean(shuffled))
     np.testing.assert_array_equal(class_range(changes), class_range(shuffled))
-
-
-def test_relative_effects_by_hand():
-    true = [-0.3, -0.1, -0.2, 0.0, 0.2, 0.0]
-    random = [-0.1, -0.1, 0.0, -0.2, -0.2, 0.0]
-    np.testing.assert_allclose(relative_effects(true, random), [1.5, 1.0, 2.0, 0.0, np.nan, np.nan])
-    np.testing.assert_allclose(relative_effects([np.inf, 2, np.nan], [1, np.inf, 1]), [np.nan] * 3)
-
-
-def test_ratio_effects_by_hand():
-    true = [0.4, 0.5, 0.0, np.inf, 2.0]
-    random = [0.8, 0.25, 0.3, 1.0, np.nan]
-    np.testing.assert_allclose(ratio_effects(true, random), [2.0, 0.5, np.nan, np.nan, np.nan])
-
-
-def test_finite_mean():
-    values = [[1.0, np.inf, 2.0], [np.nan, np.inf, -np.inf], [3.0, 3.0, 3.0]]
-    np.testing.assert_array_equal(finite_mean(values), [1.5, np.nan, 3.0])
 
 
 def importance(changes=CHANGES, random_changes=RANDOM_CHANGES, **kind):

@@ -9,7 +9,13 @@ from hypothesis import given, settings, strategies as st
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import Layer
-from nn_clustering.partitions import Partition, check_draws, possible_draws, random_units
+from nn_clustering.partitions import (
+    Partition,
+    check_draws,
+    possible_draws,
+    random_units,
+    unit_masks,
+)
 from nn_clustering.partitions._random_sub_clusters import MOST_DRAWS
 
 
@@ -102,3 +108,9 @@ def test_possible_draws():
 def test_unknown_draws_refused():
     with pytest.raises(InvalidInputError, match="draws='new'; expected one of joint, afresh"):
         check_draws("new")
+
+
+def test_unit_masks():
+    masks = unit_masks([np.array([0, 2]), np.array([], int)], 4)
+    assert masks.dtype == bool
+    assert masks.tolist() == [[True, False, True, False], [False] * 4]

@@ -1,4 +1,4 @@
-"""Lesions as arrays: which units each silences."""
+"""Lesions of which some are the same."""
 
 from __future__ import annotations
 
@@ -7,14 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-
-def silenced_units(units: Sequence[NDArray[np.int64]], n_units: int) -> NDArray[np.bool_]:
-    """Return lesions of a layer, one a row, shape (lesions, units): True where silenced."""
-    silenced = np.zeros((len(units), n_units), bool)
-    for row, chosen in zip(silenced, units, strict=True):
-        row[chosen] = True
-    return silenced
 
 
 @dataclass(frozen=True, eq=False)
