@@ -21,7 +21,7 @@ FLOORS = (
     # the clusterability gradient is of a graph
     ("nn_clustering.training", "nn_clustering.partitions"),
     ("nn_clustering.significance",),
-    ("nn_clustering.lesions",),
+    ("nn_clustering.lesions", "nn_clustering.visualisation"),
     ("nn_clustering.reports",),
     ("experiments",),
 )

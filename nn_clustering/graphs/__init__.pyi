@@ -7,6 +7,7 @@ from ._commute_time import (
     commute_time_graph as commute_time_graph,
 )
 from ._from_activations import (
+    POSITIONS as POSITIONS,
     check_activation_settings as check_activation_settings,
     graph_from_activations as graph_from_activations,
 )
