@@ -30,7 +30,7 @@ from experiments._networks import NetworkFile, clustered_network, model_code_of
 from experiments._phase_settings import check_settings_act
 from nn_clustering import datasets, lesions, networks, partitions, reports
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.significance import SMALLEST_SHOWN, p_in_words
+from nn_clustering.significance import SMALLEST_SHOWN, check_n_shuffles, p_in_words
 from nn_clustering.tracking import Input, StageExperiment
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> None
     if config["tail"] not in (None, "left", "right"):
         raise InvalidInputError(f"tail={config['tail']!r}; expected left, right or null")
     with _named("double"):
-        lesions.check_n_shuffles(config["double"]["n_shuffles"])
+        check_n_shuffles(config["double"]["n_shuffles"])
     if config["double"]["sub_clusters"] not in ("important", "all"):
         raise InvalidInputError(
             f"double.sub_clusters={config['double']['sub_clusters']!r}; expected important or all"
