@@ -12,6 +12,7 @@ from ._test_in_batches import (
     visualisation_test as visualisation_test,
 )
 from ._top_samples import (
+    MOST_TOP as MOST_TOP,
     TopSamples as TopSamples,
     check_n_top as check_n_top,
     top_samples as top_samples,
