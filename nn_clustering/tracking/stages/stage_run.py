@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol
 
-from nn_clustering.tracking.errors import NnClusteringError
+from nn_clustering.tracking.errors import InvalidInputError, NnClusteringError
 from nn_clustering.tracking.stages.context import FinishedRun, StageContext
 from nn_clustering.tracking.stages.resumption import adopt_config
 
@@ -30,6 +30,12 @@ else:
     from typing import TypeVar
 
     Inputs_co = TypeVar("Inputs_co", covariant=True)
+
+# By the ending of a figure's files: what matplotlib would write into them that is not the figure.
+_FORMS_OF_FIGURES = {
+    ".png": ("Software",),
+    ".pdf": ("CreationDate", "Creator", "Producer"),
+}
 
 
 class Part(Protocol):
@@ -204,19 +210,29 @@ class StageRun(Generic[Inputs_co]):
             self.sacred_run.add_artifact(str(path), name)
 
     def add_figure(self, name: str, figure: Figure) -> None:
-        """Store a matplotlib figure with the run; the name ends with ``.png`` or ``.svg``.
+        """Store a matplotlib figure with the run: ``NAME.png`` to look at, ``NAME.pdf`` to print.
 
-        An SVG file's text stays text, and the same figure gives the same bytes.
+        The same figure gives the same bytes in both: they hold neither dates nor versions. Text
+        stays text in the PDF file.
+
+        Args:
+            name: Of both files, without their ending.
+            figure: The figure.
+
+        Raises:
+            InvalidInputError: If the name has an ending of its own.
         """
         from matplotlib import rc_context
 
-        # Neither random names of parts nor the time in the file.
-        reproducible = {"svg.fonttype": "none", "svg.hashsalt": name}
-        metadata = {"Date": None} if name.endswith(".svg") else None
-        with tempfile.TemporaryDirectory() as folder, rc_context(reproducible):
-            path = Path(folder, name)
-            figure.savefig(path, dpi=200, metadata=metadata)
-            self.sacred_run.add_artifact(str(path), name)
+        given, ending = os.path.splitext(name)
+        if ending.lower() in (".png", ".pdf", ".svg"):
+            raise InvalidInputError(f"figure {name}; expected a name without ending: {given}")
+        # TrueType, where the default draws letters that cannot be marked or set anew
+        with tempfile.TemporaryDirectory() as folder, rc_context({"pdf.fonttype": 42}):
+            for ending, unmentioned in _FORMS_OF_FIGURES.items():
+                path = Path(folder, f"figure{ending}")
+                figure.savefig(path, dpi=200, metadata=dict.fromkeys(unmentioned))
+                self.sacred_run.add_artifact(str(path), f"{name}{ending}")
 
     @contextlib.contextmanager
     def uncaptured(self) -> Iterator[None]:
