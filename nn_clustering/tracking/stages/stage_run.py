@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -36,6 +37,24 @@ _FORMS_OF_FIGURES = {
     ".png": ("Software",),
     ".pdf": ("CreationDate", "Creator", "Producer"),
 }
+
+
+@contextlib.contextmanager
+def _text_as_text() -> Iterator[None]:
+    """Within the block, PDF files get TrueType, not drawings of letters that cannot be marked.
+
+    Nor is it told in dozens of lines which tables of the fonts they get.
+    """
+    from matplotlib import rc_context
+
+    subsetting = logging.getLogger("fontTools.subset")
+    level = subsetting.level
+    subsetting.setLevel(logging.WARNING)
+    try:
+        with rc_context({"pdf.fonttype": 42}):
+            yield
+    finally:
+        subsetting.setLevel(level)
 
 
 class Part(Protocol):
@@ -222,13 +241,10 @@ class StageRun(Generic[Inputs_co]):
         Raises:
             InvalidInputError: If the name has an ending of its own.
         """
-        from matplotlib import rc_context
-
         given, ending = os.path.splitext(name)
         if ending.lower() in (".png", ".pdf", ".svg"):
             raise InvalidInputError(f"figure {name}; expected a name without ending: {given}")
-        # TrueType, where the default draws letters that cannot be marked or set anew
-        with tempfile.TemporaryDirectory() as folder, rc_context({"pdf.fonttype": 42}):
+        with tempfile.TemporaryDirectory() as folder, _text_as_text():
             for ending, unmentioned in _FORMS_OF_FIGURES.items():
                 path = Path(folder, f"figure{ending}")
                 figure.savefig(path, dpi=200, metadata=dict.fromkeys(unmentioned))

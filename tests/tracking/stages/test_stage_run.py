@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import logging
 import os
 import re
 import subprocess
@@ -99,6 +100,12 @@ def test_same_figure_gives_the_same_bytes_in_every_process():
     found = digests(1)
     assert set(found) == {"growth.png", "growth.pdf"}
     assert digests(2) == found
+
+
+def test_nothing_is_told_of_fonts(caplog):
+    caplog.set_level(logging.INFO)
+    store_figure("growth", growth())
+    assert not [record for record in caplog.records if record.name.startswith("fontTools")]
 
 
 @pytest.mark.parametrize("ending", [".png", ".PDF", ".svg"])
