@@ -113,8 +113,8 @@ def double_lesions(
         )
     add_table(run, "double_lesions", double.table())
     title = f"cluster run {run.config['cluster_run']}: {len(sub_clusters)} sub-clusters in pairs"
-    run.add_figure("double_lesions.png", reports.figure_of_double_lesions(double, title))
-    run.add_figure("dependencies.png", reports.figure_of_dependencies(double, title))
+    run.add_figure("double_lesions", reports.figure_of_double_lesions(double, title))
+    run.add_figure("dependencies", reports.figure_of_dependencies(double, title))
     return {
         "n_sub_clusters": len(sub_clusters),
         "n_important_pairs": int(np.triu(double.joint_important, 1).sum()),

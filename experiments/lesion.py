@@ -180,7 +180,7 @@ def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
         "importance_by_size": reports.figure_of_importance_by_size,
         "lesion_nulls": reports.figure_of_lesion_nulls,
     }.items():
-        run.add_figure(f"{name}.png", draw(test, title))
+        run.add_figure(name, draw(test, title))
     result = _figures(test, run.seed)
     if config["double"]["enabled"]:
         result["double"] = double_lesions(run, engine, partition, test)

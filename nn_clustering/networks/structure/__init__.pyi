@@ -34,6 +34,10 @@ from ._layer_kinds import (
 from ._network_weights import (
     NetworkWeights as NetworkWeights,
 )
+from ._tensor_sizes import (
+    most_alive as most_alive,
+    tensor_bytes as tensor_bytes,
+)
 from ._tracing import (
     Contribution as Contribution,
     Part as Part,
