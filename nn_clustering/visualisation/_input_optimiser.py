@@ -64,6 +64,8 @@ class InputOptimiser:
     Attributes:
         layers: Name and number of units of every hidden layer, named as in graphs and partitions.
         measures_entropy: Whether the entropy of the output is measured.
+        sample_shape: Shape of an input, as the data set holds samples.
+        objective: What an input is to make large.
     """
 
     def __init__(  # noqa: PLR0913 (settings by name)
@@ -116,17 +118,17 @@ class InputOptimiser:
         walk = walk_network(network)
         self._walk = replace(walk, outputs=(walk.outputs[index],))
         self._unit_layers, self._values = hidden_units(walk, read_weights(network), residual)
-        self._sample_shape = tuple(sample_shape)
-        self._channel_map = _fitting(channel_map, self._sample_shape)
-        if transformations.any and len(self._sample_shape) != 3:
+        self.sample_shape = tuple(sample_shape)
+        self._channel_map = _fitting(channel_map, self.sample_shape)
+        if transformations.any and len(self.sample_shape) != 3:
             raise InvalidInputError(
-                f"transformations of samples of shape {self._sample_shape}; expected images "
+                f"transformations of samples of shape {self.sample_shape}; expected images "
                 "(height, width, channels), or none"
             )
-        self._objective = objective
+        self.objective = objective
         self._transformations = transformations
         self._ascent = ascent
-        self._parametrised = Parametrised(self._sample_shape, bounds, parametrisation)
+        self._parametrised = Parametrised(self.sample_shape, bounds, parametrisation)
         self._output_kind = _measured_output(self._walk, entropy, task)
         self._memory = memory_bound(memory_mb)
         self._tensor_bytes = tensor_bytes(self._walk, network, self._network_shape)
@@ -208,9 +210,9 @@ class InputOptimiser:
             InvalidInputError: As :meth:`optimise` does.
         """
         self._check_masks(layer, masks)
-        if inputs.shape != (len(masks), *self._sample_shape):
+        if inputs.shape != (len(masks), *self.sample_shape):
             raise InvalidInputError(
-                f"inputs of shape {inputs.shape}; expected {(len(masks), *self._sample_shape)}"
+                f"inputs of shape {inputs.shape}; expected {(len(masks), *self.sample_shape)}"
             )
         inputs = inputs.astype(np.float32)
         measure, size = self._measure(layer), self.batch_size(layer)
@@ -224,11 +226,16 @@ class InputOptimiser:
             )
         kind = self._output_kind
         return Optimised(
-            reduced_each(values, masks, self._objective.reduction),
+            reduced_each(values, masks, self.objective.reduction),
             None if kind is None else entropies(outputs, kind),
             dispersion_each(behind, masks),
             inputs,
         )
+
+    def as_read(self, inputs: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return inputs in the data set's scale, (inputs, *shape of a sample), as they are read."""
+        read: NDArray[np.float32] = tf.cast(self._reads(inputs.astype(np.float32)), tf.float32)
+        return np.asarray(read)
 
     def values(
         self, layers: Sequence[str], x: Samples
@@ -275,7 +282,7 @@ class InputOptimiser:
                 f"the network has no hidden layer of units {layer!r}; expected one of "
                 f"{', '.join(self.layers)}: the partition belongs to another network"
             )
-        return self._values[layer].at(self._objective.position)
+        return self._values[layer].at(self.objective.position)
 
     def _check_masks(self, layer: str, masks: NDArray[np.bool_]) -> None:
         self._places(layer)
@@ -296,7 +303,7 @@ class InputOptimiser:
                 self.layers[layer],
                 parametrised=self._parametrised,
                 reads=self._reads,
-                objective=self._objective,
+                objective=self.objective,
                 transformations=self._transformations,
                 ascent=self._ascent,
             )
@@ -318,7 +325,7 @@ class InputOptimiser:
                     tf.cast(found[output], tf.float32) if self.measures_entropy else values[:, :0],
                 )
 
-            spec = tf.TensorSpec((None, *self._sample_shape), tf.float32)
+            spec = tf.TensorSpec((None, *self.sample_shape), tf.float32)
             self._measures[layer] = tf.function(measure, autograph=False, input_signature=[spec])
         return self._measures[layer]
 
@@ -344,7 +351,7 @@ class InputOptimiser:
         )
         gradients = most_alive(self._walk, self._walk.inputs, wanted, self._tensor_bytes)
         copies = _COPIES_OF_MOVED_VALUES if self._transformations.any else _COPIES_OF_VALUES
-        own = 4 * copies * int(np.prod(self._sample_shape, dtype=np.int64))
+        own = 4 * copies * int(np.prod(self.sample_shape, dtype=np.int64))
         own += 4 * _COPIES_OF_NUMBERS * int(np.prod(self._parametrised.shape, dtype=np.int64))
         wanted |= {self._values[layer].post.tensor}
         wanted |= set(self._walk.outputs) if self.measures_entropy else set()

@@ -75,13 +75,12 @@ def _with_redirected_gradient(operation: Any, rectifier: _Rectifier) -> Callable
 def _gradient(x: tf.Tensor, upstream: tf.Tensor, rectifier: _Rectifier) -> tf.Tensor:
     """Return the gradient of what is to become large."""
     zero = tf.zeros((), upstream.dtype)
-    silent = x <= rectifier.low
-    lower = silent & (upstream < 0)
-    blocked = silent
+    blocked = x <= rectifier.low
+    farther = (x < rectifier.low) & (upstream < 0)
     if rectifier.high is not None:
-        full = x >= rectifier.high
-        lower, blocked = lower | (full & (upstream > 0)), silent | full
+        blocked |= x >= rectifier.high
+        farther |= (x > rectifier.high) & (upstream > 0)
     plain = tf.where(blocked, zero, upstream)
     positions = list(range(1, x.shape.rank))
     passes = tf.reduce_any(plain != 0, axis=positions, keepdims=True)
-    return tf.where(passes, plain, tf.where(lower, zero, upstream))
+    return tf.where(passes, plain, tf.where(farther, zero, upstream))
