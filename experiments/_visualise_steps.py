@@ -115,8 +115,10 @@ def bounds_of(raw: RawSamples, preprocessing: str | None) -> Bounds:
         for values in _blocks(samples)
         for axes in [tuple(range(values.ndim - 1))]
     ]
-    low, high = zip(*ends, strict=True)
-    return visualisation.Bounds(np.min(low, axis=0), np.max(high, axis=0))
+    low, high = (np.array(side, np.float32) for side in zip(*ends, strict=True))
+    least, largest = low.min(axis=0), high.max(axis=0)
+    # what never varies stays as it is, but for the last digit
+    return visualisation.Bounds(least, np.maximum(largest, np.nextafter(least, np.float32(np.inf))))
 
 
 def _blocks(samples: Samples) -> Iterator[NDArray[Any]]:
