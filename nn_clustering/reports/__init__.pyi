@@ -8,6 +8,9 @@ from ._cluster_figures import (
 from ._cluster_number_figures import (
     figure_of_cluster_numbers as figure_of_cluster_numbers,
 )
+from ._contact_sheets import (
+    contact_sheets as contact_sheets,
+)
 from ._dependency_figures import (
     figure_of_dependencies as figure_of_dependencies,
 )
@@ -38,6 +41,12 @@ from ._lesioned_networks import (
 from ._null_figures import (
     figure_of_null_distribution as figure_of_null_distribution,
     figure_of_random_networks as figure_of_random_networks,
+)
+from ._sample_pictures import (
+    input_png as input_png,
+)
+from ._visualisation_figures import (
+    figure_of_visualisation_nulls as figure_of_visualisation_nulls,
 )
 from .drawing._network import (
     ISOLATED_COLOUR as ISOLATED_COLOUR,
