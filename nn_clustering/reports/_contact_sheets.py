@@ -219,7 +219,11 @@ class _Sheet:
             if wide and sheet.n_rows * sheet.block_height <= _PAGE * sheet.inner_width:
                 break
         letters = int(sheet.width / (_LETTER * unit))
-        lines = [line for part in title.splitlines() for line in textwrap.wrap(part, letters)]
+        lines = [
+            line
+            for part in title.splitlines()
+            for line in textwrap.wrap(part, letters, break_on_hyphens=False)
+        ]
         return cls(blocks, values, size, unit, sheet.n_columns, tuple(lines))
 
     @property
@@ -317,7 +321,7 @@ class _Sheet:
     def _draw_headings(self, axes: Axes, left: float) -> None:
         n_random = max(len(block.inputs) for block in self.blocks) - 1
         step = self.slot + _GAP * self.unit
-        headings = [(0.0, ("sub-cluster",), self.slot)]
+        headings: list[tuple[float, tuple[str, ...], float]] = [(0.0, ("sub-cluster",), self.slot)]
         if n_random:
             headings.append((step, ("random sub-clusters", "random"), n_random * step))
         if self.small_columns:
@@ -423,7 +427,8 @@ class _Sheet:
 
     def _lay_key(self, key: Sequence[str]) -> list[tuple[float, int]]:
         """Return where each entry stands: its left edge and its line."""
-        places, left, line = [], _MARGIN * self.unit, 0
+        places: list[tuple[float, int]] = []
+        left, line = _MARGIN * self.unit, 0
         for text in key:
             width = self._width_of(text) + 3 * _LINE * self.unit
             if places and left + width > self.width:

@@ -51,11 +51,15 @@ class Range:
     def shares(self, values: ArrayLike) -> NDArray[np.float64]:
         """Return how far up in the range values are, 0 to 1; NaN counts as the low end."""
         shares = (np.asarray(values, float) - self.low) / (self.high - self.low)
-        return np.clip(np.nan_to_num(shares, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
+        clipped: NDArray[np.float64] = np.clip(
+            np.nan_to_num(shares, nan=0.0, posinf=1.0, neginf=0.0), 0, 1
+        )
+        return clipped
 
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:
-    return values[np.isfinite(values)]
+    finite: NDArray[Any] = values[np.isfinite(values)]
+    return finite
 
 
 def is_image(shape: tuple[int, ...]) -> bool:
