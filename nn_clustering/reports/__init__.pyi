@@ -39,8 +39,11 @@ from ._null_figures import (
     figure_of_null_distribution as figure_of_null_distribution,
     figure_of_random_networks as figure_of_random_networks,
 )
-from .drawing._network import (
+from ._palette import (
     ISOLATED_COLOUR as ISOLATED_COLOUR,
     cluster_colours as cluster_colours,
+    cluster_hatches as cluster_hatches,
+)
+from .drawing._network import (
     draw_network as draw_network,
 )

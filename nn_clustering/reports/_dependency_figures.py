@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 
 from nn_clustering.reports._lesion_figure_parts import NO_PAIRS, add_title, empty_figure, shortened
-from nn_clustering.reports.drawing._network import cluster_colours
+from nn_clustering.reports._palette import cluster_colours
 
 if TYPE_CHECKING:
     import networkx
