@@ -49,7 +49,11 @@ from ._visualisation_figures import (
     figure_of_visualisation_nulls as figure_of_visualisation_nulls,
 )
 from .drawing._network import (
+from ._palette import (
     ISOLATED_COLOUR as ISOLATED_COLOUR,
     cluster_colours as cluster_colours,
+    cluster_hatches as cluster_hatches,
+)
+from .drawing._network import (
     draw_network as draw_network,
 )

@@ -17,7 +17,7 @@ from nn_clustering.reports._lesion_figure_parts import (
     importance_in_words,
     shortened,
 )
-from nn_clustering.reports.drawing._network import cluster_colours
+from nn_clustering.reports._palette import cluster_colours
 
 if TYPE_CHECKING:
     import networkx

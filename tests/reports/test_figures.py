@@ -31,7 +31,7 @@ def assert_saves(figure):
     assert buffer.getvalue().startswith(b"\x89PNG\r\n")
     width, height = figure.bbox.size
     (axes,) = figure.axes
-    (legend,) = figure.legends
+    legend = legend_in(figure)
     left, right = axes.get_xlim()
     ticks = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
     texts = [label for place, label in ticks if left <= place <= right]
@@ -42,8 +42,15 @@ def assert_saves(figure):
         assert inside, text.get_text()
 
 
+def legend_in(figure):
+    """The only legend, of the figure or of its axes."""
+    of_axes = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+    (legend,) = [*figure.legends, *of_axes]
+    return legend
+
+
 def legend_of(figure):
-    return [text.get_text() for text in figure.legends[0].get_texts()]
+    return [text.get_text() for text in legend_in(figure).get_texts()]
 
 
 TITLE = "fashion_mnist, cnn, three channels, dropout, pruned, 12 clusters"
@@ -91,7 +98,9 @@ def test_clusters():
 
 def test_clusters_without_isolated_units():
     partition = Partition((Layer("dense_1", 2),), np.array([0, 1], np.int32), 2)
-    assert legend_of(figure_of_clusters(partition, TITLE)) == ["1", "0"]
+    figure = figure_of_clusters(partition, TITLE)
+    assert legend_of(figure) == ["1", "0"]
+    assert_saves(figure)
 
 
 def test_many_clusters_and_layers():
@@ -101,6 +110,12 @@ def test_many_clusters_and_layers():
         figure = figure_of_clusters(Partition(some, used, 32), TITLE)
         assert_saves(figure)
         assert len(legend_of(figure)) == 33
+        looks = {
+            (bars[0].get_facecolor(), bars[0].get_hatch()) for bars in figure.axes[0].containers
+        }
+        assert len(looks) == 33  # no two look alike
+        told = legend_in(figure).get_patches()
+        assert {(patch.get_facecolor(), patch.get_hatch()) for patch in told} == looks
 
 
 @pytest.mark.parametrize(("n_layers", "name"), [(100, "conv_{}"), (3, "stage{}_unit1_relu_1")])
@@ -109,6 +124,7 @@ def test_many_layers_or_long_names_stand_below_each_other(n_layers, name):
     labels = np.tile(np.array([0, 0, 0, 1], np.int32), n_layers)
     figure = figure_of_clusters(Partition(layers, labels, 2), TITLE)
     figure.draw_without_rendering()
+    assert not legend_in(figure).get_window_extent().overlaps(figure._suptitle.get_window_extent())
     assert max(figure.get_size_inches()) < 20
     (axes,) = figure.axes
     widths = [{round(bar.get_width(), 6) for bar in group} for group in axes.containers]
