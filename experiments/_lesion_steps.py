@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments._kept_scores import KeptScores, MayGoOn
+from experiments._forecast import Forecast, ForecastBar
+from experiments._kept_arrays import KeptScores, MayGoOn
+from experiments._result_tables import add_table
 from nn_clustering import datasets, lesions, partitions, reports
 
 if TYPE_CHECKING:
-    import pandas
-
     from nn_clustering.datasets import Dataset
     from nn_clustering.lesions import (
         Groups,
@@ -27,14 +24,6 @@ if TYPE_CHECKING:
     from nn_clustering.partitions import Partition
     from nn_clustering.tracking import StageRun
 
-# Rows that spreadsheets open, under a row of names: longer tables are for programs alone.
-MOST_CSV_ROWS = 1_048_575
-# How long is worth a word, and how long is measured for it.
-_LONG_SECONDS = 10
-_MEASURED_SECONDS = 1
-# The studies' number of random sub-clusters, for a first look.
-_FEW_SHUFFLES = 19
-
 
 def groups_of(dataset: Dataset, engine: LesionEngine, tail: str | None) -> Groups:
     """Return what lesions are measured by: classes, monomials of the polynomials, or targets."""
@@ -43,17 +32,6 @@ def groups_of(dataset: Dataset, engine: LesionEngine, tail: str | None) -> Group
     if dataset.class_names == datasets.polynomial_names():
         return lesions.targets_in_groups(*datasets.monomial_membership(), tail=tail)
     return lesions.targets_in_groups(dataset.class_names, tail=tail)
-
-
-def residual_rule(config: Mapping[str, Any]) -> str:
-    """Return the rule by which a clustering's layers of units are named (methods C4).
-
-    Args:
-        config: Of a clustering, also of a former version, which knew but one rule.
-    """
-    settings = config["graph"]
-    rule: str = settings.get("residual", "one_set")
-    return rule if settings.get("source", "weights") == "weights" else "one_set"
 
 
 def single_lesions(
@@ -70,21 +48,16 @@ def single_lesions(
     n_lesions = n_sub_clusters * (config["n_shuffles"] + 1)
     with (
         KeptScores(run, "single", n_sub_clusters) as kept,
-        _bar(run, engine, n_lesions, kept, "sub-clusters") as bar,
+        _bar(run, engine, n_lesions, kept, "sub-clusters") as shown,
     ):
-        forecast = Forecast(n_lesions, engine.n_images, config["n_shuffles"])
-
-        def advance(n_answers: int) -> None:
-            bar.update(n_answers)
-            told = forecast.update(n_answers)
-            if told is not None:
-                bar.clear()
-                print(told, flush=True)
+        n_answers = n_lesions * engine.n_images
+        bar = ForecastBar(
+            shown, Forecast(n_answers, f"{n_lesions:,} lesions", config["n_shuffles"])
+        )
 
         def log(index: int, result: SubClusterResult) -> None:
             if index in kept.known:
-                bar.update(len(result.scores) * engine.n_images)
-                forecast.skip(len(result.scores) * engine.n_images)
+                bar.skip(len(result.scores) * engine.n_images)
             else:
                 kept.add(index, result.scores)
             overall = "accuracy" if groups.task == "classification" else "error"
@@ -105,7 +78,7 @@ def single_lesions(
             count_ties=config["count_ties"],
             known=kept.known,
             on_sub_cluster=log,
-            on_progress=advance,
+            on_progress=bar.update,
         )
 
 
@@ -140,8 +113,8 @@ def double_lesions(
         )
     add_table(run, "double_lesions", double.table())
     title = f"cluster run {run.config['cluster_run']}: {len(sub_clusters)} sub-clusters in pairs"
-    run.add_figure("double_lesions.png", reports.figure_of_double_lesions(double, title))
-    run.add_figure("dependencies.png", reports.figure_of_dependencies(double, title))
+    run.add_figure("double_lesions", reports.figure_of_double_lesions(double, title))
+    run.add_figure("dependencies", reports.figure_of_dependencies(double, title))
     return {
         "n_sub_clusters": len(sub_clusters),
         "n_important_pairs": int(np.triu(double.joint_important, 1).sum()),
@@ -170,91 +143,9 @@ def single_units(
         )
 
 
-class Forecast:
-    """Says once how long lesions will take, by the time that the first ones took, if that is long.
-
-    The first lesions of a layer wait for its function to be compiled, so that only what follows
-    them is measured; what is said is of the terminal, and enters no result.
-    """
-
-    def __init__(self, n_lesions: int, n_images: int, n_shuffles: int) -> None:
-        self._n_lesions, self._n_answers = n_lesions, n_lesions * n_images
-        self._n_shuffles = n_shuffles
-        self._n_done = self._n_measured = 0
-        self._since: float | None = None
-        self._is_over = False
-
-    def update(self, n_answers: int) -> str | None:
-        """Take what was computed since the last call; return what there is to say, once."""
-        now = time.perf_counter()
-        self._n_done += n_answers
-        if self._is_over:
-            return None
-        if self._since is None:
-            self._since = now
-            return None
-        self._n_measured += n_answers
-        if now - self._since < _MEASURED_SECONDS:
-            return None
-        self._is_over = True
-        seconds = (now - self._since) / self._n_measured * (self._n_answers - self._n_done)
-        return self._in_words(seconds) if seconds >= _LONG_SECONDS else None
-
-    def skip(self, n_answers: int) -> None:
-        """Take what was known before."""
-        self._n_done += n_answers
-
-    def _in_words(self, seconds: float) -> str:
-        words = f"some {seconds:.0f} s" if seconds < 120 else f"some {seconds / 60:.0f} minutes"
-        told = f"{words} more for {self._n_lesions:,} lesions"
-        if self._n_shuffles <= _FEW_SHUFFLES:
-            return told
-        share = (_FEW_SHUFFLES + 1) / (self._n_shuffles + 1)
-        return f"{told}; n_shuffles={_FEW_SHUFFLES} would take {share:.0%} of the time"
-
-
-def add_table(run: StageRun, name: str, table: pandas.DataFrame) -> None:
-    """Store a table with the run, as CSV for people and as Parquet for programs."""
-    add_long_table(run, name, [table], len(table))
-
-
-def add_long_table(
-    run: StageRun, name: str, tables: Iterable[pandas.DataFrame], n_rows: int
-) -> None:
-    """Store a table that can have millions of rows: one too long for people has no CSV.
-
-    Args:
-        run: The run.
-        name: Of the files, without what they end with.
-        tables: The rows, some at a time, all with the same columns.
-        n_rows: Number of rows in all.
-    """
-    import pyarrow
-    from pyarrow import parquet
-
-    content, text = io.BytesIO(), io.StringIO()
-    with contextlib.ExitStack() as stack:
-        writer = None
-        for table in tables:
-            rows = pyarrow.Table.from_pandas(table, preserve_index=False)
-            if n_rows <= MOST_CSV_ROWS:
-                table.to_csv(text, index=False, header=writer is None)
-            if writer is None:
-                writer = stack.enter_context(parquet.ParquetWriter(content, rows.schema))
-            writer.write_table(rows)
-    if n_rows <= MOST_CSV_ROWS:
-        run.add_artifact(f"{name}.csv", text.getvalue().encode())
-    run.add_artifact(f"{name}.parquet", content.getvalue())
-
-
 def _bar(
     run: StageRun[MayGoOn], engine: LesionEngine, n_lesions: int, kept: KeptScores, what: str
 ) -> Any:
     """Return a progress bar, after what another run has done is told (not into the bar)."""
-    unfinished = run.inputs.unfinished
-    if unfinished is not None:
-        print(
-            f"going on with run {unfinished.value.id} after {len(kept.known)} of "
-            f"{kept.n_tasks} {what}"
-        )
+    kept.tell(what)
     return run.progress(n_lesions * engine.n_images, "lesioned images")

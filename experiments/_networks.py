@@ -286,3 +286,14 @@ def _what_there_is(had: set[str], training: RunId, phase: str | None, epoch: int
         f"checkpoint={epoch!r}{f' phase={phase}' if phase else ''}: training run {training} "
         f"{there_is}"
     )
+
+
+def residual_rule(config: Mapping[str, Any]) -> str:
+    """Return the rule by which a clustering's layers of units are named (methods C4).
+
+    Args:
+        config: Of a clustering, also of a former version, which knew but one rule.
+    """
+    settings = config["graph"]
+    rule: str = settings.get("residual", "one_set")
+    return rule if settings.get("source", "weights") == "weights" else "one_set"

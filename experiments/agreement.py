@@ -161,7 +161,7 @@ def _agreement(run: StageRun, units: CommonUnits, names: tuple[str, str]) -> dic
         f"{test.adjusted_rand.p_value:.3g})\nnormalised mutual information "
         f"{test.mutual_information.observed:.3f}"
     )
-    run.add_figure("contingency.png", reports.figure_of_contingency(table, names, title))
+    run.add_figure("contingency", reports.figure_of_contingency(table, names, title))
     return {
         "adjusted_rand": _described(test.adjusted_rand),
         "mutual_information": _described(test.mutual_information),
@@ -177,7 +177,7 @@ def _profile_overlap(
     title = (
         f"clusters' shares of the layers overlap by {test.observed:.3f} (p = {test.p_value:.3g})"
     )
-    run.add_figure("profiles.png", reports.figure_of_profiles(first, second, names, title))
+    run.add_figure("profiles", reports.figure_of_profiles(first, second, names, title))
     return _described(test)
 
 

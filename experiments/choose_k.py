@@ -83,7 +83,7 @@ def choose_k(run: StageRun[Inputs]) -> dict[str, Any]:
     table = numbers.table()
     run.add_artifact("cluster_numbers.csv", table.to_csv(index=False).encode())
     title = f"run {clustered.id}: clusterings into {ks[0]} to {ks[-1]} clusters"
-    run.add_figure("cluster_numbers.png", reports.figure_of_cluster_numbers(numbers, title))
+    run.add_figure("cluster_numbers", reports.figure_of_cluster_numbers(numbers, title))
     chosen = table[table["n_clusters"] == numbers.suggested].to_dict("records")
     return {
         "suggested": numbers.suggested,

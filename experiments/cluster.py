@@ -261,10 +261,8 @@ def cluster(run: StageRun[Inputs]) -> dict[str, Any]:
     run.add_artifact("graph.npz", graph.to_npz())
     run.add_artifact("partition.npz", partition.to_npz())
     run.add_artifact("partition.csv", partition.to_csv().encode())
-    run.add_figure("clusters_by_layer.png", reports.figure_of_clusters(partition, title))
-    drawing = reports.draw_network(graph, partition.labels)
-    run.add_figure("network.png", drawing)
-    run.add_figure("network.svg", drawing)
+    run.add_figure("clusters_by_layer", reports.figure_of_clusters(partition, title))
+    run.add_figure("network", reports.draw_network(graph, partition.labels))
     return {
         **figures,
         "n_init": config["kmeans"]["n_init"],

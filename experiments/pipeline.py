@@ -28,6 +28,8 @@ from experiments import (
 from experiments._about import is_import
 from experiments._chosen_null_model import check_clustering_fits
 from experiments._graph_files import is_of_file
+from experiments._measures_in_words import measure_in_words
+from experiments._network_outputs import has_outputs
 from experiments._networks import IMPORTED
 from experiments._phase_settings import phase_names
 from nn_clustering import datasets, networks, partitions
@@ -260,7 +262,7 @@ def _check_outputs(
     n_outputs, n_classes = network["n_outputs"], lesioned.n_outputs
     if network["name"] is None or n_classes is None:
         return
-    if not lesion.has_outputs(n_outputs, n_classes, class_names):
+    if not has_outputs(n_outputs, n_classes, class_names):
         raise InvalidInputError(
             f"{network['name']} has {n_outputs:,} outputs, and the data set {lesioned.name} "
             f"{lesioned.n_outputs:,} classes or targets; expected one output for each: take "
@@ -283,11 +285,11 @@ def _figures_folder(run: StageRun) -> Path:
 
 
 def copy_figures(store: RunStore, run_ids: Iterable[int], folder: Path) -> None:
-    """Write the PNG files of runs to a folder."""
+    """Write the figures of runs to a folder, as PNG and as PDF files."""
     for run_id in run_ids:
         stored = store.run(run_id)
         for name, file_name in stored.file_names().items():
-            if name.endswith(".png"):
+            if name.endswith((".png", ".pdf")):
                 (folder / file_name).write_bytes(stored.artifact(name))
 
 
@@ -324,7 +326,7 @@ def _summary(result: dict[str, Any], folder: Path) -> str:
         ("", line) for line in shuffle_test.fragility_in_words(result, result["runs"]["cluster"])
     ]
     for measure in ("importance", "coherence"):
-        first, *others = lesion.in_words(result[measure])
+        first, *others = measure_in_words(result[measure])
         lines += [(measure, first), *(("", other) for other in others)]
     lines += [
         ("sub-clusters", str(result["n_subclusters"])),

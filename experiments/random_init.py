@@ -100,7 +100,7 @@ def random_init(run: StageRun[Inputs]) -> dict[str, float]:
             bar.update()
     run.add_artifact("ncuts.csv", _table(seeds, ncuts))
     title = f"{_described(run.config)}: n-cut with {run.config['n_clusters']} clusters"
-    run.add_figure("ncuts.png", reports.figure_of_random_networks(ncuts, title))
+    run.add_figure("ncuts", reports.figure_of_random_networks(ncuts, title))
     std = float(np.std(ncuts, ddof=1))
     return {
         "mean": float(np.mean(ncuts)),

@@ -272,7 +272,7 @@ def shuffle_test(run: StageRun[Inputs]) -> dict[str, Any]:
         "of_lowest_starts": _of_lowest_starts(test, clustered),
         **_two_null_models(run, test),
     }
-    run.add_figure("null_distribution.png", _figure(run, test, result))
+    run.add_figure("null_distribution", _figure(run, test, result))
     return result
 
 

@@ -181,7 +181,7 @@ def train(run: StageRun[Inputs]) -> dict[str, Any]:
         curves[phase.name] = _train_phase(run, network, dataset, phase, starts.get(phase.name))
         result[phase.name] = _figures(network, curves[phase.name][-1])
     title = f"{config['network']['kind']} on {dataset.name}, seed {run.seed}"
-    run.add_figure("learning_curves.png", reports.figure_of_learning_curves(curves, title))
+    run.add_figure("learning_curves", reports.figure_of_learning_curves(curves, title))
     return {**result, **result[phases[-1].name]}
 
 

@@ -21,7 +21,7 @@ TRACKING_MODULES = ("sacred", "sacred.observers", "pymongo", "gridfs", "yaml", "
 COMPUTING_MODULES = (
     "scipy.sparse.linalg", "scipy.stats", "scipy.optimize", "sklearn.cluster", "sklearn.metrics",
     "sknetwork.clustering", "pandas", "pyarrow.parquet", "joblib", "threadpoolctl", "networkx",
-    "matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg",
+    "matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf",
     "tqdm",
 )  # fmt: skip
 HIDDEN_MODULES = ("tensorflow", "keras")

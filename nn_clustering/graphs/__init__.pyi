@@ -46,10 +46,16 @@ from ._unit_graph import (
 from ._unit_normalisation import (
     normalise_units as normalise_units,
 )
+from ._unit_positions import (
+    Places as Places,
+    UnitLayers as UnitLayers,
+    unit_layers as unit_layers,
+)
 from ._unit_sets import (
     KernelUnits as KernelUnits,
     Reader as Reader,
     UnitSet as UnitSet,
+    active_unit_sets as active_unit_sets,
     kernel_units as kernel_units,
     unit_sets as unit_sets,
     weight_readers as weight_readers,

@@ -29,7 +29,7 @@ from nn_clustering.graphs._unit_activations import (
     check_n_samples,
 )
 from nn_clustering.graphs._unit_graph import Layer
-from nn_clustering.graphs._unit_sets import UnitSet, unit_sets, weight_readers
+from nn_clustering.graphs._unit_sets import UnitSet, active_unit_sets
 from nn_clustering.networks.structure import (
     KERNEL_NORMS,
     NetworkWeights,
@@ -228,7 +228,7 @@ def _active_units(network: keras.Model, x: Samples, position: str) -> _ActiveUni
     walk = walk_network(network)
     check_samples(walk, x)
     weights = read_weights(network)
-    sets = _hidden_units(weights)
+    sets = active_unit_sets(weights)
     if position == "pre":
         _require_nonlinearities_behind(walk, weights, sets)
     return _ActiveUnits(
@@ -315,33 +315,6 @@ def batch_size_for(walk: Walk, x: Samples) -> int:
         for shape in walk.shapes
     )
     return int(np.clip(_VALUES_A_BATCH // max(a_sample, 1), 1, _LARGEST_BATCH))
-
-
-def _hidden_units(weights: NetworkWeights) -> list[UnitSet]:
-    """Return the hidden units of dense layers, or, if there are convolutions, all filters."""
-    filters = weights.has_convolutions
-    is_convolution = {
-        layer.name: weights.is_convolutional(layer) for layer in weights.weight_layers.values()
-    }
-    readers = weight_readers(weights, inputs=True, dense_layers=True)
-    made = {
-        target
-        for reader in readers
-        for target in reader.targets
-        if is_convolution[reader.name] == filters
-    }
-    read = {source for reader in readers for source in reader.sources}
-    hidden = [
-        units
-        for index, units in enumerate(unit_sets(weights, inputs=True, dense_layers=True))
-        if index in made and (filters or index in read)
-    ]
-    if not hidden:
-        raise InvalidInputError(
-            f"network {weights.name!r} has no hidden units; expected at least one dense layer "
-            "before the last, or a convolution"
-        )
-    return hidden
 
 
 def _numbers(maps: NDArray[np.float32], map_norm: str, pool: Executor) -> NDArray[np.float32]:

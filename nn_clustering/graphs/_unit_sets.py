@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs._selection import Selection
 from nn_clustering.networks.structure import (
     Copied,
@@ -130,6 +131,37 @@ def kernel_units(
             selection.columns(number, network.kernels[layer.kernel].shape[-1]),
         )
     return tuple(found)
+
+
+def active_unit_sets(weights: NetworkWeights) -> list[UnitSet]:
+    """Return the hidden units of dense layers, or, if there are convolutions, all filters (E1).
+
+    Raises:
+        InvalidInputError: If there are none.
+    """
+    filters = weights.has_convolutions
+    is_convolution = {
+        layer.name: weights.is_convolutional(layer) for layer in weights.weight_layers.values()
+    }
+    readers = weight_readers(weights, inputs=True, dense_layers=True)
+    made = {
+        target
+        for reader in readers
+        for target in reader.targets
+        if is_convolution[reader.name] == filters
+    }
+    read = {source for reader in readers for source in reader.sources}
+    hidden = [
+        units
+        for index, units in enumerate(unit_sets(weights, inputs=True, dense_layers=True))
+        if index in made and (filters or index in read)
+    ]
+    if not hidden:
+        raise InvalidInputError(
+            f"network {weights.name!r} has no hidden units; expected at least one dense layer "
+            "before the last, or a convolution"
+        )
+    return hidden
 
 
 def unit_set(network: NetworkWeights, origin: Origin, parts: Sequence[tuple[Part, ...]]) -> UnitSet:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import Layer
+from nn_clustering.graphs import Layer, Places, UnitLayers, unit_layers
 from nn_clustering.lesions._forward_passes import Held, Passes, intact_scores, sums_of_places
 from nn_clustering.lesions._lesion_settings import (
     check_silencing,
@@ -25,7 +25,6 @@ from nn_clustering.lesions._plan import (
     bytes_of_intact,
     multiply_adds,
     plan_lesions,
-    tensor_bytes,
 )
 from nn_clustering.lesions._reduced_steps import (
     PRECISIONS,
@@ -35,10 +34,9 @@ from nn_clustering.lesions._reduced_steps import (
 )
 from nn_clustering.lesions._repeated import Repeated
 from nn_clustering.lesions._samples import Samples
-from nn_clustering.lesions._unit_positions import Places, UnitLayers, unit_layers
 from nn_clustering.machine import check_memory_mb, memory_bound
 from nn_clustering.networks import output_index
-from nn_clustering.networks.structure import read_weights, walk_network
+from nn_clustering.networks.structure import read_weights, tensor_bytes, walk_network
 
 # What one lesion holds at a time if the bound allows: with less, starting operations takes a share
 # of the time that can be measured, the more the more cores there are.

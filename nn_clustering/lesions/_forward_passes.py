@@ -7,13 +7,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from nn_clustering.graphs import Places
 from nn_clustering.lesions._doubt import Doubt, Rounding
 from nn_clustering.lesions._linear_steps import LinearStep
 from nn_clustering.lesions._plan import Plan
 from nn_clustering.lesions._reduced_layers import in_bfloat16
 from nn_clustering.lesions._reduced_steps import ReducedSteps
 from nn_clustering.lesions._scores import Classes, class_counts, squared_errors
-from nn_clustering.lesions._unit_positions import Places
 from nn_clustering.networks.structure import Step, Walk
 
 # A tensor, and the name of the step that reads it silenced; None for all that read it.

@@ -1,16 +1,13 @@
 """Which tensors of a network a lesion changes, and how many images fit into memory at a time."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import keras
 import numpy as np
-import tensorflow as tf
 
+from nn_clustering.graphs import Places
 from nn_clustering.lesions._linear_steps import is_linear
-from nn_clustering.lesions._unit_positions import Places
-from nn_clustering.networks.structure import Step, Walk, layer_kind
+from nn_clustering.networks.structure import Step, Walk, layer_kind, most_alive
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +110,7 @@ def bytes_of_an_image(
     held = sum(tensor_bytes[number] for number in plan.held)
     # images whose answer is in doubt are computed again from a copy of what they start from
     copied = sum(tensor_bytes[number] for number in plan.frontier)
-    lesioned = copied + _most_alive(walk, plan.frontier, walk.outputs, tensor_bytes)
+    lesioned = copied + most_alive(walk, plan.frontier, walk.outputs, tensor_bytes)
     intact = bytes_of_intact(walk, plan.held, tensor_bytes)
     at_a_time = held + lesioned + exactness + (held // 2 if is_reduced else 0)
     return Bytes(held, lesioned, max(intact.together, at_a_time))
@@ -121,44 +118,5 @@ def bytes_of_an_image(
 
 def bytes_of_intact(walk: Walk, wanted: Sequence[int], tensor_bytes: Mapping[int, int]) -> Bytes:
     """Return the memory that an image takes as tensors of the intact network are computed."""
-    alive = _most_alive(walk, walk.inputs, wanted, tensor_bytes)
+    alive = most_alive(walk, walk.inputs, wanted, tensor_bytes)
     return Bytes(sum(tensor_bytes[number] for number in wanted), alive, alive)
-
-
-def tensor_bytes(walk: Walk, network: keras.Model, input_shape: tuple[int, ...]) -> dict[int, int]:
-    """Return the bytes of an image's share of every tensor.
-
-    Args:
-        walk: The steps of the network.
-        network: The network, whose layers say how many bytes a value has.
-        input_shape: Shape of an image; what is open in the network is at most its largest size.
-    """
-    value = max(tf.as_dtype(layer.compute_dtype).size for layer in network.layers)
-    open_size = max(input_shape, default=1)
-    return {
-        number: value * int(np.prod([size or open_size for size in shape[1:]], dtype=np.int64))
-        for number, shape in enumerate(walk.shapes)
-    }
-
-
-def _most_alive(
-    walk: Walk, given: Iterable[int], wanted: Iterable[int], sizes: Mapping[int, int]
-) -> int:
-    """Return the largest sum of sizes of what is alive at a time, the given tensors left out.
-
-    What a step reads counts twice, as it may read a silenced copy.
-    """
-    given, wanted = set(given), tuple(wanted)
-    steps = walk.steps_between(given, wanted)
-    uses = Counter(number for step in steps for number in step.inputs)
-    uses.update(wanted)
-    alive: set[int] = set()
-    most = 0
-    for step in steps:
-        alive.update(step.outputs)
-        now = sum(sizes[number] for number in alive)
-        most = max(most, now + sum(sizes[number] for number in step.inputs))
-        for number in step.inputs:
-            uses[number] -= 1
-        alive = {number for number in alive if uses[number] and number not in given}
-    return most

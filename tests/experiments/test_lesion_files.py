@@ -7,9 +7,9 @@ import numpy as np
 import pandas
 import pytest
 
-from experiments import _lesion_steps
-from experiments._kept_scores import KeptScores
-from experiments._lesion_steps import add_long_table, add_table
+from experiments import _result_tables
+from experiments._kept_arrays import KeptArrays, KeptScores
+from experiments._result_tables import add_long_table, add_table
 
 
 class Files(dict):
@@ -42,7 +42,7 @@ def test_a_table_in_parts_is_one():
 
 
 def test_what_no_spreadsheet_opens_is_stored_for_programs_alone(monkeypatch):
-    monkeypatch.setattr(_lesion_steps, "MOST_CSV_ROWS", 2)
+    monkeypatch.setattr(_result_tables, "MOST_CSV_ROWS", 2)
     files = Files()
     add_long_table(files, "long", PARTS, 3)
     assert files.artifacts == ["long.parquet"]
@@ -61,3 +61,33 @@ def test_scores_are_kept_as_they_are_in_few_bytes(most, dtype):
     with KeptScores(later, "single", 1) as kept:
         assert kept.known[0].dtype == dtype
         np.testing.assert_array_equal(kept.known[0], scores)
+
+
+def test_a_task_keeps_several_arrays():
+    files = Files()
+    tasks = [
+        {"scores": np.array([0.5, np.nan]), "inputs": np.ones((2, 3), np.float32)},
+        {"scores": np.array([2.0])},
+    ]
+    with KeptArrays(files, "optimised", 2) as kept:
+        for index, arrays in enumerate(tasks):
+            kept.add(index, arrays)
+    assert files.artifacts == ["optimised_0.npz", "optimised_1.npz"]
+    later = Files()
+    later.inputs = SimpleNamespace(unfinished=SimpleNamespace(value=files))
+    with KeptArrays(later, "optimised", 2) as kept:
+        for index, arrays in enumerate(tasks):
+            assert set(kept.known[index]) == set(arrays)
+            for name, array in arrays.items():
+                np.testing.assert_array_equal(kept.known[index][name], array)
+                assert kept.known[index][name].dtype == array.dtype
+
+
+def test_scores_are_read_that_were_stored_without_a_name():
+    content = io.BytesIO()
+    np.savez_compressed(content, **{"3": np.array([[1, 2]])})
+    later = Files()
+    stored = Files({"single_scores_0.npz": content.getvalue()})
+    later.inputs = SimpleNamespace(unfinished=SimpleNamespace(value=stored))
+    with KeptScores(later, "single", 4) as kept:
+        assert {task: scores.tolist() for task, scores in kept.known.items()} == {3: [[1, 2]]}

@@ -1,9 +1,9 @@
-"""What is told of how long lesions will take."""
+"""What is told of how long a test will take."""
 
 import pytest
 
-from experiments import _lesion_steps
-from experiments._lesion_steps import Forecast
+from experiments import _forecast
+from experiments._forecast import Forecast
 
 
 @pytest.fixture
@@ -17,13 +17,13 @@ def clock(monkeypatch):
             return self.now
 
     found = Clock()
-    monkeypatch.setattr(_lesion_steps, "time", found)
+    monkeypatch.setattr(_forecast, "time", found)
     return found
 
 
 def test_forecast_leaves_out_the_first_call(clock):
     """1,000 answers a second after a slow start; 100 lesions of 1,000 images are left but 4."""
-    forecast = Forecast(100, 1000, 99)
+    forecast = Forecast(100_000, "100 lesions", 99)
     clock.now = 50.0
     assert forecast.update(1000) is None
     told = []
@@ -35,14 +35,14 @@ def test_forecast_leaves_out_the_first_call(clock):
 
 
 def test_short_tests_have_no_forecast(clock):
-    forecast = Forecast(10, 1000, 99)
+    forecast = Forecast(10_000, "10 lesions", 99)
     for second in range(5):
         clock.now = float(second)
         assert forecast.update(1000) is None
 
 
 def test_what_is_known_takes_no_time(clock):
-    forecast = Forecast(1000, 1000, 19)
+    forecast = Forecast(1_000_000, "1,000 lesions", 19)
     forecast.skip(798_000)
     forecast.update(1000)
     clock.now = 2.0

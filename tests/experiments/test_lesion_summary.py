@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from experiments import lesion
+from experiments._measures_in_words import measure_in_words
 from nn_clustering.lesions import coherence_measure, importance_measure
 
 
 def in_words(measure):
-    return "\n  ".join(lesion.in_words(measure))
+    return "\n  ".join(measure_in_words(measure))
 
 
 # Two layers of two sub-clusters.

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from experiments._graphs import choose_samples
-from experiments._lesion_steps import residual_rule
 from experiments._network_samples import RawSamples, preprocessed
-from experiments._networks import NetworkFile
+from experiments._networks import NetworkFile, residual_rule
 from experiments._partitions import with_starts
 from nn_clustering import networks
 from nn_clustering.datasets import Dataset, changed

@@ -53,17 +53,19 @@ def test_figures_are_copied_where_the_summary_says(pipeline, runs, home):
     folder = home / "figures" / f"run_{runs['pipeline'].id}"
     assert str(folder) in pipeline.stdout
     names = {path.name for path in folder.iterdir()}
-    assert names == {
-        "learning_curves.png",
-        "clusters_by_layer.png",
-        "network.png",
-        "null_distribution.png",
-        "lesions.png",
-        "class_changes.png",
-        "importance_by_size.png",
-        "lesion_nulls.png",
+    figures = {
+        "learning_curves",
+        "clusters_by_layer",
+        "network",
+        "null_distribution",
+        "lesions",
+        "class_changes",
+        "importance_by_size",
+        "lesion_nulls",
     }
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in folder.iterdir())
+    assert names == {f"{name}{ending}" for name in figures for ending in (".png", ".pdf")}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in folder.glob("*.png"))
+    assert all(path.read_bytes().startswith(b"%PDF-") for path in folder.glob("*.pdf"))
 
 
 def test_figures_stay_in_their_folder(embedded_server, tmp_path):

@@ -34,6 +34,10 @@ from ._layer_kinds import (
 from ._network_weights import (
     NetworkWeights as NetworkWeights,
 )
+from ._tensor_sizes import (
+    most_alive as most_alive,
+    tensor_bytes as tensor_bytes,
+)
 from ._tracing import (
     Contribution as Contribution,
     Part as Part,
@@ -43,7 +47,9 @@ from ._tracing import (
     trace_parts as trace_parts,
 )
 from ._unit_tensors import (
+    UnitPlaces as UnitPlaces,
     around_nonlinearity as around_nonlinearity,
+    before_nonlinearity as before_nonlinearity,
 )
 from ._walk import (
     Step as Step,

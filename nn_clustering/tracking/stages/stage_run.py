@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol
 
-from nn_clustering.tracking.errors import NnClusteringError
+from nn_clustering.tracking.errors import InvalidInputError, NnClusteringError
 from nn_clustering.tracking.stages.context import FinishedRun, StageContext
 from nn_clustering.tracking.stages.resumption import adopt_config
 
@@ -30,6 +31,30 @@ else:
     from typing import TypeVar
 
     Inputs_co = TypeVar("Inputs_co", covariant=True)
+
+# By the ending of a figure's files: what matplotlib would write into them that is not the figure.
+_FORMS_OF_FIGURES = {
+    ".png": ("Software",),
+    ".pdf": ("CreationDate", "Creator", "Producer"),
+}
+
+
+@contextlib.contextmanager
+def _text_as_text() -> Iterator[None]:
+    """Within the block, PDF files get TrueType, not drawings of letters that cannot be marked.
+
+    Nor is it told in dozens of lines which tables of the fonts they get.
+    """
+    from matplotlib import rc_context
+
+    subsetting = logging.getLogger("fontTools.subset")
+    level = subsetting.level
+    subsetting.setLevel(logging.WARNING)
+    try:
+        with rc_context({"pdf.fonttype": 42}):
+            yield
+    finally:
+        subsetting.setLevel(level)
 
 
 class Part(Protocol):
@@ -204,19 +229,26 @@ class StageRun(Generic[Inputs_co]):
             self.sacred_run.add_artifact(str(path), name)
 
     def add_figure(self, name: str, figure: Figure) -> None:
-        """Store a matplotlib figure with the run; the name ends with ``.png`` or ``.svg``.
+        """Store a matplotlib figure with the run: ``NAME.png`` to look at, ``NAME.pdf`` to print.
 
-        An SVG file's text stays text, and the same figure gives the same bytes.
+        The same figure gives the same bytes in both: they hold neither dates nor versions. Text
+        stays text in the PDF file.
+
+        Args:
+            name: Of both files, without their ending.
+            figure: The figure.
+
+        Raises:
+            InvalidInputError: If the name has an ending of its own.
         """
-        from matplotlib import rc_context
-
-        # Neither random names of parts nor the time in the file.
-        reproducible = {"svg.fonttype": "none", "svg.hashsalt": name}
-        metadata = {"Date": None} if name.endswith(".svg") else None
-        with tempfile.TemporaryDirectory() as folder, rc_context(reproducible):
-            path = Path(folder, name)
-            figure.savefig(path, dpi=200, metadata=metadata)
-            self.sacred_run.add_artifact(str(path), name)
+        given, ending = os.path.splitext(name)
+        if ending.lower() in (".png", ".pdf", ".svg"):
+            raise InvalidInputError(f"figure {name}; expected a name without ending: {given}")
+        with tempfile.TemporaryDirectory() as folder, _text_as_text():
+            for ending, unmentioned in _FORMS_OF_FIGURES.items():
+                path = Path(folder, f"figure{ending}")
+                figure.savefig(path, dpi=200, metadata=dict.fromkeys(unmentioned))
+                self.sacred_run.add_artifact(str(path), f"{name}{ending}")
 
     @contextlib.contextmanager
     def uncaptured(self) -> Iterator[None]:

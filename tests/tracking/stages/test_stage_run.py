@@ -1,8 +1,14 @@
 """What a stage stores with its run: figures."""
 
+import hashlib
 import io
+import logging
+import os
+import re
+import subprocess
+import sys
+import zlib
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 from matplotlib.figure import Figure
@@ -11,6 +17,7 @@ from sacred import Experiment
 from sacred.observers import RunObserver
 
 from nn_clustering.tracking import StageRun
+from nn_clustering.tracking.errors import InvalidInputError
 from nn_clustering.tracking.stages.context import StageContext
 
 
@@ -24,59 +31,94 @@ class Keeper(RunObserver):
         self.artifacts[name] = Path(filename).read_bytes()
 
 
-@pytest.fixture
-def stored(tmp_path):
-    """Stores a figure with a run, under each of some names; returns the files by name."""
+def store_figure(name, figure):
+    """Store a figure with a run; return the files by name."""
+    keeper = Keeper()
+    sacred = Experiment("draw", save_git_info=False, base_dir=str(Path(__file__).parent))
+    sacred.observers.append(keeper)
 
-    def store(figure, *names):
-        keeper = Keeper()
-        sacred = Experiment("draw", save_git_info=False, base_dir=str(tmp_path))
-        sacred.observers.append(keeper)
+    @sacred.main
+    def draw(_run):
+        StageRun(StageContext(), _run, None).add_figure(name, figure)
 
-        @sacred.main
-        def draw(_run):
-            run = StageRun(StageContext(), _run, None)
-            for name in names:
-                run.add_figure(name, figure)
-
-        sacred.run(options={"--capture": "no"})
-        return keeper.artifacts
-
-    return store
+    sacred.run(options={"--capture": "no"})
+    return keeper.artifacts
 
 
-@pytest.fixture
-def figure():
+def growth():
     figure = Figure(figsize=(3, 2))
     axes = figure.subplots()
-    axes.plot([1, 2, 4], label="growth < 1 & more")
-    axes.axvspan(0, 1, hatch="/")  # hatches and clipping have ids in an SVG file
+    axes.plot([1, 2, -4], label="growth < 1 & more ≤ 2")
+    axes.axvspan(0, 1, hatch="/")  # hatches, clipping and images have names in files
+    axes.imshow([[1, 2], [3, 4]])
     figure.legend()
     return figure
 
 
-def test_png(stored, figure):
-    with Image.open(io.BytesIO(stored(figure, "growth.png")["growth.png"])) as image:
+def test_a_figure_is_stored_as_picture_and_for_print():
+    stored = store_figure("growth", growth())
+    assert list(stored) == ["growth.png", "growth.pdf"]
+    with Image.open(io.BytesIO(stored["growth.png"])) as image:
         assert image.format == "PNG"
         assert image.size == (600, 400)
+    assert stored["growth.pdf"].startswith(b"%PDF-")
 
 
-def test_svg_is_text_without_a_date(stored, figure):
-    content = stored(figure, "growth.svg")["growth.svg"]
-    texts = ElementTree.fromstring(content).iter("{http://www.w3.org/2000/svg}text")
-    assert "growth < 1 & more" in {text.text for text in texts}
-    assert b"<dc:date>" not in content
+def test_text_of_the_print_is_text_in_true_type():
+    content = store_figure("growth", growth())["growth.pdf"]
+    assert b"/FontFile2" in content
+    assert b"/Type3" not in content
+    assert b"/ToUnicode" in content  # what can be searched and copied
 
 
-@pytest.mark.parametrize("name", ["growth.png", "growth.svg"])
-def test_same_figure_gives_the_same_bytes(stored, figure, name):
-    first = stored(figure, name)
-    assert first[name]
-    assert stored(figure, name) == first
+def test_files_hold_neither_dates_nor_versions():
+    stored = store_figure("growth", growth())
+    with Image.open(io.BytesIO(stored["growth.png"])) as image:
+        assert set(image.info) == {"dpi"}
+    content = stored["growth.pdf"]
+    for stream in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", content, re.DOTALL):
+        try:
+            content += zlib.decompress(stream)
+        except zlib.error:
+            continue
+    assert b"Date" not in content
+    assert b"atplotlib" not in content
 
 
-def test_one_figure_in_both_forms(stored, figure):
-    both = stored(figure, "growth.png", "growth.svg")
-    assert list(both) == ["growth.png", "growth.svg"]
-    assert both["growth.png"].startswith(b"\x89PNG")
-    assert both["growth.svg"].startswith(b"<?xml")
+def test_same_figure_gives_the_same_bytes_in_every_process():
+    def digests(seed):
+        surroundings = {"PYTHONHASHSEED": str(seed), "PYTHONPATH": os.pathsep.join(sys.path)}
+        told = subprocess.run(
+            [sys.executable, "-m", __name__],
+            env={**os.environ, **surroundings},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        return dict(line.split() for line in told.splitlines())
+
+    found = digests(1)
+    assert set(found) == {"growth.png", "growth.pdf"}
+    assert digests(2) == found
+
+
+def test_nothing_is_told_of_fonts(caplog):
+    caplog.set_level(logging.INFO)
+    store_figure("growth", growth())
+    assert not [record for record in caplog.records if record.name.startswith("fontTools")]
+
+
+@pytest.mark.parametrize("ending", [".png", ".PDF", ".svg"])
+def test_a_name_with_an_ending_is_refused(ending):
+    with pytest.raises(InvalidInputError, match=f"figure growth{ending}; .* ending: growth$"):
+        store_figure(f"growth{ending}", growth())
+
+
+def test_names_may_hold_points_and_slashes():
+    stored = store_figure("sheet_block1.conv/a", growth())
+    assert list(stored) == ["sheet_block1.conv/a.png", "sheet_block1.conv/a.pdf"]
+
+
+if __name__ == "__main__":
+    for stored_name, stored_content in store_figure("growth", growth()).items():
+        print(stored_name, hashlib.sha256(stored_content).hexdigest())

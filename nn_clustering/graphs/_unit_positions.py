@@ -7,14 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import (
-    Layer,
-    Reader,
-    by_residual_rule,
-    kernel_units,
-    unit_sets,
-    weight_readers,
-)
+from nn_clustering.graphs._residual import by_residual_rule
+from nn_clustering.graphs._unit_graph import Layer
+from nn_clustering.graphs._unit_sets import Reader, kernel_units, unit_sets, weight_readers
 from nn_clustering.networks.structure import Broadcast, Merged, NetworkWeights
 
 # All that a network has of units, so that every partition finds its own among them.
