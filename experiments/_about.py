@@ -1,6 +1,6 @@
 """What runs are about: data set, network, conditions and training seed, by which they are found.
 
-A training, and the lesion on another data set, say so by their config; clusterings, tests and reports
+A training, and a lesion on another data set, say so by their config; clusterings, tests and reports
 inherit it from the runs that they read.
 """
 

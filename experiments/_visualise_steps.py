@@ -16,6 +16,7 @@ from experiments._network_samples import RawSamples, preprocessed
 from experiments._networks import residual_rule
 from experiments._result_tables import add_long_table, add_table
 from experiments._sub_cluster_tests import named
+from experiments._titles import title_on
 from nn_clustering import networks, partitions, reports, visualisation
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ def add_files(run: StageRun[Inputs], test: VisualisationTest, tops: TopSamples |
     run.add_artifact("inputs.npz", inputs_file(test, run.inputs.partition.value, run.seed))
     if tops is not None:
         add_table(run, "top_samples", _with_class_names(tops, run.inputs.dataset.value))
-    title = "visualise"  # XXX title_on
+    title = title_on(run, run.inputs.cluster_run.value)
     names = file_names(sub.layer for sub in test.sub_clusters)
     samples = None if tops is None else run.inputs.dataset.value
     for layer, figure in reports.contact_sheets(test, tops, samples, title).items():

@@ -42,17 +42,16 @@ from ._null_figures import (
     figure_of_null_distribution as figure_of_null_distribution,
     figure_of_random_networks as figure_of_random_networks,
 )
+from ._palette import (
+    ISOLATED_COLOUR as ISOLATED_COLOUR,
+    cluster_colours as cluster_colours,
+    cluster_hatches as cluster_hatches,
+)
 from ._sample_pictures import (
     input_png as input_png,
 )
 from ._visualisation_figures import (
     figure_of_visualisation_nulls as figure_of_visualisation_nulls,
-)
-from .drawing._network import (
-from ._palette import (
-    ISOLATED_COLOUR as ISOLATED_COLOUR,
-    cluster_colours as cluster_colours,
-    cluster_hatches as cluster_hatches,
 )
 from .drawing._network import (
     draw_network as draw_network,

@@ -1,20 +1,17 @@
 """Inputs as a user has them optimised: what a run holds, its numbers by other ways, resuming."""
 
 import io
-import json
 
 import keras
 import numpy as np
 import pandas
 import pytest
 
-from experiments import _visualise_steps, visualise
+from experiments import _visualise_steps
 from experiments._network_samples import RawSamples
 from nn_clustering import datasets
-from nn_clustering.lesions import lesion_test
 from nn_clustering.networks import network_from_bytes
 from nn_clustering.partitions import Partition, random_units
-from nn_clustering.visualisation import Optimised
 from tests.experiments.in_process import refusal
 
 N_RANDOM = 4  # of `fast`
@@ -148,7 +145,7 @@ def test_pictures_are_stored(runs):
     for name in figures:
         assert run.artifact(f"{name}.png").startswith(b"\x89PNG")
         assert run.artifact(f"{name}.pdf").startswith(b"%PDF")
-    inputs = {f"input_{layer}_{label}.png" for layer, label in zip(table["layer"], table["label"])}
+    inputs = {f"input_{layer}_{label}.png" for layer, label in table[["layer", "label"]].values}
     assert inputs == {name for name in run.artifacts if name.startswith("input_")}
 
 
@@ -169,10 +166,6 @@ def test_killed_run_goes_on_to_the_same_end(run_experiment, runs, store, killed_
     assert "memory_mb is 0.25; leave out memory_mb=0.5" in refused
 
 
-def test_batches_of_another_size_are_not_gone_on_with(runs, here):
-    """The machine has less memory than the one that was killed."""
-
-
 def test_summary_says_what_was_found(run_experiment, store, runs):
     run, printed = finished_run(
         run_experiment, store, "visualise", "fast", f"cluster_run={runs['cluster'].id}", "seed=3"
@@ -190,19 +183,6 @@ def test_summary_says_what_was_found(run_experiment, store, runs):
         "make up",
     ):
         assert text in printed
-
-
-def test_lesions_are_of_the_same_random_units(runs):
-    assert json.loads(json.dumps(runs["lesion"].config["draws"])) == "joint"
-
-
-REGRESSION = """
-x1,x2,y
-0,10,1
-1,20,2
-0.5,12,3
--2,15,4
-"""
 
 
 def test_bounds_of_tables_are_those_of_their_columns(monkeypatch):
