@@ -18,6 +18,7 @@ from experiments._result_tables import add_long_table, add_table
 from experiments._sub_cluster_tests import named
 from experiments._titles import title_on
 from nn_clustering import networks, partitions, reports, visualisation
+from nn_clustering.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import pandas
@@ -126,6 +127,28 @@ def _blocks(samples: Samples) -> Iterator[NDArray[Any]]:
     n_rows = max(1, _BLOCK_BYTES // max(1, 4 * int(np.prod(samples.shape[1:]))))
     for start in range(0, len(samples), n_rows):
         yield samples[start : start + n_rows]
+
+
+def note_batches(run: StageRun[Inputs], sizes: Mapping[str, int]) -> None:
+    """Record how many inputs are optimised at a time: what is gone on with has as many.
+
+    Args:
+        run: The run.
+        sizes: By layer; of one network and config they hang on the memory there is.
+
+    Raises:
+        InvalidInputError: If the run that this one goes on with had others.
+    """
+    unfinished = run.inputs.unfinished
+    before = dict(sizes) if unfinished is None else unfinished.value.info.get("batches", sizes)
+    if before != dict(sizes):
+        layer = next(layer for layer, size in sizes.items() if before.get(layer) != size)
+        raise InvalidInputError(
+            f"resume={run.config['resume']}: that run optimised {before.get(layer)} inputs of "
+            f"layer {layer} at a time, and by the memory there is here it would be "
+            f"{sizes[layer]}: go on where it ran, or start a new run without resume"
+        )
+    run.sacred_run.info["batches"] = dict(sizes)
 
 
 def optimised_inputs(

@@ -134,6 +134,7 @@ class InputOptimiser:
         self._tensor_bytes = tensor_bytes(self._walk, network, self._network_shape)
         self._climbs: dict[str, Climb] = {}
         self._measures: dict[str, Any] = {}
+        self._values_of_samples: dict[tuple[str, ...], Any] = {}
         self.layers: Mapping[str, int] = {
             name: values.n_units for name, values in self._values.items()
         }
@@ -261,12 +262,7 @@ class InputOptimiser:
                 f"samples of shape {shape} for network {self._walk.name!r}; expected "
                 f"{self._network_shape}"
             )
-
-        @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
-        def answers(batch: tf.Tensor) -> dict[str, tf.Tensor]:
-            found = self._walk.run({self._walk.inputs[0]: batch}, tensors)
-            return {layer: spatial_means(at, found[at.tensor]) for layer, at in places.items()}
-
+        answers = self._answers(places)
         needed = self._bytes_of_forward(tensors)
         self._require_memory(needed, "a sample")
         size = int(min(self._memory // needed, max(_BYTES_A_BATCH // needed, 1), 4 * _MOST_INPUTS))
@@ -274,6 +270,22 @@ class InputOptimiser:
             rows = slice(start, min(start + size, len(x)))
             batch = tf.cast(tf.convert_to_tensor(x[rows]), self._dtype)
             yield rows, {name: array.numpy() for name, array in answers(batch).items()}
+
+    def _answers(self, places: Mapping[str, UnitPlaces]) -> Any:
+        """Return what computes the values of units of some layers; compiled once for these."""
+        key = tuple(sorted(places))
+        if key not in self._values_of_samples:
+            tensors = sorted({place.tensor for place in places.values()})
+
+            def answers(batch: tf.Tensor) -> dict[str, tf.Tensor]:
+                found = self._walk.run({self._walk.inputs[0]: batch}, tensors)
+                return {layer: spatial_means(at, found[at.tensor]) for layer, at in places.items()}
+
+            spec = tf.TensorSpec((None, *self._network_shape), self._dtype)
+            self._values_of_samples[key] = tf.function(
+                answers, autograph=False, input_signature=[spec]
+            )
+        return self._values_of_samples[key]
 
     def _places(self, layer: str) -> UnitPlaces:
         """Return where the units of a layer stand whose values count."""
