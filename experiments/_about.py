@@ -106,6 +106,7 @@ ABOUT = {
     "agreement": about_others,
     "choose_k": about_others,
     "lesion_table": about_others,
+    "visualisation_table": about_others,
     "study": about_others,
     "pipeline": about_pipeline,
 }

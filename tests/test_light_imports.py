@@ -21,7 +21,7 @@ NAMES = {
     "partitions": "Partition SizeFilter check_clustering check_draws check_partition_settings",
     "significance": "NullModel ShuffleTest check_n_permutations check_shuffle_test shuffle_test",
     "lesions": "Groups LesionTest check_lesion_test check_n_shuffles lesion_test",
-    "reports": "LesionTable LesionedNetwork",
+    "reports": "NetworkTable NetworkTest StudiedNetwork",
 }
 
 

@@ -28,16 +28,23 @@ from ._lesion_size_figures import (
     figure_of_importance_by_size as figure_of_importance_by_size,
 )
 from ._lesion_table import (
-    LesionTable as LesionTable,
-    table_of_lesions as table_of_lesions,
+    LESIONS as LESIONS,
 )
-from ._lesioned_networks import (
-    LesionedNetwork as LesionedNetwork,
-    lesioned_network as lesioned_network,
+from ._network_table import (
+    NetworkTable as NetworkTable,
+    table_of_networks as table_of_networks,
 )
 from ._null_figures import (
     figure_of_null_distribution as figure_of_null_distribution,
     figure_of_random_networks as figure_of_random_networks,
+)
+from ._studied_networks import (
+    NetworkTest as NetworkTest,
+    StudiedNetwork as StudiedNetwork,
+    studied_network as studied_network,
+)
+from ._visualisation_table import (
+    VISUALISATIONS as VISUALISATIONS,
 )
 from .drawing._network import (
     ISOLATED_COLOUR as ISOLATED_COLOUR,

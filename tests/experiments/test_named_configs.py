@@ -20,6 +20,7 @@ from experiments import (
     shuffle_test,
     study,
     train,
+    visualisation_table,
 )
 from experiments._phase_settings import training_phases, without_switch
 from nn_clustering import networks, training
@@ -30,7 +31,7 @@ EXPERIMENTS = {
     stage.experiment.path: stage.experiment
     for stage in (
         agreement, choose_k, cluster, import_network, lesion, lesion_table, pipeline, random_init,
-        shuffle_test, study, train,
+        shuffle_test, study, train, visualisation_table,
     )
 }  # fmt: skip
 
@@ -62,6 +63,16 @@ OF_DATASET = {
     )
 }
 KMEANS = {"kmeans.n_init": None, "kmeans.select": "ncut"}
+OF_NETWORK_TABLE = {
+    **HOW,
+    "query.tags": [],
+    "query.since": None,
+    "query.config": [],
+    "query.result": [],
+    "query.limit": None,
+    "level": 0.05,  # G8
+    "n_resamples": 9999,
+}
 
 DEFAULTS = {
     "train": {
@@ -205,17 +216,8 @@ DEFAULTS = {
         "memory_mb": None,
         "resume": None,
     },
-    "lesion_table": {
-        **HOW,
-        "lesion_runs": None,
-        "query.tags": [],
-        "query.since": None,
-        "query.config": [],
-        "query.result": [],
-        "query.limit": None,
-        "level": 0.05,  # G8
-        "n_resamples": 9999,
-    },
+    "lesion_table": {**OF_NETWORK_TABLE, "lesion_runs": None},
+    "visualisation_table": {**OF_NETWORK_TABLE, "visualise_runs": None},
     "agreement": {
         **HOW,
         "cluster_run": None,
@@ -594,6 +596,7 @@ EFFECTS = {
         "fast": ("", {"n_shuffles": 4, "double.n_shuffles": 4}),
     },
     "lesion_table": {"fast": ("", {"n_resamples": 99})},
+    "visualisation_table": {"fast": ("", {"n_resamples": 99})},
     "agreement": {"fast": ("", {"n_permutations": 9})},
     "choose_k": {"fast": ("", {"k_max": 5})},
     "random_init": {
