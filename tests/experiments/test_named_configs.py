@@ -348,6 +348,19 @@ def imported(name, clustering, lesions=()):
     }
 
 
+def visualised(name, named, phase, score_p, entropy_p):
+    """One of five networks whose inputs were optimised: C8, H5, and Fisher's p on average."""
+    return {
+        "name": name,
+        "train": f"visualisation_{named} published".split(),
+        "visualisations": True,
+        "seeds": [0, 1, 2, 3, 4],
+        "phases": [phase],
+        "n_clusters": 12,
+        "published": {phase: {"score_p": score_p, "entropy_p": entropy_p}},
+    }
+
+
 DATASETS = {
     "B1": ("mnist", "fashion", "cifar10", "cifar10_grey", "small_mnist", "digits"),
     "B2": ("halves_mnist", "halves_fashion", "halves_cifar10_grey"),
@@ -683,6 +696,20 @@ EFFECTS = {
                 "conditions": [
                     imported("resnet18", (7.8904, 8.4865, -2.1), (0.002136, 0.1118)),
                     imported("vgg16", (7.7998, 8.2132, -22.9), (9.809e-13, 1)),
+                ]
+            },
+        ),
+        "visualisation": (
+            "C8, H2, H5",
+            {
+                "conditions": [
+                    visualised("MLP", "mlp mnist three_channels pruned", "pruned",
+                               0.56476, 0.43892),
+                    visualised("MLP, dropout", "mlp mnist three_channels pruned dropout", "pruned",
+                               0.71159, 0.4473),
+                    visualised("CNN", "cnn mnist three_channels", "unpruned", 0.60039, 0.58038),
+                    visualised("CNN, dropout", "cnn mnist three_channels dropout", "unpruned",
+                               0.35598, 0.56828),
                 ]
             },
         ),
