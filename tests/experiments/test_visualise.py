@@ -8,13 +8,11 @@ import numpy as np
 import pandas
 import pytest
 
-from experiments import _visualise_steps, visualise
+from experiments import _visualise_steps
 from experiments._network_samples import RawSamples
 from nn_clustering import datasets
-from nn_clustering.lesions import lesion_test
 from nn_clustering.networks import network_from_bytes
 from nn_clustering.partitions import Partition, random_units
-from nn_clustering.visualisation import Optimised
 from tests.experiments.in_process import refusal
 
 N_RANDOM = 4  # of `fast`
@@ -148,7 +146,10 @@ def test_pictures_are_stored(runs):
     for name in figures:
         assert run.artifact(f"{name}.png").startswith(b"\x89PNG")
         assert run.artifact(f"{name}.pdf").startswith(b"%PDF")
-    inputs = {f"input_{layer}_{label}.png" for layer, label in zip(table["layer"], table["label"])}
+    inputs = {
+        f"input_{layer}_{label}.png"
+        for layer, label in zip(table["layer"], table["label"], strict=True)
+    }
     assert inputs == {name for name in run.artifacts if name.startswith("input_")}
 
 
