@@ -5,6 +5,7 @@ key and without it. A key that nobody reads fails, and so does a new one without
 """
 
 import io
+import types
 import uuid
 from itertools import product
 
@@ -1375,6 +1376,32 @@ def test_networks_of_a_study_are_clustered_and_tested_as_published(monkeypatch):
     shuffles = {"seed": 5, "cluster_run": 40, "n_shuffles": 13}
     assert of_test == ("shuffle_test", shuffles, ["published"])
     assert (row["condition"], row["phase"], row["seed"]) == ("MLP", "unpruned", 5)
+
+
+def test_a_study_of_what_sub_clusters_respond_to(monkeypatch):
+    """Without shuffles none are tested; of a regression there is no entropy."""
+    results = {
+        "train": {"unpruned": {"test_accuracy": 0.9}},
+        "cluster": {"ncut": 2.5},
+        "visualise": {"score": {"fisher_p": 0.25, "joint_p": None}, "entropy": None},
+    }
+    got = []
+
+    class Whole:
+        @staticmethod
+        def run_part(experiment, updates, named):
+            got.append((experiment.path, updates, named))
+            return types.SimpleNamespace(_id=len(got), result=results[experiment.path])
+
+    condition = {key: value for key, value in CONDITION.items() if key != "n_shuffles"}
+    (row,) = study._one_network(Whole, {**condition, "visualisations": True}, 5)
+    assert [path for path, _, _ in got] == list(results)
+    assert got[-1] == ("visualise", {"seed": 5, "cluster_run": 2}, ["published"])
+    assert row == {
+        **{"condition": "MLP", "phase": "unpruned", "seed": 5, "accuracy": 0.9, "ncut": 2.5},
+        **{"score_p": 0.25, "entropy_p": None},
+        **{"train_run": 1, "cluster_run": 2, "visualise_run": 3},
+    }
 
 
 def test_seed_of_a_study_is_refused(runs, monkeypatch):

@@ -20,6 +20,7 @@ from experiments import (
     shuffle_test,
     study,
     train,
+    visualisation_table,
     visualise,
 )
 from experiments._phase_settings import training_phases, without_switch
@@ -32,6 +33,7 @@ EXPERIMENTS = {
     for stage in (
         agreement, choose_k, cluster, import_network, lesion, lesion_table, pipeline, random_init,
         shuffle_test, study, train, visualise,
+        shuffle_test, study, train, visualisation_table,
     )
 }  # fmt: skip
 
@@ -63,6 +65,16 @@ OF_DATASET = {
     )
 }
 KMEANS = {"kmeans.n_init": None, "kmeans.select": "ncut"}
+OF_NETWORK_TABLE = {
+    **HOW,
+    "query.tags": [],
+    "query.since": None,
+    "query.config": [],
+    "query.result": [],
+    "query.limit": None,
+    "level": 0.05,  # G8
+    "n_resamples": 9999,
+}
 
 DEFAULTS = {
     "train": {
@@ -235,17 +247,8 @@ DEFAULTS = {
         "memory_mb": None,
         "resume": None,
     },
-    "lesion_table": {
-        **HOW,
-        "lesion_runs": None,
-        "query.tags": [],
-        "query.since": None,
-        "query.config": [],
-        "query.result": [],
-        "query.limit": None,
-        "level": 0.05,  # G8
-        "n_resamples": 9999,
-    },
+    "lesion_table": {**OF_NETWORK_TABLE, "lesion_runs": None},
+    "visualisation_table": {**OF_NETWORK_TABLE, "visualise_runs": None},
     "agreement": {
         **HOW,
         "cluster_run": None,
@@ -395,6 +398,19 @@ def imported(name, clustering, lesions=()):
         "n_clusters": 12,
         "n_shuffles": 100,
         "published": {"imported": dict(zip(measures, (*clustering, *lesions), strict=False))},
+    }
+
+
+def visualised(name, named, phase, score_p, entropy_p):
+    """One of five networks whose inputs were optimised: C8, H5, and Fisher's p on average."""
+    return {
+        "name": name,
+        "train": f"visualisation_{named} published".split(),
+        "visualisations": True,
+        "seeds": [0, 1, 2, 3, 4],
+        "phases": [phase],
+        "n_clusters": 12,
+        "published": {phase: {"score_p": score_p, "entropy_p": entropy_p}},
     }
 
 
@@ -664,6 +680,7 @@ EFFECTS = {
         "fast": ("", {"n_shuffles": 4, "ascent.n_steps": 8}),
     },
     "lesion_table": {"fast": ("", {"n_resamples": 99})},
+    "visualisation_table": {"fast": ("", {"n_resamples": 99})},
     "agreement": {"fast": ("", {"n_permutations": 9})},
     "choose_k": {"fast": ("", {"k_max": 5})},
     "random_init": {
@@ -750,6 +767,20 @@ EFFECTS = {
                 "conditions": [
                     imported("resnet18", (7.8904, 8.4865, -2.1), (0.002136, 0.1118)),
                     imported("vgg16", (7.7998, 8.2132, -22.9), (9.809e-13, 1)),
+                ]
+            },
+        ),
+        "visualisation": (
+            "C8, H2, H5",
+            {
+                "conditions": [
+                    visualised("MLP", "mlp mnist three_channels pruned", "pruned",
+                               0.56476, 0.43892),
+                    visualised("MLP, dropout", "mlp mnist three_channels pruned dropout", "pruned",
+                               0.71159, 0.4473),
+                    visualised("CNN", "cnn mnist three_channels", "unpruned", 0.60039, 0.58038),
+                    visualised("CNN, dropout", "cnn mnist three_channels dropout", "unpruned",
+                               0.35598, 0.56828),
                 ]
             },
         ),

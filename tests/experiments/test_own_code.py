@@ -20,6 +20,7 @@ from experiments import (
     shuffle_test,
     study,
     train,
+    visualisation_table,
     visualise,
 )
 from nn_clustering.networks import network_of_run
@@ -33,6 +34,7 @@ STAGES = {
     for stage in (
         agreement, choose_k, cluster, import_network, lesion, lesion_table, pipeline, random_init,
         shuffle_test, study, train, visualise,
+        shuffle_test, study, train, visualisation_table,
     )
 }  # fmt: skip
 # A run of each that computes; {stage} stands for the run of a stage of the pipeline.
@@ -49,6 +51,7 @@ COMMANDS = {
     "study": ["fast"],
     "train": ["mlp", "digits", "pruned", "fast"],
     "visualise": ["fast", "cluster_run={cluster}"],
+    "visualisation_table": ["fast", "visualise_runs=[{visualise}]"],
 }
 
 
@@ -140,6 +143,8 @@ EDITS = {
     "nn_clustering/reports/__init__.pyi": set(),
     "nn_clustering/datasets/__main__.py": set(),
     "nn_clustering/reports/_lesion_table.py": {"lesion_table"},
+    "nn_clustering/reports/_visualisation_table.py": {"visualisation_table"},
+    "nn_clustering/reports/_network_table.py": {"lesion_table", "visualisation_table"},
     "nn_clustering/reports/_lesion_figures.py": LESIONS,
     "nn_clustering/reports/_learning_curve_figures.py": TRAINING,
     "nn_clustering/reports/_cluster_figures.py": CLUSTERING,
@@ -216,6 +221,7 @@ def test_change_in_what_a_network_of_ones_own_imports_makes_a_run_anew(home, sto
         ("lesion", ["nn_clustering/visualisation/", "experiments/_visualise_steps.py"]),
         ("visualise", ["nn_clustering/lesions/", "nn_clustering/partitions/_spectral.py"]),
         ("lesion_table", ["nn_clustering/training/", "nn_clustering/networks/_builders.py"]),
+        ("visualisation_table", ["nn_clustering/training/", "nn_clustering/visualisation/"]),
     ],
 )
 def test_what_a_stage_cannot_load_does_not_count(stage, others):
