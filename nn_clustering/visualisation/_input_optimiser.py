@@ -287,7 +287,9 @@ class InputOptimiser:
                 return [spatial_means(at, found[at.tensor]) for at in places]
 
             spec = tf.TensorSpec((None, *self._network_shape), tf.float32)
-            self._of_samples[layers] = tf.function(answers, autograph=False, input_signature=[spec])
+            # at once: TensorFlow warns of many functions that are compiled where they are called
+            compiled = tf.function(answers, autograph=False, input_signature=[spec])
+            self._of_samples[layers] = compiled.get_concrete_function()
         return self._of_samples[layers]
 
     def _places(self, layer: str) -> UnitPlaces:
@@ -341,7 +343,8 @@ class InputOptimiser:
                 )
 
             spec = tf.TensorSpec((None, *self.sample_shape), tf.float32)
-            self._measures[layer] = tf.function(measure, autograph=False, input_signature=[spec])
+            compiled = tf.function(measure, autograph=False, input_signature=[spec])
+            self._measures[layer] = compiled.get_concrete_function()
         return self._measures[layer]
 
     def _reads(self, inputs: tf.Tensor) -> tf.Tensor:
