@@ -33,6 +33,7 @@ from ._measure import (
     Measure as Measure,
     measure_beside_random as measure_beside_random,
     null_interval as null_interval,
+    statistic_columns as statistic_columns,
 )
 from ._multiple_testing import (
     FalseDiscoveryControl as FalseDiscoveryControl,
@@ -75,4 +76,8 @@ from ._shuffled_kernels import (
 from ._shuffles import (
     SHUFFLES as SHUFFLES,
     shuffle as shuffle,
+)
+from ._sub_cluster_test import (
+    SubClusterTest as SubClusterTest,
+    check_n_shuffles as check_n_shuffles,
 )
