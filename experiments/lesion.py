@@ -31,6 +31,7 @@ from experiments._sub_cluster_tests import (
 )
 from nn_clustering import lesions, partitions, reports
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.significance import check_n_shuffles
 from nn_clustering.tracking import StageExperiment
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> None
     if config["tail"] not in (None, "left", "right"):
         raise InvalidInputError(f"tail={config['tail']!r}; expected left, right or null")
     with named("double"):
-        lesions.check_n_shuffles(config["double"]["n_shuffles"])
+        check_n_shuffles(config["double"]["n_shuffles"])
     if config["double"]["sub_clusters"] not in ("important", "all"):
         raise InvalidInputError(
             f"double.sub_clusters={config['double']['sub_clusters']!r}; expected important or all"

@@ -19,8 +19,10 @@ NAMES = {
     "graphs": "UnitGraph check_activation_settings unit_sets normalise_units",
     "training": "Phase check_phase",
     "partitions": "Partition SizeFilter check_clustering check_draws check_partition_settings",
-    "significance": "NullModel ShuffleTest check_n_permutations check_shuffle_test shuffle_test",
-    "lesions": "Groups LesionTest check_lesion_test check_n_shuffles lesion_test",
+    "significance": "NullModel ShuffleTest SubClusterTest check_n_permutations check_n_shuffles "
+    "check_shuffle_test shuffle_test",
+    "lesions": "Groups LesionTest check_lesion_test lesion_test",
+    "visualisation": "Objective Optimised TopSamples VisualisationTest check_n_top top_samples",
     "reports": "NetworkTable NetworkTest StudiedNetwork",
 }
 

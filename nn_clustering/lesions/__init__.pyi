@@ -12,7 +12,6 @@ from ._engine import (
 )
 from ._lesion_settings import (
     check_lesion_test as check_lesion_test,
-    check_n_shuffles as check_n_shuffles,
 )
 from ._measures import (
     Groups as Groups,

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.lesions._double_results import DoubleLesionTest
-from nn_clustering.lesions._lesion_settings import check_n_shuffles
-from nn_clustering.lesions._measures import check_fit, check_known, overall_values
-from nn_clustering.partitions import Partition, SubCluster, unit_masks
+from nn_clustering.lesions._measures import check_known, overall_values
+from nn_clustering.partitions import Partition, SubCluster, check_fit, unit_masks
 from nn_clustering.seeds import generator
+from nn_clustering.significance import check_n_shuffles
 
 if TYPE_CHECKING:
     from nn_clustering.lesions._engine import LesionEngine

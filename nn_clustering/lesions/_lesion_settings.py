@@ -3,16 +3,12 @@
 from nn_clustering.datasets import TASKS
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.machine import check_memory_mb
-from nn_clustering.significance import check_n_draws
+from nn_clustering.significance import check_n_shuffles
 
 # What a lesion does to a unit: its output becomes 0 as every weight layer reads it that reads it,
 # after batch norm and pooling; or its incoming weights and bias become 0, after which batch norm
 # may still put out a constant (methods G1, quirk 14); or its output becomes its mean over images.
 SILENCINGS = ("output", "weights", "mean")
-
-
-# All random sub-clusters of one are drawn before it is lesioned, and take milliseconds or more.
-MOST_SHUFFLES = 100_000
 
 
 def check_lesion_test(*, n_shuffles: int, silence: str, memory_mb: float | None = None) -> None:
@@ -24,11 +20,6 @@ def check_lesion_test(*, n_shuffles: int, silence: str, memory_mb: float | None 
     check_n_shuffles(n_shuffles)
     check_silencing(silence)
     check_memory_mb(memory_mb)
-
-
-def check_n_shuffles(n_shuffles: int) -> None:
-    """Raise InvalidInputError unless the number of random sub-clusters is in range."""
-    check_n_draws("n_shuffles", n_shuffles, most=MOST_SHUFFLES)
 
 
 def check_silencing(silence: str) -> None:

@@ -222,22 +222,6 @@ def targets_in_groups(
     return Groups(tuple(names), np.asarray(membership, bool), "regression", tail or "right")
 
 
-def check_fit(n_units: Mapping[str, int], layer: str, n_labels: int) -> None:
-    """Raise InvalidInputError unless a partition's layer can be lesioned in a network.
-
-    Args:
-        n_units: Units of every layer of the network that can be lesioned, by name.
-        layer: Name of the partition's layer.
-        n_labels: Its number of units.
-    """
-    if n_units.get(layer) != n_labels:
-        found = n_units.get(layer, "no such hidden layer")
-        raise InvalidInputError(
-            f"the partition has a layer {layer!r} of {n_labels} units, the network {found}: the "
-            "partition belongs to another network"
-        )
-
-
 def check_known(
     known: Mapping[int, NDArray[Any]] | None, n_tasks: int, shape_of: Callable[[int], Any]
 ) -> Mapping[int, NDArray[Any]]:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_clustering.lesions._lesion_settings import check_n_shuffles
-from nn_clustering.lesions._measures import Groups, Scale, check_fit, check_known
+from nn_clustering.lesions._measures import Groups, Scale, check_known
 from nn_clustering.lesions._single_results import LesionTest, SubClusterResult
 from nn_clustering.lesions._statistics import class_mean, class_range
 from nn_clustering.partitions import (
@@ -17,12 +16,13 @@ from nn_clustering.partitions import (
     SizeFilter,
     SubCluster,
     check_draws,
+    check_fit,
     check_possible_draws,
-    random_units,
     select_sub_clusters,
     unit_masks,
+    units_beside_random,
 )
-from nn_clustering.significance import p_value
+from nn_clustering.significance import check_n_shuffles, p_value
 
 if TYPE_CHECKING:
     from nn_clustering.lesions._engine import LesionEngine
@@ -89,11 +89,10 @@ def lesion_test(
             scores = known[index]
         else:
             of_layer = labels[sub.layer]
-            drawn = [
-                random_units(of_layer, sub, shuffle=shuffle, seed=seed, draws=draws)
-                for shuffle in range(n_shuffles)
-            ]
-            silenced = {sub.layer: unit_masks([sub.units, *drawn], len(of_layer))}
+            units = units_beside_random(
+                of_layer, sub, n_shuffles=n_shuffles, seed=seed, draws=draws
+            )
+            silenced = {sub.layer: unit_masks(units, len(of_layer))}
             scores = engine.lesioned(silenced, on_progress=on_progress)
         changes[index], overall[index] = scale.changes(scores), scale.overall_changes(scores)
         result = _result(sub, scores, changes[index], overall[index], scale, count_ties)

@@ -18,8 +18,8 @@ from nn_clustering.lesions._statistics import (
     importance_measure,
 )
 from nn_clustering.lesions._taxonomy import kind_of
-from nn_clustering.partitions import SubCluster, possible_draws
-from nn_clustering.significance import Measure, finite_mean, p_value
+from nn_clustering.partitions import SubCluster
+from nn_clustering.significance import Measure, SubClusterTest, finite_mean, p_value
 
 if TYPE_CHECKING:
     import pandas
@@ -49,7 +49,7 @@ class SubClusterResult:
 
 
 @dataclass(frozen=True, eq=False)
-class LesionTest:
+class LesionTest(SubClusterTest):
     """Single lesions of the sub-clusters of a network, each beside random sub-clusters.
 
     Changes are lesioned minus intact: of accuracies, as fractions (-0.01 is one percentage point
@@ -62,8 +62,6 @@ class LesionTest:
             intact network; shape (groups,).
         intact_overall: Its accuracy over all images, or mean squared error over all targets.
         n_images: Images behind every group, shape (groups,).
-        sub_clusters: What was lesioned, layer by layer.
-        n_candidates: Units of each one's layer that are not isolated, shape (sub-clusters,).
         changes: Shape (sub-clusters, groups).
         random_changes: Of the random sub-clusters, shape (sub-clusters, n_shuffles, groups).
         overall_changes: Of accuracy over all images, or mean squared error over all targets; shape
@@ -71,9 +69,6 @@ class LesionTest:
         random_overall_changes: Shape (sub-clusters, n_shuffles).
         harm: The sign of a change that does harm: -1 of accuracies, +1 of errors.
         tail: Which mean changes are extreme in the p-values, "left" or "right".
-        count_ties: Whether equal values count in the p-values.
-        draws: How the random sub-clusters were drawn, "joint" or "afresh".
-        n_left_out: Sub-clusters that were not lesioned, for their size.
     """
 
     task: str
@@ -81,17 +76,12 @@ class LesionTest:
     intact: NDArray[np.float64]
     intact_overall: float
     n_images: NDArray[np.int64]
-    sub_clusters: tuple[SubCluster, ...]
-    n_candidates: NDArray[np.int64]
     changes: NDArray[np.float64]
     random_changes: NDArray[np.float64]
     overall_changes: NDArray[np.float64]
     random_overall_changes: NDArray[np.float64]
     harm: int = -1
     tail: str = "left"
-    count_ties: bool = True
-    draws: str = "joint"
-    n_left_out: int = 0
 
     @property
     def n_shuffles(self) -> int:
@@ -102,11 +92,6 @@ class LesionTest:
     def unit(self) -> float:
         """What changes are measured by: 1 of accuracies, else the intact mean squared error."""
         return unit_of(self.task, self.intact)
-
-    @cached_property
-    def sizes(self) -> NDArray[np.int64]:
-        """Units of every sub-cluster, shape (sub-clusters,)."""
-        return np.array([len(sub.units) for sub in self.sub_clusters])
 
     @cached_property
     def mean_changes(self) -> NDArray[np.float64]:
@@ -128,29 +113,6 @@ class LesionTest:
         """The same of the random sub-clusters, shape (sub-clusters, n_shuffles)."""
         return class_range(self.random_changes, self.unit)
 
-    @property
-    def combined(self) -> NDArray[np.bool_]:
-        """Which sub-clusters enter combined p-values and mean effects, shape (sub-clusters,).
-
-        One that is all of its layer that is not isolated can only be drawn again: nothing can be
-        said of it.
-        """
-        return self.sizes < self.n_candidates
-
-    @property
-    def possible_draws(self) -> NDArray[np.int64]:
-        """How many random sub-clusters there could be for each, at most 10^12."""
-        pairs = zip(self.sizes, self.n_candidates, strict=True)
-        return np.array([possible_draws(int(size), int(n)) for size, n in pairs])
-
-    @property
-    def n_few_draws(self) -> int:
-        """Sub-clusters of which there are fewer possible draws than were made.
-
-        Some were made more than once; the p-value is valid but cannot be as small as it looks.
-        """
-        return int((self.possible_draws < self.n_shuffles).sum())
-
     @cached_property
     def importance(self) -> Measure:
         """Does a lesion cost more accuracy, or more error, than that of random units?"""
@@ -161,7 +123,7 @@ class LesionTest:
             harm=self.harm,
             tail=self.tail,
             count_ties=self.count_ties,
-            layers=self._permuted_layers,
+            layers=self.permuted_layers,
             combined=self.combined,
         )
 
@@ -172,16 +134,9 @@ class LesionTest:
             self.ranges,
             self.random_ranges,
             count_ties=self.count_ties,
-            layers=self._permuted_layers,
+            layers=self.permuted_layers,
             combined=self.combined,
         )
-
-    @property
-    def _permuted_layers(self) -> tuple[str, ...] | None:
-        """Each sub-cluster's layer; None unless draws permute the labels of layers."""
-        if self.draws != "joint":
-            return None
-        return tuple(sub.layer for sub in self.sub_clusters)
 
     @cached_property
     def overall_p(self) -> NDArray[np.float64]:
@@ -225,15 +180,10 @@ class LesionTest:
         """
         import pandas
 
-        finite = np.isfinite(self.random_ranges)
-        random_range = np.where(finite, self.random_ranges, 0).sum(axis=1)
-        n_finite = finite.sum(axis=1)
         overall = "accuracy_change" if self.task == "classification" else "error_change"
         return pandas.DataFrame(
             {
-                "layer": [sub.layer for sub in self.sub_clusters],
-                "label": [sub.label for sub in self.sub_clusters],
-                "n_units": self.sizes,
+                **self.places(),
                 "kind": self.kinds,
                 "combined": self.combined,
                 "possible_draws": self.possible_draws,
@@ -241,20 +191,10 @@ class LesionTest:
                 "overall_p": self.overall_p,
                 "class_mean_change": self.mean_changes,
                 "random_class_mean_change": class_mean(self.random_mean_changes, self.unit),
-                "importance_p": self.importance.p_values,
-                "importance_effect": self.importance.effects,
-                "importance_effect_null": finite_mean(self.importance.null_effects),
-                "importance_ratio": self.importance.ratios,
-                "importance_ratio_null": finite_mean(self.importance.null_ratios),
+                **self.importance.columns("importance"),
                 "class_range": self.ranges,
-                "random_class_range": np.divide(
-                    random_range, n_finite, where=n_finite > 0, out=np.full(len(finite), np.nan)
-                ),
-                "coherence_p": self.coherence.p_values,
-                "coherence_effect": self.coherence.effects,
-                "coherence_effect_null": finite_mean(self.coherence.null_effects),
-                "coherence_ratio": self.coherence.ratios,
-                "coherence_ratio_null": finite_mean(self.coherence.null_ratios),
+                "random_class_range": finite_mean(self.random_ranges),
+                **self.coherence.columns("coherence"),
                 **extreme_classes(self.groups, self.changes, self.harm),
             }
         )
@@ -298,10 +238,8 @@ class LesionTest:
 
         return pandas.DataFrame(
             {
-                "importance_effect": self.importance.mean_null_effects(),
-                "importance_ratio": self.importance.mean_null_ratios(),
-                "coherence_effect": self.coherence.mean_null_effects(),
-                "coherence_ratio": self.coherence.mean_null_ratios(),
+                **self.importance.columns_of_draws("importance"),
+                **self.coherence.columns_of_draws("coherence"),
             }
         )
 

@@ -63,6 +63,7 @@ from ._random_sub_clusters import (
     possible_draws as possible_draws,
     random_units as random_units,
     unit_masks as unit_masks,
+    units_beside_random as units_beside_random,
 )
 from ._spectral import (
     SpectralClustering as SpectralClustering,
@@ -77,6 +78,7 @@ from ._stability import (
 )
 from ._sub_cluster_selection import (
     SizeFilter as SizeFilter,
+    check_fit as check_fit,
     check_possible_draws as check_possible_draws,
     select_sub_clusters as select_sub_clusters,
 )

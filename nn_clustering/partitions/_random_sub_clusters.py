@@ -49,6 +49,25 @@ def random_units(
     return random.choice(candidates, len(sub_cluster.units), replace=False)
 
 
+def units_beside_random(
+    labels: NDArray[np.int32], sub_cluster: SubCluster, *, n_shuffles: int, seed: int, draws: str
+) -> list[NDArray[np.int64]]:
+    """Return the units of a sub-cluster, and those of each of its random ones.
+
+    Args:
+        labels: As for :func:`random_units`.
+        sub_cluster: The sub-cluster.
+        n_shuffles: Number of random ones.
+        seed: Fixes them.
+        draws: As for :func:`random_units`.
+    """
+    drawn = [
+        random_units(labels, sub_cluster, shuffle=shuffle, seed=seed, draws=draws)
+        for shuffle in range(n_shuffles)
+    ]
+    return [sub_cluster.units, *drawn]
+
+
 def possible_draws(n_units: int, n_candidates: int) -> int:
     """Return how many sets of so many units there are, :data:`MOST_DRAWS` if there are more."""
     return min(math.comb(n_candidates, n_units), MOST_DRAWS)

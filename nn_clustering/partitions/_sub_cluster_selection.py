@@ -1,6 +1,6 @@
 """Which sub-clusters of a partition are looked at, by layer and size (methods G3)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nn_clustering.errors import InvalidInputError
@@ -75,6 +75,22 @@ def select_sub_clusters(
             "nothing to test, choose wider limits"
         )
     return kept, len(found) - len(kept)
+
+
+def check_fit(n_units: Mapping[str, int], layer: str, n_labels: int) -> None:
+    """Raise InvalidInputError unless a partition's layer is a hidden one of a network.
+
+    Args:
+        n_units: Units of every hidden layer of the network, by name.
+        layer: Name of the partition's layer.
+        n_labels: Its number of units.
+    """
+    if n_units.get(layer) != n_labels:
+        found = n_units.get(layer, "no such hidden layer")
+        raise InvalidInputError(
+            f"the partition has a layer {layer!r} of {n_labels} units, the network {found}: the "
+            "partition belongs to another network"
+        )
 
 
 def check_possible_draws(

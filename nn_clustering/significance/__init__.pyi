@@ -76,3 +76,7 @@ from ._shuffles import (
     SHUFFLES as SHUFFLES,
     shuffle as shuffle,
 )
+from ._sub_cluster_test import (
+    SubClusterTest as SubClusterTest,
+    check_n_shuffles as check_n_shuffles,
+)

@@ -46,6 +46,45 @@ def ratio_effects(true: ArrayLike, random_mean: ArrayLike) -> NDArray[np.float64
     return found
 
 
+def relative_effects_each(true: ArrayLike, random: ArrayLike) -> NDArray[np.float64]:
+    """Return the mean over random sub-clusters of 2 T / (T + random T), against each of them alone.
+
+    The second study's effect of images (methods H4). Where nothing tells true and random apart, and
+    neither is negative, it is 1 on average: with a and b in either place 2 a / (a + b) and
+    2 b / (a + b) add up to 2.
+
+    Args:
+        true: The statistic of the sub-clusters, shape (sub-clusters,).
+        random: Of their random ones, shape (sub-clusters, draws).
+
+    Returns:
+        Shape (sub-clusters,); a random one against which the effect is not defined is left out, NaN
+        where none is left.
+    """
+    true, random = np.asarray(true, float), np.asarray(random, float)
+    return finite_mean(relative_effects(np.broadcast_to(true[:, np.newaxis], random.shape), random))
+
+
+def left_out_effects_each(random: ArrayLike) -> NDArray[np.float64]:
+    """Return :func:`relative_effects_each` of random sub-clusters in the place of the true ones.
+
+    Args:
+        random: The statistic of the random sub-clusters, shape (sub-clusters, draws).
+
+    Returns:
+        Shape (sub-clusters, draws), each against the other draws; with a single one (sub-clusters,
+        0).
+    """
+    random = np.asarray(random, float)
+    if random.shape[1] < 2:
+        return np.empty((len(random), 0))
+    columns = [
+        relative_effects_each(random[:, draw], np.delete(random, draw, axis=1))
+        for draw in range(random.shape[1])
+    ]
+    return np.stack(columns, axis=1)
+
+
 def finite_mean(values: ArrayLike) -> NDArray[np.float64]:
     """Return the mean over the last axis of the values that are finite; NaN where none is."""
     values = np.asarray(values, float)

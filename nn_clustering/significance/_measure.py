@@ -16,8 +16,10 @@ from nn_clustering.significance._combination import (
 from nn_clustering.significance._effects import (
     finite_mean,
     left_out_effects,
+    left_out_effects_each,
     ratio_effects,
     relative_effects,
+    relative_effects_each,
 )
 from nn_clustering.significance._joint import JointTest, joint_test
 from nn_clustering.significance._p_values import p_value
@@ -44,6 +46,10 @@ class Measure:
         n_null: Random sub-clusters behind every p-value.
         n_infinite_null: Random sub-clusters of the combined ones whose statistic is infinite and
             was left out of the means behind the effects.
+        effects_each: Means of the effects against each random one alone, shape (sub-clusters,);
+            None where they are not asked for.
+        null_effects_each: The same of random sub-clusters in the place of the true ones, shape
+            (sub-clusters, draws); None likewise.
     """
 
     p_values: NDArray[np.float64]
@@ -55,6 +61,8 @@ class Measure:
     joint: JointTest | None
     n_null: int
     n_infinite_null: int = 0
+    effects_each: NDArray[np.float64] | None = None
+    null_effects_each: NDArray[np.float64] | None = None
 
     @property
     def joint_p(self) -> float | None:
@@ -73,6 +81,44 @@ class Measure:
         """Return the same of the earlier study's effect."""
         return finite_mean(self.null_ratios[self.combined].T)
 
+    def columns(self, name: str) -> dict[str, NDArray[np.float64]]:
+        """Return p-values and effects of the sub-clusters as columns of a table.
+
+        Beside each effect stands, as ``_null``, the mean of those that the sub-cluster's random
+        ones have in its place.
+
+        Args:
+            name: Of the measure, with which the columns' names begin.
+        """
+        each = {} if self.effects_each is None else {f"{name}_effect_each": self.effects_each}
+        return {
+            f"{name}_p": self.p_values,
+            f"{name}_effect": self.effects,
+            f"{name}_effect_null": finite_mean(self.null_effects),
+            **each,
+            f"{name}_ratio": self.ratios,
+            f"{name}_ratio_null": finite_mean(self.null_ratios),
+        }
+
+    def columns_of_draws(self, name: str) -> dict[str, NDArray[np.float64]]:
+        """Return the mean effects that draws have in the place of the true partition, as columns.
+
+        Args:
+            name: Of the measure, with which the columns' names begin.
+
+        Returns:
+            Means over the combined sub-clusters whose effect is defined, each of shape (draws,);
+            NaN where none is.
+        """
+        each = {}
+        if self.null_effects_each is not None:
+            each = {f"{name}_effect_each": finite_mean(self.null_effects_each[self.combined].T)}
+        return {
+            f"{name}_effect": self.mean_null_effects(),
+            f"{name}_ratio": self.mean_null_ratios(),
+            **each,
+        }
+
     def summary(self, seed: int) -> dict[str, float | int | None]:
         """Return combined p-values, and mean, error, interval and median of the effects.
 
@@ -81,7 +127,8 @@ class Measure:
         with a denominator of 0 are left out and counted as ``n_undefined`` and
         ``n_undefined_ratio``. Intervals are bootstrapped over sub-clusters. What a draw has in the
         place of the true partition is ``effect_null`` on average, and ``effect_null_low`` to
-        ``effect_null_high`` in 5 to 95% of the draws.
+        ``effect_null_high`` in 5 to 95% of the draws. Where there are effects against each random
+        one alone, ``effect_each`` stands for them likewise.
 
         Args:
             seed: Fixes the bootstrap.
@@ -120,6 +167,22 @@ class Measure:
             "n_infinite_null": self.n_infinite_null,
             "n_null": self.n_null,
             "n_combined": int(self.combined.sum()),
+            **self._summary_each(seed),
+        }
+
+    def _summary_each(self, seed: int) -> dict[str, float | int | None]:
+        if self.effects_each is None:
+            return {}
+        effect = estimate_mean(self.effects_each[self.combined], seed=seed)
+        of_draws = self.columns_of_draws("null")["null_effect_each"]
+        return {
+            "effect_each": effect.mean,
+            "effect_each_standard_error": effect.standard_error,
+            "effect_each_low": effect.low,
+            "effect_each_high": effect.high,
+            "effect_each_median": effect.median,
+            **null_interval("effect_each_null", of_draws),
+            "n_undefined_each": effect.n_undefined,
         }
 
 
@@ -153,6 +216,7 @@ def measure_beside_random(
     random_mean: NDArray[np.float64] | None = None,
     effects: Effects = relative_effects,
     ratios: Effects = ratio_effects,
+    each: bool = False,
 ) -> Measure:
     """Return a statistic of sub-clusters beside that of their random ones (methods G7, G9).
 
@@ -169,6 +233,7 @@ def measure_beside_random(
             finite.
         effects: Gives effects of statistics and of the means of their random ones.
         ratios: Gives the earlier study's effects likewise.
+        each: Whether effects against each random one alone are wanted too.
 
     Raises:
         InvalidInputError: If there is no random value, or a value is NaN.
@@ -193,4 +258,6 @@ def measure_beside_random(
         joint,
         random.shape[1],
         int(np.isinf(random[combined]).sum()),
+        relative_effects_each(true, random) if each else None,
+        left_out_effects_each(random) if each else None,
     )

@@ -6,6 +6,17 @@ from ._settings import (
     Parametrisation as Parametrisation,
     Transformations as Transformations,
 )
+from ._test_in_batches import (
+    check_n_kept as check_n_kept,
+    n_batches as n_batches,
+    visualisation_test as visualisation_test,
+)
+from ._top_samples import (
+    MOST_TOP as MOST_TOP,
+    TopSamples as TopSamples,
+    check_n_top as check_n_top,
+    top_samples as top_samples,
+)
 from ._visualisation_test import (
     Optimised as Optimised,
     VisualisationTest as VisualisationTest,

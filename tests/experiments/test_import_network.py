@@ -201,7 +201,7 @@ def test_pipeline_lesions_some_of_the_outputs_where_these_are_named(here):
     config = pipeline.experiment.full_config(["resnet18", "fast"])
     for part in ("import_network", "lesion"):
         one = {**config[part]["dataset"], "name": "pets.npz", "class_names": "some.json"}
-        pipeline.check_lesions({**config, part: {**config[part], "dataset": one}}, None)
+        pipeline.check_data({**config, part: {**config[part], "dataset": one}}, "lesion", None)
         wrong = {**config, part: {**config[part], "dataset": {**one, "class_names": "all.json"}}}
         with pytest.raises(NnClusteringError, match=r"10 outputs, .* pets.npz 2 classes"):
-            pipeline.check_lesions(wrong, None)
+            pipeline.check_data(wrong, "lesion", None)

@@ -21,6 +21,7 @@ from experiments import (
     study,
     train,
     visualisation_table,
+    visualise,
 )
 from experiments._phase_settings import training_phases, without_switch
 from nn_clustering import networks, training
@@ -31,7 +32,7 @@ EXPERIMENTS = {
     stage.experiment.path: stage.experiment
     for stage in (
         agreement, choose_k, cluster, import_network, lesion, lesion_table, pipeline, random_init,
-        shuffle_test, study, train, visualisation_table,
+        shuffle_test, study, train, visualisation_table, visualise,
     )
 }  # fmt: skip
 
@@ -218,6 +219,35 @@ DEFAULTS = {
     },
     "lesion_table": {**OF_NETWORK_TABLE, "lesion_runs": None},
     "visualisation_table": {**OF_NETWORK_TABLE, "visualise_runs": None},
+    "visualise": {
+        **HOW,
+        "cluster_run": None,
+        "model_code": None,
+        "preprocessing": None,
+        "output": None,
+        "dataset.name": None,
+        **OF_DATASET,
+        "objective.reduction": "sum",  # H2
+        "objective.position": "post",
+        "image.basis": None,  # H1
+        "image.decorrelate": None,
+        "ascent.n_steps": 256,  # H2
+        "ascent.learning_rate": 0.05,  # H1
+        "ascent.redirect_relu": True,
+        "transformations.jitter": 0.0,  # H1
+        "transformations.scaling": 0.0,
+        "transformations.rotation": 0.0,
+        "n_shuffles": 19,  # H2
+        "draws": "joint",
+        "sizes.min_units": 1,
+        "sizes.max_share": 1.0,
+        "count_ties": True,
+        "entropy": None,  # H4
+        "top_samples": 9,
+        "random_inputs": 1,
+        "memory_mb": None,
+        "resume": None,
+    },
     "agreement": {
         **HOW,
         "cluster_run": None,
@@ -256,6 +286,10 @@ SET_BY_PIPELINE = {
         *("seed", "reuse", "tags", "cluster_run", "model_code", "preprocessing", "output"),
         "resume",
     },
+    "visualise": {
+        *("seed", "reuse", "tags", "cluster_run", "model_code", "preprocessing", "output"),
+        "resume",
+    },
 }
 
 
@@ -269,6 +303,7 @@ def of_part(part, effect):
 DEFAULTS["pipeline"] = {
     **HOW,
     "figures_folder": "figures",
+    "leave_out": [],
     **{
         key: value
         for part in SET_BY_PIPELINE
@@ -293,6 +328,23 @@ IMAGENET = {  # quirk 1, C4, C6, quirk 26; E2
     "dataset.per_class": 2,
     "activations.position": "pre",
     "activations.map_norm": "max_column_sum",
+}
+# The two studies' inputs; sizes are strict: above 5 units and below 80% of the layer.
+INPUTS = {
+    "n_shuffles": 9,
+    "draws": "afresh",
+    "sizes.min_units": 6,
+    "sizes.max_share": 0.7999999,
+    "count_ties": False,
+}
+LOCAL_INPUTS = {
+    "objective.reduction": "absolute",
+    "objective.position": "pre",
+    "ascent.n_steps": 64,
+    "draws": "afresh",
+    "sizes.min_units": 3,
+    "sizes.max_share": 0.9899999,
+    "count_ties": False,
 }
 IMAGENET_LESIONS = {"draws": "afresh", "count_ties": False, "double.overlap": True}
 
@@ -607,6 +659,24 @@ EFFECTS = {
         "mean": ("", {"silence": "mean"}),
         "single_units": ("", {"single_units": True}),
         "fast": ("", {"n_shuffles": 4, "double.n_shuffles": 4}),
+    },
+    "visualise": {
+        "published": ("H1, H2, H3", INPUTS),
+        "published_local": ("H1, H2, H3", LOCAL_INPUTS),
+        "published_imagenet": (
+            "H1, H2, H3", {**INPUTS, "sizes.min_units": 4, "dataset.per_class": 10},
+        ),
+        "published_imagenet_local": ("H1, H2, H3", {**LOCAL_INPUTS, "dataset.per_class": 8}),
+        "pixels": ("", {"image.basis": "pixels", "image.decorrelate": False}),
+        "transformed": (
+            "",
+            {
+                "transformations.jitter": 2,
+                "transformations.scaling": 0.1,
+                "transformations.rotation": 5,
+            },
+        ),
+        "fast": ("", {"n_shuffles": 4, "ascent.n_steps": 8}),
     },
     "lesion_table": {"fast": ("", {"n_resamples": 99})},
     "visualisation_table": {"fast": ("", {"n_resamples": 99})},

@@ -77,7 +77,8 @@ def wide(input_shape, n_outputs):
 }
 
 STAGES = (
-    "train", "cluster", "shuffle_test", "lesion", "pipeline", "study", "agreement", "choose_k",
+    "train", "cluster", "shuffle_test", "lesion", "visualise", "pipeline", "study",
+    "agreement", "choose_k",
     "random_init", "lesion_table", "visualisation_table",
 )  # fmt: skip
 
