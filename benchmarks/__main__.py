@@ -21,6 +21,7 @@ from benchmarks.training import (
     benchmark_conditions,
     benchmark_training,
 )
+from benchmarks.visualisation import benchmark_visualisation
 from nn_clustering.datasets import Dataset, load_dataset
 from nn_clustering.errors import NnClusteringError
 from nn_clustering.graphs import UnitGraph, graph_from_weights
@@ -65,8 +66,9 @@ class Bench:
         train(network, self.dataset, Phase("pruned", epochs=5, pruning=schedule), seed=0)
         return network
 
-    def lesions_of_cnn(self) -> object:
-        """Compare the lesion test of the studies' small CNN, trained for an epoch."""
+    @cached_property
+    def cnn(self) -> keras.Model:
+        """The studies' small CNN, trained for an epoch."""
         network = build_network(
             "cnn",
             self.dataset.input_shape,
@@ -77,8 +79,12 @@ class Bench:
             seed=0,
         )
         train(network, self.dataset, Phase(epochs=1, batch_size=64), seed=0)
+        return network
+
+    def lesions_of_cnn(self) -> object:
+        """Compare the lesion test of the small CNN."""
         return benchmark_lesions(
-            network, self.dataset, "the small CNN", n_shuffles=3, runs=self.runs, n_images=1000
+            self.cnn, self.dataset, "the small CNN", n_shuffles=3, runs=self.runs, n_images=1000
         )
 
     def shuffling(
@@ -123,6 +129,12 @@ PARTS: dict[str, Callable[[Bench], object]] = {
     ),
     "lesions_cnn": Bench.lesions_of_cnn,
     "lesions_resnet18": lambda bench: benchmark_image_lesions(runs=bench.runs),
+    "visualisation": lambda bench: benchmark_visualisation(
+        bench.network, "the MLP", "dense_4", runs=bench.runs, n_alone=20
+    ),
+    "visualisation_cnn": lambda bench: benchmark_visualisation(
+        bench.cnn, "the small CNN", "conv_3", runs=bench.runs, n_alone=4
+    ),
     "training": lambda bench: benchmark_training(bench.dataset, bench.runs),
     "conditions": lambda bench: benchmark_conditions(bench.dataset, bench.runs),
     "clusterability": lambda bench: benchmark_clusterability(bench.runs),

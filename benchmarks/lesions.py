@@ -1,15 +1,13 @@
 """Lesion tests against setting weights and predicting again, lesion by lesion."""
 
 import dataclasses
-import time
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from benchmarks._timing import Comparison, compare
+from benchmarks._timing import Comparison, compare, operations_of, peak_rate
 from nn_clustering.datasets import Dataset
 from nn_clustering.graphs import graph_from_weights
 from nn_clustering.lesions import LesionEngine, lesionable_layers
@@ -76,7 +74,7 @@ def benchmark_lesions(
         warm_up=False,
     )
     n_different = int((counts["ours"] != counts["theirs"]).sum())
-    peak = _peak_rate()
+    peak = peak_rate()
     plain = _plain_operations(network, lesions)
     operations = _operations(LesionEngine(network, images.x, images.y), lesions)
     rate = 2 * len(images.y) * operations / np.median(comparison.ours)
@@ -126,8 +124,8 @@ def _plain_operations(network: keras.Model, lesions: Lesions) -> float:
         first, *rest = weighted[names.index(name) + 1 :]
         shares = silenced.mean(axis=1)
         shares[shares >= 0.5] = 1
-        total += shares.sum() * _operations_of(first)
-        total += len(silenced) * sum(map(_operations_of, rest))
+        total += shares.sum() * operations_of(first)
+        total += len(silenced) * sum(map(operations_of, rest))
     return total
 
 
@@ -155,7 +153,7 @@ def _operations(engine: LesionEngine, lesions: Lesions) -> float:
         (step,) = passes._plan.linear
         n_silent = places.sum(axis=1)
         fewest = np.minimum(n_silent, places.shape[1] - n_silent).sum()
-        total += fewest / places.shape[1] * _operations_of(step.layer)
+        total += fewest / places.shape[1] * operations_of(step.layer)
         total += len(masks) * _operations_behind(passes, starts[0][0])
     return total
 
@@ -185,21 +183,3 @@ class _Counted:
             n_positions = np.prod(made.shape[:-1], dtype=np.int64)
             self._tally.append(float(n_positions * self._operation.kernel.shape.num_elements()))
         return made
-
-
-def _operations_of(layer: keras.Layer) -> float:
-    n_positions = np.prod(layer.output.shape[1:-1], dtype=np.int64)
-    return float(layer.kernel.shape.num_elements() * n_positions)
-
-
-def _peak_rate(size: int = 4096) -> float:
-    """Return the operations a second of a large matrix product, the best of three."""
-    matrix = tf.random.stateless_normal((size, size), (0, 0))
-    product = tf.function(lambda: tf.matmul(matrix, matrix))
-    product()
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        product().numpy()
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / min(seconds)

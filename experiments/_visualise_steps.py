@@ -16,8 +16,7 @@ from experiments._network_samples import RawSamples, preprocessed
 from experiments._networks import residual_rule
 from experiments._result_tables import add_long_table, add_table
 from experiments._sub_cluster_tests import named
-from experiments._titles import title_on
-from nn_clustering import graphs, networks, partitions, reports, visualisation
+from nn_clustering import networks, partitions, reports, visualisation
 
 if TYPE_CHECKING:
     import pandas
@@ -71,16 +70,16 @@ def make_optimiser(config: Mapping[str, Any], given: Inputs) -> InputOptimiser:
     dataset, file = given.dataset.value, given.network.value
     raw = RawSamples.of_tests(dataset)
     raw.for_network(file)[:1]  # samples that do not fit are refused
-    is_of_classes = dataset.task == "classification"
     return visualisation.InputOptimiser(
         file.network,
         dataset.input_shape,
         bounds=bounds_of(raw, file.preprocessing),
         channel_map=channel_map_of(raw, file),
         **settings_of(config),
-        entropy=config["entropy"] if is_of_classes else False,
+        entropy=config["entropy"],
         output=config["output"],
         residual=residual_rule(given.cluster_run.value.config),
+        task=dataset.task,
         memory_mb=config["memory_mb"],
     )
 
@@ -116,27 +115,16 @@ def bounds_of(raw: RawSamples, preprocessing: str | None) -> Bounds:
         for values in _blocks(samples)
         for axes in [tuple(range(values.ndim - 1))]
     ]
-    low, high = zip(*ends, strict=True)
-    return visualisation.Bounds(np.min(low, axis=0), np.max(high, axis=0))
+    low, high = (np.array(side, np.float32) for side in zip(*ends, strict=True))
+    least, largest = low.min(axis=0), high.max(axis=0)
+    # what never varies stays as it is, but for the last digit
+    return visualisation.Bounds(least, np.maximum(largest, np.nextafter(least, np.float32(np.inf))))
 
 
 def _blocks(samples: Samples) -> Iterator[NDArray[Any]]:
     n_rows = max(1, _BLOCK_BYTES // max(1, 4 * int(np.prod(samples.shape[1:]))))
     for start in range(0, len(samples), n_rows):
         yield samples[start : start + n_rows]
-
-
-def visualised_layers(given: Inputs) -> tuple[str, ...]:
-    """Return the hidden layers of the partition: neither the inputs nor the output.
-
-    Raises:
-        InvalidInputError: If a layer is not the network's, or has another number of units there.
-    """
-    from nn_clustering.networks.structure import read_weights
-
-    network, rule = given.network.value.network, residual_rule(given.cluster_run.value.config)
-    found = graphs.unit_layers(read_weights(network), residual=rule)
-    return found.among(given.partition.value.layers)
 
 
 def optimised_inputs(
@@ -241,7 +229,7 @@ def add_files(run: StageRun[Inputs], test: VisualisationTest, tops: TopSamples |
     run.add_artifact("inputs.npz", inputs_file(test, run.inputs.partition.value, run.seed))
     if tops is not None:
         add_table(run, "top_samples", _with_class_names(tops, run.inputs.dataset.value))
-    title = title_on(run, run.inputs.cluster_run.value)
+    title = "visualise"  # XXX title_on
     names = file_names(sub.layer for sub in test.sub_clusters)
     samples = None if tops is None else run.inputs.dataset.value
     for layer, figure in reports.contact_sheets(test, tops, samples, title).items():

@@ -33,7 +33,6 @@ from experiments._visualise_steps import (
     result_of,
     settings_of,
     tops_in_words,
-    visualised_layers,
 )
 from nn_clustering import partitions, visualisation
 from nn_clustering.errors import InvalidInputError
@@ -127,7 +126,7 @@ def prepare(run: StageRun[Inputs]) -> Prepared:
     if optimiser.measures_entropy:
         check_output(given.network.value, given.dataset.value, config)
     partition = given.partition.value
-    layers = visualised_layers(given)
+    layers = optimiser.among(partition.layers)
     sizes = partitions.SizeFilter(**config["sizes"])
     partitions.check_possible_draws(partition, layers, config["n_shuffles"], sizes)
     return Prepared(optimiser, layers)

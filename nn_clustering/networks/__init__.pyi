@@ -29,6 +29,8 @@ from ._precision import (
 )
 from ._preprocessing import (
     PREPROCESSINGS as PREPROCESSINGS,
+    ChannelMap as ChannelMap,
+    channel_map as channel_map,
     check_preprocessing as check_preprocessing,
     preprocessing as preprocessing,
 )

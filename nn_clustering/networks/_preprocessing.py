@@ -7,6 +7,7 @@ calls caffe, torch and tf.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,80 @@ def preprocessing(name: str, sample_shape: tuple[int, ...]) -> Preprocessing:
     if name in _STYLES:
         return _STYLES[name]
     return _of_user(name)
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelMap:
+    """What a network reads of a pixel: its channels, from 0 to 1, times a matrix plus an offset.
+
+    Attributes:
+        matrix: Of shape (channels, channels): ``pixels @ matrix + offset`` is what is read.
+        offset: Of shape (channels,).
+    """
+
+    matrix: NDArray[np.float64]
+    offset: NDArray[np.float64]
+
+    @classmethod
+    def identity(cls, n_channels: int) -> ChannelMap:
+        """Return the map of a network that reads pixels from 0 to 1 as they are."""
+        return cls(np.eye(n_channels), np.zeros(n_channels))
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether what is read are the pixels themselves."""
+        return not self.offset.any() and np.array_equal(self.matrix, np.eye(len(self.offset)))
+
+
+def n_channels(sample_shape: tuple[int, ...]) -> int:
+    """Return how many channels a pixel of a sample has: 1 of what is no image."""
+    return sample_shape[-1] if len(sample_shape) == 3 else 1
+
+
+def channel_map(name: str | None, sample_shape: tuple[int, ...]) -> ChannelMap:
+    """Return what a preprocessing does to the channels of a pixel, found by trying it.
+
+    Args:
+        name: As of :func:`preprocessing`; None for a network that reads pixels from 0 to 1.
+        sample_shape: Of one sample; of what is not of shape (height, width, channels) every value
+            is a pixel of its own.
+
+    Raises:
+        InvalidInputError: As :func:`preprocessing` does, or if what is made of a pixel is not a
+            sum of its channels times numbers, the same for every pixel, and a number.
+    """
+    channels = n_channels(sample_shape)
+    if name is None:
+        return ChannelMap.identity(channels)
+    change = preprocessing(name, sample_shape)
+    primaries = np.concatenate([np.zeros((1, channels)), np.eye(channels)])
+    pixels = np.array(
+        [np.broadcast_to(_as_pixels(sample_shape, primary), sample_shape) for primary in primaries]
+    )
+    # at any pixel, as it must be the same for all
+    made = _by_pixel(change(pixels.astype(np.float32) * 255), channels)[:, 0].astype(np.float64)
+    found = ChannelMap(made[1:] - made[0], made[0])
+    trial = np.random.default_rng(0).random((2, *sample_shape), np.float32)
+    read = _by_pixel(change(trial * 255), channels)
+    expected = _by_pixel(trial, channels) @ found.matrix + found.offset
+    # rounding is of the largest numbers that are met on the way
+    tolerance = 1e-3 * max(1e-6, float(np.abs(found.matrix).max()), float(np.abs(expected).max()))
+    if not np.isfinite(read).all() or np.abs(read - expected).max() > tolerance:
+        raise InvalidInputError(
+            f"preprocessing={name!r} does not make of every pixel by itself a sum of its channels "
+            "times numbers, and a number; expected one that does, as inputs are optimised through "
+            "it"
+        )
+    return found
+
+
+def _as_pixels(sample_shape: tuple[int, ...], pixel: NDArray[np.float64]) -> NDArray[np.float64]:
+    return pixel if len(sample_shape) == 3 else pixel.reshape((1,) * len(sample_shape))
+
+
+def _by_pixel(samples: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    """Return samples as (samples, pixels, channels)."""
+    return samples.reshape(len(samples), -1, channels)
 
 
 def _of_user(name: str) -> Preprocessing:

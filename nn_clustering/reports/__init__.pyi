@@ -8,6 +8,9 @@ from ._cluster_figures import (
 from ._cluster_number_figures import (
     figure_of_cluster_numbers as figure_of_cluster_numbers,
 )
+from ._contact_sheets import (
+    contact_sheets as contact_sheets,
+)
 from ._dependency_figures import (
     figure_of_dependencies as figure_of_dependencies,
 )
@@ -38,16 +41,25 @@ from ._null_figures import (
     figure_of_null_distribution as figure_of_null_distribution,
     figure_of_random_networks as figure_of_random_networks,
 )
+from ._palette import (
+    ISOLATED_COLOUR as ISOLATED_COLOUR,
+    cluster_colours as cluster_colours,
+    cluster_hatches as cluster_hatches,
+)
+from ._sample_pictures import (
+    input_png as input_png,
+)
 from ._studied_networks import (
     NetworkTest as NetworkTest,
     StudiedNetwork as StudiedNetwork,
     studied_network as studied_network,
 )
+from ._visualisation_figures import (
+    figure_of_visualisation_nulls as figure_of_visualisation_nulls,
+)
 from ._visualisation_table import (
     VISUALISATIONS as VISUALISATIONS,
 )
 from .drawing._network import (
-    ISOLATED_COLOUR as ISOLATED_COLOUR,
-    cluster_colours as cluster_colours,
     draw_network as draw_network,
 )

@@ -102,10 +102,10 @@ def table_of_networks(
     - ``joint_z``, the sum over networks of how far the true partition's summed scores are above
       those of draws, divided by the root of their number;
     - ``fisher_statistic``, the mean over networks, and ``fisher_statistic_by_chance``;
-    - ``effect``, ``effect_ratio`` (G9) and the test's further effects over all sub-clusters of all networks: mean, standard
-      error, 95% bootstrap interval, median, and how many are undefined (quirk 13); and what draws
-      have in the place of the true partitions: ``effect_null`` on average, ``effect_null_low`` to
-      ``effect_null_high`` in 5 to 95% of the draws;
+    - ``effect``, ``effect_ratio`` (G9) and the test's further effects over all sub-clusters of all
+      networks: mean, standard error, 95% bootstrap interval, median, and how many are undefined
+      (quirk 13); and what draws have in the place of the true partitions: ``effect_null`` on
+      average, ``effect_null_low`` to ``effect_null_high`` in 5 to 95% of the draws;
     - ``n_infinite_null``, random sub-clusters whose value is infinite.
 
     A row is without a measure that not all of its networks have.

@@ -1,3 +1,12 @@
+from ._bounds import (
+    Bounds as Bounds,
+)
+from ._input_optimiser import (
+    InputOptimiser as InputOptimiser,
+)
+from ._reduction import (
+    reduced as reduced,
+)
 from ._settings import (
     BASES as BASES,
     REDUCTIONS as REDUCTIONS,

@@ -13,7 +13,7 @@ from nn_clustering.datasets import Samples, chosen
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.partitions import Partition, SubCluster, unit_masks, units_beside_random
 from nn_clustering.significance import Measure
-from nn_clustering.visualisation._reductions import reduced
+from nn_clustering.visualisation._reduction import reduced
 from nn_clustering.visualisation._running_top import RunningTop
 from nn_clustering.visualisation._visualisation_test import VisualisationTest, columns_of
 

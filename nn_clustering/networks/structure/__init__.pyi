@@ -47,7 +47,9 @@ from ._tracing import (
     trace_parts as trace_parts,
 )
 from ._unit_tensors import (
+    UnitPlaces as UnitPlaces,
     around_nonlinearity as around_nonlinearity,
+    before_nonlinearity as before_nonlinearity,
 )
 from ._walk import (
     Step as Step,
