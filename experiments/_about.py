@@ -1,7 +1,7 @@
 """What runs are about: data set, network, conditions and training seed, by which they are found.
 
-A training, and the lesion on another data set, say so by their config; clusterings, tests and reports
-inherit it from the runs that they read.
+A training, and the lesion on another data set, say so by their config; clusterings, tests and
+reports inherit it from the runs that they read.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from nn_clustering.reports._lesion_figure_parts import add_title, shortened
+from nn_clustering.reports._figure_text import add_title
+from nn_clustering.reports._lesion_figure_parts import shortened
 from nn_clustering.reports._palette import (
     ISOLATED_COLOUR,
     cluster_colours,

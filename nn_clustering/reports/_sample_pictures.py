@@ -127,7 +127,7 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
 def _bars_png(sample: NDArray[Any], values: Range) -> bytes:
     from matplotlib.figure import Figure
 
-    from nn_clustering.reports._lesion_figure_parts import set_plain_ticks
+    from nn_clustering.reports._figure_text import set_plain_ticks
 
     width, height = _BARS
     figure = Figure(figsize=(width / 100, height / 100), dpi=100, layout="constrained")

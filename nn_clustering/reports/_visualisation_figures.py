@@ -10,15 +10,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from nn_clustering.reports._figure_text import add_title, set_plain_ticks
 from nn_clustering.reports._lesion_figure_parts import (
     HARM,
     LEVEL,
     RANDOM,
-    add_title,
     empty_figure,
     layer_spans,
     name_sub_clusters,
-    set_plain_ticks,
     shortened,
     ticks_of_scale,
 )

@@ -809,7 +809,17 @@ EFFECTS = {
                         "published": {
                             "unpruned": {"accuracy": 0.5, "ncut": 3.0, "shuffled_mean": 3.0}
                         },
-                    }
+                    },
+                    {
+                        "name": "MLP, visualised",
+                        "train": ["mlp", "digits", "fast"],
+                        "settings": "fast",
+                        "visualisations": True,
+                        "seeds": [0],
+                        "phases": ["unpruned"],
+                        "n_clusters": 4,
+                        "published": {"unpruned": {"score_p": 0.5}},
+                    },
                 ]
             },
         ),

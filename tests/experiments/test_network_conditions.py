@@ -32,7 +32,10 @@ HOW_IT_RAN = {
     "visualise": {"reuse", "tags", "memory_mb"},
 }
 # what is done to pixels, which of a network that was trained here its training says,
-PIXELS = {**dict.fromkeys(("cluster", "lesion", "visualise"), {"preprocessing"}), "train": set()}
+PIXELS = {
+    **{stage: {"preprocessing"} for stage in ("cluster", "lesion", "visualise")},
+    "train": set(),
+}
 # and what it found out, or kept, besides, which changes nothing of the test.
 BESIDES = {
     "train": (),

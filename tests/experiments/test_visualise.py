@@ -146,7 +146,10 @@ def test_pictures_are_stored(runs):
     for name in figures:
         assert run.artifact(f"{name}.png").startswith(b"\x89PNG")
         assert run.artifact(f"{name}.pdf").startswith(b"%PDF")
-    inputs = {f"input_{layer}_{label}.png" for layer, label in zip(table["layer"], table["label"])}
+    inputs = {
+        f"input_{layer}_{label}.png"
+        for layer, label in zip(table["layer"], table["label"], strict=True)
+    }
     assert inputs == {name for name in run.artifacts if name.startswith("input_")}
 
 

@@ -51,18 +51,19 @@ def lesion_test(layers, groups=3, n_shuffles=4, task="classification", changes=N
         changes *= -1 if task == "classification" else 1
     overall = changes.mean(axis=-1)
     return LesionTest(
-        task,
-        tuple(f"name {index}" for index in range(groups)),
-        np.full(groups, 0.9),
-        0.9,
-        np.full(groups, 50),
-        subs,
-        n_candidates,
-        changes[:, 0],
-        changes[:, 1:],
-        overall[:, 0],
-        overall[:, 1:],
-        *((-1, "left") if task == "classification" else (1, "right")),
+        task=task,
+        groups=tuple(f"name {index}" for index in range(groups)),
+        intact=np.full(groups, 0.9),
+        intact_overall=0.9,
+        n_images=np.full(groups, 50),
+        sub_clusters=subs,
+        n_candidates=n_candidates,
+        changes=changes[:, 0],
+        random_changes=changes[:, 1:],
+        overall_changes=overall[:, 0],
+        random_overall_changes=overall[:, 1:],
+        harm=-1 if task == "classification" else 1,
+        tail="left" if task == "classification" else "right",
     )
 
 

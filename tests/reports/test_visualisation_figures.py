@@ -45,12 +45,12 @@ def visualisation_test(layers, shape=GREY, n_shuffles=4, n_kept=1, measures_entr
     scores = random.uniform(1, 9, size)
     scores[0, 0] = 30
     return VisualisationTest(
-        subs,
-        n_candidates,
-        scores,
-        random.uniform(0, 2, size) if measures_entropy else None,
-        random.uniform(0, 1, size),
-        random.random((len(subs), 1 + n_kept, *shape), dtype=np.float32),
+        sub_clusters=subs,
+        n_candidates=n_candidates,
+        scores=scores,
+        entropies=random.uniform(0, 2, size) if measures_entropy else None,
+        dispersions=random.uniform(0, 1, size),
+        inputs=random.random((len(subs), 1 + n_kept, *shape), dtype=np.float32),
     )
 
 
