@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from experiments import PROJECT, configure, page_command
+from experiments import PROJECT, configure, page_command, program
 from experiments._datasets import tell
 from experiments._keras import import_keras
 from experiments._measures_in_words import measure_in_words, random_ones_in_words
@@ -108,7 +108,7 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
         *random_ones_in_words(result["n_few_draws"], run.config["n_shuffles"]),
     ):
         print(line)
-    run.suggest(page_command())
+    run.suggest(f"{program('visualisation_table')} with visualise_runs=[{run.id}]", page_command())
 
 
 @dataclass(frozen=True)
