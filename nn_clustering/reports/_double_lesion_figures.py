@@ -69,7 +69,12 @@ def _mark_important(figure: Figure, axes: Axes, double: DoubleLesionTest) -> Non
     handles = []
     # filled marks have an outline that stands out from dark cells
     for survives, inside, outside, told in (
-        (True, "black", "white", f"also p ≤ {LEVEL} corrected for {n_lesions} ({BENJAMINI_HOCHBERG})"),
+        (
+            True,
+            "black",
+            "white",
+            f"also p ≤ {LEVEL} corrected for {n_lesions} ({BENJAMINI_HOCHBERG})",
+        ),
         (False, "white", "black", f"not corrected for {n_lesions}"),
     ):
         rows, columns = np.nonzero(double.joint_important & (corrected == survives))

@@ -89,7 +89,7 @@ def figure_of_lesions(test: LesionTest, title: str) -> Figure:
     shown = np.concatenate([true, random.ravel()])
     limit = scale_axis(panels[0], shown, linear_limit(shown, test.task))
     panels[-1].set_xlabel("cluster (units), layer" if named else "sub-clusters of the layers")
-    _label_changes(figure, panels, with_scale(change.of_mean, limit))
+    _label_changes(figure, panels.tolist(), with_scale(change.of_mean, limit))
     add_title(figure, title)
     handles = [
         Line2D([], [], linestyle="", marker="o", color=RANDOM, markersize=4),
