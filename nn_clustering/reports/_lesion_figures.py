@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -107,7 +107,7 @@ def figure_of_lesions(test: LesionTest, title: str) -> Figure:
     return figure
 
 
-def _label_changes(figure: Figure, panels: Sequence[Axes], label: str) -> None:
+def _label_changes(figure: Figure, panels: NDArray[Any], label: str) -> None:
     """Say once what the vertical axes are: beside the one, or in the middle of several."""
     if len(panels) == 1:
         panels[0].set_ylabel(label)
