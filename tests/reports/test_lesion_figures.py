@@ -223,6 +223,13 @@ def test_many_lesions_are_drawn_once_each_in_several_rows(size):
     assert everything.max() < high
 
 
+def test_rows_are_about_of_the_same_length():
+    """Else the last one would be next to empty: 40 layers of 8 are not 13, 13, 13 and 1."""
+    axes = figure_of_lesions(lesion_test(one_size(40, 8), 2, 2), TITLE).axes
+    counts = [sum(len(points(marks)) for marks in of_row.collections[1:]) for of_row in axes]
+    assert counts == [104, 112, 104]
+
+
 def test_class_changes():
     test = lesion_test(TWO_LAYERS, groups=3, n_shuffles=99, changes=of_three_kinds())
     figure = laid_out(figure_of_class_changes(test, TITLE))
