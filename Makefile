@@ -1,7 +1,7 @@
 # The commands a person types. `make` alone lists them.
 python := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick bench study-mnist study-clusterability-gradient study-cifar10 study-random-init published-imagenet up down lint format types docs lock dev
+.PHONY: help install demo test test-quick bench study-mnist study-clusterability-gradient study-cifar10 study-visualisation study-random-init published-imagenet up down lint format types docs lock dev
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-30s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,9 @@ study-clusterability-gradient: install  ## the study of small networks trained t
 
 study-cifar10: install  ## the study of the CIFAR-10 networks (for a GPU)
 	$(python) experiments/study.py with cifar10
+
+study-visualisation: install  ## the study of what sub-clusters of the MNIST networks respond to
+	$(python) experiments/study.py with visualisation
 
 published-imagenet: install  ## the ImageNet networks beside the published figures (downloads weights)
 	$(python) experiments/study.py with imagenet

@@ -1,7 +1,7 @@
 """What runs are about: data set, network, conditions and training seed, by which they are found.
 
-A training and the lesion of another data set say so by their config; clusterings, tests and reports
-inherit it from the runs that they read.
+A training, and the lesion on another data set, say so by their config; clusterings, tests and
+reports inherit it from the runs that they read.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ def about_clustering(config: Mapping[str, Any], info: Mapping[str, Any]) -> dict
     if not isinstance(model, str):
         return {}
     name, digest = PurePath(model).name, _value(info, "inputs.network")
-    return {"network": {"kind": name, "sha256": digest}, **about_lesions(config, info)}
+    return {"network": {"kind": name, "sha256": digest}, **about_tested_data(config, info)}
 
 
-def about_lesions(config: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
+def about_tested_data(config: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
     """Return the data set that the config names, if it is not that of the training."""
     return {"dataset": {"name": _value(config, "dataset.name")}}
 
@@ -102,10 +102,12 @@ ABOUT = {
     "random_init": about_random_networks,
     "cluster": about_clustering,
     "shuffle_test": about_others,
-    "lesion": about_lesions,
+    "lesion": about_tested_data,
+    "visualise": about_tested_data,
     "agreement": about_others,
     "choose_k": about_others,
     "lesion_table": about_others,
+    "visualisation_table": about_others,
     "study": about_others,
     "pipeline": about_pipeline,
 }

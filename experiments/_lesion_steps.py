@@ -83,7 +83,11 @@ def single_lesions(
 
 
 def double_lesions(
-    run: StageRun[MayGoOn], engine: LesionEngine, partition: Partition, test: LesionTest
+    run: StageRun[MayGoOn],
+    engine: LesionEngine,
+    partition: Partition,
+    test: LesionTest,
+    title: str,
 ) -> dict[str, Any]:
     """Lesion pairs of sub-clusters, keep table and figures, and return what was found."""
     settings: Mapping[str, Any] = run.config["double"]
@@ -112,9 +116,9 @@ def double_lesions(
             on_progress=bar.update,
         )
     add_table(run, "double_lesions", double.table())
-    title = f"cluster run {run.config['cluster_run']}: {len(sub_clusters)} sub-clusters in pairs"
-    run.add_figure("double_lesions", reports.figure_of_double_lesions(double, title))
-    run.add_figure("dependencies", reports.figure_of_dependencies(double, title))
+    if len(sub_clusters) > 1:
+        run.add_figure("double_lesions", reports.figure_of_double_lesions(double, title))
+        run.add_figure("dependencies", reports.figure_of_dependencies(double, title))
     return {
         "n_sub_clusters": len(sub_clusters),
         "n_important_pairs": int(np.triu(double.joint_important, 1).sum()),

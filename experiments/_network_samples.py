@@ -55,6 +55,11 @@ class RawSamples:
         """Return the test samples of a data set."""
         return cls(dataset.x_test, dataset.white, dataset)
 
+    @property
+    def are_images(self) -> bool:
+        """Whether they are images whose pixels are of a known scale."""
+        return len(self.x.shape) == 4 and self.white is not None
+
     def for_network(self, file: NetworkFile) -> Samples:
         """Return samples as a network reads them.
 
@@ -108,8 +113,7 @@ def preprocessed(samples: RawSamples, name: str | None) -> Samples:
     """
     x, white = samples.x, samples.white
     shape = tuple(x.shape[1:])
-    is_of_pixels = len(shape) == 3 and white is not None
-    if not is_of_pixels:
+    if not samples.are_images:
         if name in (None, "none", UNIT) and (name != UNIT or len(shape) != 3):
             return x
         if name in networks.PREPROCESSINGS:

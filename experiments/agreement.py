@@ -17,6 +17,7 @@ from experiments import PROJECT, configure
 from experiments._graph_files import have_one_graph, is_of_file
 from experiments._keras import import_keras
 from experiments._networks import NetworkFile, clustered_network
+from experiments._titles import titles_apart
 from experiments._undefined import none_if_nan
 from nn_clustering import graphs, partitions, reports, significance
 from nn_clustering.errors import InvalidInputError
@@ -128,13 +129,13 @@ def agreement(run: StageRun[Inputs]) -> dict[str, Any]:
     """Compare two partitions; the result holds agreement and nulls, transfer n-cuts, mean r^2."""
     first, second = run.inputs.cluster_run.value, run.inputs.other_run.value
     layers = run.inputs.layers.value
-    names = (f"run {first.run.id}", f"run {second.run.id}")
+    title, names = titles_apart(first.run, second.run)
     result: dict[str, Any] = {
         "layers": list(layers),
         "n_units": 0,
         "adjusted_rand": None,
         "mutual_information": None,
-        "profile_overlap": _profile_overlap(run, first.partition, second.partition, names),
+        "profile_overlap": _profile_overlap(run, first.partition, second.partition, names, title),
         "transfer": dict.fromkeys(RUNS),
         "mean_r_squared": dict.fromkeys(RUNS),
     }
@@ -142,13 +143,15 @@ def agreement(run: StageRun[Inputs]) -> dict[str, Any]:
         return result
     units = partitions.common_units(first.partition, second.partition, layers)
     result["n_units"] = units.n_units
-    result.update(_agreement(run, units, names))
+    result.update(_agreement(run, units, names, title))
     for key, own, other in ((RUNS[0], first, second), (RUNS[1], second, first)):
         result["transfer"][key], result["mean_r_squared"][key] = _on_graph(own, other, layers)
     return result
 
 
-def _agreement(run: StageRun, units: CommonUnits, names: tuple[str, str]) -> dict[str, Any]:
+def _agreement(
+    run: StageRun, units: CommonUnits, names: tuple[str, str], title: str
+) -> dict[str, Any]:
     n_permutations = run.config["n_permutations"]
     with run.progress(n_permutations, "permutations") as bar:
         test = significance.agreement_test(
@@ -156,11 +159,6 @@ def _agreement(run: StageRun, units: CommonUnits, names: tuple[str, str]) -> dic
         )
     table = units.contingency()
     run.add_artifact("contingency.csv", _as_csv(table).encode())
-    title = (
-        f"adjusted Rand index {test.adjusted_rand.observed:.3f} (p = "
-        f"{test.adjusted_rand.p_value:.3g})\nnormalised mutual information "
-        f"{test.mutual_information.observed:.3f}"
-    )
     run.add_figure("contingency", reports.figure_of_contingency(table, names, title))
     return {
         "adjusted_rand": _described(test.adjusted_rand),
@@ -169,13 +167,10 @@ def _agreement(run: StageRun, units: CommonUnits, names: tuple[str, str]) -> dic
 
 
 def _profile_overlap(
-    run: StageRun, first: Partition, second: Partition, names: tuple[str, str]
+    run: StageRun, first: Partition, second: Partition, names: tuple[str, str], title: str
 ) -> dict[str, Any]:
     test = significance.profile_test(
         first, second, n_permutations=run.config["n_permutations"], seed=run.seed
-    )
-    title = (
-        f"clusters' shares of the layers overlap by {test.observed:.3f} (p = {test.p_value:.3g})"
     )
     run.add_figure("profiles", reports.figure_of_profiles(first, second, names, title))
     return _described(test)

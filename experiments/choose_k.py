@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT, configure
 from experiments._partitions import clustering_config, volume_constant
+from experiments._titles import title_on
 from nn_clustering import graphs, partitions, reports
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.tracking import Input, StageExperiment
@@ -82,7 +83,7 @@ def choose_k(run: StageRun[Inputs]) -> dict[str, Any]:
         )
     table = numbers.table()
     run.add_artifact("cluster_numbers.csv", table.to_csv(index=False).encode())
-    title = f"run {clustered.id}: clusterings into {ks[0]} to {ks[-1]} clusters"
+    title = title_on(run, clustered, of_clusters=False)
     run.add_figure("cluster_numbers", reports.figure_of_cluster_numbers(numbers, title))
     chosen = table[table["n_clusters"] == numbers.suggested].to_dict("records")
     return {

@@ -49,6 +49,7 @@ from experiments._partitions import (
     stability_summary,
     with_starts,
 )
+from experiments._titles import clustering_title
 from nn_clustering import partitions, reports
 from nn_clustering.tracking import Input, StageExperiment
 
@@ -97,11 +98,6 @@ class Inputs:
         """The network, where the graph is one's."""
         assert self.network is not None  # asked only where the graph is of no file
         return self.network.value
-
-    @property
-    def source(self) -> str:
-        """How to speak of where the graph comes from."""
-        return self.network_file.source if self.graph is None else self.graph.value.source
 
 
 def inputs(run: StageRun) -> Inputs:
@@ -249,7 +245,7 @@ def cluster(run: StageRun[Inputs]) -> dict[str, Any]:
     figures = _figures(graph, partition, config)
     if config["partition"]["local"]:
         partition, figures = local_clustering(graph, partition, config, run.seed)
-    title = f"{run.inputs.source}: {_in_words(figures['ncut'], partition, config)}"
+    title = f"{clustering_title(run, partition.n_clusters)}, {_in_words(figures['ncut'], config)}"
 
     if config["model"] is not None:
         run.add_artifact(run.inputs.network_file.artifact, run.inputs.network_file.content)
@@ -317,10 +313,10 @@ def _figures(graph: UnitGraph, partition: Partition, config: Mapping[str, Any]) 
     }
 
 
-def _in_words(value: float, partition: Partition, config: Mapping[str, Any]) -> str:
+def _in_words(value: float, config: Mapping[str, Any]) -> str:
     if config["partition"]["local"]:
-        return f"mean n-cut {value:.3f} of the layers' own graphs"
-    return f"n-cut {value:.3f} of {partition.n_clusters} clusters"
+        return f"mean n-cut {value:.3f} of the layers"
+    return f"n-cut {value:.3f}"
 
 
 def _partition(

@@ -29,6 +29,7 @@ from experiments._sub_cluster_tests import (
     read_inputs,
     unfinished_test,
 )
+from experiments._titles import title_on
 from nn_clustering import lesions, partitions, reports
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.significance import check_n_shuffles
@@ -174,7 +175,7 @@ def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
     add_table(run, "sub_clusters", test.table())
     add_long_table(run, "class_changes", [test.class_changes()], test.changes.size)
     add_table(run, "random_effects", test.random_effects())
-    title = f"cluster run {clustered.id}: lesions of {len(test.sub_clusters)} sub-clusters"
+    title = title_on(run, clustered)
     for name, draw in {
         "lesions": reports.figure_of_lesions,
         "class_changes": reports.figure_of_class_changes,
@@ -184,7 +185,7 @@ def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
         run.add_figure(name, draw(test, title))
     result = _figures(test, run.seed)
     if config["double"]["enabled"]:
-        result["double"] = double_lesions(run, engine, partition, test)
+        result["double"] = double_lesions(run, engine, partition, test, title)
     if config["single_units"]:
         units = single_units(run, engine, layers, groups)
         add_table(run, "units", units.table())

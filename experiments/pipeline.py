@@ -1,9 +1,9 @@
-"""Study a network: train or import, cluster, shuffle-test and lesion it, each a run of its own.
+"""Study a network: train or import, cluster, test, lesion and visualise it, each a run of its own.
 
 It goes on where it was interrupted: stages that a completed run has done are not run again.
 
 python experiments/pipeline.py with mlp mnist pruned
-python experiments/pipeline.py with resnet18 published
+python experiments/pipeline.py with resnet18 published "leave_out=['visualise']"
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from experiments import (
     page_command,
     shuffle_test,
     train,
+    visualise,
 )
 from experiments._about import is_import
 from experiments._chosen_null_model import check_clustering_fits
@@ -46,13 +47,17 @@ STAGES = {
     "cluster": ("seed", "train_run", "model", "model_code", "preprocessing", "checkpoint"),
     "shuffle_test": ("seed", "cluster_run", "model_code", "resume", "against_run"),
     "lesion": ("seed", "cluster_run", "model_code", "preprocessing", "output", "resume"),
+    "visualise": ("seed", "cluster_run", "model_code", "preprocessing", "output", "resume"),
 }
+# Those that no other stage needs: they read the clustering, each by itself.
+MAY_BE_LEFT_OUT = ("shuffle_test", "lesion", "visualise")
 EXPERIMENTS = {
     "train": train.experiment,
     "import_network": import_network.experiment,
     "cluster": cluster.experiment,
     "shuffle_test": shuffle_test.experiment,
     "lesion": lesion.experiment,
+    "visualise": visualise.experiment,
 }
 
 # What the config alone tells of each; that of the training returns what is known of its data set.
@@ -62,6 +67,17 @@ CHECKS: dict[str, Callable[..., datasets.Outline | None]] = {
     "cluster": cluster.check_settings,
     "shuffle_test": shuffle_test.check_settings,
     "lesion": lesion.check_settings,
+    "visualise": visualise.check_settings,
+}
+# Those that use the network on a data set, and what tells whether they can on one of its task.
+ON_DATA = {"lesion": lesion.check_task, "visualise": visualise.check_task}
+
+# What the pipeline's own result has of a stage's; None for all of it.
+FIGURES: dict[str, tuple[str, ...] | None] = {
+    "cluster": ("ncut",),
+    "shuffle_test": None,
+    "lesion": ("n_subclusters", "importance", "coherence"),
+    "visualise": ("score", "entropy"),
 }
 
 experiment = StageExperiment("pipeline", base_dir=PROJECT, save_git_info=False)
@@ -86,6 +102,7 @@ def check(run: StageRun) -> None:
             "the stages hand each other their results through stored runs: run the pipeline "
             "without -u"
         )
+    check_left_out(run.config["leave_out"])
     stages = stages_of(run.config)
     _check_acts(run, stages)
     outline = None
@@ -94,10 +111,13 @@ def check(run: StageRun) -> None:
             found = CHECKS[stage](run.config[stage], _typed(run, stage))
             outline = outline or found
     _check_clustering(run.config, outline)
-    check_clustering_fits(
-        run.config["cluster"], run.config["shuffle_test"], parts=("cluster.", "shuffle_test.")
-    )
-    check_lesions(run.config, outline)
+    if "shuffle_test" in stages:
+        check_clustering_fits(
+            run.config["cluster"], run.config["shuffle_test"], parts=("cluster.", "shuffle_test.")
+        )
+    for stage in ON_DATA:
+        if stage in stages:
+            check_data(run.config, stage, outline)
     folder = run.config["figures_folder"]
     if not folder.strip():
         raise InvalidInputError("figures_folder='': expected the name of a folder")
@@ -108,23 +128,24 @@ def check(run: StageRun) -> None:
 def pipeline(run: StageRun) -> dict[str, Any]:
     """Run all stages; the result holds the run id and the main figures of each."""
     folder = _figures_folder(run)
-    stages = stages_of(run.config)
-    found = run_stage(run, stages[0])
+    first, *others = stages_of(run.config)
+    done = {first: run_stage(run, first)}
     # whoever names the code of an imported network's layers here names it for all stages
     code = {"model_code": run.config["import_network"]["model_code"]}
-    clustered = run_stage(run, "cluster", train_run=found._id, **code)
-    shuffled = run_stage(run, "shuffle_test", cluster_run=clustered._id, **code)
-    lesioned = run_stage(run, "lesion", cluster_run=clustered._id, **code)
-    runs = (found, clustered, shuffled, lesioned)
-    phase = clustered.info["phase"]
+    done["cluster"] = run_stage(run, "cluster", train_run=done[first]._id, **code)
+    for stage in others[1:]:
+        done[stage] = run_stage(run, stage, cluster_run=done["cluster"]._id, **code)
     result = {
-        "runs": {stage: part._id for stage, part in zip(stages, runs, strict=True)},
-        "phase": phase,
-        **(_imported_figures(found, lesioned) if phase == IMPORTED else found.result[phase]),
-        **shuffled.result,
-        "n_subclusters": lesioned.result["n_subclusters"],
-        "importance": lesioned.result["importance"],
-        "coherence": lesioned.result["coherence"],
+        "runs": {stage: part._id for stage, part in done.items()},
+        "phase": done["cluster"].info["phase"],
+        **_network_figures(done),
+        **{
+            key: value
+            for stage, keys in FIGURES.items()
+            if stage in done
+            for key, value in done[stage].result.items()
+            if keys is None or key in keys
+        },
     }
     copy_figures(run.store, result["runs"].values(), folder)
     print(_summary(result, folder))
@@ -133,16 +154,37 @@ def pipeline(run: StageRun) -> dict[str, Any]:
 
 def stages_of(config: Mapping[str, Any]) -> list[str]:
     """Return the stages that a config asks for: a network is imported or trained, never both."""
-    left_out = "train" if is_import(config["import_network"]) else "import_network"
-    return [stage for stage in STAGES if stage != left_out]
+    no_source = "train" if is_import(config["import_network"]) else "import_network"
+    return [stage for stage in STAGES if stage not in (no_source, *config["leave_out"])]
 
 
-def _imported_figures(imported: Any, lesioned: Any) -> dict[str, Any]:
-    """Return of an imported network what a training has for its phase, by the intact network."""
+def check_left_out(left_out: Sequence[Any]) -> None:
+    """Check that the stages which are to be left out can be.
+
+    Raises:
+        InvalidInputError: If one is no stage, or others need it, or one is there twice.
+    """
+    for stage in left_out:
+        if stage not in MAY_BE_LEFT_OUT:
+            why = "which others need" if stage in tuple(STAGES) else "which is no stage"
+            raise InvalidInputError(
+                f"leave_out={list(left_out)}: {stage!r}, {why}; expected some of "
+                f"{', '.join(MAY_BE_LEFT_OUT)}"
+            )
+    if len(set(left_out)) < len(left_out):
+        raise InvalidInputError(f"leave_out={list(left_out)}; expected each stage once")
+
+
+def _network_figures(done: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the training says of the network's phase, or of an imported one the lesions."""
+    if "train" in done:
+        figures: dict[str, Any] = done["train"].result[done["cluster"].info["phase"]]
+        return figures
+    intact = done["lesion"].result if "lesion" in done else {}
     return {
-        "test_accuracy": lesioned.result.get("accuracy"),
-        "test_loss": lesioned.result.get("mean_squared_error"),
-        "n_parameters": imported.result["n_parameters"],
+        "test_accuracy": intact.get("accuracy"),
+        "test_loss": intact.get("mean_squared_error"),
+        "n_parameters": done["import_network"].result["n_parameters"],
     }
 
 
@@ -156,19 +198,22 @@ def run_stage(run: StageRun, stage: str, **links: int | str | None) -> Any:
 
 
 def _check_acts(run: StageRun, stages: Sequence[str]) -> None:
-    """Check that nothing was asked of the stage that is left out."""
-    (left_out,) = set(STAGES) - set(stages)
+    """Check that nothing was asked of the stages that are not run."""
     of_others = {name for stage in stages for name in EXPERIMENTS[stage].named_configs}
-    only_there = set(EXPERIMENTS[left_out].named_configs) - of_others
-    asked = [f"{left_out}.{key}" for key in _typed(run, left_out)]
-    asked += [name for name in run.named_configs if name in only_there]
-    if asked:
-        why = (
-            "a network is imported, and none trained: leave it out, or leave out what is imported"
-            if left_out == "train"
-            else "no network is imported: add its name, as vgg16, or import_network.model=FILE"
-        )
-        raise InvalidInputError(f"{', '.join(asked)} changes nothing while {why}")
+    for left_out in STAGES:
+        if left_out in stages:
+            continue
+        only_there = set(EXPERIMENTS[left_out].named_configs) - of_others
+        asked = [f"{left_out}.{key}" for key in _typed(run, left_out)]
+        asked += [name for name in run.named_configs if name in only_there]
+        if asked:
+            why = {
+                "train": "a network is imported, and none trained: leave it out, or leave out what "
+                "is imported",
+                "import_network": "no network is imported: add its name, as vgg16, or "
+                "import_network.model=FILE",
+            }.get(left_out, f"leave_out={run.config['leave_out']}; leave out one of the two")
+            raise InvalidInputError(f"{', '.join(asked)} changes nothing while {why}")
 
 
 def _check_clustering(config: Mapping[str, Any], outline: datasets.Outline | None) -> None:
@@ -204,25 +249,26 @@ def _check_clustering(config: Mapping[str, Any], outline: datasets.Outline | Non
         )
 
 
-def check_lesions(config: Mapping[str, Any], outline: datasets.Outline | None) -> None:
-    """Check that the network is lesioned on a data set that it has an output for each class of.
+def check_data(config: Mapping[str, Any], stage: str, outline: datasets.Outline | None) -> None:
+    """Check that a stage uses the network on a data set that it has an output for each class of.
 
     Args:
         config: The pipeline's.
+        stage: One of :data:`ON_DATA`.
         outline: Of the data set that the network is trained on; None where it is imported.
     """
-    lesioning, first = config["lesion"], stages_of(config)[0]
-    asked = {key: value for key, value in lesioning["dataset"].items() if value is not None}
+    settings, first = config[stage], stages_of(config)[0]
+    asked = {key: value for key, value in settings["dataset"].items() if value is not None}
     name, names = asked.get("name"), asked.get("class_names")
     with_task = config[first]["dataset"]["name"] if name is None else name
     if with_task is None:
         raise InvalidInputError(
-            "import_network.dataset.name=None: expected the data set that the network is lesioned "
+            "import_network.dataset.name=None: expected the data set that the network is used "
             "on, import_network.dataset.name=NAME"
         )
     own = outline
     if name is not None:
-        with _named_as("lesion"):
+        with _named_as(stage):
             own = datasets.require_dataset(**asked)
     elif outline is None:
         of_network = config[first]["dataset"]
@@ -231,9 +277,9 @@ def check_lesions(config: Mapping[str, Any], outline: datasets.Outline | None) -
             own = datasets.require_dataset(**{**of_network, "class_names": names})
     assert own is not None  # of the one or of the other
     try:
-        lesion.check_task(lesioning, own.name, own.task)
+        ON_DATA[stage](settings, own.name, own.task)
     except InvalidInputError as error:
-        raise InvalidInputError(f"lesion.{error}") from None
+        raise InvalidInputError(f"{stage}.{error}") from None
     if outline is None:
         _check_outputs(config["import_network"]["network"], own, names)
         return
@@ -241,7 +287,7 @@ def check_lesions(config: Mapping[str, Any], outline: datasets.Outline | None) -
         return
     if math.prod(own.input_shape) != math.prod(outline.input_shape):
         raise InvalidInputError(
-            f"lesion.dataset.name={name}: its samples have the shape {own.input_shape}, and the "
+            f"{stage}.dataset.name={name}: its samples have the shape {own.input_shape}, and the "
             f"network is trained on {outline.name}, of {outline.input_shape}; expected a data set "
             "of that shape, or None for the same"
         )
@@ -293,44 +339,48 @@ def copy_figures(store: RunStore, run_ids: Iterable[int], folder: Path) -> None:
                 (folder / file_name).write_bytes(stored.artifact(name))
 
 
-def _performance(result: Mapping[str, Any]) -> str:
-    if result["test_accuracy"] is None:
-        return f"{result['test_loss']:.4g}"
-    return f"{result['test_accuracy']:.4f}"
+def _performance(result: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what the network's performance is called, and what it is."""
+    if result["test_accuracy"] is not None:
+        return "test accuracy", f"{result['test_accuracy']:.4f}"
+    if result["test_loss"] is not None:
+        return "test loss", f"{result['test_loss']:.4g}"
+    return "network", "not tested"
 
 
-def _network_in_words(result: Mapping[str, Any]) -> str:
+def _network_in_words(result: Mapping[str, Any]) -> tuple[str, str]:
+    name, performance = _performance(result)
     if result["phase"] == IMPORTED:
-        return f"{_performance(result)}, {result['n_parameters']:,} parameters ({IMPORTED})"
-    return f"{_performance(result)}, sparsity {result['sparsity']:.3f} ({result['phase']})"
+        return name, f"{performance}, {result['n_parameters']:,} parameters ({IMPORTED})"
+    return name, f"{performance}, sparsity {result['sparsity']:.3f} ({result['phase']})"
+
+
+def _clusterability_in_words(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if "shuffle_test" not in result["runs"]:
+        yield "n-cut", f"{result['ncut']:.4f}"
+        return
+    yield (
+        "n-cut",
+        f"{result['ncut']:.4f}; its shuffles {result['shuffled_mean']:.4f} "
+        f"(std {result['shuffled_std']:.4f})",
+    )
+    yield "clusterability", f"{shuffle_test.in_words(result)} of {result['n_shuffles']} shuffles"
+    for line in shuffle_test.fragility_in_words(result, result["runs"]["cluster"]):
+        yield "", line
 
 
 def _summary(result: dict[str, Any], folder: Path) -> str:
-    ids = ", ".join(f"{stage} {run_id}" for stage, run_id in result["runs"].items())
-    lines = [
-        (
-            "test loss" if result["test_accuracy"] is None else "test accuracy",
-            _network_in_words(result),
-        ),
-        (
-            "n-cut",
-            f"{result['ncut']:.4f}; its shuffles {result['shuffled_mean']:.4f} "
-            f"(std {result['shuffled_std']:.4f})",
-        ),
-        (
-            "clusterability",
-            f"{shuffle_test.in_words(result)} of {result['n_shuffles']} shuffles",
-        ),
-    ]
+    runs = result["runs"]
+    lines = [_network_in_words(result)]
+    lines += _clusterability_in_words(result)
+    for measure in ("importance", "coherence", "score", "entropy"):
+        if result.get(measure) is not None:
+            first, *others = measure_in_words(result[measure])
+            lines += [(measure, first), *(("", other) for other in others)]
+    if "lesion" in runs:
+        lines.append(("sub-clusters", str(result["n_subclusters"])))
     lines += [
-        ("", line) for line in shuffle_test.fragility_in_words(result, result["runs"]["cluster"])
-    ]
-    for measure in ("importance", "coherence"):
-        first, *others = measure_in_words(result[measure])
-        lines += [(measure, first), *(("", other) for other in others)]
-    lines += [
-        ("sub-clusters", str(result["n_subclusters"])),
-        ("runs", ids),
+        ("runs", ", ".join(f"{stage} {run_id}" for stage, run_id in runs.items())),
         ("figures", str(folder)),
         ("Omniboard", page_command()),
     ]

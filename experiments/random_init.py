@@ -20,6 +20,7 @@ from experiments._keras import import_keras
 from experiments._own_network import own_network_code
 from experiments._partitions import with_starts
 from experiments._phase_settings import check_settings_act, without_switch
+from experiments._titles import training_title
 from nn_clustering import networks, partitions, reports
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.seeds import integer_seed
@@ -99,7 +100,7 @@ def random_init(run: StageRun[Inputs]) -> dict[str, float]:
             run.log("ncut", ncuts[-1], index)
             bar.update()
     run.add_artifact("ncuts.csv", _table(seeds, ncuts))
-    title = f"{_described(run.config)}: n-cut with {run.config['n_clusters']} clusters"
+    title = f"{training_title(run)}, untrained, {run.config['n_clusters']} clusters"
     run.add_figure("ncuts", reports.figure_of_random_networks(ncuts, title))
     std = float(np.std(ncuts, ddof=1))
     return {
@@ -135,11 +136,6 @@ def _ncut_of_network(config: Mapping[str, Any], seed: int) -> float:
     starts = with_starts(config, network)["kmeans"]
     partition = partitions.spectral_partition(graph, config["n_clusters"], seed=seed, **starts)
     return partitions.ncut(graph, partition.labels)
-
-
-def _described(config: Mapping[str, Any]) -> str:
-    kind = config["network"]["kind"]
-    return f"{kind}, modular initialisation" if config["modular_init"]["enabled"] else kind
 
 
 def _table(seeds: Sequence[int], ncuts: Sequence[float]) -> bytes:

@@ -34,6 +34,7 @@ from experiments._partitions import (
     volume_constant,
 )
 from experiments._phase_settings import check_settings_act
+from experiments._titles import title_on
 from experiments._undefined import none_if_nan
 from nn_clustering import reports, significance
 from nn_clustering.errors import InvalidInputError, RunNotFoundError
@@ -331,39 +332,29 @@ def _of_lowest_starts(test: ShuffleTest, clustered: Run) -> dict[str, Any] | Non
 
 
 def _figure(run: StageRun[Inputs], test: ShuffleTest, result: Mapping[str, Any]) -> Figure:
-    given, name, against = run.inputs, _what(run), None
-    title = f"run {given.cluster_run.value.id}: n-cut and its null distribution"
-    if given.against is None:
-        title += f" ({run.config['method']})"
-    else:
-        other = given.against.value
-        against = (f"of {other.method}, run {_against(run)}", other.ncuts)
-        name = f"of {run.config['method']}, this run"
-        d = _shown(result["cohens_d"])
-        title += f"\nCohen's d {d} = (this run - run {_against(run)}) / pooled std"
+    clustered, other = run.inputs.cluster_run.value, run.inputs.against
+    lowest, name = result["of_lowest_starts"], _null_name(run.config)
     return reports.figure_of_null_distribution(
         test,
-        title,
+        title_on(run, clustered),
         name=name,
-        against=against,
-        of_other_seeds=_ncuts_of_other_seeds(given.cluster_run.value),
-        remarks=_remarks(result),
+        against=None if other is None else (_other_name(name, other.value), other.value.ncuts),
+        of_other_seeds=_ncuts_of_other_seeds(clustered),
+        cohens_d=result.get("cohens_d"),
+        lowest_starts_p=lowest["p_value"] if lowest and lowest["rests_on_start"] else None,
     )
 
 
-def _remarks(result: Mapping[str, Any]) -> str:
-    """Return what the figure says of other seeds and starts."""
-    over_seeds, lowest = result["over_seeds"], result["of_lowest_starts"]
-    remarks = []
-    if over_seeds is not None:
-        remarks.append(
-            f"p = {over_seeds['p_smallest']:.3g} to {over_seeds['p_largest']:.3g} over seeds"
-        )
-    if lowest is not None:
-        remarks.append(f"{lowest['p_value']:.3g} by the lowest starts")
-    if not remarks:
-        return ""
-    return f"\n{', '.join(remarks)}" + (": FRAGILE" if is_fragile(result) else "")
+def _null_name(config: Mapping[str, Any]) -> str:
+    """Return what a figure calls the null distribution that a config asks for."""
+    if is_fresh(config):
+        return "fresh networks"
+    return f"shuffles ({config['method'].replace('_', ' ')})"
+
+
+def _other_name(own: str, other: OtherNull) -> str:
+    name = _null_name({"method": other.method})
+    return name if name != own else f"{name}, again"
 
 
 def _ncuts_of_other_seeds(clustered: Run) -> NDArray[np.float64] | None:

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import pandas
 
-from experiments import PROJECT, cluster, configure, import_network, lesion, shuffle_test, train
+from experiments import (
+    PROJECT,
+    cluster,
+    configure,
+    import_network,
+    lesion,
+    shuffle_test,
+    train,
+    visualise,
+)
 from experiments._networks import IMPORTED
 from experiments._phase_settings import phase_names
 from nn_clustering import significance
@@ -26,8 +35,10 @@ if TYPE_CHECKING:
 
 # Measures of which there are published means, with the digits that the table shows.
 MEASURES = {"accuracy": 4, "ncut": 3, "shuffled_mean": 3, "z_score": 1}
-# Those of lesions, which not every study makes.
+# Those of stages that not every study runs: combined p-values, a network each.
 OF_LESIONS = {"importance_p": 4, "coherence_p": 4}
+OF_VISUALISATIONS = {"score_p": 4, "entropy_p": 4}
+P_VALUES = OF_LESIONS | OF_VISUALISATIONS
 TITLES = {
     "accuracy": "accuracy",
     "ncut": "n-cut",
@@ -35,6 +46,8 @@ TITLES = {
     "z_score": "z",
     "importance_p": "importance p",
     "coherence_p": "coherence p",
+    "score_p": "score p",
+    "entropy_p": "entropy p",
 }
 
 experiment = StageExperiment("study", base_dir=PROJECT, save_git_info=False)
@@ -93,9 +106,12 @@ def _is_list_of(kind: type, value: Any) -> bool:
     return is_list and len(set(value)) == len(value)
 
 
-STAGES = ("train", "import_network", "cluster", "shuffle_test", "lesion")
+STAGES = ("train", "import_network", "cluster", "shuffle_test", "lesion", "visualise")
 # The keys of a condition that it can do without.
-OPTIONAL = ("train", "import_network", "settings", "lesions", "published")
+OPTIONAL = (
+    *("train", "import_network", "settings", "n_shuffles", "lesions", "visualisations"),
+    "published",
+)
 # The keys of a condition, each with what its value has to be, and whether it is that.
 CONDITION: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "name": ("a word", lambda value: isinstance(value, str) and bool(value.strip())),
@@ -105,10 +121,11 @@ CONDITION: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: _is_list_of(str, value),
     ),
     "settings": (
-        "a named config of cluster, shuffle_test and lesion",
+        "a named config of cluster, shuffle_test, lesion and visualise",
         lambda value: isinstance(value, str) and bool(value),
     ),
     "lesions": ("True or False", lambda value: isinstance(value, bool)),
+    "visualisations": ("True or False", lambda value: isinstance(value, bool)),
     "seeds": (
         "a list of integers from 0 to 4294967295, each once",
         lambda value: (
@@ -122,7 +139,7 @@ CONDITION: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "n_clusters": ("an integer of 2 or more", lambda value: type(value) is int and value >= 2),
     "n_shuffles": ("an integer of 2 or more", lambda value: type(value) is int and value >= 2),
     "published": (
-        f"for phases, the mean of some of {', '.join((*MEASURES, *OF_LESIONS))}",
+        f"for phases, the mean of some of {', '.join((*MEASURES, *P_VALUES))}",
         lambda value: isinstance(value, Mapping) and all(map(_is_published, value.values())),
     ),
 }
@@ -130,7 +147,7 @@ CONDITION: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 def _is_published(means: Any) -> bool:
     return isinstance(means, Mapping) and all(
-        key in MEASURES | OF_LESIONS and type(mean) in (int, float) for key, mean in means.items()
+        key in MEASURES | P_VALUES and type(mean) in (int, float) for key, mean in means.items()
     )
 
 
@@ -181,12 +198,15 @@ def _check_stages(condition: Mapping[str, Any]) -> None:
     clustering = cluster.experiment.full_config(settings)
     clustering["n_clusters"] = condition["n_clusters"]
     cluster.check_settings(clustering, ())
-    shuffles = shuffle_test.experiment.full_config(settings)
-    significance.check_shuffle_test(
-        n_shuffles=condition["n_shuffles"], method=shuffles["method"], n_workers=1
-    )
+    if "n_shuffles" in condition:
+        shuffles = shuffle_test.experiment.full_config(settings)
+        significance.check_shuffle_test(
+            n_shuffles=condition["n_shuffles"], method=shuffles["method"], n_workers=1
+        )
     if condition.get("lesions", False):
         lesion.check_settings(lesion.experiment.full_config(settings))
+    if condition.get("visualisations", False):
+        visualise.check_settings(visualise.experiment.full_config(settings))
 
 
 def _checked_phases(condition: Mapping[str, Any]) -> tuple[str, ...]:
@@ -233,25 +253,46 @@ def _figures(
         updates["phase"] = phase
     clustered = run.run_part(cluster.experiment, updates, settings)
     links = {"seed": seed, "cluster_run": clustered._id}
-    updates = {**links, "n_shuffles": condition["n_shuffles"]}
-    shuffled = run.run_part(shuffle_test.experiment, updates, settings)
     figures = {
         "accuracy": None if phase == IMPORTED else found.result[phase]["test_accuracy"],
-        **{key: shuffled.result[key] for key in ("ncut", "shuffled_mean", "shuffled_std")},
-        **{key: shuffled.result[key] for key in ("z_score", "p_value")},
-        "fragile": shuffle_test.is_fragile(shuffled.result),
+        "ncut": clustered.result["ncut"],
         "cluster_run": clustered._id,
+    }
+    if "n_shuffles" in condition:
+        updates = {**links, "n_shuffles": condition["n_shuffles"]}
+        shuffled = run.run_part(shuffle_test.experiment, updates, settings)
+        figures |= _of_shuffle_test(shuffled)
+    if condition.get("lesions", False):
+        lesioned = run.run_part(lesion.experiment, links, settings)
+        figures |= {
+            "accuracy": lesioned.result.get("accuracy", figures["accuracy"]),
+            **_fisher_p_values(lesioned, ("importance", "coherence")),
+            "lesion_run": lesioned._id,
+        }
+    if condition.get("visualisations", False):
+        visualised = run.run_part(visualise.experiment, links, settings)
+        figures |= {
+            **_fisher_p_values(visualised, ("score", "entropy")),
+            "visualise_run": visualised._id,
+        }
+    return figures
+
+
+def _of_shuffle_test(shuffled: Any) -> dict[str, Any]:
+    keys = ("ncut", "shuffled_mean", "shuffled_std", "z_score", "p_value")
+    return {
+        **{key: shuffled.result[key] for key in keys},
+        "fragile": shuffle_test.is_fragile(shuffled.result),
         "shuffle_test_run": shuffled._id,
     }
-    if not condition.get("lesions", False):
-        return figures
-    lesioned = run.run_part(lesion.experiment, links, settings)
+
+
+def _fisher_p_values(tested: Any, measures: Sequence[str]) -> dict[str, float | None]:
+    """Return the combined p-values of measures; None of one that the network does not have."""
+    summaries = {measure: tested.result[measure] for measure in measures}
     return {
-        **figures,
-        "accuracy": lesioned.result.get("accuracy", figures["accuracy"]),
-        "importance_p": lesioned.result["importance"]["fisher_p"],
-        "coherence_p": lesioned.result["coherence"]["fisher_p"],
-        "lesion_run": lesioned._id,
+        f"{measure}_p": None if summary is None else summary["fisher_p"]
+        for measure, summary in summaries.items()
     }
 
 
@@ -263,40 +304,49 @@ def summarise(
     Standard deviations are those of a sample (n - 1); a single network has none.
     """
     published = {condition["name"]: condition.get("published", {}) for condition in conditions}
-    measures = [key for key in (*MEASURES, *OF_LESIONS) if key in networks]
+    measures = [key for key in (*MEASURES, *P_VALUES) if key in networks]
     rows = []
     for (name, phase), group in networks.groupby(["condition", "phase"], sort=False):
         row = {"condition": f"{name}, {phase}", "n_networks": len(group)}
         for measure in measures:
-            # undefined where all shuffles of a network are alike, or nothing was lesioned
+            # undefined where all shuffles of a network are alike, or nothing was tested
             values = group[measure].astype(float)
             row[measure] = values.mean()
             row[f"{measure}_std"] = values.std() if len(group) > 1 else None
             row[f"{measure}_published"] = published[name].get(phase, {}).get(measure)
-        row["largest_p_value"] = group["p_value"].max()
-        row["n_fragile"] = int(group["fragile"].sum())
+        if "p_value" in networks:
+            row["largest_p_value"] = group["p_value"].max()
+            row["n_fragile"] = int(group["fragile"].fillna(False).sum())
         rows.append(row)
     return pandas.DataFrame(rows)
 
 
 def format_table(table: pandas.DataFrame) -> str:
     """Return the table as Markdown: mean ± standard deviation over networks, (published mean)."""
-    measures = {key: digits for key, digits in (MEASURES | OF_LESIONS).items() if key in table}
-    header = ["", "networks", *(TITLES[measure] for measure in measures), "largest p"]
+    measures = {key: digits for key, digits in (MEASURES | P_VALUES).items() if key in table}
+    is_shuffled = "largest_p_value" in table
+    header = ["", "networks", *(TITLES[measure] for measure in measures)]
+    header += ["largest p"] if is_shuffled else []
     lines = [header, ["---"] * len(header)]
     for row in table.to_dict("records"):
         cells = [row["condition"], str(row["n_networks"])]
         cells += [_cell(row, measure, digits) for measure, digits in measures.items()]
-        fragile = f" ({row['n_fragile']} fragile)" if row["n_fragile"] else ""
-        lines.append([*cells, f"{row['largest_p_value']:.3f}{fragile}"])
+        lines.append([*cells, *([_largest_p(row)] if is_shuffled else [])])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _largest_p(row: Mapping[Hashable, Any]) -> str:
+    if pandas.isna(row["largest_p_value"]):
+        return "undefined"
+    fragile = f" ({row['n_fragile']} fragile)" if row["n_fragile"] else ""
+    return f"{row['largest_p_value']:.3f}{fragile}"
 
 
 def _cell(row: Mapping[Hashable, Any], measure: str, digits: int) -> str:
     """Return mean, spread (not of z, which is one already) and published mean of a measure."""
     reference, spread = row[f"{measure}_published"], row[f"{measure}_std"]
     shown = f"{row[measure]:.{digits}f}" if pandas.notna(row[measure]) else "undefined"
-    if measure in OF_LESIONS and row[measure] < significance.SMALLEST_SHOWN:
+    if measure in P_VALUES and row[measure] < significance.SMALLEST_SHOWN:
         shown = f"< {significance.SMALLEST_SHOWN:g}"
     if pandas.notna(spread) and measure != "z_score":
         shown += f" ± {spread:.{digits}f}"

@@ -25,6 +25,7 @@ from experiments._phase_settings import (
     training_phases,
     without_switch,
 )
+from experiments._titles import training_title
 from nn_clustering import datasets, networks, reports, training
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.tracking import Input, StageExperiment, digests_of
@@ -180,8 +181,8 @@ def train(run: StageRun[Inputs]) -> dict[str, Any]:
     for phase in phases:
         curves[phase.name] = _train_phase(run, network, dataset, phase, starts.get(phase.name))
         result[phase.name] = _figures(network, curves[phase.name][-1])
-    title = f"{config['network']['kind']} on {dataset.name}, seed {run.seed}"
-    run.add_figure("learning_curves", reports.figure_of_learning_curves(curves, title))
+    figure = reports.figure_of_learning_curves(curves, training_title(run))
+    run.add_figure("learning_curves", figure)
     return {**result, **result[phases[-1].name]}
 
 

@@ -23,7 +23,7 @@ NAMES = {
     "check_shuffle_test shuffle_test",
     "lesions": "Groups LesionTest check_lesion_test lesion_test",
     "visualisation": "Objective Optimised TopSamples VisualisationTest check_n_top top_samples",
-    "reports": "LesionTable LesionedNetwork",
+    "reports": "NetworkTable NetworkTest StudiedNetwork",
 }
 
 

@@ -15,8 +15,9 @@ import yaml
 
 # In the order in which a study takes them.
 STAGES = (
-    *("train", "import_network", "cluster", "shuffle_test", "lesion"),
-    *("choose_k", "agreement", "lesion_table", "random_init", "pipeline", "study"),
+    *("train", "import_network", "cluster", "shuffle_test", "lesion", "visualise"),
+    *("choose_k", "agreement", "lesion_table", "visualisation_table", "random_init"),
+    *("pipeline", "study"),
 )
 
 

@@ -37,5 +37,6 @@ from ._statistics import (
     importance_measure as importance_measure,
 )
 from ._taxonomy import (
+    DRASTIC as DRASTIC,
     KINDS as KINDS,
 )

@@ -8,6 +8,9 @@ from ._cluster_figures import (
 from ._cluster_number_figures import (
     figure_of_cluster_numbers as figure_of_cluster_numbers,
 )
+from ._contact_sheets import (
+    contact_sheets as contact_sheets,
+)
 from ._dependency_figures import (
     figure_of_dependencies as figure_of_dependencies,
 )
@@ -28,19 +31,35 @@ from ._lesion_size_figures import (
     figure_of_importance_by_size as figure_of_importance_by_size,
 )
 from ._lesion_table import (
-    LesionTable as LesionTable,
-    table_of_lesions as table_of_lesions,
+    LESIONS as LESIONS,
 )
-from ._lesioned_networks import (
-    LesionedNetwork as LesionedNetwork,
-    lesioned_network as lesioned_network,
+from ._network_table import (
+    NetworkTable as NetworkTable,
+    table_of_networks as table_of_networks,
 )
 from ._null_figures import (
     figure_of_null_distribution as figure_of_null_distribution,
     figure_of_random_networks as figure_of_random_networks,
 )
-from .drawing._network import (
+from ._palette import (
     ISOLATED_COLOUR as ISOLATED_COLOUR,
     cluster_colours as cluster_colours,
+    cluster_hatches as cluster_hatches,
+)
+from ._sample_pictures import (
+    input_png as input_png,
+)
+from ._studied_networks import (
+    NetworkTest as NetworkTest,
+    StudiedNetwork as StudiedNetwork,
+    studied_network as studied_network,
+)
+from ._visualisation_figures import (
+    figure_of_visualisation_nulls as figure_of_visualisation_nulls,
+)
+from ._visualisation_table import (
+    VISUALISATIONS as VISUALISATIONS,
+)
+from .drawing._network import (
     draw_network as draw_network,
 )

@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from nn_clustering.reports._figure_text import add_title
+
 if TYPE_CHECKING:
     from nn_clustering.partitions import ClusterNumbers
 
@@ -32,7 +34,8 @@ def figure_of_cluster_numbers(numbers: ClusterNumbers, title: str) -> Figure:
     panels[2].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if numbers.suggested is not None:
         for axes in panels:
-            axes.axvline(numbers.suggested, color="#d62728", linewidth=1, zorder=0)
-        title = f"{title}\nlargest eigengap at k = {numbers.suggested}"
-    figure.suptitle(title, fontsize=10)
+            line = axes.axvline(numbers.suggested, color="#d62728", linewidth=1, zorder=0)
+        told = f"k of the largest eigengap, {numbers.suggested}"
+        figure.legend([line], [told], loc="outside lower center", fontsize=8)
+    add_title(figure, title)
     return figure

@@ -10,8 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 
-from nn_clustering.reports._lesion_figure_parts import NO_PAIRS, add_title, empty_figure, shortened
-from nn_clustering.reports.drawing._network import cluster_colours
+from nn_clustering.reports._figure_text import add_title
+from nn_clustering.reports._lesion_figure_parts import (
+    NO_PAIRS,
+    empty_figure,
+    importance_in_words,
+    shortened,
+)
+from nn_clustering.reports._palette import cluster_colours
 
 if TYPE_CHECKING:
     import networkx
@@ -77,7 +83,7 @@ def figure_of_dependencies(double: DoubleLesionTest, title: str) -> Figure:
     _set_columns(axes, [shortened(name) for name in names], turned=turned)
     axes.set_xlim(-0.6, len(columns) - 0.4)
     axes.set_ylim(tallest - 0.4, -0.6)
-    _explain_edges(figure, axes, graph, n_edges)
+    _explain_edges(figure, axes, graph, n_edges, double)
     add_title(figure, title)
     return figure
 
@@ -175,7 +181,7 @@ def _draw_edges(
 
 def _set_columns(axes: Axes, names: Sequence[str], *, turned: bool) -> None:
     axes.set_xticks(range(len(names)), names, fontsize=8, rotation=90 if turned else 0)
-    axes.set_xlabel("layer, from input to output (numbers: cluster; the larger, the more units)")
+    axes.set_xlabel("layer (number: cluster, size: units)")
     axes.set_yticks([])
     axes.tick_params(axis="x", length=0)
     axes.spines[["left", "right", "top"]].set_visible(False)
@@ -198,9 +204,12 @@ def _by_strength(graph: networkx.DiGraph) -> list[tuple[Hashable, Hashable]]:
     return [(source, target) for source, target, _ in edges]
 
 
-def _explain_edges(figure: Figure, axes: Axes, graph: networkx.DiGraph, n_edges: int) -> None:
+def _explain_edges(
+    figure: Figure, axes: Axes, graph: networkx.DiGraph, n_edges: int, double: DoubleLesionTest
+) -> None:
+    """Say what the lines mean, and by which of how many p-values."""
     if not n_edges:
-        axes.set_title("no dependencies between these sub-clusters", fontsize=9)
+        axes.set_title("no dependencies", fontsize=9)
         return
     if n_edges > graph.number_of_edges():
         told = f"the {graph.number_of_edges()} strongest of {n_edges:,} dependencies"
@@ -211,4 +220,12 @@ def _explain_edges(figure: Figure, axes: Axes, graph: networkx.DiGraph, n_edges:
         for fails, (meaning, colour, line) in _EDGES.items()
         if fails in found
     ]
-    figure.legend(handles=handles, loc="outside lower center", fontsize=8)
+    count = len(double.sub_clusters)
+    figure.legend(
+        handles=handles,
+        title=f"{importance_in_words(double.n_shuffles)};\n"
+        f"not corrected for {count * (count - 1):,} conditional lesions",
+        loc="outside lower center",
+        fontsize=8,
+        title_fontsize=8,
+    )

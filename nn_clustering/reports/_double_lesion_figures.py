@@ -6,25 +6,33 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from nn_clustering.reports._figure_text import add_title
 from nn_clustering.reports._lesion_figure_parts import (
+    BENJAMINI_HOCHBERG,
+    LEVEL,
     NO_PAIRS,
+    Significance,
     add_colour_bar,
-    add_title,
     draw_heat_map,
     empty_figure,
+    importance_in_words,
     layer_spans,
     name_sub_clusters,
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from nn_clustering.lesions import DoubleLesionTest
 
 
 def figure_of_double_lesions(double: DoubleLesionTest, title: str) -> Figure:
     """Draw the change of accuracy by the lesion of every two sub-clusters as a matrix.
 
-    On the diagonal is that by each alone; a dot marks what is important (methods G11).
+    On the diagonal is that by each alone; a dot marks what is important (methods G11), a filled one
+    where its p-value is significant also if corrected for all lesions.
 
     Args:
         double: The double lesion test.
@@ -41,14 +49,47 @@ def figure_of_double_lesions(double: DoubleLesionTest, title: str) -> Figure:
     for span in layer_spans(double.sub_clusters)[1:]:
         axes.axhline(span.start - 0.5, color="black", linewidth=0.5)
         axes.axvline(span.start - 0.5, color="black", linewidth=0.5)
-    rows, columns = np.nonzero(double.joint_important)
-    axes.scatter(columns, rows, s=min(12, 4000 / count**2), color="black")
+    _mark_important(figure, axes, double)
     for axis in (axes.xaxis, axes.yaxis):
         named = name_sub_clusters(axis, double.sub_clusters, inches)
         axis.set_label_text("layer, cluster (units)" if named else "sub-clusters of the layers")
     add_colour_bar(figure, axes, axes, "change of accuracy (percentage points)")
-    n_important = int(np.triu(double.joint_important, 1).sum())
-    n_pairs = count * (count - 1) // 2
-    axes.set_title(f"dots: important, {n_important} of {n_pairs} pairs", fontsize=9)
     add_title(figure, title)
     return figure
+
+
+def _mark_important(figure: Figure, axes: Axes, double: DoubleLesionTest) -> None:
+    """Mark important pairs, and say what the marks are."""
+    count = len(double.sub_clusters)
+    once = np.triu_indices(count)  # each pair, and each sub-cluster alone
+    corrected = np.zeros((count, count), bool)
+    corrected[once] = Significance.of(double.joint_p[once]).corrected
+    corrected |= corrected.T
+    n_lesions = f"{once[0].size:,} lesions"
+    handles = []
+    for survives, inside, told in (
+        (True, "black", f"also p ≤ {LEVEL} corrected for {n_lesions} ({BENJAMINI_HOCHBERG})"),
+        (False, "white", f"not corrected for {n_lesions}"),
+    ):
+        rows, columns = np.nonzero(double.joint_important & (corrected == survives))
+        size = min(12, 4000 / count**2)
+        axes.scatter(columns, rows, s=size, c=inside, edgecolors="black", linewidths=0.6)
+        handles.append(
+            Line2D(
+                [],
+                [],
+                linestyle="",
+                marker="o",
+                color="black",
+                markerfacecolor=inside,
+                markersize=4,
+                label=told,
+            )
+        )
+    figure.legend(
+        handles=handles,
+        title=importance_in_words(double.n_shuffles),
+        loc="outside lower center",
+        fontsize=8,
+        title_fontsize=8,
+    )

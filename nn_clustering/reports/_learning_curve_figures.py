@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from nn_clustering.reports._figure_text import add_title, name_ticks_plainly
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -42,15 +44,15 @@ def figure_of_learning_curves(curves: Mapping[str, Sequence[EpochResult]], title
             )
         if measure == "loss" and min(min(e.train_loss, e.test_loss) for e in epochs) > 0:
             axes.set_yscale("log")
-            # plain numbers; the default's mathematical type wants fonts that not every machine has
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.yaxis.set_major_formatter("{x:g}")
+            name_ticks_plainly(axes.yaxis)
             axes.yaxis.set_minor_formatter(NullFormatter())
         _mark_phases(axes, curves)
         axes.set_xlabel("epoch")
-        axes.set_ylabel(label)
+        is_logarithmic = axes.get_yscale() == "log"
+        axes.set_ylabel(f"{label} (logarithmic)" if is_logarithmic else label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.suptitle(title, fontsize=10)
+    add_title(figure, title)
     figure.legend(loc="outside right upper", fontsize=9)
     return figure
 

@@ -1,9 +1,8 @@
-"""What the figures of lesion tests share: units of change, names of sub-clusters, titles."""
+"""What the figures of lesion tests share: units of change, marks, names of sub-clusters."""
 
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,9 +12,17 @@ import numpy as np
 from matplotlib.axis import XAxis
 from matplotlib.colors import Normalize, SymLogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 from sklearn.isotonic import isotonic_regression
+
+from nn_clustering.lesions import DRASTIC
+from nn_clustering.reports._figure_text import (
+    add_title,
+    name_ticks_plainly,
+    plain_number,
+    set_plain_ticks,
+)
+from nn_clustering.significance import benjamini_hochberg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,13 +35,49 @@ HARM = "#d62728"
 RANDOM = "#9ecae1"
 # p-values up to this are marked.
 LEVEL = 0.05
+BENJAMINI_HOCHBERG = "Benjamini\N{EN DASH}Hochberg"
 NO_PAIRS = "no sub-clusters to lesion in pairs"
 # Longer names are cut in the middle.
 _LONGEST_NAME = 26
-_LETTERS_AN_INCH = 13  # of a title, on the safe side
 # Of names of sub-clusters and layers, in inches: the height of a line and the width of a letter.
 _LINE = 0.12
 _LETTER = 0.065
+
+
+@dataclass(frozen=True, eq=False)
+class Significance:
+    """Which of several tests are significant, and how a legend says so.
+
+    Attributes:
+        corrected: Those that survive the Benjamini-Hochberg procedure at :data:`LEVEL`, shape
+            (tests,).
+        uncorrected: Those of p-values up to :data:`LEVEL` that do not, shape (tests,).
+        in_words: What the two, and the others, are called.
+    """
+
+    corrected: NDArray[np.bool_]
+    uncorrected: NDArray[np.bool_]
+    in_words: tuple[str, str, str]
+
+    @classmethod
+    def of(cls, p_values: NDArray[np.float64], what: str = "sub-clusters") -> Significance:
+        """Tell the significant ones among p-values.
+
+        Args:
+            p_values: One or more, shape (tests,).
+            what: What the tests are of.
+        """
+        corrected = benjamini_hochberg(p_values, LEVEL).significant
+        found, count = f"p ≤ {LEVEL}", f"{p_values.size:,} {what}"
+        return cls(
+            corrected,
+            (p_values <= LEVEL) & ~corrected,
+            (
+                f"{found}, corrected for {count} ({BENJAMINI_HOCHBERG})",
+                f"{found}, not corrected for {count}",
+                f"p > {LEVEL}",
+            ),
+        )
 
 
 @dataclass(frozen=True)
@@ -64,6 +107,12 @@ class Change:
             return cls(100, f"change {mean}", f"change {group}", "class", "RdBu")
         error = "squared error"
         return cls(1, f"change of mean {error}", f"change of {error}", "group of targets", "RdBu_r")
+
+
+def importance_in_words(n_shuffles: int) -> str:
+    """Return what makes lesions of pairs important (methods G11)."""
+    least = plain_number(100 * DRASTIC)
+    return f"important: p < 1/{n_shuffles}, and {least} percentage point or less"
 
 
 def draw_heat_map(
@@ -100,13 +149,23 @@ def colour_norm(changes: NDArray[np.float64], task: str) -> Normalize:
 
 
 def add_colour_bar(figure: Figure, drawn: Axes, beside: Axes, label: str) -> None:
-    """Explain the colours of a heat map; a label with a unit takes two lines, as it may be low."""
-    label = label.replace(" (", "\n(")
+    """Explain the colours of a heat map; unit and scale have lines of their own, as it may be low.
+
+    Args:
+        figure: The figure.
+        drawn: Where the heat map is.
+        beside: To the right of which axes the bar stands.
+        label: What the colours are.
+    """
     image = drawn.images[0]
-    bar = figure.colorbar(image, ax=beside, label=label, aspect=30)
+    bar = figure.colorbar(image, ax=beside, aspect=30)
+    limit = None
     if isinstance(image.norm, SymLogNorm):
-        ticks = ticks_of_scale(image.norm.linthresh, image.norm.vmax or 1.0)
-        set_plain_ticks(bar.ax.yaxis, ticks)
+        limit = image.norm.linthresh
+        set_plain_ticks(bar.ax.yaxis, ticks_of_scale(limit, image.norm.vmax or 1.0))
+    else:
+        name_ticks_plainly(bar.ax.yaxis)
+    bar.set_label(with_scale(label.replace(" (", "\n("), limit), fontsize=8)
 
 
 def linear_limit(changes: ArrayLike, task: str) -> float:
@@ -128,17 +187,37 @@ def _plain_below(value: np.floating) -> float:
     return 3 * power if value >= 3 * power else power
 
 
-def scale_axis(axes: Axes, changes: ArrayLike, limit: float) -> None:
-    """Make the vertical axis linear up to the limit, logarithmic beyond if there is anything."""
+def with_scale(label: str, limit: float | None) -> str:
+    """Return a label that says, in a line of its own, up to where its scale is linear.
+
+    Args:
+        label: What is shown; a unit in parentheses stands at its end.
+        limit: Beyond which the scale is logarithmic; None where it is linear.
+    """
+    if limit is None:
+        return label
+    scale = f"linear up to ±{plain_number(limit)}, logarithmic beyond)"
+    return f"{label[:-1]};\n{scale}" if label.endswith(")") else f"{label}\n({scale}"
+
+
+def scale_axis(axes: Axes, changes: ArrayLike, limit: float) -> float | None:
+    """Make the vertical axis linear up to the limit, logarithmic beyond if there is anything.
+
+    Returns:
+        The limit, where the scale is logarithmic beyond it.
+    """
     most = float(np.abs(changes).max())
+    name_ticks_plainly(axes.yaxis)
     if most > limit:
         axes.set_yscale("symlog", linthresh=limit, linscale=0.5)
         axes.autoscale_view(scalex=False)  # margins of the new scale
         low, high = axes.get_ylim()
         ticks = ticks_of_scale(limit, most)
         set_plain_ticks(axes.yaxis, [tick for tick in ticks if low <= tick <= high])
-    elif most == 0:
+        return limit
+    if most == 0:
         axes.set_ylim(-limit, limit)
+    return None
 
 
 def ticks_of_scale(limit: float, most: float) -> list[float]:
@@ -147,20 +226,6 @@ def ticks_of_scale(limit: float, most: float) -> list[float]:
     steps = [float(f"{digit}e{at}") for at in range(power, power + 12) for digit in (1, 3)]
     steps = [step for step in steps if limit * (1 - 1e-9) <= step <= most]
     return [*(-step for step in reversed(steps)), 0.0, *steps]
-
-
-def set_plain_ticks(axis: Axis, ticks: Sequence[float]) -> None:
-    """Set ticks in plain numbers: mathematical type wants fonts that not every machine has."""
-    axis.set_major_locator(FixedLocator(ticks))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_locator(NullLocator())
-
-
-def add_title(figure: Figure, title: str) -> None:
-    """Set a figure's title, in lines that fit its width."""
-    width = max(int(_LETTERS_AN_INCH * figure.get_figwidth()), 20)
-    lines = [line for part in title.splitlines() for line in textwrap.wrap(part, width) or [""]]
-    figure.suptitle("\n".join(lines), fontsize=10)
 
 
 def empty_figure(note: str, title: str) -> Figure:

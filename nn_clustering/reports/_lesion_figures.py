@@ -10,14 +10,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from nn_clustering.reports._figure_text import add_title
 from nn_clustering.reports._lesion_figure_parts import (
     HARM,
-    LEVEL,
     RANDOM,
     Change,
     LayerSpan,
+    Significance,
     add_colour_bar,
-    add_title,
     colour_norm,
     draw_heat_map,
     layer_spans,
@@ -25,6 +25,7 @@ from nn_clustering.reports._lesion_figure_parts import (
     name_sub_clusters,
     scale_axis,
     shortened,
+    with_scale,
 )
 
 if TYPE_CHECKING:
@@ -39,18 +40,27 @@ _MOST_NAMED = 200
 # About how many stand in one row.
 _NAMED_A_ROW = 48
 _UNNAMED_A_ROW = 110
+# Figures wider than this, in inches, have legends in two columns.
+_WIDE = 11
 # More classes than this cannot all be named below a heat map; of more there are as many.
 _MOST_CLASSES = 50
 _CLASSES_OF_MANY = 40
 # Inches and columns of a heat map of all classes, sorted.
 _SORTED = 1.8
 _SORTED_COLUMNS = 120
+# Of sub-clusters: significant also if corrected for all, only if not, and not at all.
+_MARKS = (
+    {"marker": "D", "markerfacecolor": HARM, "markeredgecolor": HARM},
+    {"marker": "D", "markerfacecolor": "white", "markeredgecolor": HARM},
+    {"marker": "o", "markerfacecolor": "white", "markeredgecolor": "#525252"},
+)
 
 
 def figure_of_lesions(test: LesionTest, title: str) -> Figure:
     """Draw the change by every sub-cluster's lesion beside that by its random lesions.
 
-    Many sub-clusters go into several rows.
+    Marks tell whose importance is significant, corrected for all of them and not. Many sub-clusters
+    go into several rows.
 
     Args:
         test: The lesion test.
@@ -65,33 +75,35 @@ def figure_of_lesions(test: LesionTest, title: str) -> Figure:
     inches = max((0.19 if named else 0.08) * longest, 4.8)
     # long names of layers are written upwards
     of_names = 0.06 * max(len(shortened(sub.layer)) - 12 for sub in test.sub_clusters)
-    height = 1.1 + ((4.2 if len(rows) == 1 else 2.7) + max(of_names, 0)) * len(rows)
+    height = 1.4 + ((4.2 if len(rows) == 1 else 2.7) + max(of_names, 0)) * len(rows)
     figure = Figure(figsize=(inches + 1.2, height), layout="constrained")
     panels = figure.subplots(len(rows), 1, sharey=True, squeeze=False)[:, 0]
+    found = Significance.of(test.importance.p_values)
     for axes, row in zip(panels, rows, strict=True):
-        _draw_dots(axes, test, row, (true, random), large=named)
+        _draw_dots(axes, found, row, (true, random), large=named)
         subs = test.sub_clusters[row.start : row.stop]
         for span in layer_spans(subs)[1:]:
             axes.axvline(span.start - 0.5, color="#d9d9d9", linewidth=0.8, zorder=0)
         name_sub_clusters(axes.xaxis, subs, inches * len(row) / longest)
         axes.set_xlim(-0.7, longest - 0.3)
     shown = np.concatenate([true, random.ravel()])
-    scale_axis(panels[0], shown, linear_limit(shown, test.task))
+    limit = scale_axis(panels[0], shown, linear_limit(shown, test.task))
     panels[-1].set_xlabel("cluster (units), layer" if named else "sub-clusters of the layers")
-    figure.supylabel(change.of_mean, fontsize=10, multialignment="center")
+    figure.supylabel(with_scale(change.of_mean, limit), fontsize=10, multialignment="center")
     add_title(figure, title)
-    dot = {"linestyle": "", "marker": "D", "color": HARM, "markersize": 5}
     handles = [
         Line2D([], [], linestyle="", marker="o", color=RANDOM, markersize=4),
-        Line2D([], [], **dot),  # type: ignore[arg-type]
-        Line2D([], [], markerfacecolor="white", **dot),  # type: ignore[arg-type]
+        *(
+            Line2D([], [], linestyle="", markersize=5, **mark)  # type: ignore[arg-type]
+            for mark in _MARKS
+        ),
     ]
     labels = [
         "as many random units of the layer",
-        f"sub-cluster, importance p ≤ {LEVEL}",
-        f"p > {LEVEL}",
+        *(f"sub-cluster, importance {words}" for words in found.in_words),
     ]
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
+    n_columns = 2 if figure.get_figwidth() > _WIDE else 1
+    figure.legend(handles, labels, loc="outside lower center", ncols=n_columns, fontsize=8)
     return figure
 
 
@@ -116,7 +128,7 @@ def _rows(spans: Sequence[LayerSpan], most: int) -> list[range]:
 
 def _draw_dots(
     axes: Axes,
-    test: LesionTest,
+    found: Significance,
     row: range,
     changes: tuple[NDArray[np.float64], NDArray[np.float64]],
     *,
@@ -127,27 +139,30 @@ def _draw_dots(
     axes.scatter(
         np.repeat(places, random.shape[1]), random.ravel(), s=9 if large else 2, color=RANDOM
     )
-    important = test.importance.p_values[row.start : row.stop] <= LEVEL
-    axes.scatter(
-        places,
-        true,
-        s=28 if large else 6,
-        marker="D",
-        linewidths=1 if large else 0.5,
-        edgecolors=HARM,
-        facecolors=[HARM if filled else "white" for filled in important],
-        zorder=3,
-    )
+    kinds = (found.corrected, found.uncorrected, ~(found.corrected | found.uncorrected))
+    for mark, of_kind in zip(_MARKS, kinds, strict=True):
+        at = np.flatnonzero(of_kind[row.start : row.stop])
+        axes.scatter(
+            places[at],
+            true[at],
+            s=28 if large else 6,
+            marker=mark["marker"],
+            linewidths=1 if large else 0.5,
+            edgecolors=mark["markeredgecolor"],
+            facecolors=mark["markerfacecolor"],
+            zorder=3,
+        )
     axes.axhline(0, color="black", linewidth=0.6, zorder=0)
 
 
 def figure_of_class_changes(test: LesionTest, title: str) -> Figure:
     """Draw the change of every class (or group of targets) by every lesion as a heat map.
 
-    Rows are sub-clusters, layer by layer; dots beside them mark small p-values. Colours are
-    logarithmic beyond small changes, so that one drastic lesion does not hide the others. Of more
-    classes than can be named those are shown that lesions harm most beyond their mean over classes,
-    in their order; beside them stand the changes of all classes, each row sorted.
+    Rows are sub-clusters, layer by layer; dots beside them mark small p-values, filled ones those
+    that are small also if corrected for all sub-clusters. Colours are logarithmic beyond small
+    changes, so that one drastic lesion does not hide the others. Of more classes than can be named
+    those are shown that lesions harm most beyond their mean over classes, in their order; beside
+    them stand the changes of all classes, each row sorted.
 
     Args:
         test: The lesion test.
@@ -181,8 +196,14 @@ def figure_of_class_changes(test: LesionTest, title: str) -> Figure:
     heat.set_ylabel("layer, cluster (units)" if named else "sub-clusters of the layers")
     heat.set_xticks(range(len(shown)), names, fontsize=7, rotation=90 if turned else 0)
     heat.set_xlabel(change.group)
-    _mark_p_values(marks, test, size=min(18, 900 * down / n_rows**1.5))
+    in_words = _mark_p_values(marks, test, size=min(18, 900 * down / n_rows**1.5))
     add_colour_bar(figure, heat, marks, change.of_group)
+    dot = {"linestyle": "", "marker": "o", "color": "black", "markersize": 4}
+    handles = [
+        Line2D([], [], **dot),  # type: ignore[arg-type]
+        Line2D([], [], markerfacecolor="white", **dot),  # type: ignore[arg-type]
+    ]
+    figure.legend(handles, in_words, loc="outside lower center", fontsize=8)
     add_title(figure, title)
     return figure
 
@@ -207,7 +228,7 @@ def _singled_out(test: LesionTest) -> NDArray[np.intp]:
 
 def _which_in_words(n_shown: int, n_classes: int, group: str) -> str:
     groups = "classes" if group == "class" else "groups of targets"
-    return f"{n_shown} of {n_classes:,} {groups}: those that lesions\nharm most beyond their mean"
+    return f"{n_shown} of {n_classes:,} {groups}"
 
 
 def _draw_sorted(
@@ -222,15 +243,28 @@ def _draw_sorted(
     axes.tick_params(axis="y", which="both", left=False, labelleft=False)
     ends = (0, (len(kept) - 1) / 2, len(kept) - 1)
     axes.set_xticks(ends, ["most harmed", "median", "least harmed"], fontsize=7, rotation=90)
-    axes.set_title(f"all {n_classes:,},\neach row sorted", fontsize=8)
+    axes.set_title(f"all {n_classes:,}, sorted", fontsize=8)
 
 
-def _mark_p_values(axes: Axes, test: LesionTest, size: float) -> None:
-    """Mark the sub-clusters of small p-values, in a column for each measure."""
+def _mark_p_values(axes: Axes, test: LesionTest, size: float) -> tuple[str, str]:
+    """Mark the sub-clusters of small p-values, in a column for each measure.
+
+    Returns:
+        What the filled marks are, and the open ones.
+    """
     for column, measure in enumerate((test.importance, test.coherence)):
-        places = np.flatnonzero(measure.p_values <= LEVEL)
-        axes.scatter(np.full(places.size, column), places, s=size, color="black")
+        found = Significance.of(measure.p_values)
+        for of_kind, inside in ((found.corrected, "black"), (found.uncorrected, "white")):
+            places = np.flatnonzero(of_kind)
+            axes.scatter(
+                np.full(places.size, column),
+                places,
+                s=size,
+                facecolors=inside,
+                edgecolors="black",
+                linewidths=0.8,
+            )
     axes.set_xticks([0, 1], ["importance", "coherence"], rotation=90, fontsize=7)
     axes.set_xlim(-0.6, 1.6)
     axes.tick_params(axis="y", which="both", left=False, labelleft=False)
-    axes.set_title(f"p ≤ {LEVEL}", fontsize=7)
+    return found.in_words[0], found.in_words[1]

@@ -9,10 +9,12 @@ import scipy.stats
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from nn_clustering.reports._lesion_figure_parts import HARM, RANDOM, add_title
+from nn_clustering.reports._figure_text import MINUS, add_title
+from nn_clustering.reports._lesion_figure_parts import HARM, RANDOM, empty_figure
 from nn_clustering.significance import fisher_combination, p_in_words
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
@@ -31,37 +33,50 @@ def figure_of_lesion_nulls(test: LesionTest, title: str) -> Figure:
     like them, every number is equally frequent. On the right the statistic of the true and the
     random ones, in standard deviations (n - 1) of the random ones from their mean, which the true
     one has no part in. What lies farther out than six is drawn at the edge, and counted there.
-    Sub-clusters that do not enter combined p-values are left out.
+    Sub-clusters that do not enter combined p-values are left out, and so is a panel in which there
+    would be nothing.
 
     Args:
         test: The lesion test.
         title: Of the figure.
     """
-    figure = Figure(figsize=(7.6, 6.4), layout="constrained")
-    panels = figure.subplots(2, 2)
-    for row, name, measure, true, random, tail in (
-        (0, "importance", test.importance, test.mean_changes, test.random_mean_changes, test.tail),
-        (1, "coherence", test.coherence, test.ranges, test.random_ranges, "right"),
-    ):
-        ranks, values = panels[row]
-        of = measure.combined
-        states = np.column_stack([true[of], random[of]]) * (1 if tail == "right" else -1)
-        _draw_ranks(ranks, measure)
-        _draw_standardised(values, states, name)
-        ranks.set_title(f"{name}: {_combined_in_words(measure)}", fontsize=9)
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    others = panels[0, 1].get_legend_handles_labels()
-    figure.legend(
-        handles + others[0], labels + others[1], loc="outside lower center", ncols=3, fontsize=8
-    )
+    measures = [
+        (name, measure, np.column_stack([true, random])[measure.combined] * sign)
+        for name, measure, true, random, sign in (
+            (
+                "importance",
+                test.importance,
+                test.mean_changes,
+                test.random_mean_changes,
+                1 if test.tail == "right" else -1,
+            ),
+            ("coherence", test.coherence, test.ranges, test.random_ranges, 1),
+        )
+        if measure.combined.any()
+    ]
+    if not measures:
+        return empty_figure("no sub-clusters whose p-values can be combined", title)
+    figure = Figure(figsize=(7.6, 0.6 + 2.9 * len(measures)), layout="constrained")
+    grid = figure.add_gridspec(len(measures), 2)
+    told: dict[str, Artist] = {}
+    for row, (name, measure, states) in enumerate(measures):
+        has_values = standardised_by_draws(states)[1].any()
+        panels = [figure.add_subplot(grid[row, 0] if has_values else grid[row, :])]
+        _draw_ranks(panels[0], measure)
+        panels[0].set_title(f"{name}: {_combined_in_words(measure)}", fontsize=9)
+        if has_values:
+            panels.append(figure.add_subplot(grid[row, 1]))
+            _draw_standardised(panels[1], states, name)
+        for axes in panels:
+            handles, labels = axes.get_legend_handles_labels()
+            told |= dict(zip(labels, handles, strict=True))
+    figure.legend(list(told.values()), list(told), loc="outside lower center", ncols=3, fontsize=8)
     add_title(figure, title)
     return figure
 
 
 def _combined_in_words(measure: Measure) -> str:
     p_values = measure.p_values[measure.combined]
-    if not p_values.size:
-        return "nothing to combine"
     fisher = fisher_combination(p_values, measure.n_null)
     return f"{p_in_words(measure.joint_p, 'joint p')}, {p_in_words(fisher, 'Fisher p')}"
 
@@ -115,10 +130,9 @@ def _draw_standardised(axes: Axes, states: NDArray[np.float64], name: str) -> No
         else:
             axes.hist(values, bins, weights=weights, color=colour, histtype="step", linewidth=1.6)
     _mark_cut(axes, scores)
-    n_left_out = int((~used).sum())
-    left_out = f"\n({n_left_out} left out: infinite or no spread)" if n_left_out else ""
-    axes.set_title(f"{int(used.sum())} sub-clusters{left_out}", fontsize=9)
-    axes.set_xlabel(f"{name}, in sd of the random ones\n(right is extreme)")
+    n_used = f"{used.sum():,}" if used.all() else f"{used.sum():,} of {used.size:,}"
+    axes.set_title(f"{n_used} sub-cluster{'' if used.size == 1 else 's'}", fontsize=9)
+    axes.set_xlabel(f"{name} (sd of the random ones)")
     axes.set_ylabel("share of each")
 
 
@@ -148,8 +162,8 @@ def standardised_by_draws(
 def _mark_cut(axes: Axes, scores: NDArray[np.float64]) -> None:
     """Say at each edge how many true and random values lie beyond it."""
     for is_cut, side, sign in (
-        (scores < -_FARTHEST, "left", "<"),
-        (scores > _FARTHEST, "right", ">"),
+        (scores < -_FARTHEST, "left", f"< {MINUS}"),
+        (scores > _FARTHEST, "right", "> "),
     ):
         n_true, n_random = int(is_cut[:, 0].sum()), int(is_cut[:, 1:].sum())
         if not n_true + n_random:
@@ -160,7 +174,7 @@ def _mark_cut(axes: Axes, scores: NDArray[np.float64]) -> None:
         axes.text(
             0.06 if side == "left" else 0.92,
             0.97,
-            f"{sign} {edge:g}, drawn at the edge:\n{n_true} true, {n_random} random",
+            f"{sign}{_FARTHEST:g}: {n_true} true, {n_random} random",
             transform=axes.transAxes,
             ha=side,
             va="top",

@@ -13,11 +13,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from nn_clustering.lesions import KINDS
+from nn_clustering.reports._figure_text import add_title
 from nn_clustering.reports._lesion_figure_parts import (
     LEVEL,
     Change,
     LayerSpan,
-    add_title,
     layer_spans,
     linear_limit,
     scale_axis,

@@ -3,12 +3,12 @@
 import pytest
 from sacred.arg_parser import get_config_updates
 
-from experiments import cluster, import_network, lesion, pipeline, shuffle_test
+from experiments import cluster, import_network, lesion, pipeline, shuffle_test, visualise
 from nn_clustering.errors import NnClusteringError
 
 EXPERIMENTS = {
     stage.experiment.path: stage.experiment
-    for stage in (cluster, import_network, lesion, pipeline, shuffle_test)
+    for stage in (cluster, import_network, lesion, pipeline, shuffle_test, visualise)
 }
 
 

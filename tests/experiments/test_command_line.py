@@ -12,8 +12,8 @@ from tests.experiments.conftest import DATABASE, wait_for
 from tests.programs import PROJECT, environment, run_warm
 
 EXPERIMENTS = (
-    "train", "cluster", "shuffle_test", "lesion", "pipeline", "study", "random_init", "choose_k",
-    "agreement", "lesion_table",
+    "train", "cluster", "shuffle_test", "lesion", "visualise", "pipeline", "study",
+    "random_init", "choose_k", "agreement", "lesion_table", "visualisation_table",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from nn_clustering import networks
 from nn_clustering.errors import NnClusteringError
 from nn_clustering.graphs import UnitGraph, graph_from_weights
 from nn_clustering.networks import network_from_bytes
-from nn_clustering.reports import lesioned_network
+from nn_clustering.reports import LESIONS, studied_network
 from tests.experiments.in_process import refusal
 from tests.networks.test_imagenet_networks import save_as_keras_2
 
@@ -141,7 +141,7 @@ def test_own_file_is_studied_by_the_pipeline(own_file, tracked, store):
         for found in (lesioned, directly)
     ]
     pandas.testing.assert_frame_equal(*tables)
-    network = lesioned_network(store, lesioned)
+    network = studied_network(store, lesioned, LESIONS)
     assert network.network == f"file {stages['import_network'].info['inputs']['model'][:12]}"
     assert network.settings["preprocessing"] == "tf"
 
@@ -201,7 +201,7 @@ def test_pipeline_lesions_some_of_the_outputs_where_these_are_named(here):
     config = pipeline.experiment.full_config(["resnet18", "fast"])
     for part in ("import_network", "lesion"):
         one = {**config[part]["dataset"], "name": "pets.npz", "class_names": "some.json"}
-        pipeline.check_lesions({**config, part: {**config[part], "dataset": one}}, None)
+        pipeline.check_data({**config, part: {**config[part], "dataset": one}}, "lesion", None)
         wrong = {**config, part: {**config[part], "dataset": {**one, "class_names": "all.json"}}}
         with pytest.raises(NnClusteringError, match=r"10 outputs, .* pets.npz 2 classes"):
-            pipeline.check_lesions(wrong, None)
+            pipeline.check_data(wrong, "lesion", None)

@@ -4,6 +4,8 @@ The stages run, on runs that were stored by hand, up to the call that a key has 
 key and without it. A key that nobody reads fails, and so does a new one without a case here.
 """
 
+import io
+import types
 import uuid
 from itertools import product
 
@@ -26,6 +28,7 @@ from experiments import (
     shuffle_test,
     study,
     train,
+    visualise,
 )
 from experiments._networks import NetworkFile, model_code_of
 from nn_clustering import (
@@ -37,6 +40,7 @@ from nn_clustering import (
     reports,
     significance,
     training,
+    visualisation,
 )
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.seeds import integer_seed
@@ -152,10 +156,17 @@ def runs(embedded_server, home, tmp_path_factory):
     config = {"dataset.n_train": 128, "dataset.n_test": 32, "network.hidden_units": [2]}
     stored.add("half_trained", train.experiment, config, files=files, status="FAILED")
     scores = np.full((20, 11), 7)
-    content = _scores_file({0: scores})
+    content = _arrays_file({"0": scores})
     stored.add(
         "half_lesioned", lesion.experiment, clustered, status="FAILED", lineage=clustered,
         files={"single_scores_0.npz": content},
+    )  # fmt: skip
+    arrays = dict.fromkeys(("scores", "dispersions", "inputs"), np.zeros(1))
+    stored.add(
+        "half_visualised", visualise.experiment, clustered, status="FAILED", lineage=clustered,
+        files={
+            "optimised_0.npz": _arrays_file({f"0.{name}": of for name, of in arrays.items()}),
+        },
     )  # fmt: skip
     for name in ("lesioned", "other_lesioned"):
         stored.add(name, lesion.experiment, clustered, lineage=clustered, result={"accuracy": 0.5})
@@ -215,11 +226,9 @@ def is_the_authors_code(found, runs):
     return found == str(runs.code)
 
 
-def _scores_file(scores):
-    import io
-
+def _arrays_file(arrays):
     content = io.BytesIO()
-    np.savez(content, **{str(task): value for task, value in scores.items()})
+    np.savez(content, **arrays)
     return content.getvalue()
 
 
@@ -869,6 +878,78 @@ def test_tail_reaches_the_groups_of_a_regression(monkeypatch, tail, names):
     assert len(found.names) == (9 if names == "polynomials" else 2)
 
 
+# visualise
+
+QUICK = {"ascent.n_steps": 1, "n_shuffles": 2}
+VISUALISE = Stage(
+    visualise.experiment,
+    {
+        "load_dataset": datasets,
+        "network_from_bytes": networks,
+        "channel_map": networks,
+        "InputOptimiser": visualisation,
+        "visualisation_test": visualisation,
+        "top_samples": visualisation,
+    },
+    lambda runs: {"cluster_run": runs.ids["clustered"]},
+    {
+        "seed": [
+            Case(7, "visualisation_test", "seed"),
+            Case(7, "top_samples", "seed", given=QUICK),
+        ],
+        "cluster_run": Case(
+            run_of("other_clustered"), "visualisation_test", "partition.labels",
+            same_labels_as("other_clustered"),
+        ),
+        "model_code": Case(
+            lambda runs: str(runs.code), "network_from_bytes", "model_code", is_the_authors_code,
+            given={**OF_OWN_NETWORK, "dataset.name": "digits"}, needed=True,
+        ),
+        "preprocessing": Case(
+            "none", "channel_map", "preprocessing_name",
+            given={
+                "cluster_run": run_of("own_clustered"),
+                "model_code": lambda runs: str(runs.code), "dataset.name": "digits",
+            },
+        ),
+        "output": Case(0, "InputOptimiser", "output"),
+        "dataset.name": Case("lines", "load_dataset", "name"),
+        **{
+            f"dataset.{key}": Case(value, "load_dataset", key)
+            for key, value in {**OF_OWN_DATA, "n_test": 33}.items()
+        },
+        **{
+            key: Case(value, "InputOptimiser", key)
+            for key, value in (("objective.reduction", "mean"), ("objective.position", "pre"))
+        },
+        "image.basis": Case("pixels", "InputOptimiser", "parametrisation.basis"),
+        "image.decorrelate": Case(False, "InputOptimiser", "parametrisation.decorrelate"),
+        **{
+            key: Case(value, "InputOptimiser", key)
+            for key, value in (
+                ("ascent.n_steps", 3), ("ascent.learning_rate", 0.5),
+                ("ascent.redirect_relu", False),
+                ("transformations.jitter", 1.0), ("transformations.scaling", 0.2),
+                ("transformations.rotation", 3.0),
+            )
+        },
+        "n_shuffles": Case(6, "visualisation_test", "n_shuffles"),
+        "draws": Case("afresh", "visualisation_test", "draws"),
+        "sizes.min_units": Case(2, "visualisation_test", "sizes.min_units"),
+        "sizes.max_share": Case(0.75, "visualisation_test", "sizes.max_share"),
+        "count_ties": Case(False, "visualisation_test", "count_ties"),
+        "entropy": Case(False, "InputOptimiser", "entropy"),
+        "top_samples": Case(3, "top_samples", "n_top", given=QUICK),
+        "random_inputs": Case(2, "visualisation_test", "n_kept"),
+        "memory_mb": Case(99, "InputOptimiser", "memory_mb"),
+        "resume": Case(
+            run_of("half_visualised"), "visualisation_test", "known",
+            lambda found, runs: list(found) == [0],
+        ),
+    },
+)  # fmt: skip
+
+
 # random_init
 
 INITIAL = {"n_networks": 2, "network.hidden_units": HIDDEN, "n_clusters": 3}
@@ -1145,6 +1226,7 @@ STAGES = {
     "cluster": CLUSTER,
     "shuffle_test": SHUFFLE_TEST,
     "lesion": LESION,
+    "visualise": VISUALISE,
     "random_init": RANDOM_INIT,
     "choose_k": CHOOSE_K,
     "agreement": AGREEMENT,
@@ -1220,7 +1302,14 @@ def test_the_pipeline_has_the_keys_of_its_parts(stage):
 
 def test_the_pipelines_own_keys():
     own = {key for key in pipeline.experiment.defaults if key not in pipeline.STAGES}
-    assert own == {"seed", "figures_folder"} | OF_TRACKING
+    assert own == {"seed", "figures_folder", "leave_out"} | OF_TRACKING
+
+
+@pytest.mark.parametrize("left_out", [[], ["lesion"], ["shuffle_test", "visualise"]])
+def test_stages_are_left_out(left_out):
+    stages = pipeline.stages_of(pipeline_run({"leave_out": left_out}).config)
+    every = ["train", "cluster", "shuffle_test", "lesion", "visualise"]
+    assert stages == [stage for stage in every if stage not in left_out]
 
 
 def test_figures_go_into_the_folder(monkeypatch, tmp_path):
@@ -1289,6 +1378,32 @@ def test_networks_of_a_study_are_clustered_and_tested_as_published(monkeypatch):
     assert (row["condition"], row["phase"], row["seed"]) == ("MLP", "unpruned", 5)
 
 
+def test_a_study_of_what_sub_clusters_respond_to(monkeypatch):
+    """Without shuffles none are tested; of a regression there is no entropy."""
+    results = {
+        "train": {"unpruned": {"test_accuracy": 0.9}},
+        "cluster": {"ncut": 2.5},
+        "visualise": {"score": {"fisher_p": 0.25, "joint_p": None}, "entropy": None},
+    }
+    got = []
+
+    class Whole:
+        @staticmethod
+        def run_part(experiment, updates, named):
+            got.append((experiment.path, updates, named))
+            return types.SimpleNamespace(_id=len(got), result=results[experiment.path])
+
+    condition = {key: value for key, value in CONDITION.items() if key != "n_shuffles"}
+    (row,) = study._one_network(Whole, {**condition, "visualisations": True}, 5)
+    assert [path for path, _, _ in got] == list(results)
+    assert got[-1] == ("visualise", {"seed": 5, "cluster_run": 2}, ["published"])
+    assert row == {
+        **{"condition": "MLP", "phase": "unpruned", "seed": 5, "accuracy": 0.9, "ncut": 2.5},
+        **{"score_p": 0.25, "entropy_p": None},
+        **{"train_run": 1, "cluster_run": 2, "visualise_run": 3},
+    }
+
+
 def test_seed_of_a_study_is_refused(runs, monkeypatch):
     """It would change nothing: its conditions have their seeds."""
     monkeypatch.setattr(study.experiment, "_surroundings", Surroundings(database=runs.database))
@@ -1321,7 +1436,7 @@ def test_reuse_and_tags(runs, home, experiment):
     assert list(store.run(run_id).tags) == ["second"]
 
 
-@pytest.mark.parametrize("part", ["train", "cluster", "shuffle_test", "lesion"])
+@pytest.mark.parametrize("part", ["train", "cluster", "shuffle_test", "lesion", "visualise"])
 def test_parts_have_reuse_and_tags_of_the_whole(monkeypatch, part):
     run = pipeline_run({"reuse": False, "tags": ["all"]})
     calls = Calls(monkeypatch)

@@ -7,9 +7,9 @@ import pytest
 from sacred.utils import iterate_flattened, set_by_dotted_path
 
 from experiments import cluster, lesion, train
-from nn_clustering.reports import lesioned_network, table_of_lesions
+from nn_clustering.reports import LESIONS, studied_network, table_of_networks
 from nn_clustering.tracking import RunStore, Server, connect
-from tests.experiments.test_lesion_table import _Study
+from tests.experiments.stored_studies import StoredStudy
 
 STAGES = {"train": train, "cluster": cluster, "lesion": lesion}
 DEFAULTS = {
@@ -60,7 +60,7 @@ class Networks:
 
     def __init__(self, database, home):
         self.store = RunStore(database, home)
-        study = _Study(database)
+        study = StoredStudy(database)
         ids = {"train": study.add("train", {"seed": 5})}
         config = {"seed": 5, "train_run": ids["train"]}
         ids["cluster"] = study.add("cluster", config, train_run=ids["train"], phase="unpruned")
@@ -73,7 +73,7 @@ class Networks:
 
     def read(self, documents):
         run = self.store.run(documents["lesion"]["_id"], experiment="lesion")
-        return lesioned_network(self.store, run)
+        return studied_network(self.store, run, LESIONS)
 
     def like_the_first(self, change=lambda documents: None):
         """Store and read a network like it with another seed, its documents changed further."""
@@ -91,7 +91,7 @@ class Networks:
         return self.read(documents)
 
     def conditions(self, *others):
-        table = table_of_lesions([self.one, *others], n_resamples=9)
+        table = table_of_networks([self.one, *others], n_resamples=9)
         return table.rows["condition"].tolist()
 
 
@@ -174,7 +174,7 @@ def test_run_without_a_newer_key_did_what_runs_did_before(networks, stage, key, 
         documents["train"]["config"]["seed"] = 3
 
     pair = [networks.like_the_first(change) for change in (without, with_value)]
-    conditions = table_of_lesions(pair, n_resamples=9).rows["condition"]
+    conditions = table_of_networks(pair, n_resamples=9).rows["condition"]
     assert len(conditions) == (1 if same else 2)
 
 

@@ -2,30 +2,26 @@
 
 import io
 import uuid
-from datetime import datetime
 
 import numpy as np
 import pandas
 import pytest
 from sacred.arg_parser import get_config_updates
 
-from experiments import cluster, lesion, lesion_table, train
+from experiments import lesion_table
 from nn_clustering.errors import NnClusteringError
 from nn_clustering.graphs import Layer
-from nn_clustering.lesions._statistics import coherence_measure, importance_measure
 from nn_clustering.partitions import Partition
 from nn_clustering.tracking import RunStore, Server, connect
+from tests.experiments.stored_studies import StoredStudy
 from tests.programs import PROJECT, environment, run_python, run_warm
-from tests.tracking.stored_files import store_file
-
-N_SUB_CLUSTERS = 10
 
 
 @pytest.fixture(scope="module")
 def study(embedded_server, home):
     """Three pruned networks lesioned with two k, one of them twice, and two own networks."""
     database = connect(Server(embedded_server.url, f"test_{uuid.uuid4().hex}", embedded=True))
-    made = _Study(database)
+    made = StoredStudy(database)
     for seed in (1, 2, 3):
         trained = made.add("train", {"seed": seed}, ["mlp", "mnist", "pruned"])
         for k in (16, 12):
@@ -45,77 +41,6 @@ def study(embedded_server, home):
     yield made
     database.client.drop_database(database.name)
     database.client.close()
-
-
-class _Study:
-    """Runs in a database, by name."""
-
-    def __init__(self, database):
-        self.database = database
-        self.ids = {}
-        self.n_runs = 0
-
-    def add(self, stage, config, named=(), *, files=None, result=None, **info):
-        experiment = {"train": train, "cluster": cluster, "lesion": lesion}[stage].experiment
-        whole = experiment.full_config(list(named))
-        whole.update({key: value for key, value in config.items() if key != "dataset"})
-        whole["dataset"] = {**whole["dataset"], **config.get("dataset", {})}
-        lineage = {key: info.pop(key) for key in ("train_run", "cluster_run") if key in info}
-        self.n_runs += 1
-        self.database["runs"].insert_one(
-            {
-                "_id": self.n_runs,
-                "experiment": {"name": stage},
-                "status": "COMPLETED",
-                "start_time": datetime(2024, 5, 2),
-                "config": whole,
-                "result": result,
-                "info": {"lineage": lineage, **info},
-                "artifacts": [
-                    store_file(self.database, name, content)
-                    for name, content in (files or {}).items()
-                ],
-            }
-        )
-        return self.n_runs
-
-    def lesion(self, name, config, clustered, *, shift=0.0, error=False):
-        random = np.random.default_rng(self.n_runs)
-        true, drawn = random.uniform(-0.2, 0, 10) - shift, random.uniform(-0.2, 0, (10, 19))
-        combined = np.ones(N_SUB_CLUSTERS, bool)
-        shared = {"count_ties": True, "layers": ["dense"] * 4 + ["last"] * 6, "combined": combined}
-        measures = {
-            "importance": importance_measure(
-                true, drawn, intact=0.95, harm=-1, tail="left", **shared
-            ),
-            "coherence": coherence_measure(-true, -drawn, **shared),
-        }
-        table = pandas.DataFrame({"layer": "dense", "combined": combined})
-        for measure, found in measures.items():
-            table[f"{measure}_effect"] = found.effects
-            table[f"{measure}_ratio"] = found.ratios
-        result = {
-            "mean_squared_error" if error else "accuracy": 0.5 if error else 0.9,
-            "n_subclusters": N_SUB_CLUSTERS,
-            **{measure: found.summary(seed=0) for measure, found in measures.items()},
-        }
-        effects = pandas.DataFrame(
-            {
-                f"{measure}_{name}": of_draws
-                for measure, found in measures.items()
-                for name, of_draws in (
-                    ("effect", found.mean_null_effects()),
-                    ("ratio", found.mean_null_ratios()),
-                )
-            }
-        )
-        files = {
-            "sub_clusters.csv": table.to_csv(index=False).encode(),
-            "random_effects.csv": effects.to_csv(index=False).encode(),
-        }
-        run = self.add("lesion", config, files=files, result=result, cluster_run=clustered)
-        self.ids[name] = run
-        return run
 
 
 @pytest.fixture

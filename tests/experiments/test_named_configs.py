@@ -20,6 +20,8 @@ from experiments import (
     shuffle_test,
     study,
     train,
+    visualisation_table,
+    visualise,
 )
 from experiments._phase_settings import training_phases, without_switch
 from nn_clustering import networks, training
@@ -30,7 +32,8 @@ EXPERIMENTS = {
     stage.experiment.path: stage.experiment
     for stage in (
         agreement, choose_k, cluster, import_network, lesion, lesion_table, pipeline, random_init,
-        shuffle_test, study, train,
+        shuffle_test, study, train, visualise,
+        shuffle_test, study, train, visualisation_table,
     )
 }  # fmt: skip
 
@@ -62,6 +65,16 @@ OF_DATASET = {
     )
 }
 KMEANS = {"kmeans.n_init": None, "kmeans.select": "ncut"}
+OF_NETWORK_TABLE = {
+    **HOW,
+    "query.tags": [],
+    "query.since": None,
+    "query.config": [],
+    "query.result": [],
+    "query.limit": None,
+    "level": 0.05,  # G8
+    "n_resamples": 9999,
+}
 
 DEFAULTS = {
     "train": {
@@ -205,17 +218,37 @@ DEFAULTS = {
         "memory_mb": None,
         "resume": None,
     },
-    "lesion_table": {
+    "visualise": {
         **HOW,
-        "lesion_runs": None,
-        "query.tags": [],
-        "query.since": None,
-        "query.config": [],
-        "query.result": [],
-        "query.limit": None,
-        "level": 0.05,  # G8
-        "n_resamples": 9999,
+        "cluster_run": None,
+        "model_code": None,
+        "preprocessing": None,
+        "output": None,
+        "dataset.name": None,
+        **OF_DATASET,
+        "objective.reduction": "sum",  # H2
+        "objective.position": "post",
+        "image.basis": None,  # H1
+        "image.decorrelate": None,
+        "ascent.n_steps": 256,  # H2
+        "ascent.learning_rate": 0.05,  # H1
+        "ascent.redirect_relu": True,
+        "transformations.jitter": 0.0,  # H1
+        "transformations.scaling": 0.0,
+        "transformations.rotation": 0.0,
+        "n_shuffles": 19,  # H2
+        "draws": "joint",
+        "sizes.min_units": 1,
+        "sizes.max_share": 1.0,
+        "count_ties": True,
+        "entropy": None,  # H4
+        "top_samples": 9,
+        "random_inputs": 1,
+        "memory_mb": None,
+        "resume": None,
     },
+    "lesion_table": {**OF_NETWORK_TABLE, "lesion_runs": None},
+    "visualisation_table": {**OF_NETWORK_TABLE, "visualise_runs": None},
     "agreement": {
         **HOW,
         "cluster_run": None,
@@ -254,6 +287,10 @@ SET_BY_PIPELINE = {
         *("seed", "reuse", "tags", "cluster_run", "model_code", "preprocessing", "output"),
         "resume",
     },
+    "visualise": {
+        *("seed", "reuse", "tags", "cluster_run", "model_code", "preprocessing", "output"),
+        "resume",
+    },
 }
 
 
@@ -267,6 +304,7 @@ def of_part(part, effect):
 DEFAULTS["pipeline"] = {
     **HOW,
     "figures_folder": "figures",
+    "leave_out": [],
     **{
         key: value
         for part in SET_BY_PIPELINE
@@ -291,6 +329,23 @@ IMAGENET = {  # quirk 1, C4, C6, quirk 26; E2
     "dataset.per_class": 2,
     "activations.position": "pre",
     "activations.map_norm": "max_column_sum",
+}
+# The two studies' inputs; sizes are strict: above 5 units and below 80% of the layer.
+INPUTS = {
+    "n_shuffles": 9,
+    "draws": "afresh",
+    "sizes.min_units": 6,
+    "sizes.max_share": 0.7999999,
+    "count_ties": False,
+}
+LOCAL_INPUTS = {
+    "objective.reduction": "absolute",
+    "objective.position": "pre",
+    "ascent.n_steps": 64,
+    "draws": "afresh",
+    "sizes.min_units": 3,
+    "sizes.max_share": 0.9899999,
+    "count_ties": False,
 }
 IMAGENET_LESIONS = {"draws": "afresh", "count_ties": False, "double.overlap": True}
 
@@ -343,6 +398,19 @@ def imported(name, clustering, lesions=()):
         "n_clusters": 12,
         "n_shuffles": 100,
         "published": {"imported": dict(zip(measures, (*clustering, *lesions), strict=False))},
+    }
+
+
+def visualised(name, named, phase, score_p, entropy_p):
+    """One of five networks whose inputs were optimised: C8, H5, and Fisher's p on average."""
+    return {
+        "name": name,
+        "train": f"visualisation_{named} published".split(),
+        "visualisations": True,
+        "seeds": [0, 1, 2, 3, 4],
+        "phases": [phase],
+        "n_clusters": 12,
+        "published": {phase: {"score_p": score_p, "entropy_p": entropy_p}},
     }
 
 
@@ -593,7 +661,26 @@ EFFECTS = {
         "single_units": ("", {"single_units": True}),
         "fast": ("", {"n_shuffles": 4, "double.n_shuffles": 4}),
     },
+    "visualise": {
+        "published": ("H1, H2, H3", INPUTS),
+        "published_local": ("H1, H2, H3", LOCAL_INPUTS),
+        "published_imagenet": (
+            "H1, H2, H3", {**INPUTS, "sizes.min_units": 4, "dataset.per_class": 10},
+        ),
+        "published_imagenet_local": ("H1, H2, H3", {**LOCAL_INPUTS, "dataset.per_class": 8}),
+        "pixels": ("", {"image.basis": "pixels", "image.decorrelate": False}),
+        "transformed": (
+            "",
+            {
+                "transformations.jitter": 2,
+                "transformations.scaling": 0.1,
+                "transformations.rotation": 5,
+            },
+        ),
+        "fast": ("", {"n_shuffles": 4, "ascent.n_steps": 8}),
+    },
     "lesion_table": {"fast": ("", {"n_resamples": 99})},
+    "visualisation_table": {"fast": ("", {"n_resamples": 99})},
     "agreement": {"fast": ("", {"n_permutations": 9})},
     "choose_k": {"fast": ("", {"k_max": 5})},
     "random_init": {
@@ -680,6 +767,20 @@ EFFECTS = {
                 "conditions": [
                     imported("resnet18", (7.8904, 8.4865, -2.1), (0.002136, 0.1118)),
                     imported("vgg16", (7.7998, 8.2132, -22.9), (9.809e-13, 1)),
+                ]
+            },
+        ),
+        "visualisation": (
+            "C8, H2, H5",
+            {
+                "conditions": [
+                    visualised("MLP", "mlp mnist three_channels pruned", "pruned",
+                               0.56476, 0.43892),
+                    visualised("MLP, dropout", "mlp mnist three_channels pruned dropout", "pruned",
+                               0.71159, 0.4473),
+                    visualised("CNN", "cnn mnist three_channels", "unpruned", 0.60039, 0.58038),
+                    visualised("CNN, dropout", "cnn mnist three_channels dropout", "unpruned",
+                               0.35598, 0.56828),
                 ]
             },
         ),

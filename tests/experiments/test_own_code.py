@@ -20,6 +20,8 @@ from experiments import (
     shuffle_test,
     study,
     train,
+    visualisation_table,
+    visualise,
 )
 from nn_clustering.networks import network_of_run
 from nn_clustering.tracking.own_code import can_change_numbers
@@ -31,7 +33,8 @@ STAGES = {
     stage.experiment.path: stage.experiment
     for stage in (
         agreement, choose_k, cluster, import_network, lesion, lesion_table, pipeline, random_init,
-        shuffle_test, study, train,
+        shuffle_test, study, train, visualise,
+        shuffle_test, study, train, visualisation_table,
     )
 }  # fmt: skip
 # A run of each that computes; {stage} stands for the run of a stage of the pipeline.
@@ -47,6 +50,8 @@ COMMANDS = {
     "shuffle_test": ["fast", "cluster_run={cluster}"],
     "study": ["fast"],
     "train": ["mlp", "digits", "pruned", "fast"],
+    "visualise": ["fast", "cluster_run={cluster}"],
+    "visualisation_table": ["fast", "visualise_runs=[{visualise}]"],
 }
 
 
@@ -131,12 +136,15 @@ print(json.dumps(changed))
 TRAINING = {"train", "pipeline", "study"}
 CLUSTERING = {"cluster", "pipeline", "study"}
 LESIONS = {"lesion", "pipeline", "study"}
+INPUTS = {"visualise", "pipeline"}
 EDITS = {
     "nn_clustering/tracking/command_line/listing.py": set(),
     "nn_clustering/tracking/stages/reuse.py": set(),
     "nn_clustering/reports/__init__.pyi": set(),
     "nn_clustering/datasets/__main__.py": set(),
     "nn_clustering/reports/_lesion_table.py": {"lesion_table"},
+    "nn_clustering/reports/_visualisation_table.py": {"visualisation_table"},
+    "nn_clustering/reports/_network_table.py": {"lesion_table", "visualisation_table"},
     "nn_clustering/reports/_lesion_figures.py": LESIONS,
     "nn_clustering/reports/_learning_curve_figures.py": TRAINING,
     "nn_clustering/reports/_cluster_figures.py": CLUSTERING,
@@ -146,6 +154,9 @@ EDITS = {
         *("choose_k", "random_init", "shuffle_test"), *CLUSTERING,
     },
     "experiments/lesion.py": LESIONS,
+    "nn_clustering/visualisation/_input_optimiser.py": INPUTS,
+    "experiments/_visualise_steps.py": INPUTS,
+    "experiments/_sub_cluster_tests.py": LESIONS | INPUTS,
     "experiments/_chosen_null_model.py": {"shuffle_test", "pipeline", "study"},
     "nn_clustering/seeds.py": set(STAGES),
 }  # fmt: skip
@@ -207,7 +218,10 @@ def test_change_in_what_a_network_of_ones_own_imports_makes_a_run_anew(home, sto
         ("cluster", ["nn_clustering/lesions/", "nn_clustering/reports/_learning_curve_figures.py"]),
         ("shuffle_test", ["nn_clustering/lesions/", "nn_clustering/reports/drawing/"]),
         ("lesion", ["nn_clustering/training/_epochs.py", "nn_clustering/partitions/_spectral.py"]),
+        ("lesion", ["nn_clustering/visualisation/", "experiments/_visualise_steps.py"]),
+        ("visualise", ["nn_clustering/lesions/", "nn_clustering/partitions/_spectral.py"]),
         ("lesion_table", ["nn_clustering/training/", "nn_clustering/networks/_builders.py"]),
+        ("visualisation_table", ["nn_clustering/training/", "nn_clustering/visualisation/"]),
     ],
 )
 def test_what_a_stage_cannot_load_does_not_count(stage, others):

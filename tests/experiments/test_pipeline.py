@@ -18,7 +18,7 @@ from nn_clustering.tracking import RunStore, Server, connect
 from tests.experiments.conftest import PIPELINE_OPTIONS
 from tests.tracking.stored_files import store_file
 
-STAGES = ("train", "cluster", "shuffle_test", "lesion")
+STAGES = ("train", "cluster", "shuffle_test", "lesion", "visualise")
 
 
 def test_every_stage_is_a_completed_run_of_its_own(runs):

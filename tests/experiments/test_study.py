@@ -76,6 +76,31 @@ def test_a_single_network_has_no_spread_and_alike_shuffles_no_z():
     ]
 
 
+def test_a_study_without_shuffles_beside_what_was_published():
+    rows = {"condition": ["MLP", "MLP"], "phase": ["pruned"] * 2, "accuracy": [0.9, 0.8]}
+    p_values = {"score_p": [0.5, 0.25], "entropy_p": [1e-9, 2e-9]}
+    networks = pandas.DataFrame({**rows, "ncut": [9.0, 9.0], **p_values})
+    published = {"pruned": {"score_p": 0.56476}}
+    table = summarise(networks, [{"name": "MLP", "published": published}])
+    assert format_table(table).splitlines() == [
+        "|  | networks | accuracy | n-cut | score p | entropy p |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| MLP, pruned | 2 | 0.8500 ± 0.0707 | 9.000 ± 0.000 | 0.3750 ± 0.1768 (0.56476) "
+        "| < 0.0001 ± 0.0000 |",
+    ]
+
+
+def test_a_condition_without_shuffles_beside_one_with_them():
+    rows = {"condition": ["A", "B"], "phase": ["unpruned"] * 2, "accuracy": [0.5, 0.5]}
+    tested = {"ncut": [3.0, 3.0], "z_score": [-1.0, None], "p_value": [0.125, None]}
+    networks = pandas.DataFrame({**rows, **tested, "fragile": [True, None]})
+    table = summarise(networks, [{"name": "A"}, {"name": "B"}])
+    assert format_table(table).splitlines()[2:] == [
+        "| A, unpruned | 1 | 0.5000 | 3.000 | -1.0 | 0.125 (1 fragile) |",
+        "| B, unpruned | 1 | 0.5000 | 3.000 | undefined | undefined |",
+    ]
+
+
 def test_an_import_beside_what_was_published():
     networks = pandas.DataFrame(
         {

@@ -77,8 +77,9 @@ def wide(input_shape, n_outputs):
 }
 
 STAGES = (
-    "train", "cluster", "shuffle_test", "lesion", "pipeline", "study", "agreement", "choose_k",
-    "random_init", "lesion_table",
+    "train", "cluster", "shuffle_test", "lesion", "visualise", "pipeline", "study",
+    "agreement", "choose_k",
+    "random_init", "lesion_table", "visualisation_table",
 )  # fmt: skip
 
 
@@ -106,6 +107,8 @@ STUDIES = [
     _condition("phases=['pruned']", "unpruned", phases=["pruned"]),
     _condition("n_clusters=1", "2 or more", n_clusters=1),
     _condition("n_shuffles=True", "2 or more", n_shuffles=True),
+    _condition("n_shuffles=None", "2 or more", n_shuffles=None),
+    _condition("visualisations='yes'", "True or False", visualisations="yes"),
     _condition("publishd={}", "did you mean published?", publishd={}),
     _condition("published=3", "accuracy, ncut, shuffled_mean", published=3),
     _condition("acuracy", "accuracy, ncut", published={"unpruned": {"acuracy": 1}}),

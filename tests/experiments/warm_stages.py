@@ -21,8 +21,9 @@ import traceback
 from pathlib import Path
 
 STAGES = (
-    "train", "cluster", "shuffle_test", "lesion", "pipeline", "study", "agreement", "choose_k",
-    "random_init", "lesion_table", "import_network",
+    "train", "cluster", "shuffle_test", "lesion", "visualise", "pipeline", "study",
+    "agreement", "choose_k",
+    "random_init", "lesion_table", "visualisation_table", "import_network",
 )  # fmt: skip
 
 

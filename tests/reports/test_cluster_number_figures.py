@@ -13,7 +13,7 @@ def test_figure():
     numbers = ClusterNumbers(
         (2, 3, 4), np.array([1.0, 1.5, 2.4]), np.array([0, 0.1, 0.15, 0.9, 0.91])
     )
-    figure = figure_of_cluster_numbers(numbers, "run 12")
+    figure = figure_of_cluster_numbers(numbers, "digits, mlp, pruned")
     cuts, eigenvalues, gaps = figure.axes
     assert cuts.lines[0].get_xydata().tolist() == [[2, 0.5], [3, 0.5], [4, 0.6]]
     drawn = eigenvalues.lines[0].get_xydata().tolist()
@@ -22,7 +22,10 @@ def test_figure():
     assert np.array(bars) == pytest.approx(np.array([[2, 0.05], [3, 0.75], [4, 0.01]]))
     for axes in figure.axes:
         assert axes.lines[-1].get_xdata()[0] == 3
-    assert "largest eigengap at k = 3" in figure.get_suptitle()
+    assert figure.get_suptitle() == "digits, mlp, pruned"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "k of the largest eigengap, 3"
+    ]
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     assert buffer.getvalue().startswith(b"\x89PNG\r\n")

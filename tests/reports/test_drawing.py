@@ -30,21 +30,6 @@ SMALL = layered([[2, 0, 1], [0, 0, 4]], [[5], [0], [0]])
 LABELS = np.array([0, 1, 0, -1, 1, 0])
 
 
-@pytest.mark.parametrize("n_clusters", range(65))
-def test_colours_differ_and_none_is_grey(n_clusters):
-    colours = cluster_colours(n_clusters)
-    assert len(colours) == n_clusters
-    assert len({to_hex(colour) for colour in colours}) == n_clusters
-    for red, green, blue, alpha in colours:
-        assert alpha == 1
-        assert max(red, green, blue) - min(red, green, blue) > 0.15
-    for one, other in pairwise(colours):
-        assert np.linalg.norm(np.subtract(one, other)) > 0.25
-    least = 0.25 if n_clusters <= 20 else 0.08
-    for one, other in combinations(colours, 2):
-        assert np.linalg.norm(np.subtract(one, other)) > least
-
-
 def collections(figure, label):
     """What is drawn under a name, in the order of drawing."""
     return [c for c in figure.axes[0].collections if c.get_label() == label]

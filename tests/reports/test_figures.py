@@ -19,17 +19,19 @@ from nn_clustering.reports import (
 )
 from nn_clustering.significance import ShuffleTest
 from nn_clustering.training import EpochResult
+from tests.reports.figure_texts import assert_numbers_have_true_minus_signs, texts_of
 
 
 def assert_saves(figure):
     """As PNG, every text within the picture."""
     assert isinstance(figure, Figure)
+    assert_numbers_have_true_minus_signs(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     assert buffer.getvalue().startswith(b"\x89PNG\r\n")
     width, height = figure.bbox.size
     (axes,) = figure.axes
-    (legend,) = figure.legends
+    legend = legend_in(figure)
     left, right = axes.get_xlim()
     ticks = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
     texts = [label for place, label in ticks if left <= place <= right]
@@ -40,11 +42,18 @@ def assert_saves(figure):
         assert inside, text.get_text()
 
 
+def legend_in(figure):
+    """The only legend, of the figure or of its axes."""
+    of_axes = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+    (legend,) = [*figure.legends, *of_axes]
+    return legend
+
+
 def legend_of(figure):
-    return [text.get_text() for text in figure.legends[0].get_texts()]
+    return [text.get_text() for text in legend_in(figure).get_texts()]
 
 
-TITLE = "run 12, unpruned: n-cut 9.123 with as many clusters as there are"
+TITLE = "fashion_mnist, cnn, three channels, dropout, pruned, 12 clusters"
 
 
 def test_learning_curves():
@@ -65,7 +74,14 @@ def test_learning_curves():
 
 def test_learning_curves_of_a_regression_have_no_accuracy():
     figure = figure_of_learning_curves({"unpruned": [EpochResult(1, 0.9, None, 0.8, None)]}, "a")
-    assert [axes.get_ylabel() for axes in figure.axes] == ["loss"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss (logarithmic)"]
+
+
+def test_small_losses_are_written_out():
+    curves = {"unpruned": [EpochResult(1, 1e-5, 0.5, 1e-3, 0.6), EpochResult(2, 9e-5, 1, 1, 1)]}
+    texts = texts_of(figure_of_learning_curves(curves, TITLE))
+    assert "0.00005" in texts
+    assert not [text for text in texts if "e" in text and "5" in text]
 
 
 def test_clusters():
@@ -82,7 +98,9 @@ def test_clusters():
 
 def test_clusters_without_isolated_units():
     partition = Partition((Layer("dense_1", 2),), np.array([0, 1], np.int32), 2)
-    assert legend_of(figure_of_clusters(partition, TITLE)) == ["1", "0"]
+    figure = figure_of_clusters(partition, TITLE)
+    assert legend_of(figure) == ["1", "0"]
+    assert_saves(figure)
 
 
 def test_many_clusters_and_layers():
@@ -92,6 +110,12 @@ def test_many_clusters_and_layers():
         figure = figure_of_clusters(Partition(some, used, 32), TITLE)
         assert_saves(figure)
         assert len(legend_of(figure)) == 33
+        looks = {
+            (bars[0].get_facecolor(), bars[0].get_hatch()) for bars in figure.axes[0].containers
+        }
+        assert len(looks) == 33  # no two look alike
+        told = legend_in(figure).get_patches()
+        assert {(patch.get_facecolor(), patch.get_hatch()) for patch in told} == looks
 
 
 @pytest.mark.parametrize(("n_layers", "name"), [(100, "conv_{}"), (3, "stage{}_unit1_relu_1")])
@@ -100,6 +124,7 @@ def test_many_layers_or_long_names_stand_below_each_other(n_layers, name):
     labels = np.tile(np.array([0, 0, 0, 1], np.int32), n_layers)
     figure = figure_of_clusters(Partition(layers, labels, 2), TITLE)
     figure.draw_without_rendering()
+    assert not legend_in(figure).get_window_extent().overlaps(figure._suptitle.get_window_extent())
     assert max(figure.get_size_inches()) < 20
     (axes,) = figure.axes
     widths = [{round(bar.get_width(), 6) for bar in group} for group in axes.containers]
@@ -122,8 +147,10 @@ def test_null_distribution(n_shuffles):
     axes = figure.axes[0]
     assert sum(bar.get_height() for bar in axes.patches) == n_shuffles
     assert axes.lines[0].get_xdata()[0] == 9.5
-    assert f"p = {1 / (n_shuffles + 1):.3g}" in axes.get_title()
-    assert legend_of(figure) == [f"{n_shuffles} shuffles", "the network"]
+    assert figure.get_suptitle() == TITLE
+    z = f"z = \N{MINUS SIGN}{abs(test.z_score):.2f}, " if n_shuffles > 1 else ""
+    network = f"the network ({z}p = {1 / (n_shuffles + 1):.3g})"
+    assert legend_of(figure) == [f"{n_shuffles} shuffles", network]
 
 
 def test_shuffles_that_differ_by_rounding_are_one_bar():
@@ -135,27 +162,51 @@ def test_shuffles_that_differ_by_rounding_are_one_bar():
 def test_two_null_distributions():
     values = 10 + np.random.default_rng(0).normal(0, 0.1, 50)
     other = values[:20] + 0.3
-    other_null = ("of run 7", other)
-    figure = figure_of_null_distribution(ShuffleTest(9.5, values), TITLE, against=other_null)
+    other_null = ("shuffles (rewiring)", other)
+    figure = figure_of_null_distribution(
+        ShuffleTest(9.5, values),
+        TITLE,
+        name="shuffles (layer)",
+        against=other_null,
+        cohens_d=-2.918,
+    )
     assert_saves(figure)
     shares = [[bar.get_height() for bar in bars] for bars in figure.axes[0].containers]
     assert [sum(heights) for heights in shares] == pytest.approx([1, 1])
     assert "share" in figure.axes[0].get_ylabel()
-    assert legend_of(figure) == ["50 shuffles", "20 of run 7", "the network"]
+    first, second, d = [text for text in legend_of(figure) if "network" not in text]
+    assert [first, second] == ["50 shuffles (layer)", "20 shuffles (rewiring)"]
+    assert d == "Cohen's d = \N{MINUS SIGN}2.92"
 
 
 def test_null_distribution_beside_other_seeds():
-    """Their n-cuts are marked, alike shuffles have no z, and what is remarked follows."""
+    """Their n-cuts are marked, with their p; alike shuffles have no z, of which nothing is said."""
     test, others = ShuffleTest(9.5, np.full(20, 10.0)), np.array([9.4, 9.6, 10.2])
     figure = figure_of_null_distribution(
-        test, TITLE, name="fresh networks", of_other_seeds=others, remarks=", FRAGILE"
+        test,
+        TITLE,
+        name="fresh networks",
+        of_other_seeds=others,
+        cohens_d=np.nan,
+        lowest_starts_p=0.4,
     )
     assert_saves(figure)
     axes = figure.axes[0]
     assert [line.get_xdata()[0] for line in axes.lines] == [9.5, *others]
-    assert axes.get_title().endswith(f"\nz = undefined, p = {1 / 21:.3g}, FRAGILE")
-    expected = ["20 fresh networks", "the network", "the network, other seeds"]
+    assert axes.get_ylabel() == "fresh networks"
+    expected = [
+        "20 fresh networks",
+        "the network (p = 0.0476)",
+        "the network, other seeds (p = 0.0476 to 1)",
+        "by the lowest starts: p = 0.4",
+    ]
     assert legend_of(figure) == expected
+
+
+def test_other_seeds_of_the_same_p_have_one():
+    test = ShuffleTest(9.5, 10 + np.arange(20.0))
+    figure = figure_of_null_distribution(test, TITLE, of_other_seeds=np.array([9.4, 9.6]))
+    assert legend_of(figure)[-1] == "the network, other seeds (p = 0.0476)"
 
 
 @pytest.mark.parametrize("n_networks", [2, 100])
@@ -167,6 +218,5 @@ def test_random_networks(n_networks):
     assert sum(bar.get_height() for bar in axes.patches) == n_networks
     assert axes.lines[0].get_xdata()[0] == pytest.approx(ncuts.mean())
     standard_error = scipy.stats.sem(ncuts)
-    expected = f"mean {ncuts.mean():.4f}, standard error {standard_error:.4f}"
-    assert axes.get_title().endswith(expected)
-    assert legend_of(figure) == [f"{n_networks} networks", "mean"]
+    expected = f"mean {ncuts.mean():.4f} (standard error {standard_error:.4f})"
+    assert legend_of(figure) == [f"{n_networks} networks", expected]

@@ -1,6 +1,7 @@
 """The figures of lesion tests show the tests' numbers, whatever their size, all of it legible."""
 
 import io
+import re
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -18,8 +19,10 @@ from nn_clustering.reports import (
     figure_of_lesion_nulls,
     figure_of_lesions,
 )
-from nn_clustering.reports._lesion_figure_parts import spread, ticks_of_scale
+from nn_clustering.reports._lesion_figure_parts import HARM, spread, ticks_of_scale
 from nn_clustering.reports._lesion_null_figures import standardised_by_draws
+from nn_clustering.significance import benjamini_hochberg
+from tests.reports.figure_texts import assert_numbers_have_true_minus_signs
 
 OF_SINGLE = (
     figure_of_lesions,
@@ -28,7 +31,7 @@ OF_SINGLE = (
     figure_of_lesion_nulls,
 )
 OF_DOUBLE = (figure_of_dependencies, figure_of_double_lesions)
-TITLE = "run 12: lesions of sub-clusters"
+TITLE = "digits, mlp, pruned, 12 clusters"
 
 
 def lesion_test(layers, groups=3, n_shuffles=4, task="classification", changes=None, seed=0):
@@ -48,18 +51,19 @@ def lesion_test(layers, groups=3, n_shuffles=4, task="classification", changes=N
         changes *= -1 if task == "classification" else 1
     overall = changes.mean(axis=-1)
     return LesionTest(
-        task,
-        tuple(f"name {index}" for index in range(groups)),
-        np.full(groups, 0.9),
-        0.9,
-        np.full(groups, 50),
-        subs,
-        n_candidates,
-        changes[:, 0],
-        changes[:, 1:],
-        overall[:, 0],
-        overall[:, 1:],
-        *((-1, "left") if task == "classification" else (1, "right")),
+        task=task,
+        groups=tuple(f"name {index}" for index in range(groups)),
+        intact=np.full(groups, 0.9),
+        intact_overall=0.9,
+        n_images=np.full(groups, 50),
+        sub_clusters=subs,
+        n_candidates=n_candidates,
+        changes=changes[:, 0],
+        random_changes=changes[:, 1:],
+        overall_changes=overall[:, 0],
+        random_overall_changes=overall[:, 1:],
+        harm=-1 if task == "classification" else 1,
+        tail="left" if task == "classification" else "right",
     )
 
 
@@ -67,6 +71,7 @@ def one_size(n_layers, n_sub_clusters, name="layer_{}"):
     return {name.format(index): [6] * n_sub_clusters for index in range(n_layers)}
 
 
+CORRECTED = "p ≤ 0.05, corrected for 5 sub-clusters (Benjamini\N{EN DASH}Hochberg)"
 TWO_LAYERS = {"dense_1": [3, 20, 9], "dense_2": [30, 14]}
 LONG = "stage_{}_unit_of_a_block_with_a_long_name"
 ALL_SIZES = {
@@ -85,7 +90,7 @@ ALL_SIZES = {
 
 def laid_out(figure):
     """Lay out; every text must be within the picture, and no tick label on another."""
-    figure.draw_without_rendering()
+    assert_numbers_have_true_minus_signs(figure)
     width, height = figure.bbox.size
     assert max(figure.get_size_inches()) < 40
     labels = []
@@ -143,32 +148,61 @@ def test_long_title_is_wrapped(figure_of):
 
 
 def test_lesions():
-    test = lesion_test(TWO_LAYERS, n_shuffles=19)
+    test = lesion_test(TWO_LAYERS, n_shuffles=99, changes=of_three_kinds())
     figure = laid_out(figure_of_lesions(test, TITLE))
     (axes,) = figure.axes
-    random, true = axes.collections
+    random, *marks = axes.collections
     expected = [[at, 100 * x] for at, row in enumerate(test.random_mean_changes) for x in row]
     np.testing.assert_allclose(points(random), expected)
-    np.testing.assert_allclose(points(true), [*enumerate(100 * test.mean_changes)])
-    filled = [to_hex(colour) != "#ffffff" for colour in true.get_facecolors()]
-    assert filled == [p <= 0.05 for p in test.importance.p_values]
-    assert True in filled
-    assert False in filled
+    # p-values of 0.01, 0.01, 0.04, 0.5 and 1: of five, at 0.05 at most, the first two survive
+    assert test.importance.p_values.tolist() == [0.01, 0.01, 0.04, 0.5, 1]
+    at = [[0, 1], [2], [3, 4]]
+    for drawn, of_kind in zip(marks, at, strict=True):
+        np.testing.assert_allclose(
+            points(drawn), [[k, 100 * test.mean_changes[k]] for k in of_kind]
+        )
+    assert [to_hex(drawn.get_facecolors()[0]) for drawn in marks] == [HARM, "#ffffff", "#ffffff"]
+    assert to_hex(marks[1].get_edgecolors()[0]) == HARM != to_hex(marks[2].get_edgecolors()[0])
+    corrected = benjamini_hochberg(test.importance.p_values).significant
+    assert np.flatnonzero(corrected).tolist() == at[0]
     assert names(axes.xaxis) == ["0 (3)", "1 (20)", "2 (9)", "0 (30)", "1 (14)"]
     assert names(axes.xaxis, minor=True) == ["dense_1", "dense_2"]
+    assert figure.get_supylabel() == (
+        "change of class-mean accuracy\n(percentage points;\nlinear up to ±1, logarithmic beyond)"
+    )
+    assert legend_of(figure) == [
+        "as many random units of the layer",
+        f"sub-cluster, importance {CORRECTED}",
+        "sub-cluster, importance p ≤ 0.05, not corrected for 5 sub-clusters",
+        "sub-cluster, importance p > 0.05",
+    ]
+
+
+def of_three_kinds():
+    """Changes by lesions of five sub-clusters that 0, 0, 3, 49 and 99 of 99 random ones reach."""
+    random = np.tile(-np.arange(1, 100) / 1000, (5, 1))
+    true = -(np.array([[99.5], [99.5], [96.5], [50.5], [0.5]])) / 1000
+    changes = np.concatenate([true, random], axis=1)
+    return np.repeat(changes[..., np.newaxis], 3, axis=2)
+
+
+def test_scales_that_are_linear_are_not_called_otherwise():
+    changes = np.full((5, 20, 3), -0.001)
+    figure = figure_of_lesions(lesion_test(TWO_LAYERS, n_shuffles=19, changes=changes), TITLE)
     assert figure.get_supylabel() == "change of class-mean accuracy\n(percentage points)"
-    assert legend_of(figure)[0] == "as many random units of the layer"
 
 
 def test_lesions_of_a_regression_are_errors_as_they_are():
     test = lesion_test(TWO_LAYERS, task="regression")
     figure = figure_of_lesions(test, TITLE)
-    true = figure.axes[0].collections[1]
-    np.testing.assert_allclose(points(true)[:, 1], test.mean_changes)
-    assert figure.get_supylabel() == "change of mean squared error"
+    true = np.concatenate([points(drawn) for drawn in figure.axes[0].collections[1:]])
+    np.testing.assert_allclose(true[np.argsort(true[:, 0]), 1], test.mean_changes)
+    told, scale = figure.get_supylabel().split("\n")
+    assert told == "change of mean squared error"
+    assert re.fullmatch(r"\(linear up to ±0\.\d+, logarithmic beyond\)", scale)
     heat, _, bar = figure_of_class_changes(test, TITLE).axes
     assert heat.get_xlabel() == "group of targets"
-    assert bar.get_ylabel() == "change of squared error"
+    assert bar.get_ylabel().split("\n")[0] == "change of squared error"
 
 
 @pytest.mark.parametrize("size", ["uneven", "many"])
@@ -176,7 +210,10 @@ def test_many_lesions_are_drawn_once_each_in_several_rows(size):
     test = ALL_SIZES[size]
     figure = figure_of_lesions(test, TITLE)
     assert len(figure.axes) > 1
-    drawn = np.concatenate([points(axes.collections[1])[:, 1] for axes in figure.axes])
+    drawn = []
+    for axes in figure.axes:
+        of_row = np.concatenate([points(marks) for marks in axes.collections[1:]])
+        drawn += of_row[np.argsort(of_row[:, 0]), 1].tolist()
     np.testing.assert_allclose(drawn, 100 * test.mean_changes)
     limits = [axes.get_ylim() for axes in figure.axes]
     assert set(limits) == {limits[0]}
@@ -187,7 +224,7 @@ def test_many_lesions_are_drawn_once_each_in_several_rows(size):
 
 
 def test_class_changes():
-    test = lesion_test(TWO_LAYERS, groups=4, n_shuffles=19)
+    test = lesion_test(TWO_LAYERS, groups=3, n_shuffles=99, changes=of_three_kinds())
     figure = laid_out(figure_of_class_changes(test, TITLE))
     heat, marks, bar = figure.axes
     np.testing.assert_allclose(np.asarray(heat.images[0].get_array()), 100 * test.changes)
@@ -197,12 +234,20 @@ def test_class_changes():
     assert names(heat.yaxis, minor=True) == ["dense_1", "dense_2"]
     assert names(heat.xaxis) == list(test.groups)
     assert [line.get_ydata()[0] for line in heat.lines] == [2.5]
-    for column, measure in enumerate((test.importance, test.coherence)):
-        marked = points(marks.collections[column])
-        assert marked[:, 1].tolist() == np.flatnonzero(measure.p_values <= 0.05).tolist()
-        assert (marked[:, 0] == column).all()
-    assert len(points(marks.collections[0])) > 0
-    assert bar.get_ylabel() == "change of class accuracy\n(percentage points)"
+    columns = zip((0, 0, 1, 1), marks.collections, strict=True)
+    marked = [(column, points(drawn)[:, 1].tolist()) for column, drawn in columns]
+    # ranges are all 0, which every random one reaches
+    assert marked == [(0, [0, 1]), (0, [2]), (1, []), (1, [])]
+    assert to_hex(marks.collections[0].get_facecolors()[0]) == "#000000"
+    assert to_hex(marks.collections[1].get_facecolors()[0]) == "#ffffff"
+    assert legend_of(figure) == [
+        CORRECTED,
+        "p ≤ 0.05, not corrected for 5 sub-clusters",
+    ]
+    assert (
+        bar.get_ylabel()
+        == "change of class accuracy\n(percentage points;\nlinear up to ±3, logarithmic beyond)"
+    )
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
@@ -222,8 +267,9 @@ def test_of_a_thousand_classes_those_are_named_that_lesions_single_out(task):
     assert {100 * row + of for row in range(5) for of in (3, 7)} < set(named)
     drawn = np.asarray(heat.images[0].get_array())
     np.testing.assert_allclose(drawn, factor * test.changes[:, named])
-    assert "40 of 1,000" in heat.get_title()
-    assert ordered.get_title() == "all 1,000,\neach row sorted"
+    groups = "classes" if task == "classification" else "groups of targets"
+    assert heat.get_title() == f"40 of 1,000 {groups}"
+    assert ordered.get_title() == "all 1,000, sorted"
     harms = harm * np.asarray(ordered.images[0].get_array())
     assert (np.diff(harms, axis=1) <= 0).all()
     np.testing.assert_allclose(harms[:, 0], factor * (harm * test.changes).max(axis=1))
@@ -299,7 +345,7 @@ def test_nulls():
     assert expected[0].get_data().values.tolist() == [0.75] * 4
     joint, fisher = test.importance.joint_p, test.importance.summary(seed=0)["fisher_p"]
     assert ranks.get_title() == f"importance: joint p = {joint:.2g}, Fisher p = {fisher:.2g}"
-    assert values.get_title() == "2 sub-clusters\n(1 left out: infinite or no spread)"
+    assert values.get_title() == "2 of 3 sub-clusters"
     # by hand: in the first row the random ones are -0.1, -0.2 and 0, of mean -0.1 and sd 0.1; in
     # the second -0.2, -0.3 and 0, whose sd is that of 0.2, 0.3, 0; in the third they are equal
     spread = np.sqrt(((1 / 30) ** 2 + (2 / 15) ** 2 + (1 / 6) ** 2) / 2)
@@ -310,7 +356,7 @@ def test_nulls():
     inside = np.histogram(scores[:, 1:], edges)[0] / 6
     assert [bar.get_height() for bar in values.patches[:7]] == pytest.approx(inside.tolist())
     # ranges: 0 where nothing changes, 1 elsewhere; all of the third sub-cluster are 1
-    title = "2 sub-clusters\n(1 left out: infinite or no spread)"
+    title = "2 of 3 sub-clusters"
     assert figure.axes[3].get_title() == title
 
 
@@ -320,9 +366,7 @@ def test_nulls_say_what_is_cut():
     changes = np.stack([means * 0.5, means * 1.5], axis=-1)
     figure = laid_out(figure_of_lesion_nulls(lesion_test({"a": [1, 2]}, 2, 3, changes=changes), ""))
     importance, coherence = figure.axes[1], figure.axes[3]
-    assert [text.get_text() for text in importance.texts] == [
-        "> 6, drawn at the edge:\n1 true, 0 random"
-    ]
+    assert [text.get_text() for text in importance.texts] == ["> 6: 1 true, 0 random"]
     (bar,) = [bar for bar in importance.patches[:7] if bar.get_x() + bar.get_width() > 5.99]
     assert bar.get_height() == 0  # of the random ones none is there
     assert not coherence.texts
@@ -355,8 +399,19 @@ def test_nulls_leave_out_what_is_not_combined():
     test = lesion_test({"a": [5], "b": [3, 4]}, 3, 19)
     figure = figure_of_lesion_nulls(test, TITLE)
     assert sum(bar.get_height() for bar in figure.axes[0].patches[:20]) == 2
-    nothing = figure_of_lesion_nulls(ALL_SIZES["one"], TITLE).axes[0]
-    assert nothing.get_title() == "importance: nothing to combine"
+    (nothing,) = figure_of_lesion_nulls(ALL_SIZES["one"], TITLE).axes
+    assert nothing.get_title() == "no sub-clusters whose p-values can be combined"
+
+
+def test_nulls_have_no_empty_panels():
+    """Infinite ranges cannot be standardised: their ranks have the room of both panels."""
+    figure = laid_out(figure_of_lesion_nulls(ALL_SIZES["infinite ranges"], TITLE))
+    assert [axes.get_title().split(":")[0] for axes in figure.axes] == ["importance", "coherence"]
+    widths = {round(axes.get_position().width, 6) for axes in figure.axes}
+    assert len(widths) == 1
+    assert widths.pop() > 0.8
+    for axes in figure.axes:
+        assert axes.patches
 
 
 def double_test(layers, joint, random_joint=None, random_conditional=None):
@@ -513,11 +568,32 @@ def test_only_important_pairs_are_marked(chain):
     random = np.zeros((3, 3, 20))
     random[0, 1] = random[1, 0] = -0.6
     double = double_test({"a": {0: 1}, "b": {0: 1}, "c": {0: 1}}, chain.joint_changes, random)
-    axes = figure_of_double_lesions(double, TITLE).axes[0]
-    marked = points(axes.collections[0])
+    figure = figure_of_double_lesions(double, TITLE)
+    axes = figure.axes[0]
+    marked = np.concatenate([points(drawn) for drawn in axes.collections])
     assert len(marked) == 7
     assert [0, 1] not in marked.tolist()
-    assert axes.get_title() == "dots: important, 2 of 3 pairs"
+    assert legend_of(figure) == [
+        "also p ≤ 0.05 corrected for 6 lesions (Benjamini\N{EN DASH}Hochberg)",
+        "not corrected for 6 lesions",
+    ]
+    (legend,) = figure.legends
+    assert legend.get_title().get_text() == (
+        "important: p < 1/20, and \N{MINUS SIGN}1 percentage point or less"
+    )
+
+
+def test_pairs_that_are_important_but_for_the_correction_are_marked_so():
+    """Twenty draws give 1/21 at best, which of 6 lesions is significant where all are."""
+    random = np.zeros((3, 3, 20))
+    random[0, 1, 0] = random[1, 0, 0] = -0.6
+    joint = np.array([[-0.2, -0.2, -0.5], [-0.2, -0.2, -0.5], [-0.5, -0.5, -0.3]])
+    double = double_test({"a": {0: 1}, "b": {0: 1}, "c": {0: 1}}, joint, random)
+    axes = figure_of_double_lesions(double, TITLE).axes[0]
+    corrected, uncorrected = axes.collections
+    assert points(corrected).tolist() == []
+    assert len(points(uncorrected)) == 7
+    assert to_hex(uncorrected.get_facecolors()[0]) == "#ffffff"
 
 
 def test_spread_keeps_distance_and_order():

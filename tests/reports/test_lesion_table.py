@@ -9,7 +9,7 @@ import scipy.stats
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.lesions._statistics import coherence_measure, importance_measure
-from nn_clustering.reports import LesionedNetwork, table_of_lesions
+from nn_clustering.reports import LESIONS, StudiedNetwork, table_of_networks
 from nn_clustering.significance import benjamini_hochberg, bootstrap_interval
 
 SETTINGS = {
@@ -60,9 +60,8 @@ def network(run, *, shift=0.0, draws="joint", settings=None, **fields):
         "scores": {"accuracy": 0.9 + run / 1000},
         **fields,
     }
-    return LesionedNetwork(
-        run, summaries=summaries, sub_clusters=table, random_effects=of_draws, **given
-    )
+    tables = {"sub_clusters": table, "random_effects": of_draws}
+    return StudiedNetwork(LESIONS, run, summaries=summaries, **tables, **given)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +70,7 @@ def networks():
 
 
 def test_one_condition(networks):
-    table = table_of_lesions(networks, seed=4, n_resamples=99)
+    table = table_of_networks(networks, seed=4, n_resamples=99)
     (row,) = table.rows.to_dict("records")
     assert row["condition"] == "mnist mlp"
     assert row["runs"] == "1 2 3"
@@ -85,6 +84,7 @@ def test_one_condition(networks):
             p = np.array([one.summaries[measure][name] for one in networks])
             found = {key: row[f"{measure}_{name}_{key}"] for key in ("mean", "median")}
             assert found == pytest.approx({"mean": p.mean(), "median": np.median(p)})
+            assert row[f"{measure}_{name}_std"] == pytest.approx(np.std(p, ddof=1))
             assert row[f"{measure}_{name}_geometric_mean"] == pytest.approx(scipy.stats.gmean(p))
             assert row[f"{measure}_{name}_share_significant"] == np.mean(p <= 0.05)
             # the mean of three uniforms below 1/3: a corner of the cube
@@ -102,7 +102,7 @@ def test_one_condition(networks):
 
 
 def test_effects_are_of_all_sub_clusters(networks):
-    (row,) = table_of_lesions(networks, seed=4, n_resamples=99).rows.to_dict("records")
+    (row,) = table_of_networks(networks, seed=4, n_resamples=99).rows.to_dict("records")
     for measure in ("importance", "coherence"):
         for key, column in (("effect", "effect"), ("effect_ratio", "ratio")):
             pooled = np.concatenate(
@@ -129,7 +129,7 @@ def test_conditions_are_told_apart_by_what_differs():
         network(4, settings={"lesion.n_shuffles": 20, "train.pruning.enabled": True}),
         network(5, settings={"train.dataset.name": "fashion", "lesion.dataset.name": "fashion"}),
     ]
-    rows = table_of_lesions(networks, n_resamples=9).rows
+    rows = table_of_networks(networks, n_resamples=9).rows
     assert rows["condition"].tolist() == [
         "mnist mlp, enabled=False, n_clusters=16, n_shuffles=19",
         "mnist mlp, enabled=False, n_clusters=12, n_shuffles=19",
@@ -142,7 +142,7 @@ def test_conditions_are_told_apart_by_what_differs():
 def test_names_of_keys_are_as_long_as_needed():
     other = {"train.pruning.enabled": True, "train.penalty.enabled": True}
     networks = [network(1, settings={"train.penalty.enabled": False}), network(2, settings=other)]
-    rows = table_of_lesions(networks, n_resamples=9).rows
+    rows = table_of_networks(networks, n_resamples=9).rows
     assert rows["condition"].tolist() == [
         "mnist mlp, pruning.enabled=False, penalty.enabled=False",
         "mnist mlp, pruning.enabled=True, penalty.enabled=True",
@@ -160,7 +160,7 @@ def test_networks_from_files_beside_trained_ones():
         network(run, network=f"file {run}", scores={"mean_squared_error": 0.25}) for run in (1, 2)
     ]
     files = [dataclasses.replace(one, settings=settings) for one in files]
-    table = table_of_lesions([*files, network(3)], n_resamples=9)
+    table = table_of_networks([*files, network(3)], n_resamples=9)
     names = table.rows["condition"].tolist()
     assert names[0].startswith("mnist 784-32-10")
     assert names[1].startswith("mnist mlp")
@@ -176,7 +176,7 @@ def test_benjamini_hochberg_is_over_all_rows_and_measures():
         network(2, settings={"cluster.n_clusters": 12}),
         network(3, shift=0.05, settings={"cluster.n_clusters": 8}),
     ]
-    table = table_of_lesions(networks, level=0.1, n_resamples=9)
+    table = table_of_networks(networks, level=0.1, n_resamples=9)
     keys = [f"{measure}_p" for measure in ("importance", "coherence")]
     p_values = table.rows[keys].to_numpy().ravel()
     expected = benjamini_hochberg(p_values, 0.1)
@@ -192,7 +192,7 @@ def test_benjamini_hochberg_is_over_all_rows_and_measures():
 
 def test_without_joint_draws_fishers_method_it_is(networks):
     apart = network(4, draws="afresh", settings={"lesion.draws": "afresh"})
-    table = table_of_lesions([*networks, apart], n_resamples=9)
+    table = table_of_networks([*networks, apart], n_resamples=9)
     row = table.rows.to_dict("records")[1]
     assert row["importance_p_method"] == "fisher"
     assert row["importance_p"] == apart.summaries["importance"]["fisher_p"]
@@ -209,7 +209,7 @@ def test_nothing_to_combine():
         for measure, found in one.summaries.items()
     }
     empty = dataclasses.replace(one, summaries=undefined, sub_clusters=table)
-    found = table_of_lesions([empty], n_resamples=9)
+    found = table_of_networks([empty], n_resamples=9)
     assert found.n_tests == found.critical_p == 0
     row = found.rows.to_dict("records")[0]
     assert row["importance_p"] is None
@@ -221,12 +221,12 @@ def test_a_tiny_p_value_has_a_geometric_mean():
     one = network(1)
     tiny = {m: {**found, "fisher_p": 0.0} for m, found in one.summaries.items()}
     zero = dataclasses.replace(one, summaries=tiny)
-    row = table_of_lesions([zero], n_resamples=9).rows.to_dict("records")[0]
+    row = table_of_networks([zero], n_resamples=9).rows.to_dict("records")[0]
     assert row["importance_fisher_p_geometric_mean"] == 0
 
 
 def test_text():
-    table = table_of_lesions([network(1, shift=0.3)], n_resamples=9)
+    table = table_of_networks([network(1, shift=0.3)], n_resamples=9)
     header, rule, line = table.text().splitlines()
     assert header.count("|") == rule.count("|") == line.count("|") == 15
     row = table.rows.to_dict("records")[0]
@@ -235,6 +235,8 @@ def test_text():
     z = row["importance_joint_z"]
     assert cells[4] == f"{row['importance_p']:.2g} (joint, z = {z:.1f}, 19 draws) *"
     effect, error = row["importance_effect"], row["importance_effect_standard_error"]
+    statistic, by_chance = (row[f"importance_fisher_statistic{end}"] for end in ("", "_by_chance"))
+    assert cells[6] == f"{statistic:.3f} ({by_chance:.3f})"
     assert cells[7] == f"{effect:.3f} ± {error:.3f}"
     null, low, high = (row[f"importance_effect_null{end}"] for end in ("", "_low", "_high"))
     assert cells[8] == f"{null:.3f} ({low:.3f} to {high:.3f})"
@@ -242,7 +244,7 @@ def test_text():
 
 
 def test_text_shows_no_p_value_below_what_can_be_said():
-    table = table_of_lesions([network(run, shift=0.3) for run in range(1, 9)], n_resamples=9)
+    table = table_of_networks([network(run, shift=0.3) for run in range(1, 9)], n_resamples=9)
     row = table.rows.to_dict("records")[0]
     assert row["importance_p"] < 1e-4
     z = row["importance_joint_z"]
@@ -251,7 +253,7 @@ def test_text_shows_no_p_value_below_what_can_be_said():
 
 def test_p_values_have_a_smallest_one(networks):
     """That of three networks with two layers each and 19 draws: 1/400 each, by Bates."""
-    (row,) = table_of_lesions(networks, n_resamples=9).rows.to_dict("records")
+    (row,) = table_of_networks(networks, n_resamples=9).rows.to_dict("records")
     for measure in ("importance", "coherence"):
         assert row[f"{measure}_p_smallest"] == pytest.approx((3 / 400) ** 3 / 6)
         scores = [one.summaries[measure]["joint_z"] for one in networks]
@@ -262,7 +264,7 @@ def test_effects_of_draws_are_of_all_networks(networks):
     """Of networks that combine 11 and 2 sub-clusters, the means are weighted by these."""
     few = networks[1].sub_clusters.assign(combined=np.arange(12) < 2)
     two = [networks[0], dataclasses.replace(networks[1], sub_clusters=few)]
-    (row,) = table_of_lesions(two, n_resamples=9).rows.to_dict("records")
+    (row,) = table_of_networks(two, n_resamples=9).rows.to_dict("records")
     for measure in ("importance", "coherence"):
         for key, column in (("effect_null", "effect"), ("effect_ratio_null", "ratio")):
             of_networks = [one.random_effects[f"{measure}_{column}"].to_numpy() for one in two]
@@ -274,15 +276,15 @@ def test_effects_of_draws_are_of_all_networks(networks):
 
 
 def test_refused():
-    with pytest.raises(InvalidInputError, match="no networks; expected one lesion run at least"):
-        table_of_lesions([])
+    with pytest.raises(InvalidInputError, match="no networks; expected one run at least"):
+        table_of_networks([])
     same = [network(7), network(9, network="training seed 7")]
     with pytest.raises(InvalidInputError, match=r"runs 7 and 9 lesion one network \(training seed"):
-        table_of_lesions(same)
+        table_of_networks(same)
     with pytest.raises(InvalidInputError, match="level=1; expected a number between"):
-        table_of_lesions([network(1)], level=1, n_resamples=9)
+        table_of_networks([network(1)], level=1, n_resamples=9)
     with pytest.raises(InvalidInputError, match="n_resamples=1; expected 2 or more"):
-        table_of_lesions([network(1)], n_resamples=1)
+        table_of_networks([network(1)], n_resamples=1)
     # of two conditions it is two networks' worth
     same[1] = network(9, network="training seed 7", settings={"cluster.n_clusters": 12})
-    assert len(table_of_lesions(same, n_resamples=9).rows) == 2
+    assert len(table_of_networks(same, n_resamples=9).rows) == 2

@@ -7,30 +7,10 @@ from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import UnitGraph
+from nn_clustering.reports._palette import ISOLATED_COLOUR, cluster_colours
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-ISOLATED_COLOUR = "#d9d9d9"
-
-
-def cluster_colours(n_clusters: int) -> list[tuple[float, float, float, float]]:
-    """Return one colour a cluster, as red, green, blue, alpha: all different and none grey.
-
-    Neighbours in the list differ clearly, since they lie side by side in the figures.
-    """
-    from matplotlib import colormaps
-    from matplotlib.colors import hsv_to_rgb
-
-    if n_clusters <= 9:
-        return [colormaps["tab10"](index) for index in (0, 1, 2, 3, 4, 5, 6, 8, 9)[:n_clusters]]
-    # Steps of the golden ratio spread any number of hues evenly and neighbours far apart; strong,
-    # pale and dark (and from 21 on dull) take turns to part the hues that come close.
-    styles = [(0.85, 0.85), (0.5, 0.95), (0.95, 0.5), (0.55, 0.7)][: 3 if n_clusters <= 20 else 4]
-    hues = np.arange(n_clusters) * (np.sqrt(5) - 1) / 2 % 1
-    saturations, values = (np.resize(column, n_clusters) for column in zip(*styles, strict=True))
-    colours = hsv_to_rgb(np.column_stack([hues, saturations, values]))
-    return [(float(red), float(green), float(blue), 1.0) for red, green, blue in colours]
 
 
 def draw_network(graph: UnitGraph, labels: NDArray[np.integer], *, n_edges: int = 400) -> "Figure":
