@@ -164,7 +164,6 @@ def optimum(sample_shape, reads, weights, bias, low, high):
     ("sample_shape", "style", "low", "high"),
     [
         ((8, 7, 1), None, 0, 1),
-        ((5, 5, 3), "caffe", 0, 1),
         ((5, 5, 3), "torch", 0, 1),
         ((9,), None, np.linspace(-5, 0.5, 9), np.linspace(-1, 3, 9)),
     ],
