@@ -39,8 +39,9 @@ from nn_clustering.visualisation._visualisation_test import Optimised
 if TYPE_CHECKING:
     from nn_clustering.datasets import Samples
 
-# More at a time are no faster.
+# More at a time are no faster; with fewer, much of the time weights are read from memory.
 _MOST_INPUTS = 256
+_FEWEST_INPUTS = 8
 _MOST_SAMPLES = 1024
 _BYTES_A_BATCH = 64 * 2**20
 _BYTES_A_BATCH_ON_GPU = 4 * 2**30
@@ -164,7 +165,8 @@ class InputOptimiser:
         on_gpu = bool(tf.config.list_logical_devices("GPU"))
         target = _BYTES_A_BATCH_ON_GPU if on_gpu else _BYTES_A_BATCH
         self._require_memory(needed, f"an input for layer {layer!r}")
-        return int(min(self._memory // needed, max(target // needed, 1), _MOST_INPUTS))
+        wanted = min(max(target // needed, _FEWEST_INPUTS), _MOST_INPUTS)
+        return int(min(self._memory // needed, wanted))
 
     def optimise(
         self,
@@ -287,7 +289,9 @@ class InputOptimiser:
                 return [spatial_means(at, found[at.tensor]) for at in places]
 
             spec = tf.TensorSpec((None, *self._network_shape), tf.float32)
-            self._of_samples[layers] = tf.function(answers, autograph=False, input_signature=[spec])
+            # at once: TensorFlow warns of many functions that are compiled where they are called
+            compiled = tf.function(answers, autograph=False, input_signature=[spec])
+            self._of_samples[layers] = compiled.get_concrete_function()
         return self._of_samples[layers]
 
     def _places(self, layer: str) -> UnitPlaces:
@@ -341,7 +345,8 @@ class InputOptimiser:
                 )
 
             spec = tf.TensorSpec((None, *self.sample_shape), tf.float32)
-            self._measures[layer] = tf.function(measure, autograph=False, input_signature=[spec])
+            compiled = tf.function(measure, autograph=False, input_signature=[spec])
+            self._measures[layer] = compiled.get_concrete_function()
         return self._measures[layer]
 
     def _reads(self, inputs: tf.Tensor) -> tf.Tensor:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # More are no longer those that stand out.
 MOST_TOP = 1000
-# Objectives that are held at a time: 8 MB.
+# Objectives, or counts of classes, that are held at a time: 8 MB.
 _AT_A_TIME = 2**20
 # Spreads and scores below it are of rounding.
 _TINY = 1e-12
@@ -107,6 +107,12 @@ def class_entropies(classes: NDArray[np.int64], n_classes: int) -> NDArray[np.fl
         Shape (sets,), 0 where all are of one class. Equal counts give equal bits, of whichever
         classes they are.
     """
+    size = max(1, _AT_A_TIME // n_classes)
+    parts = [classes[start : start + size] for start in range(0, len(classes), size)]
+    return np.concatenate([_class_entropies(part, n_classes) for part in parts])
+
+
+def _class_entropies(classes: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:
     n_sets, n_samples = classes.shape
     places = (np.arange(n_sets)[:, np.newaxis] * n_classes + classes).ravel()
     counts = np.bincount(places, minlength=n_sets * n_classes).reshape(n_sets, n_classes)
