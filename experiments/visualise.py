@@ -29,6 +29,7 @@ from experiments._visualise_steps import (
     find_top_samples,
     log_measures,
     make_optimiser,
+    note_batches,
     optimised_inputs,
     result_of,
     settings_of,
@@ -129,6 +130,7 @@ def prepare(run: StageRun[Inputs]) -> Prepared:
     layers = optimiser.among(partition.layers)
     sizes = partitions.SizeFilter(**config["sizes"])
     partitions.check_possible_draws(partition, layers, config["n_shuffles"], sizes)
+    note_batches(run, {layer: optimiser.batch_size(layer) for layer in layers})
     return Prepared(optimiser, layers)
 
 

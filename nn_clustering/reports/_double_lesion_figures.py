@@ -67,20 +67,26 @@ def _mark_important(figure: Figure, axes: Axes, double: DoubleLesionTest) -> Non
     corrected |= corrected.T
     n_lesions = f"{once[0].size:,} lesions"
     handles = []
-    for survives, inside, told in (
-        (True, "black", f"also p ≤ {LEVEL} corrected for {n_lesions} ({BENJAMINI_HOCHBERG})"),
-        (False, "white", f"not corrected for {n_lesions}"),
+    # filled marks have an outline that stands out from dark cells
+    for survives, inside, outside, told in (
+        (
+            True,
+            "black",
+            "white",
+            f"also p ≤ {LEVEL} corrected for {n_lesions} ({BENJAMINI_HOCHBERG})",
+        ),
+        (False, "white", "black", f"not corrected for {n_lesions}"),
     ):
         rows, columns = np.nonzero(double.joint_important & (corrected == survives))
-        size = min(12, 4000 / count**2)
-        axes.scatter(columns, rows, s=size, c=inside, edgecolors="black", linewidths=0.6)
+        size = min(14, 4000 / count**2)
+        axes.scatter(columns, rows, s=size, c=inside, edgecolors=outside, linewidths=0.6)
         handles.append(
             Line2D(
                 [],
                 [],
                 linestyle="",
                 marker="o",
-                color="black",
+                markeredgecolor="black",
                 markerfacecolor=inside,
                 markersize=4,
                 label=told,

@@ -89,7 +89,7 @@ def figure_of_lesions(test: LesionTest, title: str) -> Figure:
     shown = np.concatenate([true, random.ravel()])
     limit = scale_axis(panels[0], shown, linear_limit(shown, test.task))
     panels[-1].set_xlabel("cluster (units), layer" if named else "sub-clusters of the layers")
-    figure.supylabel(with_scale(change.of_mean, limit), fontsize=10, multialignment="center")
+    _label_changes(figure, panels.tolist(), with_scale(change.of_mean, limit))
     add_title(figure, title)
     handles = [
         Line2D([], [], linestyle="", marker="o", color=RANDOM, markersize=4),
@@ -105,6 +105,14 @@ def figure_of_lesions(test: LesionTest, title: str) -> Figure:
     n_columns = 2 if figure.get_figwidth() > _WIDE else 1
     figure.legend(handles, labels, loc="outside lower center", ncols=n_columns, fontsize=8)
     return figure
+
+
+def _label_changes(figure: Figure, panels: Sequence[Axes], label: str) -> None:
+    """Say once what the vertical axes are: beside the one, or in the middle of several."""
+    if len(panels) == 1:
+        panels[0].set_ylabel(label)
+    else:
+        figure.supylabel(label, fontsize=10, multialignment="center")
 
 
 def _rows(spans: Sequence[LayerSpan], most: int) -> list[range]:

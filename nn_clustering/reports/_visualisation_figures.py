@@ -10,19 +10,18 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nn_clustering.reports._figure_text import add_title, set_plain_ticks
+from nn_clustering.reports._figure_text import add_title, name_ticks_plainly, set_plain_ticks
 from nn_clustering.reports._lesion_figure_parts import (
     HARM,
-    LEVEL,
     RANDOM,
+    Significance,
     empty_figure,
     layer_spans,
     name_sub_clusters,
     shortened,
     ticks_of_scale,
 )
-from nn_clustering.reports._lesion_null_figures import standardised_by_draws
-from nn_clustering.significance import fisher_combination, p_in_words
+from nn_clustering.reports._lesion_null_figures import combined_in_words, standardised_by_draws
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +37,10 @@ _LINEAR = 3.0
 # are many, a page, and more than that if all are named then.
 _ROW, _NAMED_ROW, _PAGE, _LONGEST = 0.16, 0.12, 9.0, 12.0
 _LARGE = 120  # more sub-clusters than this have smaller marks
-_NOT_COMBINED = "#8c8c8c"
+_GREY = "#525252"
+# Of sub-clusters: significant also if corrected for all, only if not, not at all; and what is not
+# combined with others: shape, inside and outside.
+_MARKS = (("D", HARM, HARM), ("D", "white", HARM), ("o", "white", _GREY), ("s", "white", _GREY))
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +83,7 @@ def figure_of_visualisation_nulls(test: VisualisationTest, title: str) -> Figure
     # long names of layers take up room of their own
     of_names = 0.065 * max(len(shortened(sub.layer)) for sub in test.sub_clusters)
     width = max(1.1 + of_names + 2.6 * len(panels), 5.0)
-    figure = Figure(figsize=(width, down + 2.2), layout="constrained")
+    figure = Figure(figsize=(width, down + 2.5), layout="constrained")
     drawn = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     has_others = not test.combined.all()
     for axes, panel in zip(drawn, panels, strict=True):
@@ -94,7 +96,7 @@ def figure_of_visualisation_nulls(test: VisualisationTest, title: str) -> Figure
     of_rows = "layer, cluster (units)" if named else "sub-clusters of the layers"
     drawn[0].set_ylabel(of_rows, fontsize=8)
     drawn[0].set_ylim(count - 0.4, -0.6)
-    _explain(figure, has_others=has_others, n_columns=2 if len(panels) > 1 else 1)
+    _explain(figure, Significance.of(test.score.p_values), has_others=has_others)
     add_title(figure, title)
     return figure
 
@@ -118,39 +120,47 @@ def _draw(axes: Axes, panel: _Panel, *, large: bool) -> None:
         linewidths=0,
         rasterized=not large,  # tens of thousands of dots
     )
-    is_small = panel.measure.p_values[rows] <= LEVEL
-    is_combined = panel.measure.combined[rows]
-    edges = [HARM if one else _NOT_COMBINED for one in is_combined.tolist()]
-    faces = [
-        edge if small else "white" for edge, small in zip(edges, is_small.tolist(), strict=True)
-    ]
-    axes.scatter(
-        scores[:, 0],
-        rows,
-        s=22 if large else 6,
-        marker="D",
-        linewidths=0.9 if large else 0.5,
-        edgecolors=edges,
-        facecolors=faces,
-        zorder=3,
-    )
-    _scale(axes, scores)
-    axes.set_xlabel(
-        f"{panel.name}, in sd of the random ones\n({panel.extreme} is extreme)", fontsize=8
-    )
+    for (shape, inside, outside), of_kind in zip(_MARKS, _kinds(panel.measure), strict=True):
+        at = of_kind[rows]
+        axes.scatter(
+            scores[at, 0],
+            rows[at],
+            s=22 if large else 6,
+            marker=shape,
+            linewidths=0.9 if large else 0.5,
+            edgecolors=outside,
+            facecolors=inside,
+            zorder=3,
+        )
+    scale = f"{panel.extreme} is extreme{_scale(axes, scores)}"
+    axes.set_xlabel(f"{panel.name} (sd of the random ones;\n{scale})", fontsize=8)
     axes.tick_params(axis="x", labelsize=7.5)
-    notes = [f"{panel.name}: {_combined_in_words(panel.measure)}"]
+    measure = panel.measure
+    in_words = combined_in_words(measure) if measure.combined.any() else "nothing to combine"
+    notes = [f"{panel.name}: {in_words}"]
     if n_left_out := int((~used).sum()):
         notes.append(f"({n_left_out} left out: random ones without spread)")
     axes.set_title("\n".join(notes), fontsize=7.5)
 
 
-def _scale(axes: Axes, scores: NDArray[np.float64]) -> None:
-    """Make the horizontal axis linear in the middle, logarithmic beyond if anything lies there."""
+def _kinds(measure: Measure) -> tuple[NDArray[np.bool_], ...]:
+    """Return which sub-clusters have which mark."""
+    found, combined = Significance.of(measure.p_values), measure.combined
+    others = combined & ~found.corrected & ~found.uncorrected
+    return combined & found.corrected, combined & found.uncorrected, others, ~combined
+
+
+def _scale(axes: Axes, scores: NDArray[np.float64]) -> str:
+    """Make the horizontal axis linear in the middle, logarithmic beyond if anything lies there.
+
+    Returns:
+        What is to be said of it.
+    """
     low, high = scores.min(initial=-_LINEAR), scores.max(initial=_LINEAR)
     if max(-low, high) <= 2 * _LINEAR:
         axes.set_xlim(low - 0.4, high + 0.4)
-        return
+        name_ticks_plainly(axes.xaxis)
+        return ""
     axes.set_xscale("symlog", linthresh=_LINEAR, linscale=1.5)
     margin = 1.4 * (max(-low, high) / _LINEAR) ** 0.06  # on a long scale a larger one
     axes.set_xlim(margin * low, margin * high)
@@ -158,32 +168,27 @@ def _scale(axes: Axes, scores: NDArray[np.float64]) -> None:
     decades = [tick for tick in ticks if f"{abs(tick):e}".startswith("1") or abs(tick) <= _LINEAR]
     every = math.ceil(len(decades) / 9)
     shown = [tick for tick in decades if low <= tick <= high]
-    set_plain_ticks(axes.xaxis, shown[::every] if every > 1 else shown)
+    set_plain_ticks(axes.xaxis, shown[::every])
+    return f", logarithmic beyond \N{PLUS-MINUS SIGN}{_LINEAR:g}"
 
 
-def _combined_in_words(measure: Measure) -> str:
-    p_values = measure.p_values[measure.combined]
-    if not p_values.size:
-        return "nothing to combine"
-    fisher = fisher_combination(p_values, measure.n_null)
-    joint = f"{p_in_words(measure.joint_p, 'joint p')}, " if measure.joint is not None else ""
-    return f"{joint}{p_in_words(fisher, 'Fisher p')}"
-
-
-def _explain(figure: Figure, *, has_others: bool, n_columns: int) -> None:
-    dot = {"linestyle": "", "marker": "D", "markersize": 4.5}
+def _explain(figure: Figure, found: Significance, *, has_others: bool) -> None:
+    marks = [("o", RANDOM, RANDOM), *_MARKS[: None if has_others else -1]]
     handles = [
-        Line2D([], [], linestyle="", marker="o", color=RANDOM, markersize=3.5),
-        Line2D([], [], color=HARM, **dot),  # type: ignore[arg-type]
-        Line2D([], [], color=HARM, markerfacecolor="white", **dot),  # type: ignore[arg-type]
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker=shape,
+            markerfacecolor=inside,
+            markeredgecolor=outside,
+            markersize=4,
+        )
+        for shape, inside, outside in marks
     ]
     labels = [
         "as many random units of the layer",
-        f"sub-cluster, p ≤ {LEVEL}, not corrected",
-        f"p > {LEVEL}",
+        *(f"sub-cluster, {words}" for words in found.in_words),
+        "all units of its layer, of which nothing can be said",
     ]
-    if has_others:
-        grey = Line2D([], [], color=_NOT_COMBINED, markerfacecolor="white", **dot)  # type: ignore[arg-type]
-        handles.append(grey)
-        labels.append("not combined: all of its layer's units")
-    figure.legend(handles, labels, loc="outside lower center", ncols=n_columns, fontsize=7.5)
+    figure.legend(handles, labels[: len(handles)], loc="outside lower center", fontsize=7.5)

@@ -33,6 +33,7 @@ from ._measure import (
     Measure as Measure,
     measure_beside_random as measure_beside_random,
     null_interval as null_interval,
+    statistic_columns as statistic_columns,
 )
 from ._multiple_testing import (
     FalseDiscoveryControl as FalseDiscoveryControl,

@@ -261,3 +261,22 @@ def measure_beside_random(
         relative_effects_each(true, random) if each else None,
         left_out_effects_each(random) if each else None,
     )
+
+
+def statistic_columns(
+    name: str, values: NDArray[np.float64] | None, measure: Measure | None
+) -> dict[str, NDArray[np.float64]]:
+    """Return the columns of a statistic of sub-clusters; none where it is not measured.
+
+    Args:
+        name: Of the statistic, which is part of the columns' names.
+        values: Of sub-clusters (column 0) and random ones, shape (sub-clusters, 1 + draws).
+        measure: What they say.
+    """
+    if values is None or measure is None:
+        return {}
+    return {
+        name: values[:, 0],
+        f"random_{name}": finite_mean(values[:, 1:]),
+        **measure.columns(name),
+    }

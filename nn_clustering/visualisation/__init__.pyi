@@ -20,9 +20,11 @@ from ._test_in_batches import (
     n_batches as n_batches,
     visualisation_test as visualisation_test,
 )
+from ._top_sample_results import (
+    TopSamples as TopSamples,
+)
 from ._top_samples import (
     MOST_TOP as MOST_TOP,
-    TopSamples as TopSamples,
     check_n_top as check_n_top,
     top_samples as top_samples,
 )

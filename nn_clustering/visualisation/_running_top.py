@@ -22,7 +22,7 @@ class RunningTop:
         self.values = np.full((n_sets, n_top), -np.inf)
         self.samples = np.full((n_sets, n_top), -1)
 
-    def add(self, first: int, values: NDArray[np.float64]) -> None:
+    def add(self, first: int, values: NDArray[np.floating]) -> None:
         """Take some more samples.
 
         Args:

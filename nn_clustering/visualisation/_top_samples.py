@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,20 +10,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from nn_clustering.datasets import Samples, chosen
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.partitions import Partition, SubCluster, unit_masks, units_beside_random
-from nn_clustering.significance import Measure
+from nn_clustering.partitions import Partition, unit_masks, units_beside_random
 from nn_clustering.visualisation._reduction import reduced
 from nn_clustering.visualisation._running_top import RunningTop
-from nn_clustering.visualisation._visualisation_test import VisualisationTest, columns_of
+from nn_clustering.visualisation._top_sample_results import TopSamples
+from nn_clustering.visualisation._visualisation_test import VisualisationTest
 
 if TYPE_CHECKING:
-    import pandas
-
     from nn_clustering.visualisation._input_optimiser import InputOptimiser
 
 # More are no longer those that stand out.
 MOST_TOP = 1000
-# Objectives that are held at a time: 8 MB.
+# Objectives, or counts of classes, that are held at a time: 8 MB.
 _AT_A_TIME = 2**20
 # Spreads and scores below it are of rounding.
 _TINY = 1e-12
@@ -34,89 +31,6 @@ def check_n_top(n_top: int) -> None:
     """Raise InvalidInputError unless the number of samples a sub-cluster is in range."""
     if isinstance(n_top, bool) or not isinstance(n_top, int) or not 1 <= n_top <= MOST_TOP:
         raise InvalidInputError(f"n_top={n_top!r}; expected an integer from 1 to {MOST_TOP}")
-
-
-@dataclass(frozen=True, eq=False)
-class TopSamples:
-    """The samples that move each sub-cluster most, and how its optimised input agrees with them.
-
-    Attributes:
-        sub_clusters: Those of the test.
-        indices: Numbers of the samples, the one with the largest objective first, of equal ones the
-            first of the data set; shape (sub-clusters, n_top).
-        objectives: The objective on each, same shape.
-        classes: Class of each, same shape; None without classes.
-        class_entropies: Entropy of the classes of the top samples of sub-clusters (column 0) and
-            random ones, by natural logarithms, shape (sub-clusters, 1 + n_shuffles); None likewise.
-        entropy: What these say, left-tailed: are the top samples of fewer classes than those of
-            random units? None likewise.
-        top_shares: Mean objective on the top samples, as a share of that on the optimised input,
-            shape (sub-clusters,); NaN where that is not above 0.
-        score_quantiles: Share of all samples on which the objective is at most that on the
-            optimised input, shape (sub-clusters,).
-        profile_correlations: Pearson's correlation over all units of the layer between what they
-            answer to the optimised input and what they answer to the top samples on average, at the
-            objective's position; shape (sub-clusters,). NaN where either is constant.
-    """
-
-    sub_clusters: tuple[SubCluster, ...]
-    indices: NDArray[np.int64]
-    objectives: NDArray[np.float64]
-    classes: NDArray[np.int64] | None
-    class_entropies: NDArray[np.float64] | None = field(repr=False)
-    entropy: Measure | None = field(repr=False)
-    top_shares: NDArray[np.float64]
-    score_quantiles: NDArray[np.float64]
-    profile_correlations: NDArray[np.float64]
-
-    @property
-    def n_top(self) -> int:
-        """Samples of each sub-cluster."""
-        return int(self.indices.shape[1])
-
-    def columns(self) -> dict[str, NDArray[np.float64]]:
-        """Return the columns of a table with a row a sub-cluster.
-
-        They are ``top_entropy``, its mean over the random ones, p-value and effects (none of these
-        without classes), ``top_share``, ``score_quantile`` and ``profile_correlation``.
-        """
-        return {
-            **columns_of("top_entropy", self.class_entropies, self.entropy),
-            "top_share": self.top_shares,
-            "score_quantile": self.score_quantiles,
-            "profile_correlation": self.profile_correlations,
-        }
-
-    def agreement(self) -> dict[str, float | None]:
-        """Return the means over sub-clusters of share, quantile and correlation.
-
-        What is undefined is left out; None where all of it is.
-        """
-        means: dict[str, float | None] = {}
-        for name in ("top_share", "score_quantile", "profile_correlation"):
-            values = self.columns()[name]
-            defined = values[np.isfinite(values)]
-            means[name] = float(defined.mean()) if defined.size else None
-        return means
-
-    def table(self) -> pandas.DataFrame:
-        """Return one row for each sub-cluster and top sample.
-
-        The columns are ``layer`` and ``label`` of the sub-cluster, ``rank`` (from 1 on), ``sample``
-        (its number in the data set, from 0 on), ``objective`` and, of classes, ``class``.
-        """
-        import pandas
-
-        columns = {
-            "layer": np.repeat([sub.layer for sub in self.sub_clusters], self.n_top).astype(object),
-            "label": np.repeat([sub.label for sub in self.sub_clusters], self.n_top),
-            "rank": np.tile(np.arange(1, self.n_top + 1), len(self.sub_clusters)),
-            "sample": self.indices.ravel(),
-            "objective": self.objectives.ravel(),
-        }
-        if self.classes is not None:
-            columns["class"] = self.classes.ravel()
-        return pandas.DataFrame(columns)
 
 
 def top_samples(
@@ -193,6 +107,12 @@ def class_entropies(classes: NDArray[np.int64], n_classes: int) -> NDArray[np.fl
         Shape (sets,), 0 where all are of one class. Equal counts give equal bits, of whichever
         classes they are.
     """
+    size = max(1, _AT_A_TIME // n_classes)
+    parts = [classes[start : start + size] for start in range(0, len(classes), size)]
+    return np.concatenate([_class_entropies(part, n_classes) for part in parts])
+
+
+def _class_entropies(classes: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:
     n_sets, n_samples = classes.shape
     places = (np.arange(n_sets)[:, np.newaxis] * n_classes + classes).ravel()
     counts = np.bincount(places, minlength=n_sets * n_classes).reshape(n_sets, n_classes)
@@ -237,7 +157,8 @@ class _Layer:
         size = max(1, _AT_A_TIME // len(self._masks))
         for start in range(0, len(values), size):
             objectives = reduced(values[start : start + size], self._masks, reduction)
-            self.top.add(first + start, objectives)
+            # equal samples are equal but for the last digits of a sum
+            self.top.add(first + start, objectives.astype(np.float32))
             self.n_below += (objectives[:, self.true] <= self._scores).sum(axis=0)
 
 

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from nn_clustering.significance import (
     Measure,
     SubClusterTest,
-    finite_mean,
     measure_beside_random,
+    statistic_columns,
 )
 
 if TYPE_CHECKING:
     import pandas
 
-    from nn_clustering.visualisation._top_samples import TopSamples
+    from nn_clustering.visualisation._top_sample_results import TopSamples
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,9 +133,9 @@ class VisualisationTest(SubClusterTest):
                 **self.places(),
                 "combined": self.combined,
                 "possible_draws": self.possible_draws,
-                **columns_of("score", self.scores, self.score),
-                **columns_of("entropy", self.entropies, self.entropy),
-                **columns_of("dispersion", self.dispersions, self.dispersion),
+                **statistic_columns("score", self.scores, self.score),
+                **statistic_columns("entropy", self.entropies, self.entropy),
+                **statistic_columns("dispersion", self.dispersions, self.dispersion),
                 **({} if tops is None else tops.columns()),
             }
         )
@@ -161,22 +161,3 @@ class VisualisationTest(SubClusterTest):
             if measure is not None:
                 columns |= measure.columns_of_draws(name)
         return pandas.DataFrame(columns)
-
-
-def columns_of(
-    name: str, values: NDArray[np.float64] | None, measure: Measure | None
-) -> dict[str, NDArray[np.float64]]:
-    """Return the columns of a statistic of sub-clusters; none where it is not measured.
-
-    Args:
-        name: Of the statistic, which is part of the columns' names.
-        values: Of sub-clusters and random ones, shape (sub-clusters, 1 + n_shuffles).
-        measure: What they say.
-    """
-    if values is None or measure is None:
-        return {}
-    return {
-        name: values[:, 0],
-        f"random_{name}": finite_mean(values[:, 1:]),
-        **measure.columns(name),
-    }

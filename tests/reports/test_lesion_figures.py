@@ -167,7 +167,7 @@ def test_lesions():
     assert np.flatnonzero(corrected).tolist() == at[0]
     assert names(axes.xaxis) == ["0 (3)", "1 (20)", "2 (9)", "0 (30)", "1 (14)"]
     assert names(axes.xaxis, minor=True) == ["dense_1", "dense_2"]
-    assert figure.get_supylabel() == (
+    assert figure.axes[0].get_ylabel() == (
         "change of class-mean accuracy\n(percentage points;\nlinear up to ±1, logarithmic beyond)"
     )
     assert legend_of(figure) == [
@@ -189,7 +189,7 @@ def of_three_kinds():
 def test_scales_that_are_linear_are_not_called_otherwise():
     changes = np.full((5, 20, 3), -0.001)
     figure = figure_of_lesions(lesion_test(TWO_LAYERS, n_shuffles=19, changes=changes), TITLE)
-    assert figure.get_supylabel() == "change of class-mean accuracy\n(percentage points)"
+    assert figure.axes[0].get_ylabel() == "change of class-mean accuracy\n(percentage points)"
 
 
 def test_lesions_of_a_regression_are_errors_as_they_are():
@@ -197,7 +197,7 @@ def test_lesions_of_a_regression_are_errors_as_they_are():
     figure = figure_of_lesions(test, TITLE)
     true = np.concatenate([points(drawn) for drawn in figure.axes[0].collections[1:]])
     np.testing.assert_allclose(true[np.argsort(true[:, 0]), 1], test.mean_changes)
-    told, scale = figure.get_supylabel().split("\n")
+    told, scale = figure.axes[0].get_ylabel().split("\n")
     assert told == "change of mean squared error"
     assert re.fullmatch(r"\(linear up to ±0\.\d+, logarithmic beyond\)", scale)
     heat, _, bar = figure_of_class_changes(test, TITLE).axes

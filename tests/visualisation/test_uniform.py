@@ -5,11 +5,19 @@ likely as the others to be the true one. Values that are equal (of classes of a 
 ranked at random, in which the ranks of exchangeable values are uniform with ties too.
 """
 
+import keras
 import numpy as np
 import pytest
 import scipy.stats
 
-from nn_clustering.visualisation import top_samples, visualisation_test
+from nn_clustering.graphs import Layer
+from nn_clustering.visualisation import (
+    Ascent,
+    Bounds,
+    InputOptimiser,
+    top_samples,
+    visualisation_test,
+)
 from tests.visualisation.stand_in import HIDDEN, StandIn, partition_of
 
 N_SHUFFLES, N_PARTITIONS = 4, 60
@@ -100,3 +108,27 @@ def test_what_tells_true_sub_clusters_from_random_ones_is_seen(optimiser, names)
     found = values_of_random_partitions(optimiser())
     for name in names:
         assert uniformity(found[name], TAILS[name]) < 1e-9, name
+
+
+def test_p_values_of_a_network_are_uniform():
+    """The same of inputs that are optimised, of which some units are silent."""
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential(
+        [
+            keras.Input((5, 4, 1)),
+            keras.layers.Conv2D(16, 3, activation="relu", name="conv_1"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, "softmax", name="output"),
+        ]
+    )
+    ascent = Ascent(n_steps=4, learning_rate=0.2)
+    optimiser = InputOptimiser(network, (5, 4, 1), bounds=Bounds(0, 1), ascent=ascent)
+    found = {name: [] for name in ("scores", "entropies", "dispersions")}
+    for seed in range(60):
+        partition = partition_of(200 + seed, n_clusters=4, layers=(Layer("conv_1", 16),))
+        options = {"n_shuffles": N_SHUFFLES, "seed": seed, "n_kept": 0}
+        test = visualisation_test(optimiser, partition, ["conv_1"], **options)
+        for name, values in found.items():
+            values.append(getattr(test, name))
+    for name, values in found.items():
+        assert uniformity(np.concatenate(values), TAILS[name]) > LEVEL, name
