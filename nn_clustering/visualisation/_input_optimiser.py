@@ -39,8 +39,9 @@ from nn_clustering.visualisation._visualisation_test import Optimised
 if TYPE_CHECKING:
     from nn_clustering.datasets import Samples
 
-# More at a time are no faster.
+# More at a time are no faster; with fewer, much of the time weights are read from memory.
 _MOST_INPUTS = 256
+_FEWEST_INPUTS = 8
 _MOST_SAMPLES = 1024
 _BYTES_A_BATCH = 64 * 2**20
 _BYTES_A_BATCH_ON_GPU = 4 * 2**30
@@ -164,7 +165,8 @@ class InputOptimiser:
         on_gpu = bool(tf.config.list_logical_devices("GPU"))
         target = _BYTES_A_BATCH_ON_GPU if on_gpu else _BYTES_A_BATCH
         self._require_memory(needed, f"an input for layer {layer!r}")
-        return int(min(self._memory // needed, max(target // needed, 1), _MOST_INPUTS))
+        wanted = min(max(target // needed, _FEWEST_INPUTS), _MOST_INPUTS)
+        return int(min(self._memory // needed, wanted))
 
     def optimise(
         self,
