@@ -130,10 +130,10 @@ PARTS: dict[str, Callable[[Bench], object]] = {
     "lesions_cnn": Bench.lesions_of_cnn,
     "lesions_resnet18": lambda bench: benchmark_image_lesions(runs=bench.runs),
     "visualisation": lambda bench: benchmark_visualisation(
-        bench.network, "the MLP", "dense_4", runs=bench.runs, n_alone=20
+        bench.network, "the MLP", "dense_4", runs=bench.runs, n_images=200, n_alone=20
     ),
     "visualisation_cnn": lambda bench: benchmark_visualisation(
-        bench.cnn, "the small CNN", "conv_3", runs=bench.runs, n_alone=4
+        bench.cnn, "the small CNN", "conv_3", runs=bench.runs, n_images=40, n_alone=4
     ),
     "training": lambda bench: benchmark_training(bench.dataset, bench.runs),
     "conditions": lambda bench: benchmark_conditions(bench.dataset, bench.runs),

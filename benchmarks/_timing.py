@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 
 @dataclass(frozen=True)
@@ -65,16 +64,3 @@ def operations_of(layer: keras.Layer) -> float:
     """Return the multiply-adds of an image's pass through a layer that has a kernel."""
     n_positions = np.prod(layer.output.shape[1:-1], dtype=np.int64)
     return float(layer.kernel.shape.num_elements() * n_positions)
-
-
-def peak_rate(size: int = 4096) -> float:
-    """Return the operations a second of a large matrix product, the best of three."""
-    matrix = tf.random.stateless_normal((size, size), (0, 0))
-    product = tf.function(lambda: tf.matmul(matrix, matrix))
-    product()
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        product().numpy()
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / min(seconds)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from experiments._result_tables import add_table
 from nn_clustering import reports
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.significance import p_in_words
@@ -67,8 +68,7 @@ def summary(run: StageRun[Inputs], result: Mapping[str, Any]) -> None:
 def store_table(run: StageRun[Inputs], name: str) -> dict[str, Any]:
     """Store the table as CSV, Parquet and Markdown; returns the result of the stage."""
     table = run.inputs.table.value
-    run.add_artifact(f"{name}.csv", table.rows.to_csv(index=False).encode())
-    run.add_artifact(f"{name}.parquet", table.rows.to_parquet(index=False))
+    add_table(run, name, table.rows)
     run.add_artifact(f"{name}.md", f"{table.text()}\n".encode())
     rows = table.rows.astype(object)
     return {

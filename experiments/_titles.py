@@ -54,17 +54,26 @@ def title_on(run: StageRun, clustered: Run, *, of_clusters: bool = True) -> str:
 def titles_apart(first: Run, second: Run) -> tuple[str, tuple[str, str]]:
     """Return what two clusterings have in common, and what to call each beside the other.
 
-    They are called by what they differ in; by their seeds, if by nothing else.
+    They are called by what they differ in; by their numbers of clusters or their seeds, if by
+    nothing else.
     """
     both = [
         _clustering_in_words(run.about, run.info, run.config, _n_clusters(run))
         for run in (first, second)
     ]
-    shared = {part: text for part, text in both[0].items() if both[1].get(part) == text}
-    names = [_joined({part: of[part] for part in of if part not in shared}) for of in both]
-    if not all(names) or names[0] == names[1]:
-        names = _names_by_seeds(first, second)
-    return _joined(shared), (names[0], names[1])
+    if both[0].get("graph") != both[1].get("graph"):
+        for words in both:
+            words["graph"] = f"the {words.get('graph', 'graph of weights')}"
+    title = _joined({part: text for part, text in both[0].items() if both[1].get(part) == text})
+    counts = [words.pop("n_clusters", "") for words in both]
+    names = [
+        _joined({part: text for part, text in own.items() if other.get(part) != text})
+        for own, other in (both, both[::-1])
+    ]
+    for apart in (names, counts, _names_by_seeds(first, second)):
+        if all(apart) and apart[0] != apart[1]:
+            return title, (apart[0], apart[1])
+    return title, ("the first", "the second")
 
 
 def _names_by_seeds(first: Run, second: Run) -> list[str]:
@@ -72,7 +81,7 @@ def _names_by_seeds(first: Run, second: Run) -> list[str]:
         seeds = [run.about.get(key, run.config.get(key)) for run in (first, second)]
         if seeds[0] != seeds[1] and None not in seeds:
             return [f"{name} {seed}" for seed in seeds]
-    return ["the first", "the second"]
+    return ["", ""]
 
 
 def _clustering_in_words(

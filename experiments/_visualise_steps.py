@@ -16,7 +16,9 @@ from experiments._network_samples import RawSamples, preprocessed
 from experiments._networks import residual_rule
 from experiments._result_tables import add_long_table, add_table
 from experiments._sub_cluster_tests import named
+from experiments._titles import title_on
 from nn_clustering import networks, partitions, reports, visualisation
+from nn_clustering.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import pandas
@@ -127,6 +129,28 @@ def _blocks(samples: Samples) -> Iterator[NDArray[Any]]:
         yield samples[start : start + n_rows]
 
 
+def note_batches(run: StageRun[Inputs], sizes: Mapping[str, int]) -> None:
+    """Record how many inputs are optimised at a time: what is gone on with has as many.
+
+    Args:
+        run: The run.
+        sizes: By layer; of one network and config they hang on the memory there is.
+
+    Raises:
+        InvalidInputError: If the run that this one goes on with had others.
+    """
+    unfinished = run.inputs.unfinished
+    before = dict(sizes) if unfinished is None else unfinished.value.info.get("batches", sizes)
+    if before != dict(sizes):
+        layer = next(layer for layer, size in sizes.items() if before.get(layer) != size)
+        raise InvalidInputError(
+            f"resume={run.config['resume']}: that run optimised {before.get(layer)} inputs of "
+            f"layer {layer} at a time, and by the memory there is here it would be "
+            f"{sizes[layer]}: go on where it ran, or start a new run without resume"
+        )
+    run.sacred_run.info["batches"] = dict(sizes)
+
+
 def optimised_inputs(
     run: StageRun[Inputs], optimiser: InputOptimiser, layers: Sequence[str]
 ) -> VisualisationTest:
@@ -229,7 +253,7 @@ def add_files(run: StageRun[Inputs], test: VisualisationTest, tops: TopSamples |
     run.add_artifact("inputs.npz", inputs_file(test, run.inputs.partition.value, run.seed))
     if tops is not None:
         add_table(run, "top_samples", _with_class_names(tops, run.inputs.dataset.value))
-    title = "visualise"  # XXX title_on
+    title = title_on(run, run.inputs.cluster_run.value)
     names = file_names(sub.layer for sub in test.sub_clusters)
     samples = None if tops is None else run.inputs.dataset.value
     for layer, figure in reports.contact_sheets(test, tops, samples, title).items():

@@ -258,7 +258,10 @@ def cluster(run: StageRun[Inputs]) -> dict[str, Any]:
     run.add_artifact("partition.npz", partition.to_npz())
     run.add_artifact("partition.csv", partition.to_csv().encode())
     run.add_figure("clusters_by_layer", reports.figure_of_clusters(partition, title))
-    run.add_figure("network", reports.draw_network(graph, partition.labels))
+    drawing = reports.draw_network(graph, partition.labels)
+    run.add_figure("network", drawing)
+    # what is to stand below it; within it, no page could set it in its own type
+    run.add_artifact("network.txt", f"{drawing.get_label()}\n".encode())
     return {
         **figures,
         "n_init": config["kmeans"]["n_init"],

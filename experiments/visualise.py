@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from experiments import PROJECT, configure, page_command
+from experiments import PROJECT, configure, page_command, program
 from experiments._datasets import tell
 from experiments._keras import import_keras
 from experiments._measures_in_words import measure_in_words, random_ones_in_words
@@ -29,6 +29,7 @@ from experiments._visualise_steps import (
     find_top_samples,
     log_measures,
     make_optimiser,
+    note_batches,
     optimised_inputs,
     result_of,
     settings_of,
@@ -107,7 +108,7 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
         *random_ones_in_words(result["n_few_draws"], run.config["n_shuffles"]),
     ):
         print(line)
-    run.suggest(page_command())
+    run.suggest(f"{program('visualisation_table')} with visualise_runs=[{run.id}]", page_command())
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ def prepare(run: StageRun[Inputs]) -> Prepared:
     layers = optimiser.among(partition.layers)
     sizes = partitions.SizeFilter(**config["sizes"])
     partitions.check_possible_draws(partition, layers, config["n_shuffles"], sizes)
+    note_batches(run, {layer: optimiser.batch_size(layer) for layer in layers})
     return Prepared(optimiser, layers)
 
 

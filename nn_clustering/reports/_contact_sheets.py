@@ -7,15 +7,16 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from nn_clustering.reports._lesion_figure_parts import LEVEL
+from nn_clustering.reports._figure_text import number
+from nn_clustering.reports._lesion_figure_parts import Significance
 from nn_clustering.reports._sample_pictures import Range, is_image, picture
 from nn_clustering.significance import p_in_words
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from nn_clustering.datasets import Dataset
-    from nn_clustering.visualisation import VisualisationTest
+    from nn_clustering.visualisation import TopSamples, VisualisationTest
 
 # Sheets are laid out in dots, so that every pixel of an image takes up a whole number of them.
 DOTS_PER_INCH = 200
@@ -32,7 +33,7 @@ DOTS_PER_INCH = 200
 _DOTS, _MOST_DOTS = 112, 256
 _PAGE = 1.55  # height of a page by its width
 # Around a large picture of 112 dots; all grow with it.
-_GAP, _SMALL_GAP, _BLOCK_GAP, _MARGIN = 10, 4, 36, 20
+_GAP, _SMALL_GAP, _BLOCK_GAP, _MARGIN = 10, 6, 36, 20
 _LINE = 24
 _TYPE, _TITLE_TYPE = 6.5, 9.0  # points
 _LETTER = 15.5  # dots of a title's letter, on the safe side
@@ -43,22 +44,22 @@ _NAME_LINES = 2
 # The longest names that are not cut in the middle, less where more of them have the room then.
 _SHARES_OF_LINE = (0.8, 0.5)
 SIGNIFICANT, OTHER = "#d55e00", "#8c8c8c"
+# Frames of the inputs of sub-clusters that are significant also if corrected for all, only if not,
+# and not at all, and of all other pictures: colour, width in dots, dashes.
+_Frame = tuple[str, float, Any]
+_FRAMES: tuple[_Frame, ...] = (
+    (SIGNIFICANT, 5.0, "solid"),
+    (SIGNIFICANT, 5.0, (0, (1.2, 0.8))),
+    (OTHER, 1.5, "solid"),
+)
 # More values than this have no room between their bars.
 _MOST_APART = 28
 _PALE = "#595959"
 _BARS = "#1f1f1f"
 
 
-class Tops(Protocol):
-    """Which samples activate each sub-cluster most."""
-
-    @property
-    def indices(self) -> NDArray[np.integer]:
-        """Of the samples, most active first, shape (sub-clusters, n_top)."""
-
-
 def contact_sheets(
-    test: VisualisationTest, tops: Tops | None, samples: Dataset | None, title: str
+    test: VisualisationTest, tops: TopSamples | None, samples: Dataset | None, title: str
 ) -> Mapping[str, Figure]:
     """Return a figure for each layer: inputs of sub-clusters, beside random ones' and real samples.
 
@@ -84,7 +85,7 @@ def contact_sheets(
 @dataclass(frozen=True, eq=False)
 class _ContactSheets(Mapping[str, Figure]):
     test: VisualisationTest
-    tops: Tops | None
+    tops: TopSamples | None
     samples: Dataset | None
     title: str
 
@@ -102,18 +103,33 @@ class _ContactSheets(Mapping[str, Figure]):
         drawn = [sample for block in blocks for sample in (*block.inputs, *block.tops)]
         values = self._range(drawn)
         sheet = _Sheet.of(blocks, drawn[0], values, title=f"{self.title}\nlayer {layer}")
-        return sheet.draw(_key(self.test, values, drawn[0]))
+        return sheet.draw(self._key(values, drawn[0]))
+
+    @cached_property
+    def _significance(self) -> Significance:
+        return Significance.of(self.test.score.p_values)
+
+    def _key(self, values: Range, sample: NDArray[Any]) -> list[str]:
+        """Return what frames mean, and on which scale values are shown."""
+        of_null = f"p: of the score, beside {self.test.n_shuffles} random sub-clusters"
+        names = [*self._significance.in_words, of_null]
+        if (values.low, values.high) != (0.0, 1.0) or not is_image(sample.shape):
+            ends = f"{number_in_words(values.low)} to {number_in_words(values.high)}"
+            names.append(f"black to white: {ends}" if is_image(sample.shape) else f"bars: {ends}")
+        return names
 
     def _block(self, row: int) -> _Block:
         test, sub = self.test, self.test.sub_clusters[row]
         n_units = len(sub.units)
         tops, names = self._tops_of(row)
         inputs = test.inputs[row, : 1 + _MOST_RANDOM]
+        found = self._significance
         return _Block(
             f"cluster {sub.label}: {n_units:,} unit{'' if n_units == 1 else 's'}",
             tuple(inputs),
             tuple(number_in_words(score) for score in test.scores[row, : len(inputs)].tolist()),
-            float(test.score.p_values[row]),
+            p_in_words(float(test.score.p_values[row]), "p"),
+            0 if found.corrected[row] else 1 if found.uncorrected[row] else 2,
             tops,
             names,
         )
@@ -122,23 +138,21 @@ class _ContactSheets(Mapping[str, Figure]):
         """Return the samples that activate a sub-cluster most, on the inputs' scale, and names."""
         if self.tops is None or self.samples is None:
             return (), ()
-        wanted = np.asarray(self.tops.indices[row, :_MOST_TOPS])
+        wanted = self.tops.indices[row, :_MOST_TOPS]
         rows, places = np.unique(wanted, return_inverse=True)  # ascending, as samples are read
         found = np.asarray(self.samples.x_test[rows])[places]
         if self.samples.white not in (None, 1):
             found = found.astype(np.float32) / np.float32(self.samples.white)
-        names: tuple[str, ...] = ()
-        if self.samples.task == "classification":
-            names = tuple(
-                self.samples.class_names[label] for label in self.samples.y_test[wanted].tolist()
-            )
-        return tuple(found), names
+        if self.tops.classes is None:
+            return tuple(found), ()
+        classes = self.tops.classes[row, :_MOST_TOPS].tolist()
+        return tuple(found), tuple(self.samples.class_names[label] for label in classes)
 
     def _range(self, drawn: Sequence[NDArray[Any]]) -> Range:
+        if not is_image(drawn[0].shape):
+            return Range.of([*drawn, np.zeros(1)])  # bars begin at 0
         of_known_scale = self.samples is None or self.samples.white is not None
-        if is_image(drawn[0].shape) and of_known_scale:
-            return Range.of_inputs(self.test.inputs)
-        return Range.of(drawn)
+        return Range.of_inputs(self.test.inputs) if of_known_scale else Range.of(drawn)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +163,8 @@ class _Block:
         name: Of the sub-cluster.
         inputs: The optimised one, and those of random sub-clusters.
         scores: Of these, in words.
-        p_value: Of the first score.
+        p_value: Of the first score, likewise.
+        frame: Which frame the first input has, from 0 on.
         tops: Samples that activate the sub-cluster most.
         names: Of their classes.
     """
@@ -157,28 +172,15 @@ class _Block:
     name: str
     inputs: tuple[NDArray[Any], ...]
     scores: tuple[str, ...]
-    p_value: float
+    p_value: str
+    frame: int
     tops: tuple[NDArray[Any], ...]
     names: tuple[str, ...]
 
 
-def number_in_words(number: float) -> str:
+def number_in_words(value: float) -> str:
     """Return a number with three digits or more, with a true minus sign."""
-    plain = 1000 <= abs(number) < 1e6
-    return (f"{number:,.0f}" if plain else f"{number:.3g}").replace("-", "\u2212")
-
-
-def _key(test: VisualisationTest, values: Range, sample: NDArray[Any]) -> list[str]:
-    """Return what the frames' colours mean, and on which scale values are shown."""
-    names = [
-        f"p \u2264 {LEVEL}, not corrected",
-        f"p > {LEVEL}",
-        f"p: of the score, beside {test.n_shuffles} random sub-clusters",
-    ]
-    if (values.low, values.high) != (0.0, 1.0) or not is_image(sample.shape):
-        ends = f"{number_in_words(values.low)} to {number_in_words(values.high)}"
-        names.append(f"black to white: {ends}" if is_image(sample.shape) else f"bars: {ends}")
-    return names
+    return number(value, ",.0f" if 1000 <= abs(value) < 1e6 else ".3g")
 
 
 @dataclass(frozen=True, eq=False)
@@ -339,12 +341,10 @@ class _Sheet:
         below = top + self.pictures_height + 0.25 * _LINE * self.unit
         for place, (sample, score) in enumerate(zip(block.inputs, block.scores, strict=True)):
             start = round(left + place * (self.slot + _GAP * self.unit))
-            is_small = not place and block.p_value <= LEVEL
-            edge = SIGNIFICANT if is_small else OTHER
-            self._draw_sample(axes, sample, (start, top), 1.0, edge, 5 if is_small else 1.5)
+            frame = _FRAMES[-1 if place else block.frame]
+            self._draw_sample(axes, sample, (start, top), 1.0, frame)
             self._write(axes, start, below, self._score_in_words(score))
-        words = p_in_words(block.p_value, "p")
-        self._write(axes, left, below + _LINE * self.unit, words)
+        self._write(axes, left, below + _LINE * self.unit, block.p_value)
         self._draw_tops(axes, block, left + self.tops_left, top, below)
 
     def _draw_tops(self, axes: Axes, block: _Block, left: float, top: float, below: float) -> None:
@@ -353,7 +353,7 @@ class _Sheet:
             row, column = divmod(place, self.small_columns)
             start = round(left + column * (self.size[0] / 2 + gap))
             upper = round(top + row * (self.size[1] / 2 + gap))
-            self._draw_sample(axes, sample, (start, upper), 0.5, OTHER, 1)
+            self._draw_sample(axes, sample, (start, upper), 0.5, _FRAMES[-1])
         for line, text in enumerate(names_in_lines(block.names, self.tops_width, self._type)):
             self._write(axes, left, below + line * _LINE * self.unit, text)
 
@@ -363,8 +363,7 @@ class _Sheet:
         sample: NDArray[Any],
         upper_left: tuple[float, float],
         share: float,
-        edge: str,
-        line: float,
+        frame: _Frame,
     ) -> None:
         """Draw a sample with a frame around it, at a share of a large picture's size."""
         left, top = upper_left
@@ -384,15 +383,27 @@ class _Sheet:
             zero = float(top + height * (1 - self.values.shares(0.0)))
             self._draw_bars(axes, heights, zero, (left, left + width))
             axes.hlines(zero, left, left + width, color=_BARS, linewidth=0.5, zorder=2)
+        self._draw_frame(axes, (left, top), (width, height), frame)
+
+    def _draw_frame(
+        self,
+        axes: Axes,
+        upper_left: tuple[float, float],
+        size: tuple[float, float],
+        frame: _Frame,
+    ) -> None:
+        """Draw a frame around an area."""
+        colour, line, dashes = frame
         line *= self.unit
         axes.add_patch(
             Rectangle(
-                (left - line / 2, top - line / 2),
-                width + line,
-                height + line,
+                (upper_left[0] - line / 2, upper_left[1] - line / 2),
+                size[0] + line,
+                size[1] + line,
                 fill=False,
-                edgecolor=edge,
+                edgecolor=colour,
                 linewidth=line * 72 / DOTS_PER_INCH,
+                linestyle=dashes,
                 zorder=3,
             )
         )
@@ -441,17 +452,11 @@ class _Sheet:
         self, axes: Axes, key: Sequence[str], places: Sequence[tuple[float, int]], top: float
     ) -> None:
         side = 0.7 * _LINE * self.unit
-        looks = [(SIGNIFICANT, 5.0), (OTHER, 1.5)]
         for index, (text, (left, line)) in enumerate(zip(key, places, strict=True)):
             upper = top + 1.3 * _LINE * self.unit * line
-            if index < len(looks):
-                colour, width = looks[index]
-                frame = Rectangle(
-                    (left, upper), side, side, fill=False, edgecolor=colour,
-                    linewidth=width * self.unit * 72 / DOTS_PER_INCH,
-                )  # fmt: skip
-                axes.add_patch(frame)
-            start = left + (1.5 * side if index < len(looks) else 0)
+            if index < len(_FRAMES):
+                self._draw_frame(axes, (left, upper), (side, side), _FRAMES[index])
+            start = left + (1.7 * side if index < len(_FRAMES) else 0)
             self._write(axes, start, upper, text)
 
 

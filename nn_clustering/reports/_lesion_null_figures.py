@@ -63,7 +63,7 @@ def figure_of_lesion_nulls(test: LesionTest, title: str) -> Figure:
         has_values = standardised_by_draws(states)[1].any()
         panels = [figure.add_subplot(grid[row, 0] if has_values else grid[row, :])]
         _draw_ranks(panels[0], measure)
-        panels[0].set_title(f"{name}: {_combined_in_words(measure)}", fontsize=9)
+        panels[0].set_title(f"{name}: {combined_in_words(measure)}", fontsize=9)
         if has_values:
             panels.append(figure.add_subplot(grid[row, 1]))
             _draw_standardised(panels[1], states, name)
@@ -75,10 +75,12 @@ def figure_of_lesion_nulls(test: LesionTest, title: str) -> Figure:
     return figure
 
 
-def _combined_in_words(measure: Measure) -> str:
+def combined_in_words(measure: Measure) -> str:
+    """Return the p-values of all sub-clusters together that can be combined."""
     p_values = measure.p_values[measure.combined]
     fisher = fisher_combination(p_values, measure.n_null)
-    return f"{p_in_words(measure.joint_p, 'joint p')}, {p_in_words(fisher, 'Fisher p')}"
+    joint = [] if measure.joint is None else [p_in_words(measure.joint_p, "joint p")]
+    return ", ".join([*joint, p_in_words(fisher, "Fisher p")])
 
 
 def _draw_ranks(axes: Axes, measure: Measure) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.reports._studied_networks import EFFECTS, StudiedNetwork, conditions
+from nn_clustering.reports._studied_networks import StudiedNetwork, conditions
 from nn_clustering.significance import (
     bates_combination,
     benjamini_hochberg,
@@ -102,10 +102,10 @@ def table_of_networks(
     - ``joint_z``, the sum over networks of how far the true partition's summed scores are above
       those of draws, divided by the root of their number;
     - ``fisher_statistic``, the mean over networks, and ``fisher_statistic_by_chance``;
-    - ``effect`` and ``effect_ratio`` (G9) over all sub-clusters of all networks: mean, standard
-      error, 95% bootstrap interval, median, and how many are undefined (quirk 13); and what draws
-      have in the place of the true partitions: ``effect_null`` on average, ``effect_null_low`` to
-      ``effect_null_high`` in 5 to 95% of the draws; of the test's further effects the former;
+    - ``effect``, ``effect_ratio`` (G9) and the test's further effects over all sub-clusters of all
+      networks: mean, standard error, 95% bootstrap interval, median, and how many are undefined
+      (quirk 13); and what draws have in the place of the true partitions: ``effect_null`` on
+      average, ``effect_null_low`` to ``effect_null_high`` in 5 to 95% of the draws;
     - ``n_infinite_null``, random sub-clusters whose value is infinite.
 
     A row is without a measure that not all of its networks have.
@@ -212,10 +212,8 @@ def _of_measure(
             f"{key}_high": mean.high,
             f"{key}_median": mean.median,
             f"{key}_n_undefined": mean.n_undefined,
+            **null_interval(f"{key}_null", _null_of_networks(networks, f"{measure}_{column}")),
         }
-        if key in EFFECTS:
-            of_draws = _null_of_networks(networks, f"{measure}_{column}")
-            row |= null_interval(f"{key}_null", of_draws)
     return row
 
 

@@ -63,8 +63,8 @@ def figure_of_null_distribution(
             color=colour,
             alpha=0.6,
             hatch=hatch,
-            edgecolor=None if hatch is None else "#a63603",
-            linewidth=0,
+            edgecolor="white" if hatch is None else "#a63603",
+            linewidth=0.5 if hatch is None else 0,
             label=f"{ncuts.size} {of_null}",
         )
     _mark_network(axes, test, of_other_seeds)
@@ -116,7 +116,14 @@ def figure_of_random_networks(ncuts: Sequence[float], title: str) -> Figure:
     standard_error = values.std(ddof=1) / np.sqrt(values.size)
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    axes.hist(values, bins=_bins(values), color=_NULLS[0][0], label=f"{values.size} networks")
+    axes.hist(
+        values,
+        bins=_bins(values),
+        color=_NULLS[0][0],
+        edgecolor="white",
+        linewidth=0.5,
+        label=f"{values.size} networks",
+    )
     mean = f"mean {values.mean():.4f} (standard error {standard_error:.4f})"
     axes.axvline(values.mean(), color=_NETWORK, linewidth=2, label=mean)
     axes.set_xlabel("n-cut")

@@ -108,10 +108,9 @@ def input_png(sample: NDArray[Any]) -> bytes:
     Args:
         sample: An image of shape (height, width, channels), or values of any other shape.
     """
-    values = Range.of_inputs(sample)
     if not is_image(sample.shape):
-        return _bars_png(sample.ravel(), values)
-    pixels = picture(sample, values)
+        return _bars_png(sample.ravel(), Range.of([sample, np.zeros(1)]))
+    pixels = picture(sample, Range.of_inputs(sample))
     times = math.ceil(_LEAST / max(pixels.shape[:2]))
     return _png(pixels.repeat(times, axis=0).repeat(times, axis=1))
 
@@ -132,11 +131,9 @@ def _bars_png(sample: NDArray[Any], values: Range) -> bytes:
     width, height = _BARS
     figure = Figure(figsize=(width / 100, height / 100), dpi=100, layout="constrained")
     axes = figure.subplots()
-    baseline = max(min(0.0, values.high), values.low)
-    axes.stairs(
-        sample, np.arange(sample.size + 1) - 0.5, baseline=baseline, fill=True, color="#333"
-    )
-    axes.axhline(baseline, color="black", linewidth=0.6)
+    edges = np.arange(sample.size + 1) - 0.5
+    axes.stairs(sample, edges, baseline=0, fill=True, color="#333333")
+    axes.axhline(0, color="black", linewidth=0.6)
     axes.set_xlim(-0.5, sample.size - 0.5)
     axes.set_ylim(values.low, values.high)
     axes.set_xlabel("value number")

@@ -40,8 +40,6 @@ _BEFORE: dict[str, dict[str, Any]] = {
         "partition.volume_constant": PUBLISHED_VOLUME_CONSTANT,
     },
 }
-# Columns of a measure's effects in what a run stores, by their names in a table.
-EFFECTS = {"effect": "effect", "effect_ratio": "ratio"}
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,8 @@ class NetworkTest:
     """A stage that tests the sub-clusters of a network, and what its runs store.
 
     The result of a run holds each measure's :meth:`Measure.summary`; its ``sub_clusters.csv`` has
-    columns ``combined`` and, of each measure, ``MEASURE_effect`` and ``MEASURE_ratio``;
-    ``random_effects.csv`` has the latter's means of every draw.
+    a column ``combined`` and each measure's :meth:`Measure.columns`, its ``random_effects.csv``
+    :meth:`Measure.columns_of_draws`.
 
     Attributes:
         stage: The stage's name, which says what it does to a network.
@@ -58,7 +56,7 @@ class NetworkTest:
         optional: Those that a run may be without, None in its result.
         corrected: Those whose p-values are corrected together for their number.
         scores: Names of what a result may say of the network at large.
-        further_effects: Other columns of each measure, ``MEASURE_NAME``, of which draws have none.
+        further_effects: Names of effects that each measure has besides ``effect`` and ``ratio``.
         besides: Config keys, or groups of them, of what the stage does besides.
     """
 
@@ -72,8 +70,9 @@ class NetworkTest:
 
     @property
     def effects(self) -> Mapping[str, str]:
-        """Columns of a measure's effects in ``sub_clusters.csv``, by their names in a table."""
-        return {**EFFECTS, **{name: name for name in self.further_effects}}
+        """Ends of the columns that hold a measure's effects, by their names in a table."""
+        further = {name: name for name in self.further_effects}
+        return {"effect": "effect", "effect_ratio": "ratio", **further}
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +87,7 @@ class StudiedNetwork:
         scores: Of the network at large, by name.
         summaries: Of every measure that the run has; see :meth:`Measure.summary`.
         sub_clusters: One row a sub-cluster; see :class:`NetworkTest`.
-        random_effects: One row a draw.
+        random_effects: One row a draw; see there.
     """
 
     test: NetworkTest

@@ -10,19 +10,23 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nn_clustering.reports._figure_text import add_title, set_plain_ticks
+from nn_clustering.reports._figure_text import (
+    add_title,
+    name_ticks_plainly,
+    plain_number,
+    set_plain_ticks,
+)
 from nn_clustering.reports._lesion_figure_parts import (
     HARM,
-    LEVEL,
     RANDOM,
+    Significance,
     empty_figure,
     layer_spans,
     name_sub_clusters,
     shortened,
     ticks_of_scale,
 )
-from nn_clustering.reports._lesion_null_figures import standardised_by_draws
-from nn_clustering.significance import fisher_combination, p_in_words
+from nn_clustering.reports._lesion_null_figures import combined_in_words, standardised_by_draws
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,14 +35,19 @@ if TYPE_CHECKING:
     from nn_clustering.significance import Measure
     from nn_clustering.visualisation import VisualisationTest
 
-# The scale is linear up to so many standard deviations, which random values seldom exceed, and
-# logarithmic beyond.
-_LINEAR = 3.0
+# Scales are linear up to here and logarithmic beyond: for scores what random ones seldom exceed,
+# for entropies the least that matters.
+_LINEAR, _LEAST_NATS = 3.0, 1e-6
+# Entropies that lie farther apart than this have a logarithmic scale.
+_FAR_APART = 30.0
 # Inches of a sub-cluster's row, and the least that has room for its name; of all rows where there
 # are many, a page, and more than that if all are named then.
 _ROW, _NAMED_ROW, _PAGE, _LONGEST = 0.16, 0.12, 9.0, 12.0
 _LARGE = 120  # more sub-clusters than this have smaller marks
-_NOT_COMBINED = "#8c8c8c"
+_GREY = "#525252"
+# Of sub-clusters: significant also if corrected for all, only if not, not at all; and what is not
+# combined with others: shape, inside and outside.
+_MARKS = (("D", HARM, HARM), ("D", "white", HARM), ("o", "white", _GREY), ("s", "white", _GREY))
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,25 +56,49 @@ class _Panel:
 
     Attributes:
         name: What it measures.
-        values: Of the sub-clusters (column 0) and their random ones, shape (sub-clusters, 1 +
+        unit: Of the values.
+        values: Of sub-clusters (column 0) and their random ones, as shown, shape (rows, 1 +
             n_shuffles).
+        rows: Which sub-clusters these are.
         measure: What they say.
         extreme: The side on which extreme values lie.
+        linear: Up to where the scale is linear; None for all of it.
     """
 
     name: str
+    unit: str
     values: NDArray[np.float64]
+    rows: NDArray[np.intp]
     measure: Measure
     extreme: str
+    linear: float | None
+
+    @classmethod
+    def of_scores(cls, test: VisualisationTest) -> _Panel:
+        """Return scores in standard deviations of the random ones, where these have any."""
+        values, used = standardised_by_draws(test.scores)
+        linear = _LINEAR if np.abs(values).max(initial=0) > 2 * _LINEAR else None
+        unit = "sd of the random ones"
+        return cls("score", unit, values, np.flatnonzero(used), test.score, "right", linear)
+
+    @classmethod
+    def of_entropies(cls, entropies: NDArray[np.float64], measure: Measure) -> _Panel:
+        """Return entropies as they are: what is sure differs by orders of magnitude."""
+        linear = None
+        if np.quantile(entropies, 0.1) * _FAR_APART < entropies.max(initial=0):
+            least = max(np.quantile(entropies, 0.1), _LEAST_NATS)
+            linear = 10.0 ** math.floor(math.log10(least) + 1e-9)
+        rows = np.arange(len(entropies))
+        return cls("output entropy", "nats", entropies, rows, measure, "left", linear)
 
 
 def figure_of_visualisation_nulls(test: VisualisationTest, title: str) -> Figure:
     """Draw score and entropy of every sub-cluster beside those of its random ones.
 
-    A row is a sub-cluster, layer by layer. Values are in standard deviations (n - 1) of those of
+    A row is a sub-cluster, layer by layer. Scores are in standard deviations (n - 1) of those of
     its random ones from their mean, which its own has no part in, so that layers and sizes can be
-    compared: on a linear scale up to three of them, a logarithmic one beyond. Above stand the
-    p-values of all that are combined.
+    compared; entropies are as they are. Scales are logarithmic beyond small values where they must
+    be. Above stand the p-values of all sub-clusters together.
 
     Args:
         test: The test.
@@ -73,15 +106,15 @@ def figure_of_visualisation_nulls(test: VisualisationTest, title: str) -> Figure
     """
     if not test.sub_clusters:
         return empty_figure("no sub-clusters", title)
-    panels = [_Panel("score", test.scores, test.score, "right")]
+    panels = [_Panel.of_scores(test)]
     if test.entropies is not None and test.entropy is not None:
-        panels.append(_Panel("output entropy", test.entropies, test.entropy, "left"))
+        panels.append(_Panel.of_entropies(test.entropies, test.entropy))
     count = len(test.sub_clusters)
     down = _height(count)
     # long names of layers take up room of their own
     of_names = 0.065 * max(len(shortened(sub.layer)) for sub in test.sub_clusters)
     width = max(1.1 + of_names + 2.6 * len(panels), 5.0)
-    figure = Figure(figsize=(width, down + 2.2), layout="constrained")
+    figure = Figure(figsize=(width, down + 2.5), layout="constrained")
     drawn = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     has_others = not test.combined.all()
     for axes, panel in zip(drawn, panels, strict=True):
@@ -94,7 +127,7 @@ def figure_of_visualisation_nulls(test: VisualisationTest, title: str) -> Figure
     of_rows = "layer, cluster (units)" if named else "sub-clusters of the layers"
     drawn[0].set_ylabel(of_rows, fontsize=8)
     drawn[0].set_ylim(count - 0.4, -0.6)
-    _explain(figure, has_others=has_others, n_columns=2 if len(panels) > 1 else 1)
+    _explain(figure, Significance.of(test.score.p_values), has_others=has_others)
     add_title(figure, title)
     return figure
 
@@ -106,84 +139,96 @@ def _height(count: int) -> float:
 
 
 def _draw(axes: Axes, panel: _Panel, *, large: bool) -> None:
-    scores, used = standardised_by_draws(panel.values)
-    rows = np.flatnonzero(used)
-    n_draws = scores.shape[1] - 1
+    values, rows = panel.values, panel.rows
+    n_draws = values.shape[1] - 1
     axes.axvline(0, color="black", linewidth=0.6, zorder=0)
     axes.scatter(
-        scores[:, 1:].ravel(),
+        values[:, 1:].ravel(),
         np.repeat(rows, n_draws),
         s=7 if large else 2,
         color=RANDOM,
         linewidths=0,
         rasterized=not large,  # tens of thousands of dots
     )
-    is_small = panel.measure.p_values[rows] <= LEVEL
-    is_combined = panel.measure.combined[rows]
-    edges = [HARM if one else _NOT_COMBINED for one in is_combined.tolist()]
-    faces = [
-        edge if small else "white" for edge, small in zip(edges, is_small.tolist(), strict=True)
-    ]
-    axes.scatter(
-        scores[:, 0],
-        rows,
-        s=22 if large else 6,
-        marker="D",
-        linewidths=0.9 if large else 0.5,
-        edgecolors=edges,
-        facecolors=faces,
-        zorder=3,
-    )
-    _scale(axes, scores)
-    axes.set_xlabel(
-        f"{panel.name}, in sd of the random ones\n({panel.extreme} is extreme)", fontsize=8
-    )
+    for (shape, inside, outside), of_kind in zip(_MARKS, _kinds(panel.measure), strict=True):
+        at = of_kind[rows]
+        axes.scatter(
+            values[at, 0],
+            rows[at],
+            s=22 if large else 6,
+            marker=shape,
+            linewidths=0.9 if large else 0.5,
+            edgecolors=outside,
+            facecolors=inside,
+            zorder=3,
+        )
+    scale = f"{panel.extreme} is extreme{_scale(axes, panel)}"
+    axes.set_xlabel(f"{panel.name} ({panel.unit};\n{scale})", fontsize=8)
     axes.tick_params(axis="x", labelsize=7.5)
-    notes = [f"{panel.name}: {_combined_in_words(panel.measure)}"]
-    if n_left_out := int((~used).sum()):
+    measure = panel.measure
+    in_words = combined_in_words(measure) if measure.combined.any() else "nothing to combine"
+    notes = [f"{panel.name}: {in_words}"]
+    if n_left_out := measure.p_values.size - rows.size:
         notes.append(f"({n_left_out} left out: random ones without spread)")
     axes.set_title("\n".join(notes), fontsize=7.5)
 
 
-def _scale(axes: Axes, scores: NDArray[np.float64]) -> None:
-    """Make the horizontal axis linear in the middle, logarithmic beyond if anything lies there."""
-    low, high = scores.min(initial=-_LINEAR), scores.max(initial=_LINEAR)
-    if max(-low, high) <= 2 * _LINEAR:
-        axes.set_xlim(low - 0.4, high + 0.4)
-        return
-    axes.set_xscale("symlog", linthresh=_LINEAR, linscale=1.5)
-    margin = 1.4 * (max(-low, high) / _LINEAR) ** 0.06  # on a long scale a larger one
+def _kinds(measure: Measure) -> tuple[NDArray[np.bool_], ...]:
+    """Return which sub-clusters have which mark."""
+    found, combined = Significance.of(measure.p_values), measure.combined
+    others = combined & ~found.corrected & ~found.uncorrected
+    return combined & found.corrected, combined & found.uncorrected, others, ~combined
+
+
+def _scale(axes: Axes, panel: _Panel) -> str:
+    """Make the horizontal axis linear in the middle, and logarithmic beyond if need be.
+
+    Returns:
+        What is to be said of it.
+    """
+    low, high = panel.values.min(initial=0), panel.values.max(initial=1)
+    if panel.linear is None:
+        margin = 0.06 * (high - low)
+        axes.set_xlim(low - margin, high + margin)
+        name_ticks_plainly(axes.xaxis)
+        return ""
+    linear = panel.linear
+    axes.set_xscale("symlog", linthresh=linear, linscale=1.5 if linear > 1 else 0.5)
+    margin = 1.4 * (max(-low, high) / linear) ** 0.06  # on a long scale a larger one
+    low = min(low, -0.5 * linear)
     axes.set_xlim(margin * low, margin * high)
-    ticks = ticks_of_scale(_LINEAR, max(-low, high))
-    decades = [tick for tick in ticks if f"{abs(tick):e}".startswith("1") or abs(tick) <= _LINEAR]
-    every = math.ceil(len(decades) / 9)
-    shown = [tick for tick in decades if low <= tick <= high]
-    set_plain_ticks(axes.xaxis, shown[::every] if every > 1 else shown)
+    decades = [
+        tick
+        for tick in ticks_of_scale(linear, max(-low, high))
+        if tick > linear and f"{tick:e}".startswith("1")
+    ]
+    # as many as have room beside each other, and always 0
+    every = max(math.ceil(len(decades) / (3 if low < -linear or linear < 1 else 5)), 1)
+    shown = decades[every - 1 :: every]
+    if linear > 1:
+        shown = [linear, *shown]
+    ticks = [*(-tick for tick in reversed(shown)), 0.0, *shown]
+    set_plain_ticks(axes.xaxis, [tick for tick in ticks if low <= tick <= high])
+    return f", logarithmic beyond {plain_number(linear)}"
 
 
-def _combined_in_words(measure: Measure) -> str:
-    p_values = measure.p_values[measure.combined]
-    if not p_values.size:
-        return "nothing to combine"
-    fisher = fisher_combination(p_values, measure.n_null)
-    joint = f"{p_in_words(measure.joint_p, 'joint p')}, " if measure.joint is not None else ""
-    return f"{joint}{p_in_words(fisher, 'Fisher p')}"
-
-
-def _explain(figure: Figure, *, has_others: bool, n_columns: int) -> None:
-    dot = {"linestyle": "", "marker": "D", "markersize": 4.5}
+def _explain(figure: Figure, found: Significance, *, has_others: bool) -> None:
+    marks = [("o", RANDOM, RANDOM), *_MARKS[: None if has_others else -1]]
     handles = [
-        Line2D([], [], linestyle="", marker="o", color=RANDOM, markersize=3.5),
-        Line2D([], [], color=HARM, **dot),  # type: ignore[arg-type]
-        Line2D([], [], color=HARM, markerfacecolor="white", **dot),  # type: ignore[arg-type]
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker=shape,
+            markerfacecolor=inside,
+            markeredgecolor=outside,
+            markersize=4,
+        )
+        for shape, inside, outside in marks
     ]
     labels = [
         "as many random units of the layer",
-        f"sub-cluster, p ≤ {LEVEL}, not corrected",
-        f"p > {LEVEL}",
+        *(f"sub-cluster, {words}" for words in found.in_words),
+        "all units of its layer, of which nothing can be said",
     ]
-    if has_others:
-        grey = Line2D([], [], color=_NOT_COMBINED, markerfacecolor="white", **dot)  # type: ignore[arg-type]
-        handles.append(grey)
-        labels.append("not combined: all of its layer's units")
-    figure.legend(handles, labels, loc="outside lower center", ncols=n_columns, fontsize=7.5)
+    figure.legend(handles, labels[: len(handles)], loc="outside lower center", fontsize=7.5)

@@ -7,6 +7,7 @@ VISUALISATIONS = NetworkTest(
     measures=("score", "entropy", "dispersion", "top_entropy"),
     optional=("entropy", "top_entropy"),
     corrected=("score", "entropy"),
+    scores=("top_share", "score_quantile", "profile_correlation"),
     further_effects=("effect_each",),
     besides=("random_inputs",),
 )

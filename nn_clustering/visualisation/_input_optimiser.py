@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +39,10 @@ from nn_clustering.visualisation._visualisation_test import Optimised
 if TYPE_CHECKING:
     from nn_clustering.datasets import Samples
 
-# More at a time are no faster.
+# More at a time are no faster; with fewer, much of the time weights are read from memory.
 _MOST_INPUTS = 256
+_FEWEST_INPUTS = 8
+_MOST_SAMPLES = 1024
 _BYTES_A_BATCH = 64 * 2**20
 _BYTES_A_BATCH_ON_GPU = 4 * 2**30
 # Values held for each of the numbers that an input is made of, and for each of its own.
@@ -134,6 +136,7 @@ class InputOptimiser:
         self._tensor_bytes = tensor_bytes(self._walk, network, self._network_shape)
         self._climbs: dict[str, Climb] = {}
         self._measures: dict[str, Any] = {}
+        self._of_samples: dict[tuple[str, ...], Any] = {}
         self.layers: Mapping[str, int] = {
             name: values.n_units for name, values in self._values.items()
         }
@@ -162,7 +165,8 @@ class InputOptimiser:
         on_gpu = bool(tf.config.list_logical_devices("GPU"))
         target = _BYTES_A_BATCH_ON_GPU if on_gpu else _BYTES_A_BATCH
         self._require_memory(needed, f"an input for layer {layer!r}")
-        return int(min(self._memory // needed, max(target // needed, 1), _MOST_INPUTS))
+        wanted = min(max(target // needed, _FEWEST_INPUTS), _MOST_INPUTS)
+        return int(min(self._memory // needed, wanted))
 
     def optimise(
         self,
@@ -253,27 +257,42 @@ class InputOptimiser:
         Raises:
             InvalidInputError: If there is no such layer, or the samples do not fit the network.
         """
-        places = {layer: self._places(layer) for layer in layers}
-        tensors = sorted({place.tensor for place in places.values()})
         shape = tuple(x.shape[1:])
         if shape != self._network_shape:
             raise InvalidInputError(
                 f"samples of shape {shape} for network {self._walk.name!r}; expected "
                 f"{self._network_shape}"
             )
-
-        @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
-        def answers(batch: tf.Tensor) -> dict[str, tf.Tensor]:
-            found = self._walk.run({self._walk.inputs[0]: batch}, tensors)
-            return {layer: spatial_means(at, found[at.tensor]) for layer, at in places.items()}
-
-        needed = self._bytes_of_forward(tensors)
+        layers = tuple(layers)
+        answers = self._answers(layers)
+        needed = self._bytes_of_forward({self._places(layer).tensor for layer in layers})
         self._require_memory(needed, "a sample")
-        size = int(min(self._memory // needed, max(_BYTES_A_BATCH // needed, 1), 4 * _MOST_INPUTS))
+        size = int(min(self._memory // needed, max(_BYTES_A_BATCH // needed, 1), _MOST_SAMPLES))
         for start in range(0, len(x), size):
             rows = slice(start, min(start + size, len(x)))
-            batch = tf.cast(tf.convert_to_tensor(x[rows]), self._dtype)
-            yield rows, {name: array.numpy() for name, array in answers(batch).items()}
+            found = [array.numpy() for array in answers(np.asarray(x[rows], np.float32))]
+            if not all(np.isfinite(array).all() for array in found):
+                raise InvalidInputError(
+                    f"network {self._walk.name!r} answers NaN or infinite values to samples "
+                    f"{rows.start} to {rows.stop - 1}: check its weights and the samples"
+                )
+            yield rows, dict(zip(layers, found, strict=True))
+
+    def _answers(self, layers: tuple[str, ...]) -> Any:
+        """Return what computes the values of layers' units of samples as they are read."""
+        if layers not in self._of_samples:
+            places = [self._places(layer) for layer in layers]
+
+            def answers(samples: tf.Tensor) -> list[tf.Tensor]:
+                given = {self._walk.inputs[0]: tf.cast(samples, self._dtype)}
+                found = self._walk.run(given, {at.tensor for at in places})
+                return [spatial_means(at, found[at.tensor]) for at in places]
+
+            spec = tf.TensorSpec((None, *self._network_shape), tf.float32)
+            # at once: TensorFlow warns of many functions that are compiled where they are called
+            compiled = tf.function(answers, autograph=False, input_signature=[spec])
+            self._of_samples[layers] = compiled.get_concrete_function()
+        return self._of_samples[layers]
 
     def _places(self, layer: str) -> UnitPlaces:
         """Return where the units of a layer stand whose values count."""
@@ -326,7 +345,8 @@ class InputOptimiser:
                 )
 
             spec = tf.TensorSpec((None, *self.sample_shape), tf.float32)
-            self._measures[layer] = tf.function(measure, autograph=False, input_signature=[spec])
+            compiled = tf.function(measure, autograph=False, input_signature=[spec])
+            self._measures[layer] = compiled.get_concrete_function()
         return self._measures[layer]
 
     def _reads(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -355,9 +375,9 @@ class InputOptimiser:
         own += 4 * _COPIES_OF_NUMBERS * int(np.prod(self._parametrised.shape, dtype=np.int64))
         wanted |= {self._values[layer].post.tensor}
         wanted |= set(self._walk.outputs) if self.measures_entropy else set()
-        return max(held + gradients + own, self._bytes_of_forward(sorted(wanted)))
+        return max(held + gradients + own, self._bytes_of_forward(wanted))
 
-    def _bytes_of_forward(self, wanted: Sequence[int]) -> int:
+    def _bytes_of_forward(self, wanted: Collection[int]) -> int:
         size = 4 * int(np.prod(self._network_shape, dtype=np.int64))
         return 2 * size + most_alive(self._walk, self._walk.inputs, wanted, self._tensor_bytes)
 

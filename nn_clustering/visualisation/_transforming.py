@@ -63,14 +63,17 @@ def moved(images: tf.Tensor, moves: tf.Tensor) -> tf.Tensor:
     row = tf.clip_by_value(found[..., 0] + (height - 1) / 2, 0.0, height - 1.0)
     column = tf.clip_by_value(found[..., 1] + (width - 1) / 2, 0.0, width - 1.0)
     above, left = tf.floor(row), tf.floor(column)
-    down, right = (row - above)[..., None], (column - left)[..., None]
+    down, right = row - above, column - left
     first, start = tf.cast(above, tf.int32), tf.cast(left, tf.int32)
     last, stop = tf.minimum(first + 1, height - 1), tf.minimum(start + 1, width - 1)
-    flat = tf.reshape(images, (-1, height * width, channels))
-
-    def at(of_row: tf.Tensor, of_column: tf.Tensor) -> tf.Tensor:
-        return tf.gather(flat, of_row * width + of_column, batch_dims=1)
-
-    upper = at(first, start) * (1 - right) + at(first, stop) * right
-    lower = at(last, start) * (1 - right) + at(last, stop) * right
-    return tf.reshape(upper * (1 - down) + lower * down, (-1, height, width, channels))
+    # the four pixels around every point, and how much of each it takes
+    numbers = tf.stack(
+        [first * width + start, first * width + stop, last * width + start, last * width + stop]
+    )
+    shares = tf.stack(
+        [(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right]
+    )
+    of_image = tf.range(tf.shape(images)[0])[:, None] * (height * width)
+    around = tf.gather(tf.reshape(images, (-1, channels)), numbers + of_image)
+    found = tf.reduce_sum(around * shares[..., None], axis=0)
+    return tf.reshape(found, (-1, height, width, channels))

@@ -1,12 +1,11 @@
 """Runs of the stages of a study, put into a database by hand."""
 
-import copy
 from datetime import datetime
 
 import numpy as np
 import pandas
 
-from experiments import cluster, lesion, train
+from experiments import cluster, lesion, train, visualise
 from nn_clustering.lesions._statistics import coherence_measure, importance_measure
 from nn_clustering.significance import measure_beside_random
 from tests.tracking.stored_files import store_file
@@ -14,20 +13,7 @@ from tests.tracking.stored_files import store_file
 N_SUB_CLUSTERS = 10
 LAYERS = ["dense"] * 4 + ["last"] * 6
 COMBINED = np.ones(N_SUB_CLUSTERS, bool)
-STAGES = {"train": train, "cluster": cluster, "lesion": lesion}
-
-
-# Of `visualise`.
-VISUALISE = {
-    "seed": 0, "cluster_run": None, "dataset": {"name": None}, "n_shuffles": 19, "draws": "joint",
-    "ascent": {"n_steps": 256}, "tags": [], "random_inputs": 1,
-}  # fmt: skip
-
-
-def _full_config(stage, named):
-    if stage == "visualise":
-        return copy.deepcopy(VISUALISE)
-    return STAGES[stage].experiment.full_config(list(named))
+STAGES = {"train": train, "cluster": cluster, "lesion": lesion, "visualise": visualise}
 
 
 class StoredStudy:
@@ -39,9 +25,9 @@ class StoredStudy:
         self.n_runs = 0
 
     def add(self, stage, config, named=(), *, files=None, result=None, **info):
-        whole = _full_config(stage, named)
-        whole.update({key: value for key, value in config.items() if key != "dataset"})
-        whole["dataset"] = {**whole["dataset"], **config.get("dataset", {})}
+        whole = STAGES[stage].experiment.full_config(list(named))
+        for key, value in config.items():
+            whole[key] = {**whole[key], **value} if isinstance(value, dict) else value
         lineage = {key: info.pop(key) for key in ("train_run", "cluster_run") if key in info}
         self.n_runs += 1
         self.database["runs"].insert_one(
@@ -82,7 +68,7 @@ class StoredStudy:
             measure: measure_beside_random(
                 random.uniform(1, 2, 10) + shift * (1 if tail == "right" else -1),
                 random.uniform(1, 2, (10, 19)),
-                tail=tail, count_ties=True, layers=LAYERS, combined=COMBINED,
+                tail=tail, count_ties=True, layers=LAYERS, combined=COMBINED, each=True,
             )
             for measure, tail in tails.items()
             if entropy or measure != "entropy"
@@ -93,11 +79,8 @@ class StoredStudy:
     def _tested(self, stage, name, config, clustered, measures, result):
         table, effects = {"layer": LAYERS, "combined": COMBINED}, {}
         for measure, found in measures.items():
-            table |= {f"{measure}_effect": found.effects, f"{measure}_ratio": found.ratios}
-            if stage == "visualise":
-                table[f"{measure}_effect_each"] = found.effects - 0.125
-            effects[f"{measure}_effect"] = found.mean_null_effects()
-            effects[f"{measure}_ratio"] = found.mean_null_ratios()
+            table |= found.columns(measure)
+            effects |= found.columns_of_draws(measure)
         files = {
             "sub_clusters.csv": pandas.DataFrame(table).to_csv(index=False).encode(),
             "random_effects.csv": pandas.DataFrame(effects).to_csv(index=False).encode(),

@@ -28,6 +28,7 @@ from experiments import (
     shuffle_test,
     study,
     train,
+    visualisation_table,
     visualise,
 )
 from experiments._networks import NetworkFile, model_code_of
@@ -170,6 +171,7 @@ def runs(embedded_server, home, tmp_path_factory):
     )  # fmt: skip
     for name in ("lesioned", "other_lesioned"):
         stored.add(name, lesion.experiment, clustered, lineage=clustered, result={"accuracy": 0.5})
+    stored.add("visualised", visualise.experiment, clustered, lineage=clustered, result={})
     folder = tmp_path_factory.mktemp("files")
     stored.model, stored.partition = folder / "network.keras", folder / "partition.npz"
     second.save(stored.model)
@@ -906,7 +908,7 @@ VISUALISE = Stage(
             given={**OF_OWN_NETWORK, "dataset.name": "digits"}, needed=True,
         ),
         "preprocessing": Case(
-            "none", "channel_map", "preprocessing_name",
+            "none", "channel_map", "name",
             given={
                 "cluster_run": run_of("own_clustered"),
                 "model_code": lambda runs: str(runs.code), "dataset.name": "digits",
@@ -1080,47 +1082,66 @@ def third_clustering(runs):
         )  # fmt: skip
 
 
-# lesion_table
+# tables of several networks
 
 QUERY = {"query.config": ["n_shuffles=19"]}
-LESION_TABLE = Stage(
-    lesion_table.experiment,
-    {"lesioned_network": reports, "table_of_lesions": reports, "find": RunStore},
-    lambda runs: {},
-    {
-        "lesion_runs": Case(
-            lambda runs: [runs.ids["other_lesioned"]], "lesioned_network", "run.id",
-            lambda found, runs: found == runs.ids["other_lesioned"], needed=True,
-        ),
-        "query.tags": Case(["study"], "find", "tags", given=QUERY),
-        "query.since": Case("2d", "find", "since", given=QUERY),
-        "query.config": Case(
-            ["n_shuffles>=9"], "find", "config.n_shuffles", (">=", 9),
-            given={"query.result": ["accuracy>0.1"]},
-        ),
-        "query.result": Case(
-            ["accuracy>0.25"], "find", "result.accuracy", (">", 0.25), given=QUERY
-        ),
-        "query.limit": Case(1, "find", "limit", given=QUERY),
-        # with a table of networks, see test_what_is_made_of_the_runs
-        "seed": (), "level": (), "n_resamples": (),
-    },
-)  # fmt: skip
+
+
+def network_table(module, key, name):
+    """What a table of the runs of a stage does with its keys.
+
+    Args:
+        module: Of the table.
+        key: What names the runs.
+        name: Of a run that is named.
+    """
+    return Stage(
+        module.experiment,
+        {"studied_network": reports, "table_of_networks": reports, "find": RunStore},
+        lambda runs: {},
+        {
+            key: Case(
+                lambda runs: [runs.ids[name]], "studied_network", "run.id",
+                lambda found, runs: found == runs.ids[name], needed=True,
+            ),
+            "query.tags": Case(["study"], "find", "tags", given=QUERY),
+            "query.since": Case("2d", "find", "since", given=QUERY),
+            "query.config": Case(
+                ["n_shuffles>=9"], "find", "config.n_shuffles", (">=", 9),
+                given={"query.result": ["accuracy>0.1"]},
+            ),
+            "query.result": Case(
+                ["accuracy>0.25"], "find", "result.accuracy", (">", 0.25), given=QUERY
+            ),
+            "query.limit": Case(1, "find", "limit", given=QUERY),
+            # with a table of networks, see test_what_is_made_of_the_runs
+            "seed": (), "level": (), "n_resamples": (),
+        },
+    )  # fmt: skip
+
+
+LESION_TABLE = network_table(lesion_table, "lesion_runs", "other_lesioned")
+VISUALISATION_TABLE = network_table(visualisation_table, "visualise_runs", "visualised")
 
 
 @pytest.mark.parametrize(("key", "value"), [("seed", 7), ("level", 0.25), ("n_resamples", 33)])
-def test_what_is_made_of_the_runs(runs, monkeypatch, key, value):
-    """The lesion runs here have no tables: what they would be read as is left out."""
-    monkeypatch.setattr(reports, "lesioned_network", lambda store, run: run.id)
+@pytest.mark.parametrize(
+    ("table", "named", "name"),
+    [
+        (lesion_table, "lesion_runs", "lesioned"),
+        (visualisation_table, "visualise_runs", "visualised"),
+    ],
+)
+def test_what_is_made_of_the_runs(runs, monkeypatch, table, named, name, key, value):
+    """The runs here have no tables: what they would be read as is left out."""
+    monkeypatch.setattr(reports, "studied_network", lambda store, run, test: (run.id, test.stage))
     calls = Calls(monkeypatch)
-    calls.watch(reports, "table_of_lesions", last=True)
+    calls.watch(reports, "table_of_networks", last=True)
     for more in ({}, {key: value}):
         with pytest.raises(ReachedError):
-            lesion_table.experiment.run(
-                config_updates={"lesion_runs": [runs.ids["lesioned"]], **more}
-            )
-    without, with_key = calls.of["table_of_lesions"]
-    assert with_key["networks"] == [runs.ids["lesioned"]]
+            table.experiment.run(config_updates={named: [runs.ids[name]], **more})
+    without, with_key = calls.of["table_of_networks"]
+    assert with_key["networks"] == [(runs.ids[name], named.removesuffix("_runs"))]
     assert with_key[key] == value != without[key]
 
 
@@ -1231,6 +1252,7 @@ STAGES = {
     "choose_k": CHOOSE_K,
     "agreement": AGREEMENT,
     "lesion_table": LESION_TABLE,
+    "visualisation_table": VISUALISATION_TABLE,
 }
 CASES = [
     pytest.param(stage, key, case, id=f"{name} {key} {case.call}")

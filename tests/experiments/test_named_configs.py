@@ -32,8 +32,7 @@ EXPERIMENTS = {
     stage.experiment.path: stage.experiment
     for stage in (
         agreement, choose_k, cluster, import_network, lesion, lesion_table, pipeline, random_init,
-        shuffle_test, study, train, visualise,
-        shuffle_test, study, train, visualisation_table,
+        shuffle_test, study, train, visualisation_table, visualise,
     )
 }  # fmt: skip
 
@@ -218,6 +217,8 @@ DEFAULTS = {
         "memory_mb": None,
         "resume": None,
     },
+    "lesion_table": {**OF_NETWORK_TABLE, "lesion_runs": None},
+    "visualisation_table": {**OF_NETWORK_TABLE, "visualise_runs": None},
     "visualise": {
         **HOW,
         "cluster_run": None,
@@ -247,8 +248,6 @@ DEFAULTS = {
         "memory_mb": None,
         "resume": None,
     },
-    "lesion_table": {**OF_NETWORK_TABLE, "lesion_runs": None},
-    "visualisation_table": {**OF_NETWORK_TABLE, "visualise_runs": None},
     "agreement": {
         **HOW,
         "cluster_run": None,
@@ -810,7 +809,17 @@ EFFECTS = {
                         "published": {
                             "unpruned": {"accuracy": 0.5, "ncut": 3.0, "shuffled_mean": 3.0}
                         },
-                    }
+                    },
+                    {
+                        "name": "MLP, visualised",
+                        "train": ["mlp", "digits", "fast"],
+                        "settings": "fast",
+                        "visualisations": True,
+                        "seeds": [0],
+                        "phases": ["unpruned"],
+                        "n_clusters": 4,
+                        "published": {"unpruned": {"score_p": 0.5}},
+                    },
                 ]
             },
         ),

@@ -33,8 +33,7 @@ STAGES = {
     stage.experiment.path: stage.experiment
     for stage in (
         agreement, choose_k, cluster, import_network, lesion, lesion_table, pipeline, random_init,
-        shuffle_test, study, train, visualise,
-        shuffle_test, study, train, visualisation_table,
+        shuffle_test, study, train, visualisation_table, visualise,
     )
 }  # fmt: skip
 # A run of each that computes; {stage} stands for the run of a stage of the pipeline.
@@ -50,8 +49,8 @@ COMMANDS = {
     "shuffle_test": ["fast", "cluster_run={cluster}"],
     "study": ["fast"],
     "train": ["mlp", "digits", "pruned", "fast"],
-    "visualise": ["fast", "cluster_run={cluster}"],
     "visualisation_table": ["fast", "visualise_runs=[{visualise}]"],
+    "visualise": ["fast", "cluster_run={cluster}"],
 }
 
 
@@ -136,7 +135,7 @@ print(json.dumps(changed))
 TRAINING = {"train", "pipeline", "study"}
 CLUSTERING = {"cluster", "pipeline", "study"}
 LESIONS = {"lesion", "pipeline", "study"}
-INPUTS = {"visualise", "pipeline"}
+INPUTS = {"visualise", "pipeline", "study"}
 EDITS = {
     "nn_clustering/tracking/command_line/listing.py": set(),
     "nn_clustering/tracking/stages/reuse.py": set(),

@@ -33,6 +33,7 @@ def test_stages_are_chained_by_run_id(runs):
     assert runs["cluster"].info["lineage"] == {"train_run": ids["train"]}
     assert runs["shuffle_test"].info["lineage"] == {"cluster_run": ids["cluster"]}
     assert runs["lesion"].info["lineage"] == {"cluster_run": ids["cluster"]}
+    assert runs["visualise"].info["lineage"] == {"cluster_run": ids["cluster"]}
 
 
 def test_summary_names_what_was_found_and_what_to_do_next(pipeline, runs):
@@ -62,6 +63,9 @@ def test_figures_are_copied_where_the_summary_says(pipeline, runs, home):
         "class_changes",
         "importance_by_size",
         "lesion_nulls",
+        "contact_sheet_dense_1",
+        "contact_sheet_dense_2",
+        "score_nulls",
     }
     assert names == {f"{name}{ending}" for name in figures for ending in (".png", ".pdf")}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in folder.glob("*.png"))

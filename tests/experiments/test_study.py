@@ -13,15 +13,19 @@ def test_study_runs_once_and_then_reuses(run_experiment, store):
     assert first.returncode == 0, first.stderr
     study = store.run(first.run_id, experiment="study")
     networks = pandas.read_csv(io.BytesIO(study.artifact("networks.csv")))
-    assert networks["seed"].tolist() == [0, 1]
-    row = study.result["conditions"][0]
-    assert row["ncut"] == pytest.approx(networks["ncut"].mean())
+    assert networks["seed"].tolist() == [0, 1, 0]
+    row, visualised = study.result["conditions"]
+    assert row["ncut"] == pytest.approx(networks["ncut"][:2].mean())
+    inputs = store.run(study.info["lineage"]["visualise_run_2"], experiment="visualise")
+    for measure in ("score", "entropy"):
+        assert visualised[f"{measure}_p"] == inputs.result[measure]["fisher_p"]
+    assert (visualised["score_p_published"], visualised["largest_p_value"]) == (0.5, None)
     n_runs = len(store.find())
 
     again = run_experiment("study", "with", "fast")
     assert again.returncode == 0, again.stderr
     assert len(store.find()) == n_runs + 1  # the study itself
-    assert again.stdout.count("same config, inputs and code") == 6
+    assert again.stdout.count("same config, inputs and code") == 9
     assert store.run(again.run_id, experiment="study").result == study.result
 
 

@@ -1,7 +1,6 @@
 """Inputs as a user has them optimised: what a run holds, its numbers by other ways, resuming."""
 
 import io
-import json
 
 import keras
 import numpy as np
@@ -28,7 +27,7 @@ def finished_run(run_experiment, store, stage, *arguments):
 def table_of(run, name):
     """A table as Parquet has it, which its CSV file has too."""
     parquet = pandas.read_parquet(io.BytesIO(run.artifact(f"{name}.parquet")))
-    table = pandas.read_csv(io.BytesIO(run.artifact(f"{name}.csv")), keep_default_na=True)
+    table = pandas.read_csv(io.BytesIO(run.artifact(f"{name}.csv")), dtype={"class_name": str})
     pandas.testing.assert_frame_equal(table, parquet, check_dtype=False, rtol=1e-12)
     return parquet
 
@@ -105,7 +104,8 @@ def test_p_values_and_effects_are_of_the_scores(runs):
         p = (1 + (sign * random >= sign * true).sum(axis=1)) / (1 + N_RANDOM)
         assert table[f"{name}_p"].tolist() == p.tolist()
         np.testing.assert_allclose(table[f"random_{name}"], random.mean(axis=1))
-        each = (2 * true / (true + random)).mean(axis=1)
+        with np.errstate(invalid="ignore"):  # a single unit has no dispersion, 0 of 0
+            each = (2 * true / (true + random)).mean(axis=1)
         np.testing.assert_allclose(table[f"{name}_effect_each"], each, rtol=1e-9)
         for logged in (name, f"{name}_p"):
             assert run.metric(logged)["value"].tolist() == table[logged].tolist()
@@ -146,10 +146,7 @@ def test_pictures_are_stored(runs):
     for name in figures:
         assert run.artifact(f"{name}.png").startswith(b"\x89PNG")
         assert run.artifact(f"{name}.pdf").startswith(b"%PDF")
-    inputs = {
-        f"input_{layer}_{label}.png"
-        for layer, label in zip(table["layer"], table["label"], strict=True)
-    }
+    inputs = {f"input_{layer}_{label}.png" for layer, label in table[["layer", "label"]].values}
     assert inputs == {name for name in run.artifacts if name.startswith("input_")}
 
 
@@ -170,10 +167,6 @@ def test_killed_run_goes_on_to_the_same_end(run_experiment, runs, store, killed_
     assert "memory_mb is 0.25; leave out memory_mb=0.5" in refused
 
 
-def test_batches_of_another_size_are_not_gone_on_with(runs, here):
-    """The machine has less memory than the one that was killed."""
-
-
 def test_summary_says_what_was_found(run_experiment, store, runs):
     run, printed = finished_run(
         run_experiment, store, "visualise", "fast", f"cluster_run={runs['cluster'].id}", "seed=3"
@@ -191,19 +184,6 @@ def test_summary_says_what_was_found(run_experiment, store, runs):
         "make up",
     ):
         assert text in printed
-
-
-def test_lesions_are_of_the_same_random_units(runs):
-    assert json.loads(json.dumps(runs["lesion"].config["draws"])) == "joint"
-
-
-REGRESSION = """
-x1,x2,y
-0,10,1
-1,20,2
-0.5,12,3
--2,15,4
-"""
 
 
 def test_bounds_of_tables_are_those_of_their_columns(monkeypatch):

@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.networks import PREPROCESSINGS, check_preprocessing, preprocessing
+from nn_clustering.networks import (
+    PREPROCESSINGS,
+    channel_map,
+    check_preprocessing,
+    preprocessing,
+)
 
 SHAPE = (4, 5, 3)
 
@@ -64,3 +69,29 @@ def test_unknown_ones_are_refused(name, reason):
 def test_colours_are_not_told_apart_in_grey():
     with pytest.raises(InvalidInputError, match="expected images in colour"):
         preprocessing("caffe", (4, 5, 1))
+
+
+@pytest.mark.parametrize("style", PREPROCESSINGS)
+def test_what_is_done_to_channels_is_found(style, pixels):
+    found = channel_map(style, SHAPE)
+    expected = preprocessing(style, SHAPE)(pixels)
+    np.testing.assert_allclose(pixels / 255 @ found.matrix + found.offset, expected, atol=1e-3)
+    assert found.is_identity == (style == "unit")
+
+
+def test_pixels_are_read_as_they_are_or_one_by_one():
+    assert channel_map(None, SHAPE).is_identity
+    flat = channel_map("tf", (7,))
+    np.testing.assert_allclose(flat.matrix, [[2]], rtol=1e-6)
+    np.testing.assert_allclose(flat.offset, [-1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "body", ["x - x.mean(axis=(1, 2, 3), keepdims=True)", "x**2", "x[:, ::-1]"]
+)
+def test_what_is_no_sum_of_a_pixels_channels_is_refused(tmp_path, monkeypatch, body):
+    module = f"of_pixels_{len(body)}"
+    tmp_path.joinpath(f"{module}.py").write_text(f"def made(x):\n    return {body}\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInputError, match="does not make of every pixel by itself a sum"):
+        channel_map(f"{module}.made", SHAPE)

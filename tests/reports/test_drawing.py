@@ -37,13 +37,13 @@ def collections(figure, label):
 
 def columns(figure, label="units"):
     """Of each column, the place of every dot, by colour."""
-    return [
-        {
-            to_hex(colour): path.vertices[::2]
-            for colour, path in zip(column.get_edgecolors(), column.get_paths(), strict=True)
-        }
-        for column in collections(figure, label)
-    ]
+    found = []
+    for column in collections(figure, label):
+        by_colour = {}
+        for colour, path in zip(column.get_edgecolors(), column.get_paths(), strict=True):
+            by_colour.setdefault(to_hex(colour), []).append(path.vertices[::2])
+        found.append({colour: np.concatenate(places) for colour, places in by_colour.items()})
+    return found
 
 
 def dots(column):
@@ -59,10 +59,6 @@ def bands(figure, kind):
             source, target = sorted([one[1], other[1]]), sorted([far[1], other_far[1]])
             found.append(((one[0], *source), (far[0], *target), to_hex(colour)))
     return found
-
-
-def note(figure):
-    return figure.axes[0].texts[-1].get_text().replace("\n", " ")
 
 
 def svg(figure):
@@ -112,6 +108,7 @@ CASES = {
     "activations": lambda: clustered([40, 90], 3, within=(0, 1)),
     "one layer": lambda: clustered([200], 4, within=(0,)),
     "isolated": lambda: clustered([5, 120, 3], 2, keep=0),
+    "many clusters": lambda: clustered([64, 300, 300], 32, keep=0.3),
     "small": lambda: (SMALL, LABELS),
 }
 
@@ -120,6 +117,7 @@ def test_every_unit_is_a_dot_of_its_clusters_colour():
     graph, labels = clustered([784, 256, 30, 10], 12, keep=0.004)
     colours = [*map(to_hex, cluster_colours(12)), ISOLATED_COLOUR]
     found = columns(draw_network(graph, labels))
+    assert len(set(colours)) == 9
     assert (labels < 0).any()
     for layer, column in enumerate(found):
         expected = Counter(colours[label] for label in labels[graph.units(layer)])
@@ -198,7 +196,7 @@ def test_only_the_strongest_edges_are_lines():
         for path in lines.get_paths()
     ]
     assert found == np.sort(graph.edges[0].weights, axis=None)[-7:].tolist()
-    assert "up to 7 of two layers" in note(figure)
+    assert "up to 7 of two layers" in figure.get_label()
 
 
 def test_bands_by_hand():
@@ -248,11 +246,11 @@ def test_bands_that_are_left_out_are_owned_up_to():
     graph, labels = clustered([100] * 6, 40)
     figure = draw_network(graph, labels)
     assert len(bands(figure, "within")) + len(bands(figure, "between")) == 5 * 800
-    left_out = int(note(figure).split("the thinnest bands, ")[1].split("%")[0])
+    left_out = int(figure.get_label().split("the thinnest bands, ")[1].split("%")[0])
     # 800 of 1600 bands, the widest of them
     assert 10 < left_out < 50
     within = draw_network(graph, np.zeros(600, int))
-    assert "thinnest" not in note(within)
+    assert "thinnest" not in within.get_label()
     assert len(bands(within, "within")) == 5
 
 
@@ -266,7 +264,7 @@ def test_edges_within_a_layer_come_back_to_it():
         [0.2 + 1.3 / 4, 0.2 + 1.3 / 2, 0.2 + 1.3]
     )
     assert all(path.vertices[0][0] == path.vertices[-1][0] for path in lines.get_paths())
-    assert "edges within the layer" in note(figure)
+    assert "edges within the layer" in figure.get_label()
 
     truth = np.repeat([0, 1], 100)
     weights = np.where(truth[:, None] == truth, 3.0, 1.0)
@@ -323,8 +321,8 @@ def test_what_there_is_no_room_for_is_said():
     figure = draw_network(graph, labels)
     n_arcs = len(collections(figure, "arc"))
     assert 0 < n_arcs < len(pairs)
-    assert f"edges of {len(pairs) - n_arcs} pairs of layers" in note(figure)
-    assert "pairs" not in note(draw_network(*clustered([3] * 3, 2, distant=[(0, 2)])))
+    assert f"edges of {len(pairs) - n_arcs} pairs of layers" in figure.get_label()
+    assert "pairs" not in draw_network(*clustered([3] * 3, 2, distant=[(0, 2)])).get_label()
 
 
 def test_many_layers_are_drawn_in_rows():
@@ -342,13 +340,62 @@ def test_many_layers_are_drawn_in_rows():
 
 def test_names_of_layers_and_clusters():
     figure = draw_network(SMALL, LABELS)
-    names = [text.get_text() for text in figure.axes[0].texts[:-1]]
+    names = [text.get_text() for text in figure.axes[0].texts]
     assert names == ["layer_0", "2", "layer_1", "3", "(1 isolated)", "layer_2", "1"]
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["1 (2)", "0 (3)", "isolated (1)"]
     all_connected = draw_network(layered([[1]]), np.array([0, 1]))
     texts = [text.get_text() for text in all_connected.legends[0].get_texts()]
     assert texts == ["1 (1)", "0 (1)"]
+
+
+def test_caption_is_no_part_of_the_picture():
+    figure = draw_network(SMALL, LABELS)
+    assert figure.get_label().startswith("A column is a layer, a dot a unit. Isolated units")
+    assert not any("." in text.get_text() for text in figure.findobj(Text))
+
+
+def numbers(figure):
+    """Of each column of the only row, the height of every cluster's number."""
+    by_column = {}
+    for text in figure.axes[0].texts:
+        if text.get_label() == "number":
+            x, y = text.get_position()
+            assert by_column.setdefault(x, {}).setdefault(int(text.get_text()), y) == y
+    return [by_column[x] for x in sorted(by_column)]
+
+
+@pytest.mark.parametrize("case", ["mlp", "cnn"])
+def test_sub_clusters_have_numbers_where_colours_repeat(case):
+    """Beside the middle of the dots, or else a line leads there."""
+    graph, labels = CASES[case]()
+    figure = draw_network(graph, labels)
+    units, leaders = collections(figure, "units"), collections(figure, "leaders")
+    led = {(line[0][1], line[1][1]) for lines in leaders for line in lines.get_segments()}
+    found = numbers(figure)
+    assert len(found) == len(graph.layers)
+    for layer, (heights, column) in enumerate(zip(found, units, strict=True)):
+        of_layer = labels[graph.units(layer)]
+        assert heights.keys() == set(of_layer[of_layer >= 0].tolist())
+        # sub-clusters from the top down, isolated units below all
+        for label, path in zip(sorted(heights, reverse=True), column.get_paths(), strict=False):
+            middle = (path.vertices[:, 1].min() + path.vertices[:, 1].max()) / 2
+            assert heights[label] == pytest.approx(middle, abs=1) or any(
+                abs(start - middle) < 1 and abs(end - heights[label]) < 0.1 for start, end in led
+            )
+
+
+def test_sub_clusters_have_no_numbers_where_colours_tell():
+    assert numbers(draw_network(*clustered([40, 90], 8))) == []
+
+
+def test_numbers_that_there_is_no_room_for_are_those_of_the_smallest():
+    labels = np.repeat(np.arange(100), np.r_[np.full(60, 3), np.ones(40, int)])
+    graph = UnitGraph((Layer("layer", labels.size),), ())
+    figure = draw_network(graph, labels)
+    (found,) = numbers(figure)
+    assert set(range(60)) < found.keys()
+    assert f"the numbers of {100 - len(found)} sub-clusters" in figure.get_label()
 
 
 def test_legend_is_read_line_by_line():
@@ -408,7 +455,7 @@ def test_svg_is_text_and_reproducible():
 def test_svg_of_a_large_network_is_not_large(case):
     graph, labels = CASES[case]()
     assert graph.n_units > (20_000 if case == "resnet" else 1_000)
-    assert len(svg(draw_network(graph, labels))) < (2e6 if case == "resnet" else 3e5)
+    assert len(svg(draw_network(graph, labels))) < (2.2e6 if case == "resnet" else 3e5)
 
 
 def test_dots_reach_the_pixels():

@@ -1,7 +1,7 @@
 """Contact sheets and null figures of visualisations show what they are given, all of it legible."""
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -14,22 +14,18 @@ from nn_clustering.partitions import SubCluster
 from nn_clustering.reports import contact_sheets, figure_of_visualisation_nulls, input_png
 from nn_clustering.reports._contact_sheets import (
     DOTS_PER_INCH,
+    OTHER,
     SIGNIFICANT,
     fitted,
     names_in_lines,
     text_width,
 )
-from nn_clustering.visualisation import VisualisationTest
+from nn_clustering.visualisation import TopSamples, VisualisationTest
 
 TITLE = "MNIST, MLP, pruned: inputs optimised for sub-clusters"
 GREY, COLOUR = (28, 28, 1), (32, 32, 3)
 LONG = "a_layer_of_many_parts/with_a_very_long_name_unit_3_relu"
 BREEDS = tuple(f"long-haired terrier of the {index}th kind" for index in range(10))
-
-
-@dataclass(frozen=True)
-class Tops:
-    indices: np.ndarray
 
 
 def visualisation_test(layers, shape=GREY, n_shuffles=4, n_kept=1, measures_entropy=True):
@@ -66,13 +62,27 @@ def samples_of(shape, white=1.0, names=tuple("0123456789"), task="classification
     return Dataset("made up", x[:1], y[:1], x, y, names, task, white)
 
 
-def tops_of(test, n_top):
-    return Tops(np.random.default_rng(2).integers(40, size=(len(test.sub_clusters), n_top)))
+def tops_of(test, data, n_top):
+    indices = np.random.default_rng(2).integers(40, size=(len(test.sub_clusters), n_top))
+    of_classes = data.task == "classification"
+    shares = np.ones(len(indices))
+    return TopSamples(
+        sub_clusters=test.sub_clusters,
+        indices=indices,
+        objectives=np.ones(indices.shape),
+        classes=data.y_test[indices] if of_classes else None,
+        class_entropies=None,
+        entropy=None,
+        top_shares=shares,
+        score_quantiles=shares,
+        profile_correlations=shares,
+    )
 
 
 def sheet(shape=GREY, sizes=(3, 5), n_top=9, n_kept=1, layer="dense_1", **of_samples):
     test = visualisation_test({layer: sizes}, shape, n_kept=n_kept)
-    data, tops = samples_of(shape, **of_samples), tops_of(test, n_top) if n_top else None
+    data = samples_of(shape, **of_samples)
+    tops = tops_of(test, data, n_top) if n_top else None
     return test, tops, data, contact_sheets(test, tops, data, TITLE)[layer]
 
 
@@ -130,18 +140,27 @@ def test_a_sheet_tells_scores_p_values_and_classes():
         often = np.bincount(classes).argmax()
         told = " ".join(texts[start + 5 : start + 7])
         assert f"{often} ({(classes == often).sum()})" in told
-    assert "p ≤ 0.05, not corrected" in texts
+    assert "p ≤ 0.05, not corrected for 2 sub-clusters" in texts
     assert "p: of the score, beside 4 random sub-clusters" in texts
 
 
-def test_small_p_values_have_another_frame():
-    test = visualisation_test({"a": [3] * 3}, (4, 4, 1), n_shuffles=19)
-    figure = contact_sheets(test, None, None, TITLE)["a"]
-    is_marked = [to_hex(frame.get_edgecolor()) == SIGNIFICANT for frame in figure.axes[0].patches]
-    small = (test.score.p_values <= 0.05).tolist()
-    assert small == [True, False, False]
-    assert is_marked[:6:2] == small
-    assert not any(is_marked[1:6:2])
+def with_p_values(test, p_values):
+    """The test with scores of such p-values, of 99 random ones each."""
+    n_above = np.rint(100 * np.array(p_values)).astype(int) - 1
+    scores = np.tile(np.arange(100.0), (len(n_above), 1))
+    scores[:, 0] = 99.5 - n_above
+    return replace(test, scores=scores)
+
+
+def test_frames_tell_small_p_values_and_whether_they_are_corrected():
+    test = with_p_values(visualisation_test({"a": [3] * 4}, (4, 4, 1)), [0.01, 0.04, 0.06, 0.9])
+    frames = contact_sheets(test, None, None, TITLE)["a"].axes[0].patches
+    looks = [(to_hex(one.get_edgecolor()), one.get_linestyle()) for one in frames]
+    of_true, of_random, key = looks[:8:2], looks[1:8:2], looks[8:]
+    assert of_true == [*key, key[2]]
+    assert set(of_random) == {key[2]}
+    assert [colour for colour, _ in key] == [SIGNIFICANT, SIGNIFICANT, OTHER]
+    assert key[0] != key[1]
 
 
 @pytest.mark.parametrize(
@@ -197,10 +216,12 @@ def test_images_of_no_known_scale_are_shown_by_their_range():
     test = visualisation_test({"a": [3]}, (4, 4, 1))
     test = replace(test, inputs=6 * test.inputs - 2)
     data = samples_of((4, 4, 1), white=None)
-    figure = contact_sheets(test, Tops(np.array([[7]])), data, TITLE)["a"]
-    values = np.concatenate([test.inputs.ravel(), data.x_test[7].ravel()])
+    tops = tops_of(test, data, 1)
+    figure = contact_sheets(test, tops, data, TITLE)["a"]
+    sample = data.x_test[tops.indices[0, 0]]
+    values = np.concatenate([test.inputs.ravel(), sample.ravel()])
     low, high = values.min(), values.max()
-    expected = np.rint(255.0 * (data.x_test[7, ..., 0] - low) / (high - low))
+    expected = np.rint(255.0 * (sample[..., 0] - low) / (high - low))
     np.testing.assert_allclose(figure.axes[0].images[-1].get_array(), expected, atol=1)
     assert f"black to white: \u2212{-low:.3g} to {high:.3g}" in texts_of(figure)
 
@@ -217,9 +238,8 @@ def test_other_samples_are_bars_of_one_scale():
         for row in range(2)
         for sample in (*test.inputs[row], *data.x_test[tops.indices[row]])
     ]
-    low, high = np.min(shown), np.max(shown)
-    expected = (np.concatenate(shown) - low) / (high - low)
-    np.testing.assert_allclose(bars, expected, atol=1e-6)
+    np.testing.assert_allclose(bars, np.concatenate(shown) / np.max(shown), atol=1e-6)
+    assert f"bars: 0 to {np.max(shown):.3g}" in texts_of(figure)
 
 
 def test_the_same_sheet_gives_the_same_bytes():
@@ -282,37 +302,48 @@ def points(axes, place):
     return np.asarray(axes.collections[place].get_offsets())
 
 
-def test_nulls_in_standard_deviations_of_the_random_ones():
+def marks(axes):
+    """Which rows have which mark: corrected, uncorrected, not significant, nothing to say."""
+    return [points(axes, place)[:, 1].tolist() for place in range(1, 5)]
+
+
+def test_nulls_show_scores_in_standard_deviations_and_entropies_as_they_are():
     test = visualisation_test({"a": [3, 5], "b": [4, 4]})
     figure = figure_of_visualisation_nulls(test, TITLE)
-    for axes, values, name, side in zip(
-        figure.axes, (test.scores, test.entropies), ("score", "output entropy"), ("right", "left"),
-        strict=True,
-    ):  # fmt: skip
-        random = values[:, 1:]
-        expected = (values[:, 0] - random.mean(axis=1)) / random.std(axis=1, ddof=1)
-        np.testing.assert_allclose(points(axes, 1)[:, 0], expected)
-        assert points(axes, 1)[:, 1].tolist() == [0, 1, 2, 3]
-        assert points(axes, 0).shape == (16, 2)
-        label = f"{name}, in sd of the random ones\n({side} is extreme)"
-        assert axes.get_xlabel() == label
+    random = test.scores[:, 1:]
+    means, spreads = random.mean(axis=1, keepdims=True), random.std(axis=1, ddof=1, keepdims=True)
+    scores, entropies = figure.axes
+    for axes, shown, name, label in (
+        (scores, (test.scores - means) / spreads, "score", "sd of the random ones;\nright"),
+        (entropies, test.entropies, "output entropy", "nats;\nleft"),
+    ):
+        true = np.concatenate([points(axes, place) for place in range(1, 5)])
+        np.testing.assert_allclose(true[np.argsort(true[:, 1]), 0], shown[:, 0])
+        np.testing.assert_allclose(points(axes, 0)[:, 0], shown[:, 1:].ravel())
+        assert axes.get_xlabel().startswith(f"{name} ({label} is extreme")
         assert axes.get_title().startswith(f"{name}: joint p = ")
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert "sub-cluster, p ≤ 0.05, not corrected" in legend
+    assert legend[2] == "sub-cluster, p ≤ 0.05, not corrected for 4 sub-clusters"
+    assert len(legend) == 4
 
 
-def test_marks_of_nulls_tell_small_p_values():
-    test = visualisation_test({"a": [3, 5], "b": [4]}, n_shuffles=19, measures_entropy=False)
-    figure = figure_of_visualisation_nulls(test, TITLE)
+def test_entropies_far_apart_have_a_logarithmic_scale():
+    test = visualisation_test({"a": [3, 5], "b": [4, 4]})
+    entropies = 10 ** np.random.default_rng(0).uniform(-9, 0, test.scores.shape)
+    figure = figure_of_visualisation_nulls(replace(test, entropies=entropies), TITLE)
+    axes = figure.axes[1]
+    assert axes.get_xscale() == "symlog"
+    assert axes.get_xlabel().endswith("left is extreme, logarithmic beyond 0.000001)")
+    assert 0 in axes.get_xticks()
+
+
+def test_marks_of_nulls_tell_small_p_values_and_whether_they_are_corrected():
+    test = visualisation_test({"a": [3] * 4, "b": [4]}, measures_entropy=False)
+    figure = figure_of_visualisation_nulls(with_p_values(test, [0.01, 0.04, 0.06, 0.9, 0.5]), TITLE)
     (axes,) = figure.axes
-    faces = [to_hex(face) for face in axes.collections[1].get_facecolors()]
-    edges = [to_hex(edge) for edge in axes.collections[1].get_edgecolors()]
-    assert [face == edge for face, edge in zip(faces, edges, strict=True)] == (
-        test.score.p_values <= 0.05
-    ).tolist()
-    assert edges[0] == edges[1] != edges[2]  # all of layer b's units: nothing to say
+    assert marks(axes) == [[0], [1], [2, 3], [4]]  # 4: all of layer b's units
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend[-1] == "not combined: all of its layer's units"
+    assert legend[-1] == "all units of its layer, of which nothing can be said"
 
 
 NULLS = {
@@ -322,6 +353,10 @@ NULLS = {
     "layers of many": visualisation_test({f"conv_{index}": [2] * 32 for index in range(20)}),
 }
 NULLS["extreme"] = replace(NULLS["sixty"], scores=NULLS["sixty"].scores * np.r_[-1e8, 1, 1, 1, 1])
+NULLS["sure"] = replace(
+    NULLS["sixty"], entropies=10 ** np.random.default_rng(0).uniform(-20, 0, (60, 5))
+)
+NULLS["surest"] = replace(NULLS["sixty"], entropies=np.zeros((60, 5)))
 NULLS["no spread"] = replace(NULLS["sixty"], scores=np.ones((60, 5)))
 
 

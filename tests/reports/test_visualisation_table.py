@@ -23,12 +23,11 @@ def network(run, *names, draws="joint", settings=None):
             count_ties=True,
             layers=["one"] * 3 + ["two"] * 5 if draws == "joint" else None,
             combined=columns["combined"],
+            each=True,
         )
         summaries[name] = found.summary(0)
-        columns[f"{name}_effect"], columns[f"{name}_ratio"] = found.effects, found.ratios
-        columns[f"{name}_effect_each"] = random.uniform(0.5, 1.5, n)
-        of_draws[f"{name}_effect"] = found.mean_null_effects()
-        of_draws[f"{name}_ratio"] = found.mean_null_ratios()
+        columns |= found.columns(name)
+        of_draws |= found.columns_of_draws(name)
     return StudiedNetwork(
         VISUALISATIONS,
         run,
@@ -75,7 +74,9 @@ def test_effects_of_each_draw_are_means_over_sub_clusters():
     each = np.concatenate([one.sub_clusters["score_effect_each"] for one in networks])
     assert row["score_effect_each"] == pytest.approx(each.mean())
     assert row["score_effect_each_low"] < each.mean() < row["score_effect_each_high"]
-    assert "score_effect_each_null" not in row
+    of_draws = np.mean([one.random_effects["score_effect_each"] for one in networks], axis=0)
+    assert row["score_effect_each_null"] == pytest.approx(of_draws.mean())
+    assert row["score_effect_each_null_high"] == pytest.approx(np.quantile(of_draws, 0.95))
     assert row["score_fisher_statistic_by_chance"] == pytest.approx(0.966, abs=5e-4)  # G7
 
 

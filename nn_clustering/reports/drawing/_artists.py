@@ -74,20 +74,27 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What has been drawn, for the note to explain.
+    """What has been drawn, for the caption to explain.
 
     Attributes:
-        kinds: Among "lines", "bands", "chords" (within a layer) and "arcs".
+        kinds: Among "lines", "bands", "chords" (within a layer), "arcs" and "numbers".
         weight: Of all edges that bands were to stand for.
         shown: Of that, what the bands stand for that are drawn.
+        n_without_number: Sub-clusters that there was no room to number.
     """
 
     kinds: frozenset[str] = field(default_factory=frozenset)
     weight: float = 0.0
     shown: float = 0.0
+    n_without_number: int = 0
 
     def __or__(self, other: "Drawn") -> "Drawn":
-        return Drawn(self.kinds | other.kinds, self.weight + other.weight, self.shown + other.shown)
+        return Drawn(
+            self.kinds | other.kinds,
+            self.weight + other.weight,
+            self.shown + other.shown,
+            self.n_without_number + other.n_without_number,
+        )
 
 
 def draw_units(axes: Axes, drawing: Drawing, column: Column) -> None:

@@ -18,6 +18,7 @@ _LARGEST_SPACING = 110.0
 _LEAST_WIDTH = 10.0
 _ROW_HEIGHT = 200.0
 _HEIGHT_OF_ALL_ROWS = 360.0
+_MOST_OF_ONE_ROW = 560.0
 # Units lie one above the other as long as they can be told apart, then several in a line.
 _CLEAR_PITCH = 2.2
 _LARGEST_PITCH = 10.0
@@ -73,17 +74,27 @@ def column_spacing(rows: Sequence[range]) -> float:
     return float(min(_LARGEST_SPACING, (PAGE_WIDTH - 2 * MARGIN) / max(most, 1)))
 
 
-def row_heights(graph: UnitGraph, rows: Sequence[range]) -> list[float]:
-    """Return the height of the tallest column of every row.
+def row_heights(graph: UnitGraph, rows: Sequence[range], of_labels: Sequence[float]) -> list[float]:
+    """Return the height of every row: of its tallest column, and of what stands beside a column.
 
     A column is the lower the fewer units it has, by the fourth root, so that a layer of 10 beside
     one of 1,000 can still be read.
+
+    Args:
+        graph: The graph.
+        rows: Indices of their layers.
+        of_labels: The height that each row wants for what stands beside a column; it gets no more
+            than leaves all rows on a page.
     """
     largest = max((layer.n_units for layer in graph.layers), default=0)
     n_gaps = 8  # or so, of small clusters
     height = _ROW_HEIGHT if len(rows) == 1 else _HEIGHT_OF_ALL_ROWS / len(rows)
     height = min(height, max(largest, 1) * _LARGEST_PITCH + n_gaps * _GAP)
-    return [height * _share(graph, _shown(row), range(len(graph.layers))) for row in rows]
+    most = _MOST_OF_ONE_ROW if len(rows) == 1 else _HEIGHT_OF_ALL_ROWS / len(rows)
+    return [
+        max(height * _share(graph, _shown(row), range(len(graph.layers))), min(wanted, most))
+        for row, wanted in zip(rows, of_labels, strict=True)
+    ]
 
 
 def place_row(

@@ -24,7 +24,9 @@ def draw_network(graph: UnitGraph, labels: NDArray[np.integer], *, n_edges: int 
     sub-cluster as is its share of the weight on that side: what is coloured stays within the
     cluster, what is grey is cut. Layers that do not stand side by side are joined by arcs above
     the columns, striped by the same shares; edges within a layer are drawn to the right of it.
-    A note at the foot says what is left out.
+    Beside sub-clusters stand the numbers of their clusters where several have one colour.
+
+    The figure's label is a caption: how what is drawn is to be read, and what is left out.
 
     Args:
         graph: The graph.

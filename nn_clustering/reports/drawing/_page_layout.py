@@ -1,7 +1,6 @@
-"""The page on which a network is drawn: rows of columns, their names, legend, how to read it."""
+"""The page on which a network is drawn: rows of columns, their names and a legend."""
 
-import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Patch
 from matplotlib.textpath import TextToPath
 
+from nn_clustering.reports._palette import has_repeated_colours
 from nn_clustering.reports.drawing._arcs import arcs_height, lay_arcs
 from nn_clustering.reports.drawing._artists import (
     Drawing,
@@ -19,6 +19,7 @@ from nn_clustering.reports.drawing._artists import (
     draw_edges,
     draw_units,
 )
+from nn_clustering.reports.drawing._cluster_labels import LABEL_LINE, label_clusters
 from nn_clustering.reports.drawing._layout import (
     MARGIN,
     PAGE_WIDTH,
@@ -29,35 +30,35 @@ from nn_clustering.reports.drawing._layout import (
     rows_of_layers,
 )
 
-_SMALL_TYPE = 6.0
-_TYPE = 7.0
+_SMALL_TYPE = 7.0
+_UPRIGHT_TYPE = 6.0
+_TYPE = 8.0
 _LINE = 1.3  # height of a line, in sizes of the type
 _LEGEND_LINE = 1.5
 _LEGEND_COLUMNS = 8
 _LONGEST_NAME = 24  # characters
-_NOTE_WIDTH = 140  # characters
 
 
 def draw_page(drawing: Drawing) -> Figure:
-    """Draw all on a page that is 17 cm wide and as high as need be."""
+    """Draw all on a page that is 17 cm wide and as high as need be.
+
+    Sub-clusters have numbers where clusters repeat colours. The figure's label is a caption.
+    """
     figure = Figure()
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     lower, drawn = _draw_rows(axes, drawing)
     handles = _legend_handles(drawing)
     n_legend_lines = -(-len(handles) // _LEGEND_COLUMNS) + 1
-    legend_top, lower = lower, lower - n_legend_lines * _TYPE * _LEGEND_LINE - 6
-    note = "\n".join(textwrap.wrap(" ".join(_sentences(drawing, drawn)), _NOTE_WIDTH))
-    axes.text(
-        MARGIN, lower, note, fontsize=_SMALL_TYPE, color="#404040", va="top", linespacing=_LINE
-    )
-    lower -= _SMALL_TYPE * _LINE * (note.count("\n") + 1) + MARGIN
+    legend_top = lower
+    lower -= (n_legend_lines * _TYPE * _LEGEND_LINE if handles else 0) + MARGIN
     # Whole points, or else places in an SVG file would have more decimals than they need.
     height = float(np.ceil(-lower))
     figure.set_size_inches(PAGE_WIDTH / 72, height / 72)
     axes.set(xlim=(0, PAGE_WIDTH), ylim=(-height, 0))
     if handles:
         _add_legend(figure, handles, 1 + legend_top / height)
+    figure.set_label(" ".join(_sentences(drawing, drawn)))
     return figure
 
 
@@ -66,15 +67,19 @@ def _draw_rows(axes: Axes, drawing: Drawing) -> tuple[float, Drawn]:
     texts = [_label(drawing, layer) for layer in range(len(drawing.graph.layers))]
     rows = rows_of_layers(len(texts))
     spacing = column_spacing(rows)
-    is_upright = any(_text_width(line) > spacing - 3 for text in texts for line in text)
+    widest = max((_text_width(line, _SMALL_TYPE) for text in texts for line in text), default=0)
+    is_upright = widest > spacing - 3
     label_height = (
-        max(_text_width("  ".join(text)) for text in texts)
+        max(_text_width("  ".join(text), _UPRIGHT_TYPE) for text in texts)
         if is_upright
         else _SMALL_TYPE * _LINE * max(map(len, texts), default=0)
     )
     lower = -MARGIN
     drawn = Drawn()
-    for layers, height in zip(rows, row_heights(drawing.graph, rows), strict=True):
+    is_labelled = has_repeated_colours(drawing.n_clusters)
+    of_labels = [LABEL_LINE * most for most in _most_clusters(drawing, rows)] if is_labelled else []
+    heights = row_heights(drawing.graph, rows, of_labels or [0.0] * len(rows))
+    for layers, height in zip(rows, heights, strict=True):
         arcs = lay_arcs(drawing.graph, layers)
         top = lower - arcs_height(arcs)
         columns = place_row(
@@ -89,9 +94,20 @@ def _draw_rows(axes: Axes, drawing: Drawing) -> tuple[float, Drawn]:
         drawn |= draw_arcs(axes, drawing, arcs, columns, top)
         for column in columns:
             draw_units(axes, drawing, column)
+            if is_labelled:
+                n_without = label_clusters(axes, column, top - height, height)
+                n_without *= not column.is_repeat
+                drawn |= Drawn(frozenset({"numbers"}), n_without_number=n_without)
             _write_label(axes, texts[column.layer], column, top - height - 5, is_upright)
         lower = top - height - label_height - 12
     return lower, drawn
+
+
+def _most_clusters(drawing: Drawing, rows: Sequence[range]) -> list[int]:
+    """Return of each row how many clusters the layer has that has units of most of them."""
+    return [
+        max((np.unique(drawing.labels_of(layer)).size for layer in row), default=0) for row in rows
+    ]
 
 
 def _label(drawing: Drawing, layer: int) -> list[str]:
@@ -103,8 +119,8 @@ def _label(drawing: Drawing, layer: int) -> list[str]:
     return [name, f"{n_units}", *([f"({n_isolated} isolated)"] if n_isolated else [])]
 
 
-def _text_width(text: str) -> float:
-    font = FontProperties(size=_SMALL_TYPE)
+def _text_width(text: str, size: float) -> float:
+    font = FontProperties(size=size)
     return float(TextToPath().get_text_width_height_descent(text, font, ismath=False)[0])
 
 
@@ -112,7 +128,7 @@ def _write_label(
     axes: Axes, text: list[str], column: Column, upper: float, is_upright: bool
 ) -> None:
     style: dict[str, Any] = {
-        "fontsize": _SMALL_TYPE,
+        "fontsize": _UPRIGHT_TYPE if is_upright else _SMALL_TYPE,
         "color": "#808080" if column.is_repeat else "black",
         "style": "italic" if column.is_repeat else "normal",
         "ha": "center",
@@ -186,6 +202,8 @@ def _sentences(drawing: Drawing, drawn: Drawn) -> Iterator[str]:
     rows = rows_of_layers(len(drawing.graph.layers))
     if len(rows) > 1:
         yield "A row begins, in pale, with the layer that ends the row above."
+    if "numbers" in drawn.kinds:
+        yield "Numbers are clusters, some of which have one colour."
     unseen = 1 - drawn.shown / drawn.weight if drawn.weight else 0.0
     if unseen >= 0.005:
         yield f"Left out: the thinnest bands, {unseen:.0%} of the weight."
@@ -199,3 +217,5 @@ def _sentences(drawing: Drawing, drawn: Drawn) -> Iterator[str]:
             f"Left out for want of room: edges of {n_without_room} pairs of layers that do not "
             "stand side by side."
         )
+    if drawn.n_without_number:
+        yield f"Left out for want of room: the numbers of {drawn.n_without_number} sub-clusters."

@@ -6,12 +6,13 @@ import uuid
 import pytest
 from sacred.utils import iterate_flattened, set_by_dotted_path
 
-from experiments import cluster, lesion, train
-from nn_clustering.reports import LESIONS, studied_network, table_of_networks
+from experiments import cluster, lesion, train, visualise
+from nn_clustering.reports import LESIONS, VISUALISATIONS, studied_network, table_of_networks
 from nn_clustering.tracking import RunStore, Server, connect
 from tests.experiments.stored_studies import StoredStudy
 
-STAGES = {"train": train, "cluster": cluster, "lesion": lesion}
+STAGES = {"train": train, "cluster": cluster, "lesion": lesion, "visualise": visualise}
+TESTS = {"lesion": LESIONS, "visualise": VISUALISATIONS}
 DEFAULTS = {
     name: dict(iterate_flattened(dict(stage.experiment.defaults))) for name, stage in STAGES.items()
 }
@@ -21,20 +22,26 @@ SEEDS_AND_LINKS = {
     "train": {"seed", "resume"},
     "cluster": {"seed", "train_run", "model", "phase"},
     "lesion": {"seed", "resume", "cluster_run"},
+    "visualise": {"seed", "resume", "cluster_run"},
 }
 # how a stage ran,
 HOW_IT_RAN = {
     "train": {"reuse", "tags", "n_repeats", "n_workers", "training.checkpoint_every"},
     "cluster": {"reuse", "tags"},
     "lesion": {"reuse", "tags", "memory_mb"},
+    "visualise": {"reuse", "tags", "memory_mb"},
 }
 # what is done to pixels, which of a network that was trained here its training says,
-PIXELS = {"cluster": {"preprocessing"}, "lesion": {"preprocessing"}, "train": set()}
-# and what it found out besides, which changes nothing of the single lesions.
+PIXELS = {
+    **{stage: {"preprocessing"} for stage in ("cluster", "lesion", "visualise")},
+    "train": set(),
+}
+# and what it found out, or kept, besides, which changes nothing of the test.
 BESIDES = {
     "train": (),
     "cluster": ("stability.",),
     "lesion": ("double.", "single_units"),
+    "visualise": ("random_inputs",),
 }
 CASES = [(stage, key) for stage, keys in DEFAULTS.items() for key in keys]
 
@@ -56,7 +63,7 @@ def makes_a_condition(stage, key):
 
 
 class Networks:
-    """Lesion runs in a database: the first, and others that differ from it as is asked."""
+    """Tested networks in a database: the first, and others that differ from it as is asked."""
 
     def __init__(self, database, home):
         self.store = RunStore(database, home)
@@ -64,34 +71,34 @@ class Networks:
         ids = {"train": study.add("train", {"seed": 5})}
         config = {"seed": 5, "train_run": ids["train"]}
         ids["cluster"] = study.add("cluster", config, train_run=ids["train"], phase="unpruned")
-        study.lesion("one", {"seed": 5, "cluster_run": ids["cluster"]}, ids["cluster"])
-        ids["lesion"] = study.ids["one"]
+        for test, add in (("lesion", study.lesion), ("visualise", study.visualise)):
+            ids[test] = add(test, {"seed": 5, "cluster_run": ids["cluster"]}, ids["cluster"])
         self.runs = database["runs"]
         self.first = {stage: self.runs.find_one({"_id": ids[stage]}) for stage in STAGES}
         self.n_runs = max(ids.values())
-        self.one = self.read(self.first)
 
-    def read(self, documents):
-        run = self.store.run(documents["lesion"]["_id"], experiment="lesion")
-        return studied_network(self.store, run, LESIONS)
+    def read(self, documents, test="lesion"):
+        run = self.store.run(documents[test]["_id"], experiment=test)
+        return studied_network(self.store, run, TESTS[test])
 
-    def like_the_first(self, change=lambda documents: None):
+    def like_the_first(self, change=lambda documents: None, test="lesion"):
         """Store and read a network like it with another seed, its documents changed further."""
         documents = copy.deepcopy(self.first)
         for document in documents.values():
             self.n_runs += 1
             document["_id"] = self.n_runs
             document["config"]["seed"] = 2
-        for stage, link in (("cluster", "train"), ("lesion", "cluster")):
+        for stage, link in (("cluster", "train"), *((test, "cluster") for test in TESTS)):
             linked = documents[link]["_id"]
             documents[stage]["config"][f"{link}_run"] = linked
             documents[stage]["info"]["lineage"][f"{link}_run"] = linked
         change(documents)
         self.runs.insert_many(documents.values())
-        return self.read(documents)
+        return self.read(documents, test)
 
     def conditions(self, *others):
-        table = table_of_networks([self.one, *others], n_resamples=9)
+        one = self.read(self.first, others[0].test.stage)
+        table = table_of_networks([one, *others], n_resamples=9)
         return table.rows["condition"].tolist()
 
 
@@ -103,8 +110,9 @@ def networks(embedded_server, home):
     database.client.close()
 
 
-def test_networks_of_two_seeds_are_one_condition(networks):
-    assert networks.conditions(networks.like_the_first()) == ["digits mlp"]
+@pytest.mark.parametrize("test", TESTS)
+def test_networks_of_two_seeds_are_one_condition(networks, test):
+    assert networks.conditions(networks.like_the_first(test=test)) == ["digits mlp"]
 
 
 @pytest.mark.parametrize(("stage", "key"), CASES, ids=[f"{stage}.{key}" for stage, key in CASES])
@@ -114,7 +122,8 @@ def test_condition(networks, stage, key):
     def change(documents):
         set_by_dotted_path(documents[stage]["config"], key, value)
 
-    rows = networks.conditions(networks.like_the_first(change))
+    test = stage if stage in TESTS else "lesion"
+    rows = networks.conditions(networks.like_the_first(change, test))
     if not makes_a_condition(stage, key):
         assert len(rows) == 1
         return
