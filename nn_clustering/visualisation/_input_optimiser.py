@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import Layer
 from nn_clustering.machine import check_memory_mb, memory_bound
-from nn_clustering.networks import ChannelMap, fitted_shape, output_index
+from nn_clustering.networks import ChannelMap, fitted_shape, in_float32, output_index
 from nn_clustering.networks.structure import (
     UnitPlaces,
     most_alive,
@@ -114,6 +114,9 @@ class InputOptimiser:
                 input.
         """
         check_memory_mb(memory_mb)
+        if any(_computes_in_half(layer) for layer in network.layers):
+            # gradients of means over many positions are too small for it
+            network = in_float32(network)
         self._network_shape = fitted_shape(network, sample_shape)
         self._dtype = network.inputs[0].dtype
         index = output_index(network, output)
@@ -387,6 +390,12 @@ class InputOptimiser:
                 f"memory_mb={self._memory / 2**20:g} does not hold {purpose}; expected "
                 f"{-(-needed // 2**20)} or more"
             )
+
+
+def _computes_in_half(layer: keras.Layer) -> bool:
+    """Return whether a layer, or one inside it, computes in fewer bits than float32."""
+    inside = layer.layers if isinstance(layer, keras.Model) else [layer]
+    return any(inner.compute_dtype in ("float16", "bfloat16") for inner in inside)
 
 
 def _fitting(channel_map: ChannelMap | None, sample_shape: tuple[int, ...]) -> ChannelMap:
