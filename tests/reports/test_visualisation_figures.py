@@ -12,14 +12,8 @@ from PIL import Image
 from nn_clustering.datasets import Dataset
 from nn_clustering.partitions import SubCluster
 from nn_clustering.reports import contact_sheets, figure_of_visualisation_nulls, input_png
-from nn_clustering.reports._contact_sheets import (
-    DOTS_PER_INCH,
-    OTHER,
-    SIGNIFICANT,
-    fitted,
-    names_in_lines,
-    text_width,
-)
+from nn_clustering.reports._sheet_layout import OTHER, SIGNIFICANT
+from nn_clustering.reports._text_in_dots import DOTS_PER_INCH, fitted, names_in_lines, text_width
 from nn_clustering.visualisation import TopSamples, VisualisationTest
 
 TITLE = "MNIST, MLP, pruned: inputs optimised for sub-clusters"
