@@ -74,10 +74,13 @@ class Climb:
             def steps(*given: Any) -> Any:
                 return self._steps(of, *given)
 
-            return tf.function(steps, autograph=False, input_signature=signature)
+            # at once: TensorFlow warns of many functions that are compiled where they are called
+            found = tf.function(steps, autograph=False, input_signature=signature)
+            return found.get_concrete_function()
 
-        self._compiled = compiled(walk)
-        self._compiled_first = compiled(with_redirected_gradients(walk))
+        self._compile = compiled
+        self._walks = {False: walk, True: with_redirected_gradients(walk)}
+        self._compiled: dict[bool, Any] = {}
 
     def optimised(
         self, masks: NDArray[np.bool_], seeds: Sequence[int], on_progress: Progress
@@ -99,16 +102,23 @@ class Climb:
                 min(REDIRECTED_STEPS, self._ascent.n_steps) if redirects else self._ascent.n_steps
             )
             n_steps = min(self._steps_a_call, until - done)
-            run = self._compiled_first if redirects else self._compiled
+            run = self._steps_of(redirects)
             moves = self._moves(seeds, range(done, done + n_steps))
             began = time.monotonic()
-            state = run(state, weights, moves, np.int32(done), np.int32(n_steps))
+            given = (state, weights, moves, np.int32(done), np.int32(n_steps))
+            state = run(*tf.nest.map_structure(tf.convert_to_tensor, given))
             state[0].numpy()
             self._keep_pace(n_steps, time.monotonic() - began)
             done += n_steps
             on_progress(n_steps * len(seeds))
         made: NDArray[np.float32] = self._parametrised(state[0]).numpy()
         return made
+
+    def _steps_of(self, redirects: bool) -> Any:
+        """Return what makes some steps, with gradients redirected or not; compiled when needed."""
+        if redirects not in self._compiled:
+            self._compiled[redirects] = self._compile(self._walks[redirects])
+        return self._compiled[redirects]
 
     def _moves(self, seeds: Sequence[int], steps: range) -> NDArray[np.float32]:
         if not self._transformations.any:

@@ -908,7 +908,7 @@ VISUALISE = Stage(
             given={**OF_OWN_NETWORK, "dataset.name": "digits"}, needed=True,
         ),
         "preprocessing": Case(
-            "none", "channel_map", "preprocessing_name",
+            "none", "channel_map", "name",
             given={
                 "cluster_run": run_of("own_clustered"),
                 "model_code": lambda runs: str(runs.code), "dataset.name": "digits",

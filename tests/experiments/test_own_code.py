@@ -135,7 +135,7 @@ print(json.dumps(changed))
 TRAINING = {"train", "pipeline", "study"}
 CLUSTERING = {"cluster", "pipeline", "study"}
 LESIONS = {"lesion", "pipeline", "study"}
-INPUTS = {"visualise", "pipeline"}
+INPUTS = {"visualise", "pipeline", "study"}
 EDITS = {
     "nn_clustering/tracking/command_line/listing.py": set(),
     "nn_clustering/tracking/stages/reuse.py": set(),
