@@ -331,7 +331,7 @@ def _figures_folder(run: StageRun) -> Path:
 
 
 def copy_figures(store: RunStore, run_ids: Iterable[int], folder: Path) -> None:
-    """Write the figures of runs to a folder, as PNG and PDF files; single inputs are on sheets."""
+    """Write the figures of runs to a folder, as PNG and PDF; single inputs are on sheets."""
     for run_id in run_ids:
         stored = store.run(run_id)
         for name, file_name in stored.file_names().items():

@@ -66,27 +66,18 @@ def _mark_important(figure: Figure, axes: Axes, double: DoubleLesionTest) -> Non
     corrected[once] = Significance.of(double.joint_p[once]).corrected
     corrected |= corrected.T
     n_lesions = f"{once[0].size:,} lesions"
-    handles = []
+    survives = f"also p ≤ {LEVEL} corrected for {n_lesions} ({BENJAMINI_HOCHBERG})"
+    size, handles = min(14, 4000 / count**2), []
     # filled marks have an outline that stands out from dark cells
-    for survives, inside, outside, told in (
-        (True, "black", "white", f"also p ≤ {LEVEL} corrected for {n_lesions} ({BENJAMINI_HOCHBERG})"),
-        (False, "white", "black", f"not corrected for {n_lesions}"),
+    for marked, inside, outside, told in (
+        (corrected, "black", "white", survives),
+        (~corrected, "white", "black", f"not corrected for {n_lesions}"),
     ):
-        rows, columns = np.nonzero(double.joint_important & (corrected == survives))
-        size = min(14, 4000 / count**2)
+        rows, columns = np.nonzero(double.joint_important & marked)
         axes.scatter(columns, rows, s=size, c=inside, edgecolors=outside, linewidths=0.6)
-        handles.append(
-            Line2D(
-                [],
-                [],
-                linestyle="",
-                marker="o",
-                markeredgecolor="black",
-                markerfacecolor=inside,
-                markersize=4,
-                label=told,
-            )
-        )
+        dot = Line2D([], [], linestyle="", marker="o", color="black", markerfacecolor=inside)
+        dot.set(label=told, markersize=4)
+        handles.append(dot)
     figure.legend(
         handles=handles,
         title=importance_in_words(double.n_shuffles),

@@ -28,7 +28,7 @@ def figure_of_learning_curves(curves: Mapping[str, Sequence[EpochResult]], title
     measures = {"loss": "loss", "accuracy": "accuracy (%)"}
     if epochs[0].test_accuracy is None:
         del measures["accuracy"]
-    figure = Figure(figsize=(1.2 + 4.6 * len(measures), 3.6), layout="constrained")
+    figure = Figure(figsize=(1.2 + 4.6 * len(measures), 3.9), layout="constrained")
     panels = figure.subplots(1, len(measures), squeeze=False)[0]
     for axes, (measure, label) in zip(panels, measures.items(), strict=True):
         for split, colour in (("train", "#6baed6"), ("test", "#d62728")):
@@ -51,9 +51,11 @@ def figure_of_learning_curves(curves: Mapping[str, Sequence[EpochResult]], title
         axes.set_xlabel("epoch")
         is_logarithmic = axes.get_yscale() == "log"
         axes.set_ylabel(f"{label} (logarithmic)" if is_logarithmic else label)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.set_xlim(0.5 - 0.02 * len(epochs), 0.5 + 1.02 * len(epochs))
     add_title(figure, title)
-    figure.legend(loc="outside right upper", fontsize=9)
+    # not beside the title, which can be as wide as the figure
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
     return figure
 
 

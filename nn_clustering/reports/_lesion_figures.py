@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -89,7 +90,7 @@ def figure_of_lesions(test: LesionTest, title: str) -> Figure:
     shown = np.concatenate([true, random.ravel()])
     limit = scale_axis(panels[0], shown, linear_limit(shown, test.task))
     panels[-1].set_xlabel("cluster (units), layer" if named else "sub-clusters of the layers")
-    _label_changes(figure, panels, with_scale(change.of_mean, limit))
+    _label_changes(figure, panels.tolist(), with_scale(change.of_mean, limit))
     add_title(figure, title)
     handles = [
         Line2D([], [], linestyle="", marker="o", color=RANDOM, markersize=4),
@@ -107,7 +108,7 @@ def figure_of_lesions(test: LesionTest, title: str) -> Figure:
     return figure
 
 
-def _label_changes(figure: Figure, panels: Sequence[Axes], label: str) -> None:
+def _label_changes(figure: Figure, panels: NDArray[Any], label: str) -> None:
     """Say once what the vertical axes are: beside the one, or in the middle of several."""
     if len(panels) == 1:
         panels[0].set_ylabel(label)
@@ -120,18 +121,14 @@ def _rows(spans: Sequence[LayerSpan], most: int) -> list[range]:
 
     Layers of more places than ``most`` are divided.
     """
-    fair = spans[-1].end / math.ceil(spans[-1].end / most)
-    rows = [range(0)]
-    for span in spans:
-        pieces = [
-            range(start, min(start + most, span.end)) for start in range(span.start, span.end, most)
-        ]
-        for piece in pieces:
-            if rows[-1] and len(rows[-1]) + len(piece) / 2 > fair:
-                rows.append(piece)
-            else:
-                rows[-1] = range(rows[-1].start if rows[-1] else piece.start, piece.stop)
-    return rows
+    n_rows = math.ceil(spans[-1].end / most)
+    fair = spans[-1].end / n_rows
+    starts = [start for span in spans for start in range(span.start, span.end, most)]
+    ends = [*starts[1:], spans[-1].end]
+    # each to the row that its middle lies in, if all were of the same length
+    of_row = [int((start + end) / 2 / fair) for start, end in zip(starts, ends, strict=True)]
+    begins = [starts[of_row.index(row)] for row in sorted(set(of_row))]
+    return [range(start, stop) for start, stop in pairwise([*begins, spans[-1].end])]
 
 
 def _draw_dots(

@@ -79,7 +79,8 @@ def combined_in_words(measure: Measure) -> str:
     """Return the p-values of all sub-clusters together that can be combined."""
     p_values = measure.p_values[measure.combined]
     fisher = fisher_combination(p_values, measure.n_null)
-    return f"{p_in_words(measure.joint_p, 'joint p')}, {p_in_words(fisher, 'Fisher p')}"
+    joint = [] if measure.joint is None else [p_in_words(measure.joint_p, "joint p")]
+    return ", ".join([*joint, p_in_words(fisher, "Fisher p")])
 
 
 def _draw_ranks(axes: Axes, measure: Measure) -> None:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.transforms import offset_copy
 
 from nn_clustering.lesions import KINDS
 from nn_clustering.reports._figure_text import add_title
 from nn_clustering.reports._lesion_figure_parts import (
-    LEVEL,
     Change,
     LayerSpan,
+    Significance,
     layer_spans,
     linear_limit,
     scale_axis,
     shortened,
+    with_scale,
 )
+from nn_clustering.reports._palette import cluster_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,27 +34,98 @@ if TYPE_CHECKING:
     from nn_clustering.lesions import LesionTest
 
 _MARKERS = dict(zip(KINDS, "PoDsv^Xp", strict=True))
-# In a regression, which has no such kinds.
-_SIGNIFICANT, _NOT_SIGNIFICANT = f"importance p ≤ {LEVEL}", f"p > {LEVEL}"
-# More layers than this go into several panels, of so many at most.
+# In a regression, which has no such kinds: of importance, corrected, not corrected, not at all.
+_MARKERS_OF_REGRESSION = "Dso"
+# More layers than this go into several panels, of so many at most: as many as have colours.
 _MOST_IN_PANEL = 8
 _LAYERS_OF_MANY = 6
+# More sub-clusters than this in a panel have smaller marks.
+_MOST_LARGE = 200
+# Points from a mark to its random ones, and from those of one layer to those of another.
+_BESIDE, _LANE = 5.0, 3.2
+# Of the width of a panel: shares nearer to each other than this have their random ones in lanes.
+_NEAR = 0.012
+# Characters of a kind's name: longer ones stand below each other in the legend.
+_LONGEST_ABREAST = 40
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """What is shown of every sub-cluster.
+
+    Attributes:
+        shares: Its share of the layer in percent, shape (sub-clusters,).
+        true: The change by its lesion, as shown, shape (sub-clusters,).
+        random: Those by its random ones, shape (sub-clusters, draws).
+        kinds: What kind it is, shape (sub-clusters,).
+        markers: The marker of every kind that there is.
+        of_kinds: What tells the kinds, for the legend.
+    """
+
+    shares: NDArray[np.float64]
+    true: NDArray[np.float64]
+    random: NDArray[np.float64]
+    kinds: NDArray[np.str_]
+    markers: Mapping[str, str]
+    of_kinds: str
+
+    @classmethod
+    def of(cls, test: LesionTest, factor: float) -> _Shown:
+        """Return what is shown of a test."""
+        if test.task == "classification":
+            kinds, markers = np.array(test.kinds), _MARKERS
+            count = f"{len(kinds):,} sub-cluster{'' if len(kinds) == 1 else 's'}"
+            told = f"kind (p of {test.n_shuffles:,} random ones, not corrected for {count})"
+        else:
+            found = Significance.of(test.importance.p_values)
+            which = np.select([found.corrected, found.uncorrected], [0, 1], 2)
+            kinds, told = np.array(found.in_words)[which], "importance"
+            markers = dict(zip(found.in_words, _MARKERS_OF_REGRESSION, strict=True))
+        return cls(
+            shares=100 * test.sizes / test.n_candidates,
+            true=factor * test.mean_changes,
+            random=factor * test.random_mean_changes,
+            kinds=kinds,
+            markers={kind: marker for kind, marker in markers.items() if kind in kinds},
+            of_kinds=told,
+        )
+
+    @property
+    def is_logarithmic(self) -> bool:
+        """Whether shares differ so much that their axis is logarithmic."""
+        return bool(self.shares.max() > 10 * self.shares.min())
+
+    def lanes(self, spans: Sequence[LayerSpan]) -> NDArray[np.int64]:
+        """Return which lane each sub-cluster's random ones have to the right of its mark.
+
+        Layers that have about the same shares have lanes of their own.
+        """
+        places = np.log(self.shares) if self.is_logarithmic else self.shares
+        bins = np.rint((places - places.min()) / max(np.ptp(places), 1e-9) / _NEAR)
+        lanes = np.zeros(places.size, int)
+        taken: dict[float, int] = {}
+        for span in spans:
+            for place in np.unique(bins[span.start : span.end]).tolist():
+                at = span.start + np.flatnonzero(bins[span.start : span.end] == place)
+                lanes[at] = taken.get(place, 0)
+                taken[place] = taken.get(place, 0) + 1
+        return lanes
 
 
 def figure_of_importance_by_size(test: LesionTest, title: str) -> Figure:
     """Draw the change by every sub-cluster's lesion against its share of the layer.
 
-    Of each layer a line joins the mean changes by random sub-clusters, and a band spans their
-    least and largest. Colours are layers, shapes are kinds (methods G10; in a regression, whether
-    importance is significant). Many layers go into several panels, in their order.
+    To the right of every sub-cluster's mark stand its random ones: a bar from the least to the
+    largest change, with a line at their mean. Colours are layers, shapes are kinds (methods G10; in
+    a regression, whether importance is significant). Many layers go into several panels, in their
+    order.
 
     Args:
         test: The lesion test.
         title: Of the figure.
     """
     change = Change.of_task(test.task)
-    true, random = change.factor * test.mean_changes, change.factor * test.random_mean_changes
-    shares = 100 * test.sizes / test.n_candidates
+    shown = _Shown.of(test, change.factor)
     spans = layer_spans(test.sub_clusters)
     many = len(spans) > _MOST_IN_PANEL
     n_panels = -(-len(spans) // (_LAYERS_OF_MANY if many else _MOST_IN_PANEL))
@@ -60,50 +134,50 @@ def figure_of_importance_by_size(test: LesionTest, title: str) -> Figure:
     panels = figure.subplots(
         n_rows, 2 if many else 1, sharex=True, sharey=True, squeeze=False
     ).ravel()
-    kinds = np.array(_kinds(test))
-    markers = {kind: marker for kind, marker in _markers(test.task).items() if kind in kinds}
     for axes, of_panel in zip(
         panels, np.array_split(np.arange(len(spans)), n_panels), strict=False
     ):
-        _draw_layers(axes, (shares, true, random), [spans[at] for at in of_panel], kinds, markers)
-        if many:
-            axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=7, frameon=False)
+        _draw_layers(axes, shown, [spans[at] for at in of_panel])
+        axes.legend(
+            title=None if many else "layer",
+            loc="upper left",
+            bbox_to_anchor=(1.01, 1),
+            borderaxespad=0,
+            fontsize=7 if many else 8,
+            frameon=False,
+        )
     for axes in panels[n_panels:]:
         axes.set_axis_off()
         panels[n_panels - 2].xaxis.set_tick_params(labelbottom=True)
-    _scale_shares(panels[0], shares)
-    shown = np.column_stack([true, random])
-    scale_axis(panels[0], shown, linear_limit(shown, test.task))
-    _label(figure, panels[:n_panels], change, many=many)
-    _explain(figure, markers)
-    if not many:
-        figure.legend(title="layer", loc="outside right upper", fontsize=8)
+    panels[0].set_xmargin(0.1)  # random ones stand to the right of the last mark
+    _scale_shares(panels[0], shown)
+    changes = np.column_stack([shown.true, shown.random])
+    limit = scale_axis(panels[0], changes, linear_limit(changes, test.task))
+    of_change = with_scale(change.of_mean, limit)
+    _label(figure, panels[:n_panels], of_change, shown, many=many)
+    _explain(figure, panels[n_panels:], shown)
     add_title(figure, title)
     return figure
 
 
-def _draw_layers(
-    axes: Axes,
-    values: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
-    spans: Sequence[LayerSpan],
-    kinds: NDArray[np.str_],
-    markers: Mapping[str, str],
-) -> None:
+def _draw_layers(axes: Axes, shown: _Shown, spans: Sequence[LayerSpan]) -> None:
     """Draw some layers' sub-clusters: their shares, changes and random changes."""
-    shares, true, random = values
-    colours = colormaps["viridis"](np.linspace(0, 0.95, len(spans)))
-    for span, colour in zip(spans, colours, strict=True):
-        order = span.start + np.argsort(shares[span.start : span.end], kind="stable")
-        _draw_random(axes, shares[order], random[order], colour, alpha=max(0.4 / len(spans), 0.05))
-        axes.scatter([], [], color=colour, label=shortened(span.name))
+    colours = cluster_colours(len(spans))
     of_panel = np.arange(spans[0].start, spans[-1].end)
+    is_large = len(of_panel) <= _MOST_LARGE
+    lanes = shown.lanes(spans)
+    for span, colour in zip(spans, colours, strict=True):
+        for lane in np.unique(lanes[span.start : span.end]):
+            at = span.start + np.flatnonzero(lanes[span.start : span.end] == lane)
+            _draw_random(axes, shown, at, (colour, _BESIDE + _LANE * lane), is_large=is_large)
+        axes.scatter([], [], color=[colour], marker="s", label=shortened(span.name))
     of_layer = np.repeat(colours, [span.end - span.start for span in spans], axis=0)
-    for kind, marker in markers.items():
-        at = kinds[of_panel] == kind
+    for kind, marker in shown.markers.items():
+        at = shown.kinds[of_panel] == kind
         axes.scatter(
-            shares[of_panel[at]],
-            true[of_panel[at]],
-            s=32 if len(of_panel) <= 200 else 12,
+            shown.shares[of_panel[at]],
+            shown.true[of_panel[at]],
+            s=32 if is_large else 12,
             marker=marker,
             c=of_layer[at],
             edgecolors="black",
@@ -113,71 +187,97 @@ def _draw_layers(
     axes.axhline(0, color="black", linewidth=0.6, zorder=0)
 
 
-def _label(figure: Figure, panels: NDArray[Any], change: Change, *, many: bool) -> None:
+def _draw_random(
+    axes: Axes,
+    shown: _Shown,
+    at: NDArray[np.int64],
+    look: tuple[Sequence[float], float],
+    *,
+    is_large: bool,
+) -> None:
+    """Draw mean and range of the random changes of some sub-clusters.
+
+    Args:
+        axes: Where.
+        shown: What is shown.
+        at: Which sub-clusters.
+        look: The colour, and how many points they stand to the right of the marks.
+        is_large: Whether there is room.
+    """
+    shares, random = shown.shares[at], shown.random[at]
+    colour, beside = look
+    ends = np.stack([random.min(axis=1), random.max(axis=1)], axis=1)
+    figure = cast("Figure", axes.get_figure())
+    where = offset_copy(axes.transData, figure, x=beside, y=0, units="points")
+    bars = np.stack([np.repeat(shares[:, None], 2, axis=1), ends], axis=2)
+    axes.add_collection(
+        LineCollection(
+            bars.tolist(),
+            label="_random range",
+            colors=[colour],
+            linewidths=2.2 if is_large else 1.2,
+            alpha=0.5,
+            transform=where,
+            zorder=1,
+        ),
+        autolim=False,
+    )
+    means = Line2D(
+        shares,
+        random.mean(axis=1),
+        label="_random mean",
+        linestyle="",
+        marker="_",
+        markersize=6 if is_large else 4,
+        markeredgewidth=1.2,
+        color=colour,
+        transform=where,
+        zorder=2,
+    )
+    # marks that are moved to the right of their place must not move the limits
+    axes.add_artist(means)
+    axes.update_datalim(bars.reshape(-1, 2))
+
+
+def _label(
+    figure: Figure, panels: NDArray[Any], of_change: str, shown: _Shown, *, many: bool
+) -> None:
     """Say what the axes are, once."""
-    of_shares = ("share of the units of the layer", "that are not isolated (%)")
+    scale = "%, logarithmic" if shown.is_logarithmic else "%"
+    of_shares = ("share of the units of the layer", f"that are not isolated ({scale})")
     if many:
         for axes in panels[-2:]:  # the lowest of both columns
             axes.set_xlabel("\n".join(of_shares))
-        figure.supylabel(change.of_mean, fontsize=10, multialignment="center")
+        figure.supylabel(of_change, fontsize=10, multialignment="center")
     else:
         panels[0].set_xlabel(" ".join(of_shares))
-        panels[0].set_ylabel(change.of_mean)
+        panels[0].set_ylabel(of_change)
 
 
-def _kinds(test: LesionTest) -> Sequence[str]:
-    if test.task == "classification":
-        return test.kinds
-    significant = test.importance.p_values <= LEVEL
-    return [_SIGNIFICANT if found else _NOT_SIGNIFICANT for found in significant]
+def _scale_shares(axes: Axes, shown: _Shown) -> None:
+    if not shown.is_logarithmic:
+        return
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _markers(task: str) -> Mapping[str, str]:
-    return _MARKERS if task == "classification" else {_SIGNIFICANT: "D", _NOT_SIGNIFICANT: "o"}
-
-
-def _draw_random(
-    axes: Axes,
-    shares: NDArray[np.float64],
-    random: NDArray[np.float64],
-    colour: NDArray[np.float64],
-    *,
-    alpha: float,
-) -> None:
-    """Draw mean and range of the random changes of a layer, shares ascending."""
-    # sub-clusters of the same size have one place: what is drawn there is of all of them
-    places, first = np.unique(shares, return_index=True)
-    pieces = np.split(random, first[1:])
-    low, high = [piece.min() for piece in pieces], [piece.max() for piece in pieces]
-    if len(places) == 1:  # a band of no width is not to be seen
-        axes.vlines(places, low, high, color=colour, linewidth=4, alpha=alpha)
-    axes.fill_between(places, low, high, color=colour, alpha=alpha, linewidth=0)
-    axes.plot(
-        places,
-        [piece.mean() for piece in pieces],
-        color=colour,
-        linewidth=1,
-        linestyle="--",
-        marker="_",
-        markersize=5,
-    )
-
-
-def _scale_shares(axes: Axes, shares: NDArray[np.float64]) -> None:
-    if shares.max() > 10 * shares.min():
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _explain(figure: Figure, markers: Mapping[str, str]) -> None:
-    """Add a legend of kinds, and of what is random."""
+def _explain(figure: Figure, empty: NDArray[Any], shown: _Shown) -> None:
+    """Add a legend of kinds, and of what is random, into an empty panel if there is one."""
     grey = "#737373"
-    handles: list[Line2D | Patch] = [
+    handles = [
         Line2D([], [], linestyle="", marker=marker, color=grey, markersize=6, label=kind)
-        for kind, marker in markers.items()
+        for kind, marker in shown.markers.items()
     ]
-    handles.append(Line2D([], [], color=grey, linestyle="--", linewidth=1, label="random, mean"))
-    handles.append(Patch(color=grey, alpha=0.25, linewidth=0, label="random, range"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8)
+    bar: dict[str, Any] = {"marker": "|", "markersize": 10, "markeredgewidth": 2.2, "alpha": 0.5}
+    line: dict[str, Any] = {"marker": "_", "markersize": 7, "markeredgewidth": 1.2}
+    for mark, told in ((line, "mean"), (bar, "range")):
+        label = f"as many random units, {told}"
+        handles.append(Line2D([], [], linestyle="", color=grey, label=label, **mark))
+    look: dict[str, Any] = {"handles": handles, "title": shown.of_kinds, "fontsize": 8}
+    if empty.size:
+        empty[0].legend(**look, title_fontsize=8, loc="center", frameon=False)
+        return
+    n_columns = 1 if len(max(shown.markers, key=len)) > _LONGEST_ABREAST else 3
+    figure.legend(**look, title_fontsize=8, loc="outside lower center", ncols=n_columns)

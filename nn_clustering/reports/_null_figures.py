@@ -24,6 +24,8 @@ _ROUNDING = 1e-9
 _NETWORK = "#d62728"
 # Blue and orange stay apart in every kind of colour vision; where they overlap, so do hatches.
 _NULLS = (("#9ecae1", None), ("#fdae6b", "///"))
+# Bars of less than such a share of the axis are too narrow for lines between them.
+_NARROW = 1 / 200
 
 
 def figure_of_null_distribution(
@@ -56,15 +58,20 @@ def figure_of_null_distribution(
     axes = figure.subplots()
     nulls = [(name, test.shuffled_ncuts), *([] if against is None else [against])]
     for (of_null, ncuts), (colour, hatch) in zip(nulls, _NULLS, strict=False):
+        bins = _bins(ncuts)
+        reach = max(bins[-1], test.ncut) - min(bins[0], test.ncut)
+        # bars too narrow to be seen are outlined in their own colour
+        narrow = bins[1] - bins[0] < _NARROW * reach
+        between = (colour, 1.5) if narrow else ("white", 0.5)
         axes.hist(
             ncuts,
-            bins=_bins(ncuts),
+            bins=bins,
             weights=None if against is None else np.full(ncuts.size, 1 / ncuts.size),
             color=colour,
             alpha=0.6,
             hatch=hatch,
-            edgecolor="white" if hatch is None else "#a63603",
-            linewidth=0.5 if hatch is None else 0,
+            edgecolor=between[0] if hatch is None else "#a63603",
+            linewidth=between[1] if hatch is None or narrow else 0,
             label=f"{ncuts.size} {of_null}",
         )
     _mark_network(axes, test, of_other_seeds)

@@ -10,7 +10,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nn_clustering.reports._figure_text import add_title, name_ticks_plainly, set_plain_ticks
+from nn_clustering.reports._figure_text import (
+    add_title,
+    name_ticks_plainly,
+    plain_number,
+    set_plain_ticks,
+)
 from nn_clustering.reports._lesion_figure_parts import (
     HARM,
     RANDOM,
@@ -30,9 +35,11 @@ if TYPE_CHECKING:
     from nn_clustering.significance import Measure
     from nn_clustering.visualisation import VisualisationTest
 
-# The scale is linear up to so many standard deviations, which random values seldom exceed, and
-# logarithmic beyond.
-_LINEAR = 3.0
+# Scales are linear up to here and logarithmic beyond: for scores what random ones seldom exceed,
+# for entropies the least that matters.
+_LINEAR, _LEAST_NATS = 3.0, 1e-6
+# Entropies that lie farther apart than this have a logarithmic scale.
+_FAR_APART = 30.0
 # Inches of a sub-cluster's row, and the least that has room for its name; of all rows where there
 # are many, a page, and more than that if all are named then.
 _ROW, _NAMED_ROW, _PAGE, _LONGEST = 0.16, 0.12, 9.0, 12.0
@@ -49,25 +56,49 @@ class _Panel:
 
     Attributes:
         name: What it measures.
-        values: Of the sub-clusters (column 0) and their random ones, shape (sub-clusters, 1 +
+        unit: Of the values.
+        values: Of sub-clusters (column 0) and their random ones, as shown, shape (rows, 1 +
             n_shuffles).
+        rows: Which sub-clusters these are.
         measure: What they say.
         extreme: The side on which extreme values lie.
+        linear: Up to where the scale is linear; None for all of it.
     """
 
     name: str
+    unit: str
     values: NDArray[np.float64]
+    rows: NDArray[np.intp]
     measure: Measure
     extreme: str
+    linear: float | None
+
+    @classmethod
+    def of_scores(cls, test: VisualisationTest) -> _Panel:
+        """Return scores in standard deviations of the random ones, where these have any."""
+        values, used = standardised_by_draws(test.scores)
+        linear = _LINEAR if np.abs(values).max(initial=0) > 2 * _LINEAR else None
+        unit = "sd of the random ones"
+        return cls("score", unit, values, np.flatnonzero(used), test.score, "right", linear)
+
+    @classmethod
+    def of_entropies(cls, entropies: NDArray[np.float64], measure: Measure) -> _Panel:
+        """Return entropies as they are: what is sure differs by orders of magnitude."""
+        linear = None
+        if np.quantile(entropies, 0.1) * _FAR_APART < entropies.max(initial=0):
+            least = max(np.quantile(entropies, 0.1), _LEAST_NATS)
+            linear = 10.0 ** math.floor(math.log10(least) + 1e-9)
+        rows = np.arange(len(entropies))
+        return cls("output entropy", "nats", entropies, rows, measure, "left", linear)
 
 
 def figure_of_visualisation_nulls(test: VisualisationTest, title: str) -> Figure:
     """Draw score and entropy of every sub-cluster beside those of its random ones.
 
-    A row is a sub-cluster, layer by layer. Values are in standard deviations (n - 1) of those of
+    A row is a sub-cluster, layer by layer. Scores are in standard deviations (n - 1) of those of
     its random ones from their mean, which its own has no part in, so that layers and sizes can be
-    compared: on a linear scale up to three of them, a logarithmic one beyond. Above stand the
-    p-values of all that are combined.
+    compared; entropies are as they are. Scales are logarithmic beyond small values where they must
+    be. Above stand the p-values of all sub-clusters together.
 
     Args:
         test: The test.
@@ -75,9 +106,9 @@ def figure_of_visualisation_nulls(test: VisualisationTest, title: str) -> Figure
     """
     if not test.sub_clusters:
         return empty_figure("no sub-clusters", title)
-    panels = [_Panel("score", test.scores, test.score, "right")]
+    panels = [_Panel.of_scores(test)]
     if test.entropies is not None and test.entropy is not None:
-        panels.append(_Panel("output entropy", test.entropies, test.entropy, "left"))
+        panels.append(_Panel.of_entropies(test.entropies, test.entropy))
     count = len(test.sub_clusters)
     down = _height(count)
     # long names of layers take up room of their own
@@ -108,12 +139,11 @@ def _height(count: int) -> float:
 
 
 def _draw(axes: Axes, panel: _Panel, *, large: bool) -> None:
-    scores, used = standardised_by_draws(panel.values)
-    rows = np.flatnonzero(used)
-    n_draws = scores.shape[1] - 1
+    values, rows = panel.values, panel.rows
+    n_draws = values.shape[1] - 1
     axes.axvline(0, color="black", linewidth=0.6, zorder=0)
     axes.scatter(
-        scores[:, 1:].ravel(),
+        values[:, 1:].ravel(),
         np.repeat(rows, n_draws),
         s=7 if large else 2,
         color=RANDOM,
@@ -123,7 +153,7 @@ def _draw(axes: Axes, panel: _Panel, *, large: bool) -> None:
     for (shape, inside, outside), of_kind in zip(_MARKS, _kinds(panel.measure), strict=True):
         at = of_kind[rows]
         axes.scatter(
-            scores[at, 0],
+            values[at, 0],
             rows[at],
             s=22 if large else 6,
             marker=shape,
@@ -132,13 +162,13 @@ def _draw(axes: Axes, panel: _Panel, *, large: bool) -> None:
             facecolors=inside,
             zorder=3,
         )
-    scale = f"{panel.extreme} is extreme{_scale(axes, scores)}"
-    axes.set_xlabel(f"{panel.name} (sd of the random ones;\n{scale})", fontsize=8)
+    scale = f"{panel.extreme} is extreme{_scale(axes, panel)}"
+    axes.set_xlabel(f"{panel.name} ({panel.unit};\n{scale})", fontsize=8)
     axes.tick_params(axis="x", labelsize=7.5)
     measure = panel.measure
     in_words = combined_in_words(measure) if measure.combined.any() else "nothing to combine"
     notes = [f"{panel.name}: {in_words}"]
-    if n_left_out := int((~used).sum()):
+    if n_left_out := measure.p_values.size - rows.size:
         notes.append(f"({n_left_out} left out: random ones without spread)")
     axes.set_title("\n".join(notes), fontsize=7.5)
 
@@ -150,26 +180,36 @@ def _kinds(measure: Measure) -> tuple[NDArray[np.bool_], ...]:
     return combined & found.corrected, combined & found.uncorrected, others, ~combined
 
 
-def _scale(axes: Axes, scores: NDArray[np.float64]) -> str:
-    """Make the horizontal axis linear in the middle, logarithmic beyond if anything lies there.
+def _scale(axes: Axes, panel: _Panel) -> str:
+    """Make the horizontal axis linear in the middle, and logarithmic beyond if need be.
 
     Returns:
         What is to be said of it.
     """
-    low, high = scores.min(initial=-_LINEAR), scores.max(initial=_LINEAR)
-    if max(-low, high) <= 2 * _LINEAR:
-        axes.set_xlim(low - 0.4, high + 0.4)
+    low, high = panel.values.min(initial=0), panel.values.max(initial=1)
+    if panel.linear is None:
+        margin = 0.06 * (high - low)
+        axes.set_xlim(low - margin, high + margin)
         name_ticks_plainly(axes.xaxis)
         return ""
-    axes.set_xscale("symlog", linthresh=_LINEAR, linscale=1.5)
-    margin = 1.4 * (max(-low, high) / _LINEAR) ** 0.06  # on a long scale a larger one
+    linear = panel.linear
+    axes.set_xscale("symlog", linthresh=linear, linscale=1.5 if linear > 1 else 0.5)
+    margin = 1.4 * (max(-low, high) / linear) ** 0.06  # on a long scale a larger one
+    low = min(low, -0.5 * linear)
     axes.set_xlim(margin * low, margin * high)
-    ticks = ticks_of_scale(_LINEAR, max(-low, high))
-    decades = [tick for tick in ticks if f"{abs(tick):e}".startswith("1") or abs(tick) <= _LINEAR]
-    every = math.ceil(len(decades) / 9)
-    shown = [tick for tick in decades if low <= tick <= high]
-    set_plain_ticks(axes.xaxis, shown[::every])
-    return f", logarithmic beyond \N{PLUS-MINUS SIGN}{_LINEAR:g}"
+    decades = [
+        tick
+        for tick in ticks_of_scale(linear, max(-low, high))
+        if tick > linear and f"{tick:e}".startswith("1")
+    ]
+    # as many as have room beside each other, and always 0
+    every = max(math.ceil(len(decades) / (3 if low < -linear or linear < 1 else 5)), 1)
+    shown = decades[every - 1 :: every]
+    if linear > 1:
+        shown = [linear, *shown]
+    ticks = [*(-tick for tick in reversed(shown)), 0.0, *shown]
+    set_plain_ticks(axes.xaxis, [tick for tick in ticks if low <= tick <= high])
+    return f", logarithmic beyond {plain_number(linear)}"
 
 
 def _explain(figure: Figure, found: Significance, *, has_others: bool) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from nn_clustering.errors import InvalidInputError
 from nn_clustering.networks.structure import UnitPlaces, Walk
 from nn_clustering.visualisation._parametrised import Parametrised
 from nn_clustering.visualisation._redirection import REDIRECTED_STEPS, with_redirected_gradients
@@ -177,7 +178,13 @@ class Climb:
             values = spatial_means(self._places, tensor)
             # of every input by itself, as no input hangs on another
             objective = tf.reduce_sum(self._reduced(values, masks))
-        return tape.gradient(objective, numbers)
+        gradient = tape.gradient(objective, numbers)
+        if gradient is None:
+            raise InvalidInputError(
+                f"a step of network {walk.name!r} before the units has no gradient; expected "
+                "operations that have one"
+            )
+        return gradient
 
     def _reduced(self, values: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
         if self._objective.reduction == "absolute":

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import Layer
 from nn_clustering.machine import check_memory_mb, memory_bound
-from nn_clustering.networks import ChannelMap, fitted_shape, output_index
+from nn_clustering.networks import ChannelMap, fitted_shape, in_float32, output_index
 from nn_clustering.networks.structure import (
     UnitPlaces,
     most_alive,
@@ -24,7 +24,7 @@ from nn_clustering.networks.structure import (
 )
 from nn_clustering.visualisation._ascent import Climb
 from nn_clustering.visualisation._bounds import Bounds
-from nn_clustering.visualisation._outputs import entropies, output_kind
+from nn_clustering.visualisation._outputs import ClassValues, class_values, entropies
 from nn_clustering.visualisation._parametrised import Parametrised
 from nn_clustering.visualisation._reduction import dispersion_each, reduced_each
 from nn_clustering.visualisation._settings import (
@@ -39,8 +39,9 @@ from nn_clustering.visualisation._visualisation_test import Optimised
 if TYPE_CHECKING:
     from nn_clustering.datasets import Samples
 
-# More at a time are no faster.
+# More at a time are no faster; with fewer, much of the time weights are read from memory.
 _MOST_INPUTS = 256
+_FEWEST_INPUTS = 8
 _MOST_SAMPLES = 1024
 _BYTES_A_BATCH = 64 * 2**20
 _BYTES_A_BATCH_ON_GPU = 4 * 2**30
@@ -113,6 +114,9 @@ class InputOptimiser:
                 input.
         """
         check_memory_mb(memory_mb)
+        if any(_computes_in_half(layer) for layer in network.layers):
+            # gradients of means over many positions are too small for it
+            network = in_float32(network)
         self._network_shape = fitted_shape(network, sample_shape)
         self._dtype = network.inputs[0].dtype
         index = output_index(network, output)
@@ -130,7 +134,7 @@ class InputOptimiser:
         self._transformations = transformations
         self._ascent = ascent
         self._parametrised = Parametrised(self.sample_shape, bounds, parametrisation)
-        self._output_kind = _measured_output(self._walk, entropy, task)
+        self._class_values = _measured_output(self._walk, entropy, task)
         self._memory = memory_bound(memory_mb)
         self._tensor_bytes = tensor_bytes(self._walk, network, self._network_shape)
         self._climbs: dict[str, Climb] = {}
@@ -139,7 +143,7 @@ class InputOptimiser:
         self.layers: Mapping[str, int] = {
             name: values.n_units for name, values in self._values.items()
         }
-        self.measures_entropy = self._output_kind is not None
+        self.measures_entropy = self._class_values is not None
         for layer in self.layers:
             self.batch_size(layer)
 
@@ -164,7 +168,8 @@ class InputOptimiser:
         on_gpu = bool(tf.config.list_logical_devices("GPU"))
         target = _BYTES_A_BATCH_ON_GPU if on_gpu else _BYTES_A_BATCH
         self._require_memory(needed, f"an input for layer {layer!r}")
-        return int(min(self._memory // needed, max(target // needed, 1), _MOST_INPUTS))
+        wanted = min(max(target // needed, _FEWEST_INPUTS), _MOST_INPUTS)
+        return int(min(self._memory // needed, wanted))
 
     def optimise(
         self,
@@ -226,10 +231,10 @@ class InputOptimiser:
                 f"network {self._walk.name!r} puts out NaN or infinite values for an input of "
                 f"layer {layer!r}: check its weights"
             )
-        kind = self._output_kind
+        classes = self._class_values
         return Optimised(
             reduced_each(values, masks, self.objective.reduction),
-            None if kind is None else entropies(outputs, kind),
+            None if classes is None else entropies(outputs, classes.kind),
             dispersion_each(behind, masks),
             inputs,
         )
@@ -330,8 +335,8 @@ class InputOptimiser:
         """Return what computes values, those behind the nonlinearity, and outputs, of inputs."""
         if layer not in self._measures:
             at, behind = self._places(layer), self._values[layer].post
-            (output,) = self._walk.outputs
-            wanted = {at.tensor, behind.tensor} | ({output} if self.measures_entropy else set())
+            classes = self._class_values
+            wanted = {at.tensor, behind.tensor} | self._measured_tensors()
 
             def measure(inputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
                 found = self._walk.run({self._walk.inputs[0]: self._reads(inputs)}, wanted)
@@ -339,7 +344,9 @@ class InputOptimiser:
                 return (
                     values if at is behind else spatial_means(at, found[at.tensor]),
                     values,
-                    tf.cast(found[output], tf.float32) if self.measures_entropy else values[:, :0],
+                    values[:, :0]
+                    if classes is None
+                    else tf.cast(found[classes.tensor], tf.float32),
                 )
 
             spec = tf.TensorSpec((None, *self.sample_shape), tf.float32)
@@ -372,8 +379,11 @@ class InputOptimiser:
         own = 4 * copies * int(np.prod(self.sample_shape, dtype=np.int64))
         own += 4 * _COPIES_OF_NUMBERS * int(np.prod(self._parametrised.shape, dtype=np.int64))
         wanted |= {self._values[layer].post.tensor}
-        wanted |= set(self._walk.outputs) if self.measures_entropy else set()
+        wanted |= self._measured_tensors()
         return max(held + gradients + own, self._bytes_of_forward(wanted))
+
+    def _measured_tensors(self) -> set[int]:
+        return set() if self._class_values is None else {self._class_values.tensor}
 
     def _bytes_of_forward(self, wanted: Collection[int]) -> int:
         size = 4 * int(np.prod(self._network_shape, dtype=np.int64))
@@ -385,6 +395,12 @@ class InputOptimiser:
                 f"memory_mb={self._memory / 2**20:g} does not hold {purpose}; expected "
                 f"{-(-needed // 2**20)} or more"
             )
+
+
+def _computes_in_half(layer: keras.Layer) -> bool:
+    """Return whether a layer, or one inside it, computes in fewer bits than float32."""
+    inside = layer.layers if isinstance(layer, keras.Model) else [layer]
+    return any(inner.compute_dtype in ("float16", "bfloat16") for inner in inside)
 
 
 def _fitting(channel_map: ChannelMap | None, sample_shape: tuple[int, ...]) -> ChannelMap:
@@ -401,19 +417,19 @@ def _fitting(channel_map: ChannelMap | None, sample_shape: tuple[int, ...]) -> C
     return channel_map
 
 
-def _measured_output(walk: Any, entropy: bool | None, task: str) -> str | None:
-    """Return what the output is of which the entropy is measured; None for no such."""
+def _measured_output(walk: Any, entropy: bool | None, task: str) -> ClassValues | None:
+    """Return of what the entropy is measured; None for no such."""
     if task not in ("classification", "regression"):
         raise InvalidInputError(f"task={task!r}; expected classification or regression")
     if entropy not in (None, True, False):
         raise InvalidInputError(f"entropy={entropy!r}; expected true, false or null")
     if entropy is False:
         return None
-    kind = output_kind(walk) if task == "classification" else None
-    if entropy and kind is None:
+    found = class_values(walk) if task == "classification" else None
+    if entropy and found is None:
         what = "is of a regression" if task == "regression" else "is no softmax and no logits"
         raise InvalidInputError(
             f"entropy=true, but the output of network {walk.name!r} {what}; expected "
             "probabilities of classes or their logits, or entropy=null"
         )
-    return kind
+    return found

@@ -50,8 +50,8 @@ class Waves:
     """Every channel is an inverse real Fourier transform (methods H1).
 
     Numbers of an input, (channels, frequencies of columns, 2 x frequencies of rows), are real and
-    imaginary parts. The transforms are products with matrices, rows first, which for images as
-    small as networks read takes less time than a fast Fourier transform.
+    imaginary parts. The transforms are products with matrices, rows first: of images of 28 pixels
+    that takes a third of the time of TensorFlow's fast Fourier transform, of 224 about the same.
     """
 
     def __init__(self, n_channels: int, height: int, width: int) -> None:

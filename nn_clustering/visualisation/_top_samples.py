@@ -157,8 +157,7 @@ class _Layer:
         size = max(1, _AT_A_TIME // len(self._masks))
         for start in range(0, len(values), size):
             objectives = reduced(values[start : start + size], self._masks, reduction)
-            # equal samples are equal but for the last digits of a sum
-            self.top.add(first + start, objectives.astype(np.float32))
+            self.top.add(first + start, objectives)
             self.n_below += (objectives[:, self.true] <= self._scores).sum(axis=0)
 
 

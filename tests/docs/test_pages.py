@@ -101,7 +101,7 @@ def test_readme_is_two_screens():
 def test_the_published_means_in_the_results_are_those_of_the_study():
     expected = {
         f"{condition['name']}, {phase}": list(means.values())
-        for study in ("mnist", "clusterability_gradient")
+        for study in ("mnist", "clusterability_gradient", "visualisation")
         for condition in yaml.safe_load(
             (PROJECT / "configs" / "study" / f"{study}.yaml").read_text()
         )["conditions"]

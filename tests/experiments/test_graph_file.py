@@ -53,7 +53,9 @@ def test_the_run_holds_graph_partition_and_what_it_is_about(clustered, club):
     cut = networkx.normalized_cut_size(networkx.karate_club_graph(), *parts, weight="weight")
     assert clustered.result["ncut"] == pytest.approx(cut)
     assert clustered.result["n_dead"] == 0
-    assert {"partition.csv", "network.pdf", "clusters_by_layer.png"} <= set(clustered.artifacts)
+    assert {"partition.csv", "network.pdf", "network.txt", "clusters_by_layer.png"} <= set(
+        clustered.artifacts
+    )
     assert "network.keras" not in clustered.artifacts
     digest = clustered.info["inputs"]["graph"]
     assert clustered.about == {"network": {"kind": club.name, "sha256": digest}}

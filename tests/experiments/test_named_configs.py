@@ -773,13 +773,15 @@ EFFECTS = {
             "C8, H2, H5",
             {
                 "conditions": [
-                    visualised("MLP", "mlp mnist three_channels pruned", "pruned",
+                    visualised("three-channel MLP", "mlp mnist three_channels pruned", "pruned",
                                0.56476, 0.43892),
-                    visualised("MLP, dropout", "mlp mnist three_channels pruned dropout", "pruned",
+                    visualised("three-channel MLP, dropout",
+                               "mlp mnist three_channels pruned dropout", "pruned",
                                0.71159, 0.4473),
-                    visualised("CNN", "cnn mnist three_channels", "unpruned", 0.60039, 0.58038),
-                    visualised("CNN, dropout", "cnn mnist three_channels dropout", "unpruned",
-                               0.35598, 0.56828),
+                    visualised("three-channel CNN", "cnn mnist three_channels", "unpruned",
+                               0.60039, 0.58038),
+                    visualised("three-channel CNN, dropout",
+                               "cnn mnist three_channels dropout", "unpruned", 0.35598, 0.56828),
                 ]
             },
         ),

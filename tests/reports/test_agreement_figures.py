@@ -5,7 +5,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from nn_clustering.graphs import Layer
 from nn_clustering.partitions import Contingency, Partition, common_units
@@ -74,7 +76,24 @@ def test_contingency():
     assert_saves(figure)
 
 
-@pytest.mark.parametrize(("n_first", "n_second"), [(2, 2), (12, 30), (100, 100)])
+def assert_full(figure):
+    """What is drawn reaches from side to side, heat maps end where their cells do."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = [axes.get_tightbbox(canvas.get_renderer()) for axes in figure.axes]
+    drawn = Bbox.union(boxes)
+    title = figure._suptitle.get_window_extent()
+    assert drawn.width > 0.7 * figure.bbox.width
+    assert drawn.height > 0.8 * title.y0
+    assert drawn.y1 < title.y0
+    assert sum(box.width * box.height for box in boxes) > 0.35 * drawn.width * drawn.height
+    *panels, _ = figure.axes
+    for axes in panels:
+        n_rows, n_columns = axes.images[0].get_array().shape
+        assert (*axes.get_xlim(), *axes.get_ylim()) == (-0.5, n_columns - 0.5, n_rows - 0.5, -0.5)
+
+
+@pytest.mark.parametrize(("n_first", "n_second"), [(2, 2), (2, 32), (32, 2), (12, 30), (100, 100)])
 def test_contingency_of_any_size(n_first, n_second):
     random = np.random.default_rng(0)
     one = partition(random.integers(0, n_first, 20_000), n_clusters=n_first)
@@ -82,6 +101,7 @@ def test_contingency_of_any_size(n_first, n_second):
     figure = figure_of_contingency(common_units(one, other).contingency(), NAMES, TITLE)
     assert max(figure.get_size_inches()) < 14
     assert_saves(figure)
+    assert_full(figure)
 
 
 def test_profiles():
@@ -98,7 +118,10 @@ def test_profiles():
     assert_saves(figure)
 
 
-@pytest.mark.parametrize(("n_layers", "n_first", "n_second"), [(1, 2, 3), (20, 32, 9)])
+@pytest.mark.parametrize(
+    ("n_layers", "n_first", "n_second"),
+    [(1, 2, 2), (1, 32, 2), (3, 4, 12), (60, 2, 2), (40, 30, 32), (5, 40, 9)],
+)
 def test_profiles_of_any_size(n_layers, n_first, n_second):
     random = np.random.default_rng(0)
     one, other = (
@@ -106,5 +129,6 @@ def test_profiles_of_any_size(n_layers, n_first, n_second):
         for n in (n_first, n_second)
     )
     figure = figure_of_profiles(one, other, NAMES, TITLE)
-    assert max(figure.get_size_inches()) < 40
+    assert max(figure.get_size_inches()) < 15
     assert_saves(figure)
+    assert_full(figure)

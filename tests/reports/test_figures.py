@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import scipy.stats
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -70,6 +71,28 @@ def test_learning_curves():
     assert loss.lines[2].get_xdata() == [2.5, 2.5]  # where pruning begins
     assert legend_of(figure) == ["train", "test"]
     figure.savefig(io.BytesIO(), format="png")
+
+
+def test_learning_curves_of_one_epoch_or_one_panel_are_legible():
+    """Epochs are whole, and the legend leaves a title as wide as the figure alone."""
+    figure = figure_of_learning_curves({"unpruned": [EpochResult(1, 0.9, None, 0.8, None)]}, TITLE)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
+    (title,) = figure.texts
+    assert not title.get_window_extent().overlaps(figure.legends[0].get_window_extent())
+
+
+def test_bars_of_a_null_far_away_are_still_to_be_seen():
+    values = 10 + np.random.default_rng(0).normal(0, 1e-4, 100)
+    far, near = (
+        figure_of_null_distribution(ShuffleTest(ncut, values), TITLE).axes[0].patches[0]
+        for ncut in (2.0, 9.9998)
+    )
+    assert to_hex(far.get_edgecolor()) == to_hex(far.get_facecolor()) != to_hex("white")
+    assert far.get_linewidth() > 1
+    assert to_hex(near.get_edgecolor()) == to_hex("white")
 
 
 def test_learning_curves_of_a_regression_have_no_accuracy():

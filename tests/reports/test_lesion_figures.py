@@ -12,6 +12,7 @@ from matplotlib.text import Text
 from nn_clustering.lesions import KINDS, DoubleLesionTest, LesionTest
 from nn_clustering.partitions import SubCluster
 from nn_clustering.reports import (
+    cluster_colours,
     figure_of_class_changes,
     figure_of_dependencies,
     figure_of_double_lesions,
@@ -223,6 +224,13 @@ def test_many_lesions_are_drawn_once_each_in_several_rows(size):
     assert everything.max() < high
 
 
+def test_rows_are_about_of_the_same_length():
+    """Else the last one would be next to empty: 40 layers of 8 are not 13, 13, 13 and 1."""
+    axes = figure_of_lesions(lesion_test(one_size(40, 8), 2, 2), TITLE).axes
+    counts = [sum(len(points(marks)) for marks in of_row.collections[1:]) for of_row in axes]
+    assert counts == [104, 112, 104]
+
+
 def test_class_changes():
     test = lesion_test(TWO_LAYERS, groups=3, n_shuffles=99, changes=of_three_kinds())
     figure = laid_out(figure_of_class_changes(test, TITLE))
@@ -293,44 +301,79 @@ def test_harm_is_red_and_benefit_blue(task):
     assert none == pytest.approx(0, abs=0.01)
 
 
+def layers_told(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
 def test_importance_by_size():
+    """Marks are where they were measured; beside each, of its own draws, range and mean."""
     test = lesion_test({"a": [4, 30, 4, 26], "b": [13]}, n_shuffles=19)
     figure = laid_out(figure_of_importance_by_size(test, TITLE))
     (axes,) = figure.axes
     marks = [drawn for drawn in axes.collections if drawn.get_zorder() == 3]
     true = np.concatenate([points(of_kind) for of_kind in marks])
-    expected = np.column_stack([[6.25, 46.875, 6.25, 40.625, 100], 100 * test.mean_changes])
+    shares = np.array([6.25, 46.875, 6.25, 40.625, 100])
+    expected = np.column_stack([shares, 100 * test.mean_changes])
     np.testing.assert_allclose(np.sort(true, axis=0), np.sort(expected, axis=0))
     shown = [kind for kind in KINDS if kind in test.kinds]
-    assert legend_of(figure) == [*shown, "random, mean", "random, range", "a", "b"]
-    of_a = next(line for line in axes.lines if len(line.get_xdata()) == 3)
+    of_random = [f"as many random units, {what}" for what in ("mean", "range")]
+    assert legend_of(figure) == [*shown, *of_random]
+    assert layers_told(axes) == ["a", "b"]
+    (legend,) = figure.legends
+    assert legend.get_title().get_text() == (
+        "kind (p of 19 random ones, not corrected for 5 sub-clusters)"
+    )
     random = 100 * test.random_mean_changes
-    means = [random[[0, 2]].mean(), random[3].mean(), random[1].mean()]
-    np.testing.assert_allclose(of_a.get_xydata(), np.column_stack([[6.25, 40.625, 46.875], means]))
-    band = axes.collections[0].get_paths()[0].vertices
-    at_first = band[band[:, 0] == 6.25, 1]
-    assert at_first.min() == pytest.approx(random[[0, 2]].min())
-    assert at_first.max() == pytest.approx(random[[0, 2]].max())
+    bars = [drawn for drawn in axes.collections if drawn.get_label() == "_random range"]
+    ends = np.concatenate([np.array(of_layer.get_segments()) for of_layer in bars])
+    np.testing.assert_allclose(ends[..., 0], np.repeat(shares[:, None], 2, axis=1))
+    np.testing.assert_allclose(ends[..., 1], np.stack([random.min(1), random.max(1)], axis=1))
+    means = [line for line in axes.lines if line.get_label() == "_random mean"]
+    drawn = np.concatenate([line.get_xydata() for line in means])
+    np.testing.assert_allclose(drawn, np.column_stack([shares, random.mean(axis=1)]))
+    # nothing leads from one size to another
+    assert all(line.get_linestyle() == "None" for line in means)
+    # the marks of layers have the colours of clusters, which stay apart
+    colours = [to_hex(of_layer.get_colors()[0]) for of_layer in bars]
+    assert colours == [to_hex(colour) for colour in cluster_colours(2)]
+
+
+def test_random_ones_of_layers_at_one_share_do_not_hide_each_other():
+    figure = laid_out(figure_of_importance_by_size(ALL_SIZES["several"], TITLE))
+    (axes,) = figure.axes
+    bars = [drawn for drawn in axes.collections if drawn.get_label() == "_random range"]
+    places = {
+        (round(drawn.get_transform().transform(line)[0, 0]), round(line[0, 0]))
+        for drawn in bars
+        for line in drawn.get_segments()
+    }
+    assert len(places) == 16  # of 4 layers of 4 sizes
+    across = sorted(place for place, _ in places)
+    assert min(later - earlier for earlier, later in pairwise(across)) >= 3
+    assert across[-1] < axes.get_window_extent().x1
 
 
 def test_importance_by_size_of_many_layers_in_several_panels():
     test = ALL_SIZES["many"]
     figure = laid_out(figure_of_importance_by_size(test, TITLE))
-    assert len(figure.axes) == 8  # 42 layers in sixes, and one that is empty
+    *panels, empty = figure.axes  # 42 layers in sixes
+    assert len(panels) == 7
     told, drawn = [], []
-    for axes in figure.axes[:7]:
-        told += [text.get_text() for text in axes.get_legend().get_texts()]
+    for axes in panels:
+        told += layers_told(axes)
         marks = [points(marks)[:, 1] for marks in axes.collections if marks.get_zorder() == 3]
         drawn += np.concatenate(marks).tolist()
     assert told == [f"layer_{index}" for index in range(42)]
     np.testing.assert_allclose(sorted(drawn), np.sort(100 * test.mean_changes))
+    assert layers_told(empty)[0] == "small"
 
 
 def test_importance_by_size_of_a_regression():
     test = lesion_test(TWO_LAYERS, n_shuffles=19, task="regression")
     figure = laid_out(figure_of_importance_by_size(test, TITLE))
     assert set(test.importance.p_values <= 0.05) == {True, False}
-    assert legend_of(figure)[:2] == ["importance p ≤ 0.05", "p > 0.05"]
+    assert legend_of(figure)[:2] == ["p ≤ 0.05, not corrected for 5 sub-clusters", "p > 0.05"]
+    assert figure.legends[0].get_title().get_text() == "importance"
 
 
 def test_nulls():

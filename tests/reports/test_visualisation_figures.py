@@ -12,14 +12,8 @@ from PIL import Image
 from nn_clustering.datasets import Dataset
 from nn_clustering.partitions import SubCluster
 from nn_clustering.reports import contact_sheets, figure_of_visualisation_nulls, input_png
-from nn_clustering.reports._contact_sheets import (
-    DOTS_PER_INCH,
-    OTHER,
-    SIGNIFICANT,
-    fitted,
-    names_in_lines,
-    text_width,
-)
+from nn_clustering.reports._sheet_layout import OTHER, SIGNIFICANT
+from nn_clustering.reports._text_in_dots import DOTS_PER_INCH, fitted, names_in_lines, text_width
 from nn_clustering.visualisation import TopSamples, VisualisationTest
 
 TITLE = "MNIST, MLP, pruned: inputs optimised for sub-clusters"
@@ -307,26 +301,34 @@ def marks(axes):
     return [points(axes, place)[:, 1].tolist() for place in range(1, 5)]
 
 
-def test_nulls_in_standard_deviations_of_the_random_ones():
+def test_nulls_show_scores_in_standard_deviations_and_entropies_as_they_are():
     test = visualisation_test({"a": [3, 5], "b": [4, 4]})
     figure = figure_of_visualisation_nulls(test, TITLE)
-    assert len(figure.axes) == 2
-    for axes, values, name, side in (
-        (figure.axes[0], test.scores, "score", "right"),
-        (figure.axes[1], test.entropies, "output entropy", "left"),
+    random = test.scores[:, 1:]
+    means, spreads = random.mean(axis=1, keepdims=True), random.std(axis=1, ddof=1, keepdims=True)
+    scores, entropies = figure.axes
+    for axes, shown, name, label in (
+        (scores, (test.scores - means) / spreads, "score", "sd of the random ones;\nright"),
+        (entropies, test.entropies, "output entropy", "nats;\nleft"),
     ):
-        random = values[:, 1:]
-        expected = (values - random.mean(axis=1, keepdims=True)) / random.std(
-            axis=1, ddof=1, keepdims=True
-        )
         true = np.concatenate([points(axes, place) for place in range(1, 5)])
-        np.testing.assert_allclose(true[np.argsort(true[:, 1]), 0], expected[:, 0])
-        np.testing.assert_allclose(points(axes, 0)[:, 0], expected[:, 1:].ravel())
-        assert axes.get_xlabel().startswith(f"{name} (sd of the random ones;\n{side} is extreme")
+        np.testing.assert_allclose(true[np.argsort(true[:, 1]), 0], shown[:, 0])
+        np.testing.assert_allclose(points(axes, 0)[:, 0], shown[:, 1:].ravel())
+        assert axes.get_xlabel().startswith(f"{name} ({label} is extreme")
         assert axes.get_title().startswith(f"{name}: joint p = ")
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend[2] == "sub-cluster, p ≤ 0.05, not corrected for 4 sub-clusters"
     assert len(legend) == 4
+
+
+def test_entropies_far_apart_have_a_logarithmic_scale():
+    test = visualisation_test({"a": [3, 5], "b": [4, 4]})
+    entropies = 10 ** np.random.default_rng(0).uniform(-9, 0, test.scores.shape)
+    figure = figure_of_visualisation_nulls(replace(test, entropies=entropies), TITLE)
+    axes = figure.axes[1]
+    assert axes.get_xscale() == "symlog"
+    assert axes.get_xlabel().endswith("left is extreme, logarithmic beyond 0.000001)")
+    assert 0 in axes.get_xticks()
 
 
 def test_marks_of_nulls_tell_small_p_values_and_whether_they_are_corrected():
@@ -345,6 +347,10 @@ NULLS = {
     "layers of many": visualisation_test({f"conv_{index}": [2] * 32 for index in range(20)}),
 }
 NULLS["extreme"] = replace(NULLS["sixty"], scores=NULLS["sixty"].scores * np.r_[-1e8, 1, 1, 1, 1])
+NULLS["sure"] = replace(
+    NULLS["sixty"], entropies=10 ** np.random.default_rng(0).uniform(-20, 0, (60, 5))
+)
+NULLS["surest"] = replace(NULLS["sixty"], entropies=np.zeros((60, 5)))
 NULLS["no spread"] = replace(NULLS["sixty"], scores=np.ones((60, 5)))
 
 

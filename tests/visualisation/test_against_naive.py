@@ -85,22 +85,29 @@ def check(network, layer, objective, *, basis=None, n_steps=5, sets=SETS, **opti
     return found
 
 
-@pytest.mark.parametrize("basis", ["fourier", "pixels"])
-@pytest.mark.parametrize("position", ["pre", "post"])
-@pytest.mark.parametrize("reduction", ["sum", "absolute", "mean"])
-def test_dense_networks(basis, reduction, position):
-    check(network("mlp"), "dense_2", (reduction, position), basis=basis)
+@pytest.mark.parametrize(
+    ("objective", "basis"),
+    [
+        (("sum", "post"), "fourier"),
+        (("sum", "pre"), "pixels"),
+        (("absolute", "pre"), "fourier"),
+        (("absolute", "post"), "pixels"),
+        (("mean", "pre"), "fourier"),
+        (("mean", "post"), "pixels"),
+    ],
+)
+def test_dense_networks(objective, basis):
+    check(network("mlp"), "dense_2", objective, basis=basis)
 
 
 @pytest.mark.parametrize(
     ("layer", "objective", "basis"),
     [
-        ("conv_1", ("sum", "pre"), "fourier"),
         ("conv_1", ("absolute", "post"), "pixels"),
+        ("conv_1", ("mean", "pre"), "fourier"),
         ("conv_2", ("absolute", "pre"), "fourier"),
         ("conv_2", ("sum", "post"), "pixels"),
         ("dense_1", ("mean", "post"), "fourier"),
-        ("dense_1", ("sum", "pre"), "pixels"),
     ],
 )
 def test_convolutions_norms_and_pooling(layer, objective, basis):
@@ -108,34 +115,28 @@ def test_convolutions_norms_and_pooling(layer, objective, basis):
 
 
 @pytest.mark.parametrize(
-    ("layer", "objective", "basis"),
+    ("layer", "objective", "basis", "decorrelate"),
     [
-        ("conv_0", ("sum", "post"), "fourier"),
-        ("sum_1", ("absolute", "pre"), "fourier"),
-        ("sum_1", ("sum", "post"), "pixels"),
-        ("conv_2a", ("mean", "post"), "fourier"),
-        ("sum_2", ("absolute", "pre"), "pixels"),
-        ("sum_2", ("sum", "post"), "fourier"),
+        ("conv_0", ("sum", "post"), "fourier", True),
+        ("sum_1", ("absolute", "pre"), "fourier", True),
+        ("sum_2", ("sum", "post"), "pixels", True),
+        ("sum_2", ("sum", "pre"), "fourier", False),
     ],
 )
-def test_residual_networks_in_colour(layer, objective, basis):
-    found = check(network("residual"), layer, objective, basis=basis)
+def test_residual_networks_in_colour(layer, objective, basis, decorrelate):
+    found = check(network("residual"), layer, objective, basis=basis, decorrelate=decorrelate)
     assert found.entropies is not None
 
 
-def test_colours_as_on_screens():
-    check(network("residual"), "sum_1", ("sum", "post"), decorrelate=False)
-
-
-@pytest.mark.parametrize("style", ["none", "unit", "caffe", "torch", "tf"])
+@pytest.mark.parametrize("style", ["none", "caffe", "torch"])
 def test_what_networks_read_of_pixels(style):
-    check(network("residual"), "sum_1", ("absolute", "pre"), style=style, n_steps=3)
+    check(network("residual"), "conv_2a", ("absolute", "pre"), style=style, n_steps=3)
 
 
 def test_bounds_and_samples_that_are_no_images():
     dense = sample_networks.mlp((11,))
     low, high = np.linspace(-3, 0, 11), np.linspace(1, 9, 11)
-    found = check(dense, "dense_1", ("sum", "post"), bounds=(low, high), n_steps=40)
+    found = check(dense, "dense_1", ("sum", "post"), bounds=(low, high))
     assert (found.inputs >= low).all()
     assert (found.inputs <= high).all()
     check(network("mlp"), "dense_1", ("sum", "post"), bounds=(-1, 3))

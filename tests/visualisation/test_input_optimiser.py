@@ -113,6 +113,50 @@ def test_what_is_said_of_inputs_is_what_the_network_answers(network, reduction, 
     assert (found.scores > start.optimise("conv", masks, range(4)).scores).all()
 
 
+def test_networks_in_half_precision_are_optimised_in_float32():
+    """The gradient of a mean over so many positions is 0 in float16."""
+    keras.utils.set_random_seed(0)
+    parts = [
+        layers.Rescaling(1e-3),
+        layers.Conv2D(2, 1, name="conv"),
+        layers.Flatten(),
+        layers.Dense(2, name="output"),
+    ]
+    full = keras.Sequential([keras.Input((64, 64, 1)), *parts])
+    half = keras.Sequential.from_config(full.get_config())
+    for layer in half.layers:
+        layer.dtype_policy = keras.DTypePolicy("mixed_float16")
+    half.set_weights(full.get_weights())
+    found = [
+        InputOptimiser(
+            network, (64, 64, 1), bounds=Bounds(), parametrisation=PIXELS, ascent=Ascent(3)
+        ).optimise("conv", np.ones((1, 2), bool), [0])
+        for network in (full, half)
+    ]
+    np.testing.assert_allclose(found[0].inputs, found[1].inputs, atol=1e-5)
+
+
+def test_what_has_no_gradient_is_refused():
+    inputs = keras.Input((4,))
+    units = layers.Dense(2, name="unit")(keras.ops.stop_gradient(inputs))
+    optimiser = InputOptimiser(keras.Model(inputs, layers.Dense(2)(units)), (4,), bounds=Bounds())
+    with pytest.raises(InvalidInputError, match="has no gradient"):
+        optimiser.optimise("unit", np.ones((1, 2), bool), [0])
+
+
+def test_the_output_that_is_named_is_measured():
+    inputs = keras.Input((4,))
+    hidden = layers.Dense(2, name="unit")(inputs)
+    heads = [layers.Dense(3, name=name, bias_initializer="normal")(hidden) for name in "ab"]
+    network = keras.Model(inputs, heads)
+    given = np.random.default_rng(0).random((1, 4)).astype(np.float32)
+    for name, index in (("a", 0), ("b", 1)):
+        optimiser = InputOptimiser(network, (4,), bounds=Bounds(), output=name)
+        shares = keras.ops.softmax(network(given)[index]).numpy()
+        found = optimiser.measured("unit", given, np.ones((1, 2), bool))
+        np.testing.assert_allclose(found.entropies, -(shares * np.log(shares)).sum(1), rtol=1e-5)
+
+
 def test_reductions_by_hand():
     values, masks = np.array([[1.0, -2, 4]]), np.array([[True, True, False], [False, True, True]])
     assert reduced(values, masks, "sum").tolist() == [[-1, 2]]

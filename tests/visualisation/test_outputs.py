@@ -42,6 +42,21 @@ def test_entropy_of_classes(ends):
     np.testing.assert_allclose(answer.entropies, [ENTROPY] * 2, rtol=1e-6)
 
 
+@pytest.mark.parametrize("ends", [(), (layers.Softmax(),), (layers.Activation("log_softmax"),)])
+def test_outputs_that_are_sure_are_told_apart(ends):
+    """Probabilities of 1e-60 are 0 in float32, and 1 - 1e-60 is 1 in float64."""
+    entropies = []
+    for logit in (20.0, 140.0, 150.0):
+        sure = network(*ends)
+        sure.get_layer("last").bias.assign([logit, 0, 0])
+        found = InputOptimiser(sure, (4,), bounds=Bounds())
+        answer = found.measured("unit", np.zeros((1, 4)), np.ones((1, 2), bool))
+        entropies += answer.entropies.tolist()
+    # two classes of probability p = exp(-logit): their -p ln p, and p each of the first
+    expected = [2 * np.exp(-logit) * (logit + 1) for logit in (20.0, 140.0, 150.0)]
+    np.testing.assert_allclose(entropies, expected, rtol=1e-6)
+
+
 def test_an_output_that_is_sure_has_no_entropy():
     sure = network()
     sure.get_layer("last").bias.assign([1e5, 0, 0])

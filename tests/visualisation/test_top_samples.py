@@ -59,7 +59,7 @@ def hand_made_test(**changed_values):
             SubCluster("hidden", 1, np.array([2, 3])),
         ),
         "n_candidates": np.array([4, 4]),
-        "scores": np.array([[8.0, 7, 9], [5.5, 6, 4]]),
+        "scores": np.array([[8.0, 7, 9], [5, 6, 4]]),
         "entropies": None,
         "dispersions": np.zeros((2, 3)),
         # read as what stands there, plus 1
@@ -86,8 +86,8 @@ def test_by_hand():
     assert tops.classes.tolist() == [[1, 2], [2, 0]]
     # each of two samples of another class
     np.testing.assert_allclose(tops.class_entropies[:, 0], np.log(2))
-    assert tops.top_shares.tolist() == [4 / 8, 6 / 5.5]
-    # all five samples are at most at 8; those with 5, 2 and 0 at 5.5
+    assert tops.top_shares.tolist() == [4 / 8, 6 / 5]
+    # all five samples are at most at 8; those with 5, 2 and 0 at 5
     assert tops.score_quantiles.tolist() == [1, 3 / 5]
     # mean answer (3, 1, 2, 2) of samples 1 and 2; the input's is (5, 2, 1, 1)
     expected = np.corrcoef([3, 1, 2, 2], [5, 2, 1, 1])[0, 1]
@@ -95,7 +95,7 @@ def test_by_hand():
     # all units answer the other input alike
     assert np.isnan(tops.profile_correlations[1])
     assert tops.agreement() == {
-        "top_share": pytest.approx((4 / 8 + 6 / 5.5) / 2),
+        "top_share": pytest.approx((4 / 8 + 6 / 5) / 2),
         "score_quantile": pytest.approx(4 / 5),
         "profile_correlation": pytest.approx(expected),
     }

@@ -242,6 +242,13 @@ def test_sub_cluster_that_is_all_of_its_layer_and_one_of_a_single_unit():
     assert np.isnan(test.table()["dispersion_effect_each"][2])
     summary = test.dispersion.summary(seed=0)
     assert (summary["n_combined"], summary["n_undefined_each"]) == (2, 1)
+    # the one that is all of its layer is left out of means
+    mean_effect = test.table()["score_effect_each"][1:].mean()
+    assert test.score.summary(seed=0)["effect_each"] == pytest.approx(mean_effect)
+    of_first_draw = [
+        mean(effect(row[1], other) for other in row[2:]) for row in test.scores[1:].tolist()
+    ]
+    assert test.random_effects()["score_effect_each"][0] == pytest.approx(mean(of_first_draw))
     strict = run_test(StandIn(), partition, count_ties=False)
     assert strict.dispersion.p_values[2] == 1 / 6
 
