@@ -218,7 +218,10 @@ def test_change_in_what_a_network_of_ones_own_imports_makes_a_run_anew(home, sto
         ("shuffle_test", ["nn_clustering/lesions/", "nn_clustering/reports/drawing/"]),
         ("lesion", ["nn_clustering/training/_epochs.py", "nn_clustering/partitions/_spectral.py"]),
         ("lesion", ["nn_clustering/visualisation/", "experiments/_visualise_steps.py"]),
-        ("visualise", ["nn_clustering/lesions/", "nn_clustering/partitions/_spectral.py"]),
+        (
+            "visualise",
+            ["nn_clustering/lesions/_engine.py", "nn_clustering/partitions/_spectral.py"],
+        ),
         ("lesion_table", ["nn_clustering/training/", "nn_clustering/networks/_builders.py"]),
         ("visualisation_table", ["nn_clustering/training/", "nn_clustering/visualisation/"]),
     ],
