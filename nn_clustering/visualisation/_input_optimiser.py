@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 _MOST_INPUTS = 256
 _FEWEST_INPUTS = 8
 _MOST_SAMPLES = 1024
+# Layers of which the functions are kept that were compiled last.
+_MOST_COMPILED = 2
 _BYTES_A_BATCH = 64 * 2**20
 _BYTES_A_BATCH_ON_GPU = 4 * 2**30
 # Values held for each of the numbers that an input is made of, and for each of its own.
@@ -284,6 +286,7 @@ class InputOptimiser:
     def _answers(self, layers: tuple[str, ...]) -> Any:
         """Return what computes the values of layers' units of samples as they are read."""
         if layers not in self._of_samples:
+            _let_go(self._of_samples)
             places = [self._places(layer) for layer in layers]
 
             def answers(samples: tf.Tensor) -> list[tf.Tensor]:
@@ -319,6 +322,7 @@ class InputOptimiser:
 
     def _climb(self, layer: str) -> Climb:
         if layer not in self._climbs:
+            _let_go(self._climbs)
             self._climbs[layer] = Climb(
                 self._walk,
                 self._places(layer),
@@ -334,6 +338,7 @@ class InputOptimiser:
     def _measure(self, layer: str) -> Any:
         """Return what computes values, those behind the nonlinearity, and outputs, of inputs."""
         if layer not in self._measures:
+            _let_go(self._measures)
             at, behind = self._places(layer), self._values[layer].post
             classes = self._class_values
             wanted = {at.tensor, behind.tensor} | self._measured_tensors()
@@ -395,6 +400,12 @@ class InputOptimiser:
                 f"memory_mb={self._memory / 2**20:g} does not hold {purpose}; expected "
                 f"{-(-needed // 2**20)} or more"
             )
+
+
+def _let_go(compiled: dict[Any, Any]) -> None:
+    """Make room for one more compiled function: those of a large network take 100 MB a layer."""
+    while len(compiled) >= _MOST_COMPILED:
+        del compiled[next(iter(compiled))]
 
 
 def _computes_in_half(layer: keras.Layer) -> bool:
