@@ -13,12 +13,14 @@ import tensorflow as tf
 # Of photographs, as the studies' library has it: a row a colour, a column what is optimised.
 COLOURS = np.array([[0.26, 0.09, 0.02], [0.27, 0, -0.05], [0.27, -0.09, 0.03]])
 MEAN = np.array([123.68, 116.779, 103.939])
+# A row a channel of a pixel, a column one that is read.
+MIXTURE, SHIFT = np.array([[1, 2, 0], [0, 1, -1], [0.5, 0, 3]]), np.array([0.1, -0.2, 0])
 # What networks read of pixels from 0 to 1.
 STYLES = {
     None: lambda x: x,
     "none": lambda x: 255 * x,
     "unit": lambda x: x,
-    "tf": lambda x: 2 * x - 1,
+    "mixture": lambda x: tf.linalg.matvec(MIXTURE.T, x) + SHIFT,
     "caffe": lambda x: tf.reverse(255 * x - MEAN, [-1]),
     "torch": lambda x: (x - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225],
 }

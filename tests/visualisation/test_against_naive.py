@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from nn_clustering.networks import channel_map
+from nn_clustering.networks import ChannelMap, channel_map
 from nn_clustering.visualisation import (
     Ascent,
     Bounds,
@@ -17,7 +17,7 @@ from nn_clustering.visualisation import (
     reduced,
 )
 from tests.visualisation import sample_networks
-from tests.visualisation.naive import Naive, top_samples
+from tests.visualisation.naive import MIXTURE, SHIFT, Naive, top_samples
 
 # Where the units of layers are that have no activation of their own.
 PLACES = {
@@ -48,6 +48,12 @@ def start_of(optimiser, seed):
     return real + 1j * imaginary
 
 
+def map_of(style, shape):
+    if style == "mixture":
+        return ChannelMap(MIXTURE, SHIFT)
+    return None if style is None else channel_map(style, shape)
+
+
 def check(network, layer, objective, *, basis=None, n_steps=5, sets=SETS, **options):
     """Compare inputs and all that is said of them, and return them."""
     shape = options.pop("sample_shape", network.input_shape[1:])
@@ -58,7 +64,7 @@ def check(network, layer, objective, *, basis=None, n_steps=5, sets=SETS, **opti
         network,
         shape,
         bounds=Bounds(*bounds),
-        channel_map=None if style is None else channel_map(style, shape),
+        channel_map=map_of(style, shape),
         objective=Objective(*objective),
         parametrisation=Parametrisation(basis, None if decorrelate else False),
         ascent=Ascent(n_steps, redirect_relu=redirect),
@@ -128,7 +134,7 @@ def test_residual_networks_in_colour(layer, objective, basis, decorrelate):
     assert found.entropies is not None
 
 
-@pytest.mark.parametrize("style", ["none", "caffe", "torch"])
+@pytest.mark.parametrize("style", ["none", "caffe", "torch", "mixture"])
 def test_what_networks_read_of_pixels(style):
     check(network("residual"), "conv_2a", ("absolute", "pre"), style=style, n_steps=3)
 

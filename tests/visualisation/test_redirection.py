@@ -52,7 +52,8 @@ def test_a_bounded_unit_is_not_pushed_farther_on_either_side():
     read = np.array([[7, 7, -1], [2, 7, -1]], np.float32)
     upstream = np.array([[1, -1, 1], [1, -1, 1]], np.float32)
     expected = [[0, -1, 1], [1, 0, 0]]
-    np.testing.assert_array_equal(gradient(layers.ReLU(6.0), read, upstream), expected)
+    for bounded in (layers.ReLU(6.0), layers.Activation("relu6"), keras.ops.relu6):
+        np.testing.assert_array_equal(gradient(bounded, read, upstream), expected)
     # below its threshold a unit is silent
     read[1] = [2, 1, -1]
     np.testing.assert_array_equal(

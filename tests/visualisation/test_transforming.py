@@ -50,7 +50,9 @@ def test_as_scipy_does(images):
 def test_moves_are_of_their_seed_and_step():
     together = drawn_moves(ALL, [1, 2], range(250, 260))
     np.testing.assert_array_equal(drawn_moves(ALL, [2], range(255, 258))[:, 0], together[5:8, 1])
-    assert len(np.unique(together.reshape(20, 6), axis=0)) == 20
+    many = drawn_moves(ALL, [1, 2], range(600))
+    np.testing.assert_array_equal(many[250:260], together)
+    assert len(np.unique(many.reshape(1200, 6), axis=0)) == 1200
 
 
 def test_moves_go_as_far_as_asked():
@@ -60,6 +62,8 @@ def test_moves_go_as_far_as_asked():
     np.testing.assert_allclose([scale.min(), scale.max()], [0.8, 1.2], rtol=0.01)
     angle = np.rad2deg(np.arctan2(moves[:, 1, 0], moves[:, 0, 0]))
     np.testing.assert_allclose([angle.min(), angle.max()], [-30, 30], rtol=0.02)
+    shared = np.corrcoef([scale, angle, *moves[..., 2].T])
+    np.testing.assert_allclose(shared, np.eye(4), atol=0.1)
     still = drawn_moves(Transformations(jitter=1), [0], range(3))[0, 0, :, :2]
     np.testing.assert_array_equal(still, np.eye(2))
 

@@ -3,10 +3,13 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from nn_clustering.graphs import graph_from_weights, unit_activations
+from nn_clustering.networks.structure import UnitPlaces
 from nn_clustering.visualisation import Bounds, InputOptimiser, Objective
+from nn_clustering.visualisation._unit_values import spatial_means
 
 WIDTH = 4
 
@@ -136,3 +139,11 @@ def test_maps_that_a_reshape_makes_have_passed_their_nonlinearity():
         flat = keras.Model(inputs, network.get_layer(made_by).output)(x).numpy()
         expected = flat.reshape(4, 4, WIDTH).mean(axis=1)
         np.testing.assert_allclose(found["maps"], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_units_may_stand_at_any_places():
+    maps = np.random.default_rng(0).normal(size=(2, 3, 2, 4)).astype(np.float32)
+    means = maps.mean(axis=(1, 2))
+    for rows in ([[0, 1, 2, 3]], [[1, 2]], [[3, 0, 2]], [[0, 3], [2, 1]]):
+        found = spatial_means(UnitPlaces(0, np.array(rows)), tf.constant(maps))
+        np.testing.assert_allclose(found, means[:, rows].mean(axis=1), atol=1e-6)
