@@ -18,6 +18,7 @@ from sklearn.isotonic import isotonic_regression
 from nn_clustering.lesions import DRASTIC
 from nn_clustering.reports._figure_text import (
     add_title,
+    counted,
     name_ticks_plainly,
     plain_number,
     set_plain_ticks,
@@ -60,15 +61,15 @@ class Significance:
     in_words: tuple[str, str, str]
 
     @classmethod
-    def of(cls, p_values: NDArray[np.float64], what: str = "sub-clusters") -> Significance:
+    def of(cls, p_values: NDArray[np.float64], what: str = "sub-cluster") -> Significance:
         """Tell the significant ones among p-values.
 
         Args:
             p_values: One or more, shape (tests,).
-            what: What the tests are of.
+            what: What one test is of, of which several end in s.
         """
         corrected = benjamini_hochberg(p_values, LEVEL).significant
-        found, count = f"p ≤ {LEVEL}", f"{p_values.size:,} {what}"
+        found, count = f"p ≤ {LEVEL}", counted(p_values.size, what)
         return cls(
             corrected,
             (p_values <= LEVEL) & ~corrected,

@@ -23,7 +23,7 @@ from nn_clustering.reports import (
 from nn_clustering.reports._lesion_figure_parts import HARM, spread, ticks_of_scale
 from nn_clustering.reports._lesion_null_figures import standardised_by_draws
 from nn_clustering.significance import benjamini_hochberg
-from tests.reports.figure_texts import assert_numbers_have_true_minus_signs
+from tests.reports.figure_texts import assert_numbers_are_well_written
 
 OF_SINGLE = (
     figure_of_lesions,
@@ -91,7 +91,7 @@ ALL_SIZES = {
 
 def laid_out(figure):
     """Lay out; every text must be within the picture, and no tick label on another."""
-    assert_numbers_have_true_minus_signs(figure)
+    assert_numbers_are_well_written(figure)
     width, height = figure.bbox.size
     assert max(figure.get_size_inches()) < 40
     labels = []
