@@ -201,7 +201,7 @@ def test_lesions_of_a_regression_are_errors_as_they_are():
     told, scale = figure.axes[0].get_ylabel().split("\n")
     assert told == "change of mean squared error"
     assert re.fullmatch(r"\(linear up to ±0\.\d+, logarithmic beyond\)", scale)
-    heat, _, bar = figure_of_class_changes(test, TITLE).axes
+    heat, bar = figure_of_class_changes(test, TITLE).axes
     assert heat.get_xlabel() == "group of targets"
     assert bar.get_ylabel().split("\n")[0] == "change of squared error"
 
@@ -256,6 +256,12 @@ def test_class_changes():
         bar.get_ylabel()
         == "change of class accuracy\n(percentage points;\nlinear up to ±3, logarithmic beyond)"
     )
+
+
+def test_class_changes_have_no_column_for_marks_that_there_are_not():
+    figure = laid_out(figure_of_class_changes(lesion_test(TWO_LAYERS, n_shuffles=4), TITLE))
+    assert len(figure.axes) == 2  # the heat map and its colours
+    assert legend_of(figure) == ["importance and coherence: p > 0.05 of all sub-clusters"]
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
