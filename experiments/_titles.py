@@ -54,8 +54,8 @@ def title_on(run: StageRun, clustered: Run, *, of_clusters: bool = True) -> str:
 def titles_apart(first: Run, second: Run) -> tuple[str, tuple[str, str]]:
     """Return what two clusterings have in common, and what to call each beside the other.
 
-    They are called by what they differ in; by their numbers of clusters or their seeds, if by
-    nothing else.
+    They are called by what they differ in, together with the seeds of their trainings if these
+    differ; by their numbers of clusters or their seeds alone, if by nothing else.
     """
     both = [
         _clustering_in_words(run.about, run.info, run.config, _n_clusters(run))
@@ -70,9 +70,15 @@ def titles_apart(first: Run, second: Run) -> tuple[str, tuple[str, str]]:
         _joined({part: text for part, text in own.items() if other.get(part) != text})
         for own, other in (both, both[::-1])
     ]
-    for apart in (names, counts, _names_by_seeds(first, second)):
+    seeds = _names_by_seeds(first, second)
+    for apart in (names, counts):
         if all(apart) and apart[0] != apart[1]:
-            return title, (apart[0], apart[1])
+            if not seeds[0].startswith(_OF_SEEDS["training_seed"]):
+                return title, (apart[0], apart[1])
+            # else they would seem to be of one training
+            return title, (f"{apart[0]}, {seeds[0]}", f"{apart[1]}, {seeds[1]}")
+    if all(seeds):
+        return title, (seeds[0], seeds[1])
     return title, ("the first", "the second")
 
 

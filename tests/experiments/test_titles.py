@@ -157,6 +157,11 @@ def clustering(*named, seed=0, training_seed=0, phase="pruned", source="weights"
             ("training seed 0", "training seed 3"),
         ),
         (
+            {"training_seed": 3, "phase": "unpruned", "seed": 5},
+            "mnist, mlp, 12 clusters",
+            ("pruned, training seed 0", "unpruned, training seed 3"),
+        ),
+        (
             {"seed": 5},
             "mnist, mlp, pruned, 12 clusters",
             ("clustering seed 0", "clustering seed 5"),
