@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import statistics
 
 import pytest
@@ -11,6 +12,7 @@ from nn_clustering.networks import build_network, modular_initialisation
 from nn_clustering.partitions import ncut, spectral_partition
 from tests.experiments.conftest import DATABASE
 from tests.experiments.test_mistakes import assert_refused
+from tests.experiments.test_titles import pdf_texts
 from tests.programs import PROJECT, environment, run_warm
 
 
@@ -50,6 +52,9 @@ def test_ncuts_are_those_of_fresh_networks(run_experiment, store):
         }
     )
     assert run.artifact("ncuts.png").startswith(b"\x89PNG")
+    texts = pdf_texts(run.artifact("ncuts.pdf"))
+    assert any(text.endswith("mlp, untrained, 4 clusters") for text in texts), texts
+    assert not [text for text in texts if re.search(r"\brun\b", text)]
     assert f"n-cut {run.result['mean']:.4f} with standard error" in finished.stdout
 
     again = run_experiment("random_init", "with", "fast", "seed=3")
