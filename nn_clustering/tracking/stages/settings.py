@@ -179,8 +179,8 @@ class StageSettings:
             updates: The keys that the command sets one by one.
             named_configs: Its named configs, and paths of config files.
         """
-        message = with_whole_keys(mistake, self.defaults)
         typed = dict(iterate_flattened(dict(updates)))
+        message = with_whole_keys(mistake, self.defaults, typed)
         key = next(iter(keys_of(message)), None)
         try:
             setters = [name for name in named_configs if key in self._set_by(name)]

@@ -167,7 +167,7 @@ def keys_of(message: str) -> list[str]:
     return _KEY.findall(message)
 
 
-def with_whole_keys(message: str, defaults: Mapping[str, Any]) -> str:
+def with_whole_keys(message: str, defaults: Mapping[str, Any], typed: Collection[str] = ()) -> str:
     """Return a message in which config keys stand as a command line sets them.
 
     A library speaks of its arguments, ``n_init=0``; the key may be ``kmeans.n_init``.
@@ -175,11 +175,15 @@ def with_whole_keys(message: str, defaults: Mapping[str, Any]) -> str:
     Args:
         message: What is wrong. Names that are no key, or could be several, stay as they are.
         defaults: Every key with its default, nested.
+        typed: Dotted keys as the user has set them, which stay: ``n_init=0`` may be a key that
+            there is not, and is to be found again in the command.
     """
     known = [key for key, _ in iterate_flattened(dict(defaults))]
 
     def whole(match: re.Match[str]) -> str:
         name = match[0]
+        if name in typed:
+            return name
         longer = [key for key in known if key.endswith(f".{name}")]
         return longer[0] if name not in known and len(longer) == 1 else name
 

@@ -35,6 +35,12 @@ def test_names_of_a_library_become_keys(message, expected):
     assert with_whole_keys(message, DEFAULTS) == expected
 
 
+def test_a_key_that_was_typed_is_told_as_it_was_typed():
+    assert with_whole_keys("heat=-1 with hours=0", DEFAULTS, {"heat": -1}) == (
+        "heat=-1 with dough.rest.hours=0"
+    )
+
+
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
