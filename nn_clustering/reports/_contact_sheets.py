@@ -74,7 +74,7 @@ class _ContactSheets(Mapping[str, Figure]):
 
     @cached_property
     def _significance(self) -> Significance:
-        return Significance.of(self.test.score.p_values)
+        return Significance.of_measure(self.test.score)
 
     def _key(self, values: Range, sample: NDArray[Any]) -> list[str]:
         """Return what frames mean, and on which scale values are shown."""

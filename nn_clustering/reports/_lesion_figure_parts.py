@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
     from nn_clustering.partitions import SubCluster
+    from nn_clustering.significance import Measure
 
 # Harm and benefit, and random beside true: told apart by all common kinds of colour vision.
 HARM = "#d62728"
@@ -60,15 +61,13 @@ class Significance:
     in_words: tuple[str, str, str]
 
     @classmethod
-    def of(cls, p_values: NDArray[np.float64], what: str = "sub-clusters") -> Significance:
-        """Tell the significant ones among p-values.
-
-        Args:
-            p_values: One or more, shape (tests,).
-            what: What the tests are of.
-        """
-        corrected = benjamini_hochberg(p_values, LEVEL).significant
-        found, count = f"p ≤ {LEVEL}", f"{p_values.size:,} {what}"
+    def of(cls, p_values: NDArray[np.float64]) -> Significance:
+        """Tell the significant ones among p-values of sub-clusters, shape (tests,)."""
+        corrected = np.zeros(p_values.size, bool)
+        if p_values.size:
+            corrected = benjamini_hochberg(p_values, LEVEL).significant
+        found = f"p ≤ {LEVEL}"
+        count = f"{p_values.size:,} sub-cluster{'' if p_values.size == 1 else 's'}"
         return cls(
             corrected,
             (p_values <= LEVEL) & ~corrected,
@@ -78,6 +77,22 @@ class Significance:
                 f"p > {LEVEL}",
             ),
         )
+
+    @classmethod
+    def of_measure(cls, measure: Measure) -> Significance:
+        """Tell the significant ones among sub-clusters.
+
+        Those that are all units of their layer are not tested: nothing can be said of them, though
+        their p-values can be small if starts differ or ties do not count.
+        """
+        of_tested = cls.of(measure.p_values[measure.combined])
+        corrected, uncorrected = (np.zeros(measure.combined.size, bool) for _ in range(2))
+        corrected[measure.combined] = of_tested.corrected
+        uncorrected[measure.combined] = of_tested.uncorrected
+        small, smaller, others = of_tested.in_words
+        if not measure.combined.all():
+            others = f"{others}, or all units of its layer"
+        return cls(corrected, uncorrected, (small, smaller, others))
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def figure_of_lesions(test: LesionTest, title: str) -> Figure:
     height = 1.4 + ((4.2 if len(rows) == 1 else 2.7) + max(of_names, 0)) * len(rows)
     figure = Figure(figsize=(inches + 1.2, height), layout="constrained")
     panels = figure.subplots(len(rows), 1, sharey=True, squeeze=False)[:, 0]
-    found = Significance.of(test.importance.p_values)
+    found = Significance.of_measure(test.importance)
     for axes, row in zip(panels, rows, strict=True):
         _draw_dots(axes, found, row, (true, random), large=named)
         subs = test.sub_clusters[row.start : row.stop]
@@ -258,7 +258,7 @@ def _mark_p_values(axes: Axes, test: LesionTest, size: float) -> tuple[str, str]
         What the filled marks are, and the open ones.
     """
     for column, measure in enumerate((test.importance, test.coherence)):
-        found = Significance.of(measure.p_values)
+        found = Significance.of_measure(measure)
         for of_kind, inside in ((found.corrected, "black"), (found.uncorrected, "white")):
             places = np.flatnonzero(of_kind)
             axes.scatter(

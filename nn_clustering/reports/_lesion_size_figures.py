@@ -77,7 +77,7 @@ class _Shown:
             count = f"{len(kinds):,} sub-cluster{'' if len(kinds) == 1 else 's'}"
             told = f"kind (p of {test.n_shuffles:,} random ones, not corrected for {count})"
         else:
-            found = Significance.of(test.importance.p_values)
+            found = Significance.of_measure(test.importance)
             which = np.select([found.corrected, found.uncorrected], [0, 1], 2)
             kinds, told = np.array(found.in_words)[which], "importance"
             markers = dict(zip(found.in_words, _MARKERS_OF_REGRESSION, strict=True))
