@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from nn_clustering.reports._figure_text import number
+from nn_clustering.reports._figure_text import counted, number
 from nn_clustering.reports._lesion_figure_parts import Significance
 from nn_clustering.reports._sample_pictures import Range, is_image
 from nn_clustering.reports._sheet_layout import Block, Sheet
@@ -78,7 +78,7 @@ class _ContactSheets(Mapping[str, Figure]):
 
     def _key(self, values: Range, sample: NDArray[Any]) -> list[str]:
         """Return what frames mean, and on which scale values are shown."""
-        of_null = f"p: of the score, beside {self.test.n_shuffles} random sub-clusters"
+        of_null = f"p: of the score, beside {counted(self.test.n_shuffles, 'random sub-cluster')}"
         names = [*self._significance.in_words, of_null]
         if (values.low, values.high) != (0.0, 1.0) or not is_image(sample.shape):
             ends = f"{number_in_words(values.low)} to {number_in_words(values.high)}"
@@ -87,12 +87,11 @@ class _ContactSheets(Mapping[str, Figure]):
 
     def _block(self, row: int) -> Block:
         test, sub = self.test, self.test.sub_clusters[row]
-        n_units = len(sub.units)
         tops, names = self._tops_of(row)
         inputs = test.inputs[row, : 1 + _MOST_RANDOM]
         found = self._significance
         return Block(
-            f"cluster {sub.label}: {n_units:,} unit{'' if n_units == 1 else 's'}",
+            f"cluster {sub.label}: {counted(len(sub.units), 'unit')}",
             tuple(inputs),
             tuple(number_in_words(score) for score in test.scores[row, : len(inputs)].tolist()),
             p_in_words(float(test.score.p_values[row]), "p"),

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 
-from nn_clustering.reports._figure_text import add_title
+from nn_clustering.reports._figure_text import add_title, counted
 from nn_clustering.reports._lesion_figure_parts import (
     NO_PAIRS,
     empty_figure,
@@ -224,7 +224,7 @@ def _explain_edges(
     figure.legend(
         handles=handles,
         title=f"{importance_in_words(double.n_shuffles)};\n"
-        f"not corrected for {count * (count - 1):,} conditional lesions",
+        f"not corrected for {counted(count * (count - 1), 'conditional lesion')}",
         loc="outside lower center",
         fontsize=8,
         title_fontsize=8,

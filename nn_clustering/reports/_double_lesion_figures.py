@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nn_clustering.reports._figure_text import add_title
+from nn_clustering.reports._figure_text import add_title, counted
 from nn_clustering.reports._lesion_figure_parts import (
     BENJAMINI_HOCHBERG,
     LEVEL,
@@ -65,7 +65,7 @@ def _mark_important(figure: Figure, axes: Axes, double: DoubleLesionTest) -> Non
     corrected = np.zeros((count, count), bool)
     corrected[once] = Significance.of(double.joint_p[once]).corrected
     corrected |= corrected.T
-    n_lesions = f"{once[0].size:,} lesions"
+    n_lesions = counted(once[0].size, "lesion")
     survives = f"also p ≤ {LEVEL} corrected for {n_lesions} ({BENJAMINI_HOCHBERG})"
     size, handles = min(14, 4000 / count**2), []
     # filled marks have an outline that stands out from dark cells

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 MINUS = "\N{MINUS SIGN}"
 _LETTERS_AN_INCH = 13  # of a title, on the safe side
-# Smaller numbers are written with a power of ten.
-_SMALLEST_PLAIN = 1e-6
+# Smaller numbers, and those from the largest on, are written with a power of ten.
+_SMALLEST_PLAIN, _LARGEST_PLAIN = 1e-6, 1e9
+_FEW_DIGITS = 1e4  # from it on digits are grouped
+_SUPERSCRIPTS = str.maketrans("-0123456789", "\N{SUPERSCRIPT MINUS}⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float, spec: str = "g") -> str:
@@ -31,10 +33,29 @@ def number(value: float, spec: str = "g") -> str:
 
 def plain_number(value: float) -> str:
     """Return a number of few digits without a power of ten, unless it is tiny or huge."""
-    if _SMALLEST_PLAIN <= abs(value) < 1:
+    size = abs(value)
+    if _SMALLEST_PLAIN <= size < 1:
         digits: str = np.format_float_positional(float(f"{value:g}"), trim="-")
         return digits.replace("-", MINUS)
-    return number(value)
+    if size >= _FEW_DIGITS and float(f"{size:g}") < _LARGEST_PLAIN:
+        return number(float(f"{value:g}"), ",.10g")
+    if size == 0 or not np.isfinite(size) or _SMALLEST_PLAIN <= size < _FEW_DIGITS:
+        return number(value)
+    factor, power = f"{size:.5e}".split("e")
+    ten = f"10{str(int(power)).translate(_SUPERSCRIPTS)}"
+    factor = factor.rstrip("0").rstrip(".")
+    sign = MINUS if value < 0 else ""
+    return sign + (ten if factor == "1" else f"{factor} \N{MULTIPLICATION SIGN} {ten}")
+
+
+def counted(count: int, one: str) -> str:
+    """Return a number of things in words.
+
+    Args:
+        count: How many there are.
+        one: What one of them is called, of which several end in s.
+    """
+    return f"{count:,} {one}{'' if count == 1 else 's'}"
 
 
 def set_plain_ticks(axis: Axis, ticks: Sequence[float]) -> None:

@@ -18,6 +18,7 @@ from sklearn.isotonic import isotonic_regression
 from nn_clustering.lesions import DRASTIC
 from nn_clustering.reports._figure_text import (
     add_title,
+    counted,
     name_ticks_plainly,
     plain_number,
     set_plain_ticks,
@@ -61,13 +62,17 @@ class Significance:
     in_words: tuple[str, str, str]
 
     @classmethod
-    def of(cls, p_values: NDArray[np.float64]) -> Significance:
-        """Tell the significant ones among p-values of sub-clusters, shape (tests,)."""
+    def of(cls, p_values: NDArray[np.float64], what: str = "sub-cluster") -> Significance:
+        """Tell the significant ones among p-values.
+
+        Args:
+            p_values: Shape (tests,).
+            what: What one test is of, of which several end in s.
+        """
         corrected = np.zeros(p_values.size, bool)
         if p_values.size:
             corrected = benjamini_hochberg(p_values, LEVEL).significant
-        found = f"p ≤ {LEVEL}"
-        count = f"{p_values.size:,} sub-cluster{'' if p_values.size == 1 else 's'}"
+        found, count = f"p ≤ {LEVEL}", counted(p_values.size, what)
         return cls(
             corrected,
             (p_values <= LEVEL) & ~corrected,

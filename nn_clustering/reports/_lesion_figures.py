@@ -49,6 +49,8 @@ _CLASSES_OF_MANY = 40
 # Inches and columns of a heat map of all classes, sorted.
 _SORTED = 1.8
 _SORTED_COLUMNS = 120
+# Inches of the column of marks.
+_MARKED = 0.45
 # Of sub-clusters: significant also if corrected for all, only if not, and not at all.
 _MARKS = (
     {"marker": "D", "markerfacecolor": HARM, "markeredgecolor": HARM},
@@ -163,11 +165,11 @@ def _draw_dots(
 def figure_of_class_changes(test: LesionTest, title: str) -> Figure:
     """Draw the change of every class (or group of targets) by every lesion as a heat map.
 
-    Rows are sub-clusters, layer by layer; dots beside them mark small p-values, filled ones those
-    that are small also if corrected for all sub-clusters. Colours are logarithmic beyond small
-    changes, so that one drastic lesion does not hide the others. Of more classes than can be named
-    those are shown that lesions harm most beyond their mean over classes, in their order; beside
-    them stand the changes of all classes, each row sorted.
+    Rows are sub-clusters, layer by layer; dots beside them mark small p-values if there are any,
+    filled ones those that are small also if corrected for all sub-clusters. Colours are logarithmic
+    beyond small changes, so that one drastic lesion does not hide the others. Of more classes than
+    can be named those are shown that lesions harm most beyond their mean over classes, in their
+    order; beside them stand the changes of all classes, each row sorted.
 
     Args:
         test: The lesion test.
@@ -180,35 +182,33 @@ def figure_of_class_changes(test: LesionTest, title: str) -> Figure:
     down = n_rows * min(0.16, max(14 / n_rows, 0.02))
     across = max(len(shown) * min(0.3, 7 / len(shown)), 2.2)
     all_sorted = len(shown) < n_classes
-    widths = (across, *((_SORTED,) if all_sorted else ()), 0.45)
+    found = [Significance.of_measure(measure) for measure in (test.importance, test.coherence)]
+    marked = any((of.corrected | of.uncorrected).any() for of in found)
+    widths = (across, *((_SORTED,) if all_sorted else ()), *((_MARKED,) if marked else ()))
     names = [shortened(test.groups[index]) for index in shown]
     turned = max(map(len, names)) * 0.09 > across / len(shown)
     of_names = 0.07 * max(map(len, names)) if turned else 0.2
     figure = Figure(
         figsize=(max(sum(widths) + 3.4, 6), max(down + 1.6 + of_names, 4)), layout="constrained"
     )
-    panels = figure.subplots(1, len(widths), sharey=True, width_ratios=widths)
-    heat, marks = panels[0], panels[-1]
+    panels = figure.subplots(1, len(widths), sharey=True, width_ratios=widths, squeeze=False)[0]
+    heat = panels[0]
     norm = colour_norm(changes, test.task)
     draw_heat_map(heat, changes[:, shown], test.task, norm)
     if all_sorted:
         _draw_sorted(panels[1], changes, test, norm)
         heat.set_title(_which_in_words(len(shown), n_classes, change.group), fontsize=8)
-    for axes in panels[:-1]:
+    for axes in panels[: 1 + all_sorted]:
         for span in layer_spans(test.sub_clusters)[1:]:
             axes.axhline(span.start - 0.5, color="black", linewidth=0.5)
     named = name_sub_clusters(heat.yaxis, test.sub_clusters, down)
     heat.set_ylabel("layer, cluster (units)" if named else "sub-clusters of the layers")
     heat.set_xticks(range(len(shown)), names, fontsize=7, rotation=90 if turned else 0)
     heat.set_xlabel(change.group)
-    in_words = _mark_p_values(marks, test, size=min(18, 900 * down / n_rows**1.5))
-    add_colour_bar(figure, heat, marks, change.of_group)
-    dot = {"linestyle": "", "marker": "o", "color": "black", "markersize": 4}
-    handles = [
-        Line2D([], [], **dot),  # type: ignore[arg-type]
-        Line2D([], [], markerfacecolor="white", **dot),  # type: ignore[arg-type]
-    ]
-    figure.legend(handles, in_words, loc="outside lower center", fontsize=8)
+    if marked:
+        _mark_p_values(panels[-1], found, size=min(18, 900 * down / n_rows**1.5))
+    add_colour_bar(figure, heat, panels[-1], change.of_group)
+    _explain_p_values(figure, found[0], marked=marked)
     add_title(figure, title)
     return figure
 
@@ -251,14 +251,9 @@ def _draw_sorted(
     axes.set_title(f"all {n_classes:,}, sorted", fontsize=8)
 
 
-def _mark_p_values(axes: Axes, test: LesionTest, size: float) -> tuple[str, str]:
-    """Mark the sub-clusters of small p-values, in a column for each measure.
-
-    Returns:
-        What the filled marks are, and the open ones.
-    """
-    for column, measure in enumerate((test.importance, test.coherence)):
-        found = Significance.of_measure(measure)
+def _mark_p_values(axes: Axes, measures: Sequence[Significance], size: float) -> None:
+    """Mark the sub-clusters of small p-values, in a column for importance and one for coherence."""
+    for column, found in enumerate(measures):
         for of_kind, inside in ((found.corrected, "black"), (found.uncorrected, "white")):
             places = np.flatnonzero(of_kind)
             axes.scatter(
@@ -272,4 +267,18 @@ def _mark_p_values(axes: Axes, test: LesionTest, size: float) -> tuple[str, str]
     axes.set_xticks([0, 1], ["importance", "coherence"], rotation=90, fontsize=7)
     axes.set_xlim(-0.6, 1.6)
     axes.tick_params(axis="y", which="both", left=False, labelleft=False)
-    return found.in_words[0], found.in_words[1]
+
+
+def _explain_p_values(figure: Figure, found: Significance, *, marked: bool) -> None:
+    """Say what the marks are, or why there are none."""
+    if not marked:
+        nothing = Line2D([], [], linestyle="")
+        told = f"importance and coherence: {found.in_words[2]} of all sub-clusters"
+        figure.legend([nothing], [told], loc="outside lower center", fontsize=8, handlelength=0)
+        return
+    dot = {"linestyle": "", "marker": "o", "color": "black", "markersize": 4}
+    handles = [
+        Line2D([], [], **dot),  # type: ignore[arg-type]
+        Line2D([], [], markerfacecolor="white", **dot),  # type: ignore[arg-type]
+    ]
+    figure.legend(handles, found.in_words[:2], loc="outside lower center", fontsize=8)

@@ -103,7 +103,7 @@ def _draw_ranks(axes: Axes, measure: Measure) -> None:
     axes.stairs(
         ranks.size * expected, edges, color="black", baseline=None, label="expected by chance"
     )
-    axes.set_xlabel(f"random sub-clusters at least as extreme, of {measure.n_null}")
+    axes.set_xlabel(f"random sub-clusters at least as extreme, of {measure.n_null:,}")
     axes.set_ylabel("sub-clusters")
     axes.set_xlim(edges[0], edges[-1])
     for axis in (axes.xaxis, axes.yaxis):

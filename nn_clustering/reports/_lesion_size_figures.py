@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import offset_copy
 
 from nn_clustering.lesions import KINDS
-from nn_clustering.reports._figure_text import add_title
+from nn_clustering.reports._figure_text import add_title, counted
 from nn_clustering.reports._lesion_figure_parts import (
     Change,
     LayerSpan,
@@ -74,8 +74,10 @@ class _Shown:
         """Return what is shown of a test."""
         if test.task == "classification":
             kinds, markers = np.array(test.kinds), _MARKERS
-            count = f"{len(kinds):,} sub-cluster{'' if len(kinds) == 1 else 's'}"
-            told = f"kind (p of {test.n_shuffles:,} random ones, not corrected for {count})"
+            count = counted(len(kinds), "sub-cluster")
+            told = (
+                f"kind (p of {counted(test.n_shuffles, 'random one')}, not corrected for {count})"
+            )
         else:
             found = Significance.of_measure(test.importance)
             which = np.select([found.corrected, found.uncorrected], [0, 1], 2)

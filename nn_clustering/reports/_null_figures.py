@@ -72,7 +72,7 @@ def figure_of_null_distribution(
             hatch=hatch,
             edgecolor=between[0] if hatch is None else "#a63603",
             linewidth=between[1] if hatch is None or narrow else 0,
-            label=f"{ncuts.size} {of_null}",
+            label=f"{ncuts.size:,} {of_null if ncuts.size > 1 else _one_of(of_null)}",
         )
     _mark_network(axes, test, of_other_seeds)
     axes.set_xlabel("n-cut")
@@ -93,6 +93,12 @@ def figure_of_null_distribution(
             labels.append(f"{what} = {number(value, spec)}")
     figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8)
     return figure
+
+
+def _one_of(name: str) -> str:
+    """Return what one of several is called, whose name may go on in parentheses."""
+    several, *rest = name.split(" (", maxsplit=1)
+    return " (".join([several.removesuffix("s"), *rest])
 
 
 def _mark_network(
@@ -129,7 +135,7 @@ def figure_of_random_networks(ncuts: Sequence[float], title: str) -> Figure:
         color=_NULLS[0][0],
         edgecolor="white",
         linewidth=0.5,
-        label=f"{values.size} networks",
+        label=f"{values.size:,} networks",
     )
     mean = f"mean {values.mean():.4f} (standard error {standard_error:.4f})"
     axes.axvline(values.mean(), color=_NETWORK, linewidth=2, label=mean)

@@ -12,7 +12,7 @@ def texts_of(figure):
     return [text.get_text() for text in found]
 
 
-def assert_numbers_have_true_minus_signs(figure):
-    """A hyphen in front of a digit is a minus sign that is too short."""
-    wrong = [text for text in texts_of(figure) if re.search(r"-[\d.]", text)]
-    assert not wrong
+def assert_numbers_are_well_written(figure):
+    """A hyphen in front of a digit is a minus sign that is too short, and one is no plural."""
+    wrong = re.compile(r"-[\d.]|(?<![\d.,/])1 (?:random |conditional |fresh )?[a-z-]+s\b")
+    assert not [text for text in texts_of(figure) if wrong.search(text)]

@@ -31,9 +31,32 @@ def test_figure():
     assert buffer.getvalue().startswith(b"\x89PNG\r\n")
 
 
-def test_figure_without_eigengap():
-    figure = figure_of_cluster_numbers(
-        ClusterNumbers((2,), np.array([2.0]), np.array([0, 2.0])), "two units"
-    )
+def labels(figure):
+    return [axes.get_ylabel().split("\n")[0] for axes in figure.axes]
+
+
+def test_one_k_has_no_panel_of_eigengaps():
+    """Where every unit is a cluster there is none, and elsewhere one to compare with nothing."""
+    for eigenvalues in ([0, 2.0], [0, 0.1, 0.9]):
+        numbers = ClusterNumbers((2,), np.array([2.0]), np.array(eigenvalues))
+        figure = figure_of_cluster_numbers(numbers, "two units")
+        assert labels(figure) == ["n-cut / k", "eigenvalue number k"]
+        assert not figure.legends
+        assert figure.axes[-1].get_xlabel() == "number of clusters k"
     assert figure.get_suptitle() == "two units"
     figure.savefig(io.BytesIO(), format="png")
+
+
+def test_every_point_is_within_its_panel():
+    """Also an n-cut of 0; one that there is not is no point, and said."""
+    numbers = ClusterNumbers(
+        (2, 3, 4), np.array([0, np.nan, 2.4]), np.array([0, 0.1, 0.15, 0.9, 0.91])
+    )
+    figure = figure_of_cluster_numbers(numbers, "")
+    cuts = figure.axes[0]
+    low, high = cuts.get_ylim()
+    assert low < 0
+    assert high > 0.6
+    assert figure.legends[0].get_texts()[1].get_text() == "no n-cut of k = 3"
+    nothing = ClusterNumbers((2, 3), np.full(2, np.nan), np.array([0, 0.1, 0.15, 0.9]))
+    assert labels(figure_of_cluster_numbers(nothing, "")) == ["eigenvalue number k", "eigengap to"]

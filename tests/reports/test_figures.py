@@ -20,13 +20,13 @@ from nn_clustering.reports import (
 )
 from nn_clustering.significance import ShuffleTest
 from nn_clustering.training import EpochResult
-from tests.reports.figure_texts import assert_numbers_have_true_minus_signs, texts_of
+from tests.reports.figure_texts import assert_numbers_are_well_written, texts_of
 
 
 def assert_saves(figure):
     """As PNG, every text within the picture."""
     assert isinstance(figure, Figure)
-    assert_numbers_have_true_minus_signs(figure)
+    assert_numbers_are_well_written(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     assert buffer.getvalue().startswith(b"\x89PNG\r\n")
@@ -173,7 +173,8 @@ def test_null_distribution(n_shuffles):
     assert figure.get_suptitle() == TITLE
     z = f"z = \N{MINUS SIGN}{abs(test.z_score):.2f}, " if n_shuffles > 1 else ""
     network = f"the network ({z}p = {1 / (n_shuffles + 1):.3g})"
-    assert legend_of(figure) == [f"{n_shuffles} shuffles", network]
+    shuffles = "1 shuffle" if n_shuffles == 1 else f"{n_shuffles} shuffles"
+    assert legend_of(figure) == [shuffles, network]
 
 
 def test_shuffles_that_differ_by_rounding_are_one_bar():

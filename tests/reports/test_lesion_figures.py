@@ -23,7 +23,7 @@ from nn_clustering.reports import (
 from nn_clustering.reports._lesion_figure_parts import HARM, spread, ticks_of_scale
 from nn_clustering.reports._lesion_null_figures import standardised_by_draws
 from nn_clustering.significance import benjamini_hochberg
-from tests.reports.figure_texts import assert_numbers_have_true_minus_signs
+from tests.reports.figure_texts import assert_numbers_are_well_written
 
 OF_SINGLE = (
     figure_of_lesions,
@@ -91,7 +91,7 @@ ALL_SIZES = {
 
 def laid_out(figure):
     """Lay out; every text must be within the picture, and no tick label on another."""
-    assert_numbers_have_true_minus_signs(figure)
+    assert_numbers_are_well_written(figure)
     width, height = figure.bbox.size
     assert max(figure.get_size_inches()) < 40
     labels = []
@@ -201,7 +201,7 @@ def test_lesions_of_a_regression_are_errors_as_they_are():
     told, scale = figure.axes[0].get_ylabel().split("\n")
     assert told == "change of mean squared error"
     assert re.fullmatch(r"\(linear up to ±0\.\d+, logarithmic beyond\)", scale)
-    heat, _, bar = figure_of_class_changes(test, TITLE).axes
+    heat, bar = figure_of_class_changes(test, TITLE).axes
     assert heat.get_xlabel() == "group of targets"
     assert bar.get_ylabel().split("\n")[0] == "change of squared error"
 
@@ -256,6 +256,12 @@ def test_class_changes():
         bar.get_ylabel()
         == "change of class accuracy\n(percentage points;\nlinear up to ±3, logarithmic beyond)"
     )
+
+
+def test_class_changes_have_no_column_for_marks_that_there_are_not():
+    figure = laid_out(figure_of_class_changes(lesion_test(TWO_LAYERS, n_shuffles=4), TITLE))
+    assert len(figure.axes) == 2  # the heat map and its colours
+    assert legend_of(figure) == ["importance and coherence: p > 0.05 of all sub-clusters"]
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
