@@ -8,7 +8,7 @@ python experiments/lesion.py with resume=14
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,8 @@ from nn_clustering.significance import check_n_shuffles
 from nn_clustering.tracking import StageExperiment
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from nn_clustering.lesions import Groups, LesionEngine, LesionTest
     from nn_clustering.tracking import StageRun
 
@@ -176,12 +178,7 @@ def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
     add_long_table(run, "class_changes", [test.class_changes()], test.changes.size)
     add_table(run, "random_effects", test.random_effects())
     title = title_on(run, clustered)
-    for name, draw in {
-        "lesions": reports.figure_of_lesions,
-        "class_changes": reports.figure_of_class_changes,
-        "importance_by_size": reports.figure_of_importance_by_size,
-        "lesion_nulls": reports.figure_of_lesion_nulls,
-    }.items():
+    for name, draw in drawn_of(test).items():
         run.add_figure(name, draw(test, title))
     result = _figures(test, run.seed)
     if config["double"]["enabled"]:
@@ -191,6 +188,18 @@ def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
         add_table(run, "units", units.table())
         add_long_table(run, "unit_class_changes", units.class_changes(), units.changes.size)
     return result
+
+
+def drawn_of(test: LesionTest) -> dict[str, Callable[[LesionTest, str], Figure]]:
+    """Return the figures that a test has: those of which there is something to see, by name."""
+    found: dict[str, Callable[[LesionTest, str], Figure]] = {
+        "lesions": reports.figure_of_lesions,
+        "class_changes": reports.figure_of_class_changes,
+        "importance_by_size": reports.figure_of_importance_by_size,
+    }
+    if test.importance.combined.any() or test.coherence.combined.any():
+        found["lesion_nulls"] = reports.figure_of_lesion_nulls
+    return found
 
 
 def _apart_in_words(run: StageRun[Inputs], layers: Sequence[str]) -> str | None:

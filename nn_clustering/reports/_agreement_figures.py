@@ -82,7 +82,8 @@ def _length(count: int, least: float) -> float:
 def figure_of_contingency(table: Contingency, names: tuple[str, str], title: str) -> Figure:
     """Draw how many units two partitions' clusters have in common, matched ones on the diagonal.
 
-    The shade is the share of the row's units; the number is how many they are.
+    The shade is the share of the row's units, up to the largest that there is; the number is how
+    many they are.
 
     Args:
         table: The contingency table.
@@ -96,11 +97,12 @@ def figure_of_contingency(table: Contingency, names: tuple[str, str], title: str
     of_columns = _wrapped(f"cluster of {names[1]}", max(page.content, 1.5))
     figure, (axes,) = page.figure(above=0.0, below=0.2 + _lines(of_columns))
     shares = table.counts / table.counts.sum(axis=1, keepdims=True)
-    _heat_map(axes, shares, table.counts, cells, highest=1.0)
+    highest = float(shares.max())
+    _heat_map(axes, shares, table.counts, cells, highest=highest)
     _label_ticks(axes, table.second, table.first, cells)
     axes.set_xlabel(of_columns, fontsize=9)
     axes.set_ylabel(of_rows, fontsize=9)
-    page.add_colour_bar(figure, axes, "share of the row's units")
+    page.add_colour_bar(figure, axes, f"share of the row's units (0 to {highest:.2g})")
     return figure
 
 

@@ -41,10 +41,9 @@ _MOST_IN_PANEL = 8
 _LAYERS_OF_MANY = 6
 # More sub-clusters than this in a panel have smaller marks.
 _MOST_LARGE = 200
-# Points from a mark to its random ones, and from those of one layer to those of another.
-_BESIDE, _LANE = 5.0, 3.2
-# Of the width of a panel: shares nearer to each other than this have their random ones in lanes.
-_NEAR = 0.012
+# Points from a mark to its random ones, and from those of one to those of another; of marks that
+# are nearer to each other, random ones stand in lanes, of which there are so many.
+_BESIDE, _LANE, _MOST_LANES = 5.0, 3.2, 12
 # Characters of a kind's name: longer ones stand below each other in the legend.
 _LONGEST_ABREAST = 40
 
@@ -97,22 +96,6 @@ class _Shown:
         """Whether shares differ so much that their axis is logarithmic."""
         return bool(self.shares.max() > 10 * self.shares.min())
 
-    def lanes(self, spans: Sequence[LayerSpan]) -> NDArray[np.int64]:
-        """Return which lane each sub-cluster's random ones have to the right of its mark.
-
-        Layers that have about the same shares have lanes of their own.
-        """
-        places = np.log(self.shares) if self.is_logarithmic else self.shares
-        bins = np.rint((places - places.min()) / max(np.ptp(places), 1e-9) / _NEAR)
-        lanes = np.zeros(places.size, int)
-        taken: dict[float, int] = {}
-        for span in spans:
-            for place in np.unique(bins[span.start : span.end]).tolist():
-                at = span.start + np.flatnonzero(bins[span.start : span.end] == place)
-                lanes[at] = taken.get(place, 0)
-                taken[place] = taken.get(place, 0) + 1
-        return lanes
-
 
 def figure_of_importance_by_size(test: LesionTest, title: str) -> Figure:
     """Draw the change by every sub-cluster's lesion against its share of the layer.
@@ -136,10 +119,10 @@ def figure_of_importance_by_size(test: LesionTest, title: str) -> Figure:
     panels = figure.subplots(
         n_rows, 2 if many else 1, sharex=True, sharey=True, squeeze=False
     ).ravel()
-    for axes, of_panel in zip(
-        panels, np.array_split(np.arange(len(spans)), n_panels), strict=False
-    ):
-        _draw_layers(axes, shown, [spans[at] for at in of_panel])
+    parts = np.array_split(np.arange(len(spans)), n_panels)
+    drawn = [(axes, [spans[at] for at in part]) for axes, part in zip(panels, parts, strict=False)]
+    for axes, of_panel in drawn:
+        _draw_layers(axes, shown, of_panel)
         axes.legend(
             title=None if many else "layer",
             loc="upper left",
@@ -151,7 +134,6 @@ def figure_of_importance_by_size(test: LesionTest, title: str) -> Figure:
     for axes in panels[n_panels:]:
         axes.set_axis_off()
         panels[n_panels - 2].xaxis.set_tick_params(labelbottom=True)
-    panels[0].set_xmargin(0.1)  # random ones stand to the right of the last mark
     _scale_shares(panels[0], shown)
     changes = np.column_stack([shown.true, shown.random])
     limit = scale_axis(panels[0], changes, linear_limit(changes, test.task))
@@ -159,7 +141,70 @@ def figure_of_importance_by_size(test: LesionTest, title: str) -> Figure:
     _label(figure, panels[:n_panels], of_change, shown, many=many)
     _explain(figure, panels[n_panels:], shown)
     add_title(figure, title)
+    _draw_random_beside(figure, drawn, shown)
     return figure
+
+
+def _draw_random_beside(
+    figure: Figure, drawn: Sequence[tuple[Axes, Sequence[LayerSpan]]], shown: _Shown
+) -> None:
+    """Draw the random changes to the right of the marks, where these came to stand.
+
+    Args:
+        figure: The figure, with all that decides where axes are.
+        drawn: The axes, and the layers on each.
+        shown: What is shown.
+    """
+    figure.draw_without_rendering()  # lays out
+    _make_room(drawn, shown)
+    for axes, spans in drawn:
+        of_panel = np.arange(spans[0].start, spans[-1].end)
+        lanes = np.zeros(len(shown.shares), int)
+        lanes[of_panel] = _lanes(_in_points(axes, shown.shares[of_panel]))
+        is_large = len(of_panel) <= _MOST_LARGE
+        for span, colour in zip(spans, cluster_colours(len(spans)), strict=True):
+            for lane in np.unique(lanes[span.start : span.end]):
+                at = span.start + np.flatnonzero(lanes[span.start : span.end] == lane)
+                look = (colour, _BESIDE + _LANE * lane)
+                _draw_random(axes, shown, at, look, is_large=is_large)
+
+
+def _make_room(drawn: Sequence[tuple[Axes, Sequence[LayerSpan]]], shown: _Shown) -> None:
+    """Move the right end of the axes, which all share, so that random ones are within."""
+    first = drawn[0][0]
+    width = 72 * first.get_window_extent().width / first.figure.dpi
+    reach = 0.0
+    for axes, spans in drawn:
+        places = _in_points(axes, shown.shares[spans[0].start : spans[-1].end])
+        reach = max(reach, float((places + _BESIDE + _LANE * (_lanes(places) + 2)).max()))
+    end = first.transAxes.transform((max(reach / width, 1.0), 0))
+    first.set_xlim(right=first.transData.inverted().transform(end)[0])
+
+
+def _in_points(axes: Axes, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far from the left edge shares are, in points."""
+    figure = cast("Figure", axes.get_figure())
+    ends = np.column_stack([shares, np.ones(len(shares))])
+    places: NDArray[np.float64] = axes.transData.transform(ends)[:, 0]
+    return (places - axes.get_window_extent().x0) * 72 / figure.dpi
+
+
+def _lanes(places: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return in which lane beside its mark each sub-cluster's random ones hide no others.
+
+    If there is none left it is that with the fewest others.
+
+    Args:
+        places: Of the marks, in points, shape (sub-clusters,).
+    """
+    lanes = np.zeros(len(places), int)
+    taken = np.empty(0)
+    for index in np.argsort(places, kind="stable").tolist():
+        wanted = places[index] + _LANE * np.arange(_MOST_LANES)
+        near = np.abs(wanted[:, np.newaxis] - taken) < 0.95 * _LANE
+        lanes[index] = np.argmin(near.sum(axis=1))
+        taken = np.append(taken, wanted[lanes[index]])
+    return lanes
 
 
 def _draw_layers(axes: Axes, shown: _Shown, spans: Sequence[LayerSpan]) -> None:
@@ -167,11 +212,7 @@ def _draw_layers(axes: Axes, shown: _Shown, spans: Sequence[LayerSpan]) -> None:
     colours = cluster_colours(len(spans))
     of_panel = np.arange(spans[0].start, spans[-1].end)
     is_large = len(of_panel) <= _MOST_LARGE
-    lanes = shown.lanes(spans)
     for span, colour in zip(spans, colours, strict=True):
-        for lane in np.unique(lanes[span.start : span.end]):
-            at = span.start + np.flatnonzero(lanes[span.start : span.end] == lane)
-            _draw_random(axes, shown, at, (colour, _BESIDE + _LANE * lane), is_large=is_large)
         axes.scatter([], [], color=[colour], marker="s", label=shortened(span.name))
     of_layer = np.repeat(colours, [span.end - span.start for span in spans], axis=0)
     for kind, marker in shown.markers.items():
@@ -187,6 +228,9 @@ def _draw_layers(axes: Axes, shown: _Shown, spans: Sequence[LayerSpan]) -> None:
             zorder=3,
         )
     axes.axhline(0, color="black", linewidth=0.6, zorder=0)
+    random = shown.random[of_panel]
+    ends = np.concatenate([random.min(axis=1), random.max(axis=1)])
+    axes.update_datalim(np.column_stack([np.tile(shown.shares[of_panel], 2), ends]))
 
 
 def _draw_random(
@@ -236,9 +280,7 @@ def _draw_random(
         transform=where,
         zorder=2,
     )
-    # marks that are moved to the right of their place must not move the limits
-    axes.add_artist(means)
-    axes.update_datalim(bars.reshape(-1, 2))
+    axes.add_artist(means)  # marks beside their place do not move the limits
 
 
 def _label(

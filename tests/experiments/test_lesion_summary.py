@@ -1,9 +1,11 @@
-"""What the lesion stage prints of importance and coherence."""
+"""What the lesion stage prints of importance and coherence, and which figures it makes of them."""
 
 import numpy as np
 
+from experiments import lesion
 from experiments._measures_in_words import measure_in_words
 from nn_clustering.lesions import coherence_measure, importance_measure
+from tests.reports.test_lesion_figures import TWO_LAYERS, lesion_test
 
 
 def in_words(measure):
@@ -75,3 +77,12 @@ def test_what_cannot_be_told():
         combined=COMBINED,
     ).summary(seed=0)  # fmt: skip
     assert in_words(infinite) == "joint p = 1 (all of 9 draws are as extreme)\n  effect undefined"
+
+
+def test_there_is_no_figure_of_nulls_where_nothing_can_be_combined():
+    """Of two layers that are one sub-cluster each, random units are all units, too."""
+    figures = [
+        lesion.drawn_of(lesion_test(layers)) for layers in (TWO_LAYERS, {"a": [3], "b": [4]})
+    ]
+    assert ["lesion_nulls" in of_test for of_test in figures] == [True, False]
+    assert set(figures[0]) - set(figures[1]) == {"lesion_nulls"}

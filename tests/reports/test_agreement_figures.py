@@ -76,6 +76,14 @@ def test_contingency():
     assert_saves(figure)
 
 
+def test_shades_of_many_clusters_reach_as_far_as_their_shares():
+    table = Contingency(np.full((20, 20), 3), np.arange(20), np.arange(20))
+    figure = figure_of_contingency(table, NAMES, TITLE)
+    image = figure.axes[0].images[0]
+    assert (image.norm.vmin, image.norm.vmax) == (0, 0.05)
+    assert figure.axes[1].get_ylabel().replace("\n", " ") == "share of the row's units (0 to 0.05)"
+
+
 def assert_full(figure):
     """What is drawn reaches from side to side, heat maps end where their cells do."""
     canvas = FigureCanvasAgg(figure)

@@ -332,16 +332,45 @@ def test_importance_by_size():
     random = 100 * test.random_mean_changes
     bars = [drawn for drawn in axes.collections if drawn.get_label() == "_random range"]
     ends = np.concatenate([np.array(of_layer.get_segments()) for of_layer in bars])
-    np.testing.assert_allclose(ends[..., 0], np.repeat(shares[:, None], 2, axis=1))
-    np.testing.assert_allclose(ends[..., 1], np.stack([random.min(1), random.max(1)], axis=1))
+    expected = np.column_stack([shares, random.min(1), shares, random.max(1)])
+    np.testing.assert_allclose(in_order(ends.reshape(-1, 4)), in_order(expected))
     means = [line for line in axes.lines if line.get_label() == "_random mean"]
     drawn = np.concatenate([line.get_xydata() for line in means])
-    np.testing.assert_allclose(drawn, np.column_stack([shares, random.mean(axis=1)]))
+    expected = np.column_stack([shares, random.mean(axis=1)])
+    np.testing.assert_allclose(in_order(drawn), in_order(expected))
     # nothing leads from one size to another
     assert all(line.get_linestyle() == "None" for line in means)
     # the marks of layers have the colours of clusters, which stay apart
     colours = [to_hex(of_layer.get_colors()[0]) for of_layer in bars]
-    assert colours == [to_hex(colour) for colour in cluster_colours(2)]
+    assert list(dict.fromkeys(colours)) == [to_hex(colour) for colour in cluster_colours(2)]
+
+
+def in_order(rows):
+    """Rows by their numbers."""
+    return rows[np.lexsort(rows.T)]
+
+
+def places_of_random(axes):
+    """Where the bars of random ones stand from left to right, in dots."""
+    bars = [drawn for drawn in axes.collections if drawn.get_label() == "_random range"]
+    return sorted(
+        drawn.get_transform().transform(line)[0, 0]
+        for drawn in bars
+        for line in drawn.get_segments()
+    )
+
+
+def test_random_ones_of_sixty_layers_are_within_their_panels_and_apart():
+    """Of nearly equal shares, too."""
+    layers = {f"layer_{index}": [20 + index % 4, 24 - index % 3] for index in range(60)}
+    figure = laid_out(figure_of_importance_by_size(lesion_test(layers, 2, 2), TITLE))
+    panels = [axes for axes in figure.axes if axes.axison]
+    assert len(panels) == 10
+    for axes in panels:
+        across = places_of_random(axes)
+        assert len(across) == 12
+        assert min(later - earlier for earlier, later in pairwise(across)) > 3
+        assert across[-1] + 2 < axes.get_window_extent().x1
 
 
 def test_random_ones_of_layers_at_one_share_do_not_hide_each_other():
