@@ -186,7 +186,8 @@ def _in_points(axes: Axes, shares: NDArray[np.float64]) -> NDArray[np.float64]:
     figure = cast("Figure", axes.get_figure())
     ends = np.column_stack([shares, np.ones(len(shares))])
     places: NDArray[np.float64] = axes.transData.transform(ends)[:, 0]
-    return (places - axes.get_window_extent().x0) * 72 / figure.dpi
+    from_edge: NDArray[np.float64] = (places - axes.get_window_extent().x0) * 72 / figure.dpi
+    return from_edge
 
 
 def _lanes(places: NDArray[np.float64]) -> NDArray[np.int64]:
