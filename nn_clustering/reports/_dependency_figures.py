@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,8 +43,12 @@ _EDGES = {
     ),
 }
 _WIDEST = 13.0  # inches between the first and the last layer
-# Of more dependencies than this so many are drawn, the strongest.
-_MOST_EDGES = 150
+# Of more dependencies than so many the strongest are drawn; fewer where rows are few, so that
+# arrows lie over each other.
+_MOST_EDGES, _EDGES_A_ROW, _LEAST_EDGES = 150, 16, 30
+# Columns of no more rows than this, if there are more columns, leave so many rows of room above and
+# below for arcs.
+_FLAT, _LONG, _ARC = 4, 12, 1.6
 
 
 def figure_of_dependencies(double: DoubleLesionTest, title: str) -> Figure:
@@ -50,8 +56,9 @@ def figure_of_dependencies(double: DoubleLesionTest, title: str) -> Figure:
 
     Columns are layers from input to output. A dot is a sub-cluster: its size the number of units,
     its colour and number the cluster. An arrow leads to the later of two of which one or both no
-    longer matter where the other is lesioned. Of more than 150 the strongest are drawn, and it is
-    said how many there are: those in which the lesion of the other takes most of what one costs.
+    longer matter where the other is lesioned. Of more than 150 (fewer where layers have few
+    sub-clusters, whose arrows lie over each other) the strongest are drawn, and it is said how many
+    there are: those in which the lesion of the other takes most of what one costs.
 
     Args:
         double: The double lesion test.
@@ -61,15 +68,20 @@ def figure_of_dependencies(double: DoubleLesionTest, title: str) -> Figure:
     if not len(graph):
         return empty_figure(NO_PAIRS, title)
     n_edges = graph.number_of_edges()
-    graph.remove_edges_from(_by_strength(graph)[_MOST_EDGES:])
+    tallest = max(Counter(layer for _, layer in graph.nodes(data="layer")).values())
+    most = min(max(_EDGES_A_ROW * tallest, _LEAST_EDGES), _MOST_EDGES)
+    graph.remove_edges_from(_by_strength(graph)[most:])
     columns = _columns(graph)
-    tallest = max(map(len, columns))
+    arc = _ARC if tallest <= _FLAT and len(columns) > _LONG else 0.0
     across = min(1.5, _WIDEST / len(columns))
     down = min(0.75, 9 / tallest)
     names = [graph.nodes[column[0]]["layer"] for column in columns]
     turned = max(map(len, names)) * 0.08 > across
     of_names = 0.08 * min(max(map(len, names)), 26) if turned else 0.2
-    size = (max(across * len(columns) + 1, 6), max(down * tallest, 1.5) + of_names + 1.8)
+    size = (
+        max(across * len(columns) + 1, 6),
+        max(down * (tallest + 2 * arc), 1.5) + of_names + 1.8,
+    )
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     places = {
@@ -78,11 +90,12 @@ def figure_of_dependencies(double: DoubleLesionTest, title: str) -> Figure:
         for index, node in enumerate(column)
     }
     sizes = _dot_areas(graph, diameter=min(0.42, 0.8 * down, 0.8 * across))
-    _draw_edges(axes, graph, places, sizes, across / down)
+    bow = _Bow(across / down, (tallest - 1) / 2, arc / len(columns))
+    _draw_edges(axes, graph, places, sizes, bow)
     _draw_nodes(axes, graph, places, sizes)
     _set_columns(axes, [shortened(name) for name in names], turned=turned)
     axes.set_xlim(-0.6, len(columns) - 0.4)
-    axes.set_ylim(tallest - 0.4, -0.6)
+    axes.set_ylim(tallest - 0.4 + arc, -0.6 - arc)
     _explain_edges(figure, axes, graph, n_edges, double)
     add_title(figure, title)
     return figure
@@ -148,25 +161,50 @@ def _draw_nodes(
         )
 
 
+@dataclass(frozen=True)
+class _Bow:
+    """How far arrows bend.
+
+    Attributes:
+        stretch: How far columns are apart, in distances of rows.
+        middle: The height in the middle.
+        rise: How many rows an arrow along a row rises for every column that it passes; 0 where
+            there is no room.
+    """
+
+    stretch: float
+    middle: float
+    rise: float
+
+    def bend(self, start: tuple[float, float], end: tuple[float, float]) -> float:
+        """Return by which share of its length an arrow bends downwards."""
+        (x, y), (to_x, to_y) = start, end
+        length = float(np.hypot(self.stretch * (to_x - x), to_y - y))
+        if to_x - x <= 1:
+            return 0.0
+        if self.rise and y == to_y:  # away from the other rows, the farther the longer
+            return (0.6 + 2 * self.rise * (to_x - x)) / length * (1 if y > self.middle else -1)
+        if self.rise and abs(y - to_y) <= 1:  # there is nothing to pass between neighbouring rows
+            return 0.0
+        # past the dots of the layers in between, by less than half a row
+        return min(0.12, 0.8 / length) * (1 if y <= to_y else -1)
+
+
 def _draw_edges(
     axes: Axes,
     graph: networkx.DiGraph,
     places: dict[Hashable, tuple[float, float]],
     areas: dict[Hashable, float],
-    stretch: float,
+    bow: _Bow,
 ) -> None:
-    """Draw the arrows; ``stretch`` is how far columns are apart, in distances of rows."""
     for source, target, edge in graph.edges(data=True):
-        (x, y), (to_x, to_y) = places[source], places[target]
-        # past the dots of the layers in between, by less than half a row
-        length = np.hypot(stretch * (to_x - x), to_y - y)
-        bend = 0.0 if to_x - x <= 1 else min(0.12, 0.8 / length) * (1 if y <= to_y else -1)
+        start, end = places[source], places[target]
         _, colour, line = _EDGES[edge["source_fails"], edge["target_fails"]]
         axes.add_patch(
             FancyArrowPatch(
-                (x, y),
-                (to_x, to_y),
-                connectionstyle=f"arc3,rad={bend}",
+                start,
+                end,
+                connectionstyle=f"arc3,rad={bow.bend(start, end)}",
                 shrinkA=np.sqrt(areas[source]) / 2 + 1,
                 shrinkB=np.sqrt(areas[target]) / 2 + 1,
                 arrowstyle="->",

@@ -592,6 +592,23 @@ def test_of_many_dependencies_the_strongest_are_drawn():
     assert min(label_at[end] for arrow in arrows for end in arrow) == 7
 
 
+def test_of_many_layers_with_few_sub_clusters_fewer_dependencies_are_drawn():
+    """Arrows along a row bend away from the other row, all within the axes."""
+    (axes,) = laid_out(figure_of_dependencies(random_double(60, 2, "conv_{}"), TITLE)).axes
+    assert axes.get_title() == "the 32 strongest of 357 dependencies"
+    assert len(axes.patches) == 32
+    bottom, top = axes.get_ylim()
+    for arrow in axes.patches:
+        (x, y), (to_x, to_y) = arrow._posA_posB
+        bend = arrow.get_connectionstyle().rad
+        if y == to_y and to_x - x > 1:
+            assert (bend > 0) == (y == 1)
+        else:
+            assert bend == 0
+        drawn = arrow.get_path().get_extents()
+        assert top < drawn.y0 < drawn.y1 < bottom
+
+
 def random_double(n_layers, n_a_layer, name):
     random = np.random.default_rng(0)
     layers = {
