@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nn_clustering.reports._figure_text import add_title
-from nn_clustering.reports._lesion_figure_parts import (
+from nn_clustering.reports._sub_cluster_figure_parts import (
     HARM,
     RANDOM,
     Change,

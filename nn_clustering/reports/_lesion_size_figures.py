@@ -15,7 +15,8 @@ from matplotlib.transforms import offset_copy
 
 from nn_clustering.lesions import KINDS
 from nn_clustering.reports._figure_text import add_title, counted
-from nn_clustering.reports._lesion_figure_parts import (
+from nn_clustering.reports._palette import cluster_colours
+from nn_clustering.reports._sub_cluster_figure_parts import (
     Change,
     LayerSpan,
     Significance,
@@ -25,7 +26,6 @@ from nn_clustering.reports._lesion_figure_parts import (
     shortened,
     with_scale,
 )
-from nn_clustering.reports._palette import cluster_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,7 +16,8 @@ from nn_clustering.reports._figure_text import (
     plain_number,
     set_plain_ticks,
 )
-from nn_clustering.reports._lesion_figure_parts import (
+from nn_clustering.reports._lesion_null_figures import combined_in_words, standardised_by_draws
+from nn_clustering.reports._sub_cluster_figure_parts import (
     HARM,
     RANDOM,
     Significance,
@@ -26,7 +27,6 @@ from nn_clustering.reports._lesion_figure_parts import (
     shortened,
     ticks_of_scale,
 )
-from nn_clustering.reports._lesion_null_figures import combined_in_words, standardised_by_draws
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""What the figures of lesion tests share: units of change, marks, names of sub-clusters."""
+"""What figures of sub-clusters share: units of change, marks, names of sub-clusters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from sklearn.isotonic import isotonic_regression
 
-from nn_clustering.lesions import DRASTIC
 from nn_clustering.reports._figure_text import (
     add_title,
     counted,
@@ -127,12 +126,6 @@ class Change:
             return cls(100, f"change {mean}", f"change {group}", "class", "RdBu")
         error = "squared error"
         return cls(1, f"change of mean {error}", f"change of {error}", "group of targets", "RdBu_r")
-
-
-def importance_in_words(n_shuffles: int) -> str:
-    """Return what makes lesions of pairs important (methods G11)."""
-    least = plain_number(100 * DRASTIC)
-    return f"important: p < 1/{n_shuffles}, and {least} percentage point or less"
 
 
 def draw_heat_map(
