@@ -154,7 +154,7 @@ def note_batches(run: StageRun[Inputs], sizes: Mapping[str, int]) -> None:
 def optimised_inputs(
     run: StageRun[Inputs], optimiser: InputOptimiser, layers: Sequence[str]
 ) -> VisualisationTest:
-    """Optimise inputs for all sub-clusters and random ones; each batch is kept when it is done."""
+    """Optimise inputs for all sub-clusters and random ones; batches that are done are kept."""
     config, partition = run.config, run.inputs.partition.value
     sizes = partitions.SizeFilter(**config["sizes"])
     n_shuffles = config["n_shuffles"]

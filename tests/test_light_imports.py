@@ -22,7 +22,7 @@ NAMES = {
     "significance": "NullModel ShuffleTest SubClusterTest check_n_permutations check_n_shuffles "
     "check_shuffle_test shuffle_test",
     "lesions": "Groups LesionTest check_lesion_test lesion_test",
-    "visualisation": "Objective Optimised TopSamples VisualisationTest check_n_top top_samples",
+    "visualisation": "Objective TopSamples VisualisationTest top_samples visualisation_test",
     "reports": "NetworkTable NetworkTest StudiedNetwork",
 }
 

@@ -32,6 +32,7 @@ from ._preprocessing import (
     ChannelMap as ChannelMap,
     channel_map as channel_map,
     check_preprocessing as check_preprocessing,
+    n_channels as n_channels,
     preprocessing as preprocessing,
 )
 from ._read_file import (

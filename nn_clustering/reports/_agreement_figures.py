@@ -20,7 +20,7 @@ from nn_clustering.partitions import (
     matched_order,
 )
 from nn_clustering.reports._figure_text import add_title
-from nn_clustering.reports._lesion_figure_parts import shortened
+from nn_clustering.reports._sub_cluster_figure_parts import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from nn_clustering.reports._figure_text import add_title
-from nn_clustering.reports._lesion_figure_parts import shortened
 from nn_clustering.reports._palette import (
     ISOLATED_COLOUR,
     cluster_colours,
     cluster_hatches,
     ink_on,
 )
+from nn_clustering.reports._sub_cluster_figure_parts import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

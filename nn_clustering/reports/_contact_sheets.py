@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nn_clustering.reports._figure_text import counted, number
-from nn_clustering.reports._lesion_figure_parts import Significance
 from nn_clustering.reports._sample_pictures import Range, is_image
 from nn_clustering.reports._sheet_layout import Block, Sheet
+from nn_clustering.reports._sub_cluster_figure_parts import Significance
 from nn_clustering.significance import p_in_words
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class _ContactSheets(Mapping[str, Figure]):
 
     @cached_property
     def _significance(self) -> Significance:
-        return Significance.of(self.test.score.p_values)
+        return Significance.of_measure(self.test.score)
 
     def _key(self, values: Range, sample: NDArray[Any]) -> list[str]:
         """Return what frames mean, and on which scale values are shown."""

@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 
+from nn_clustering.reports._double_lesion_figures import importance_in_words
 from nn_clustering.reports._figure_text import add_title, counted
-from nn_clustering.reports._lesion_figure_parts import (
+from nn_clustering.reports._palette import cluster_colours
+from nn_clustering.reports._sub_cluster_figure_parts import (
     NO_PAIRS,
     empty_figure,
-    importance_in_words,
     shortened,
 )
-from nn_clustering.reports._palette import cluster_colours
 
 if TYPE_CHECKING:
     import networkx

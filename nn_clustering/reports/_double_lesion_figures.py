@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nn_clustering.reports._figure_text import add_title, counted
-from nn_clustering.reports._lesion_figure_parts import (
+from nn_clustering.lesions import DRASTIC
+from nn_clustering.reports._figure_text import add_title, counted, plain_number
+from nn_clustering.reports._sub_cluster_figure_parts import (
     BENJAMINI_HOCHBERG,
     LEVEL,
     NO_PAIRS,
@@ -17,7 +18,6 @@ from nn_clustering.reports._lesion_figure_parts import (
     add_colour_bar,
     draw_heat_map,
     empty_figure,
-    importance_in_words,
     layer_spans,
     name_sub_clusters,
 )
@@ -85,3 +85,9 @@ def _mark_important(figure: Figure, axes: Axes, double: DoubleLesionTest) -> Non
         fontsize=8,
         title_fontsize=8,
     )
+
+
+def importance_in_words(n_shuffles: int) -> str:
+    """Return what makes lesions of pairs important (methods G11)."""
+    least = plain_number(100 * DRASTIC)
+    return f"important: p < 1/{n_shuffles}, and {least} percentage point or less"

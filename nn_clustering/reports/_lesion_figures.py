@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nn_clustering.reports._figure_text import add_title
-from nn_clustering.reports._lesion_figure_parts import (
+from nn_clustering.reports._sub_cluster_figure_parts import (
     HARM,
     RANDOM,
     Change,
@@ -81,7 +81,7 @@ def figure_of_lesions(test: LesionTest, title: str) -> Figure:
     height = 1.4 + ((4.2 if len(rows) == 1 else 2.7) + max(of_names, 0)) * len(rows)
     figure = Figure(figsize=(inches + 1.2, height), layout="constrained")
     panels = figure.subplots(len(rows), 1, sharey=True, squeeze=False)[:, 0]
-    found = Significance.of(test.importance.p_values)
+    found = Significance.of_measure(test.importance)
     for axes, row in zip(panels, rows, strict=True):
         _draw_dots(axes, found, row, (true, random), large=named)
         subs = test.sub_clusters[row.start : row.stop]
@@ -182,7 +182,7 @@ def figure_of_class_changes(test: LesionTest, title: str) -> Figure:
     down = n_rows * min(0.16, max(14 / n_rows, 0.02))
     across = max(len(shown) * min(0.3, 7 / len(shown)), 2.2)
     all_sorted = len(shown) < n_classes
-    found = [Significance.of(measure.p_values) for measure in (test.importance, test.coherence)]
+    found = [Significance.of_measure(measure) for measure in (test.importance, test.coherence)]
     marked = any((of.corrected | of.uncorrected).any() for of in found)
     widths = (across, *((_SORTED,) if all_sorted else ()), *((_MARKED,) if marked else ()))
     names = [shortened(test.groups[index]) for index in shown]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from nn_clustering.reports._figure_text import MINUS, add_title
-from nn_clustering.reports._lesion_figure_parts import HARM, RANDOM, empty_figure
+from nn_clustering.reports._sub_cluster_figure_parts import HARM, RANDOM, empty_figure
 from nn_clustering.significance import fisher_combination, p_in_words
 
 if TYPE_CHECKING:

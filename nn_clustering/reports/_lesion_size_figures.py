@@ -15,7 +15,8 @@ from matplotlib.transforms import offset_copy
 
 from nn_clustering.lesions import KINDS
 from nn_clustering.reports._figure_text import add_title, counted
-from nn_clustering.reports._lesion_figure_parts import (
+from nn_clustering.reports._palette import cluster_colours
+from nn_clustering.reports._sub_cluster_figure_parts import (
     Change,
     LayerSpan,
     Significance,
@@ -25,7 +26,6 @@ from nn_clustering.reports._lesion_figure_parts import (
     shortened,
     with_scale,
 )
-from nn_clustering.reports._palette import cluster_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +78,7 @@ class _Shown:
                 f"kind (p of {counted(test.n_shuffles, 'random one')}, not corrected for {count})"
             )
         else:
-            found = Significance.of(test.importance.p_values)
+            found = Significance.of_measure(test.importance)
             which = np.select([found.corrected, found.uncorrected], [0, 1], 2)
             kinds, told = np.array(found.in_words)[which], "importance"
             markers = dict(zip(found.in_words, _MARKERS_OF_REGRESSION, strict=True))
@@ -186,7 +186,8 @@ def _in_points(axes: Axes, shares: NDArray[np.float64]) -> NDArray[np.float64]:
     figure = cast("Figure", axes.get_figure())
     ends = np.column_stack([shares, np.ones(len(shares))])
     places: NDArray[np.float64] = axes.transData.transform(ends)[:, 0]
-    return (places - axes.get_window_extent().x0) * 72 / figure.dpi
+    from_edge: NDArray[np.float64] = (places - axes.get_window_extent().x0) * 72 / figure.dpi
+    return from_edge
 
 
 def _lanes(places: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -16,7 +16,8 @@ from nn_clustering.reports._figure_text import (
     plain_number,
     set_plain_ticks,
 )
-from nn_clustering.reports._lesion_figure_parts import (
+from nn_clustering.reports._lesion_null_figures import combined_in_words, standardised_by_draws
+from nn_clustering.reports._sub_cluster_figure_parts import (
     HARM,
     RANDOM,
     Significance,
@@ -26,7 +27,6 @@ from nn_clustering.reports._lesion_figure_parts import (
     shortened,
     ticks_of_scale,
 )
-from nn_clustering.reports._lesion_null_figures import combined_in_words, standardised_by_draws
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,7 +127,8 @@ def figure_of_visualisation_nulls(test: VisualisationTest, title: str) -> Figure
     of_rows = "layer, cluster (units)" if named else "sub-clusters of the layers"
     drawn[0].set_ylabel(of_rows, fontsize=8)
     drawn[0].set_ylim(count - 0.4, -0.6)
-    _explain(figure, Significance.of(test.score.p_values), has_others=has_others)
+    found = Significance.of(test.score.p_values[test.combined])
+    _explain(figure, found, has_others=has_others)
     add_title(figure, title)
     return figure
 
@@ -175,9 +176,9 @@ def _draw(axes: Axes, panel: _Panel, *, large: bool) -> None:
 
 def _kinds(measure: Measure) -> tuple[NDArray[np.bool_], ...]:
     """Return which sub-clusters have which mark."""
-    found, combined = Significance.of(measure.p_values), measure.combined
+    found, combined = Significance.of_measure(measure), measure.combined
     others = combined & ~found.corrected & ~found.uncorrected
-    return combined & found.corrected, combined & found.uncorrected, others, ~combined
+    return found.corrected, found.uncorrected, others, ~combined
 
 
 def _scale(axes: Axes, panel: _Panel) -> str:

@@ -5,6 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# Differences of such a share of the numbers that they are of come of rounding.
+_ROUNDING = 1e-12
+
 
 def relative_effects(true: ArrayLike, random_mean: ArrayLike) -> NDArray[np.float64]:
     """Return 2 T / (T + mean random T) for each sub-cluster: 2 is the most.
@@ -122,4 +125,7 @@ def left_out_effects(
     totals = values.sum(axis=1, keepdims=True) - values
     counts = finite.sum(axis=1, keepdims=True) - finite
     means = np.divide(totals, counts, where=counts > 0, out=np.full(random.shape, np.nan))
-    return effects_of(random, means.round(12) + 0.0)
+    # what is left of a difference by rounding is 0, not just what is small: entropies can be
+    largest = np.abs(values).max(axis=1, keepdims=True)
+    means = np.where(np.abs(means) <= _ROUNDING * largest, 0.0, means)
+    return effects_of(random, means)

@@ -16,7 +16,6 @@ from ._settings import (
     Transformations as Transformations,
 )
 from ._test_in_batches import (
-    check_n_kept as check_n_kept,
     n_batches as n_batches,
     visualisation_test as visualisation_test,
 )
@@ -25,7 +24,6 @@ from ._top_sample_results import (
 )
 from ._top_samples import (
     MOST_TOP as MOST_TOP,
-    check_n_top as check_n_top,
     top_samples as top_samples,
 )
 from ._visualisation_test import (

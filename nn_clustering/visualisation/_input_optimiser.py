@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import Layer
 from nn_clustering.machine import check_memory_mb, memory_bound
-from nn_clustering.networks import ChannelMap, fitted_shape, in_float32, output_index
+from nn_clustering.networks import (
+    ChannelMap,
+    fitted_shape,
+    in_float32,
+    n_channels,
+    output_index,
+)
 from nn_clustering.networks.structure import (
     UnitPlaces,
     most_alive,
@@ -416,14 +422,14 @@ def _computes_in_half(layer: keras.Layer) -> bool:
 
 def _fitting(channel_map: ChannelMap | None, sample_shape: tuple[int, ...]) -> ChannelMap:
     """Return what the network reads of a pixel, checked against the samples."""
-    n_channels = sample_shape[-1] if len(sample_shape) == 3 else 1
+    channels = n_channels(sample_shape)
     if channel_map is None:
-        return ChannelMap.identity(n_channels)
+        return ChannelMap.identity(channels)
     shapes = (channel_map.matrix.shape, channel_map.offset.shape)
-    if shapes != ((n_channels, n_channels), (n_channels,)):
+    if shapes != ((channels, channels), (channels,)):
         raise InvalidInputError(
             f"a channel map of shapes {shapes} for samples of shape {sample_shape}; expected "
-            f"{n_channels} channels"
+            f"{channels} channels"
         )
     return channel_map
 

@@ -70,9 +70,11 @@ def _hands_on(step: Step) -> bool:
     return type(operation).__name__ in _HANDING_ON
 
 
-def _read_by_softmax(walk: Walk, step: Step, shown: int) -> ClassValues:
+def _read_by_softmax(walk: Walk, step: Step, shown: int) -> ClassValues | None:
     if len(step.inputs) == 1 and walk.shapes[step.inputs[0]] == walk.shapes[shown]:
         return ClassValues(step.inputs[0], "logits")
+    if walk.shapes[step.outputs[0]][-1] != walk.shapes[shown][-1]:
+        return None  # several softmaxes side by side
     operation: Any = step.operation
     if isinstance(operation, keras.layers.Activation):
         operation = operation.activation

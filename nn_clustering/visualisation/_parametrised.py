@@ -9,6 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.networks import n_channels
 from nn_clustering.seeds import generator
 from nn_clustering.visualisation._bounds import Bounds
 from nn_clustering.visualisation._settings import Parametrisation
@@ -114,7 +115,7 @@ class Parametrised:
         """
         self.sample_shape = sample_shape
         is_image = len(sample_shape) == 3
-        channels = sample_shape[-1] if is_image else 1
+        channels = n_channels(sample_shape)
         in_colour = is_image and channels == 3
         basis = settings.basis or ("fourier" if is_image else "pixels")
         if basis == "fourier" and not is_image:

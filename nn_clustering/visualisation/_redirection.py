@@ -76,10 +76,11 @@ def _gradient(x: tf.Tensor, upstream: tf.Tensor, rectifier: _Rectifier) -> tf.Te
     """Return the gradient of what is to become large."""
     zero = tf.zeros((), upstream.dtype)
     blocked = x <= rectifier.low
-    farther = (x < rectifier.low) & (upstream < 0)
+    farther = blocked & (upstream < 0)
     if rectifier.high is not None:
-        blocked |= x >= rectifier.high
-        farther |= (x > rectifier.high) & (upstream > 0)
+        above = x >= rectifier.high
+        blocked |= above
+        farther |= above & (upstream > 0)
     plain = tf.where(blocked, zero, upstream)
     positions = list(range(1, x.shape.rank))
     passes = tf.reduce_any(plain != 0, axis=positions, keepdims=True)

@@ -110,9 +110,7 @@ class Ascent:
             raise InvalidInputError(f"n_steps={self.n_steps!r}; expected an integer of 1 or more")
         if self.n_steps > 1_000_000:
             raise InvalidInputError(f"n_steps={self.n_steps}; expected 1,000,000 at most")
-        _check_number("learning_rate", self.learning_rate, 0, float("inf"))
-        if not self.learning_rate:
-            raise InvalidInputError("learning_rate=0; expected more than 0")
+        _check_number("learning_rate", self.learning_rate, 0, float("inf"), above=True)
         if not isinstance(self.redirect_relu, bool):
             raise InvalidInputError(f"redirect_relu={self.redirect_relu!r}; expected true or false")
 
@@ -123,11 +121,19 @@ def _check_word(name: str, value: object, words: tuple[str, ...]) -> None:
 
 
 def _check_number(
-    name: str, value: object, low: float, high: float, *, inclusive: bool = False
+    name: str,
+    value: object,
+    low: float,
+    high: float,
+    *,
+    inclusive: bool = False,
+    above: bool = False,
 ) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if (is_number and low <= value < high) or (inclusive and value == high):  # type: ignore[operator]
+    in_range = is_number and low <= value < high and not (above and value == low)  # type: ignore[operator]
+    if in_range or (inclusive and value == high):
         return
+    start = f"more than {low:g}" if above else f"{low:g} or more"
     end = f"at most {high:g}" if inclusive else f"less than {high:g}"
-    expected = f"{low:g} or more" + ("" if high == float("inf") else f" and {end}")
+    expected = start + ("" if high == float("inf") else f" and {end}")
     raise InvalidInputError(f"{name}={value!r}; expected a number, {expected}")

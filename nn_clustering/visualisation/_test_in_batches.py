@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from nn_clustering.visualisation._input_optimiser import InputOptimiser
 
 
-def check_n_kept(n_kept: int, n_shuffles: int) -> None:
+def _check_n_kept(n_kept: int, n_shuffles: int) -> None:
     """Raise InvalidInputError unless so many random inputs can be kept of so many."""
     is_number = isinstance(n_kept, int) and not isinstance(n_kept, bool)
     if not is_number or not 0 <= n_kept <= n_shuffles:
@@ -83,7 +83,7 @@ def visualisation_test(
             possible, or what is known belongs to another test.
     """
     check_n_shuffles(n_shuffles)
-    check_n_kept(n_kept, n_shuffles)
+    _check_n_kept(n_kept, n_shuffles)
     check_draws(draws)
     chosen, n_left_out = select_sub_clusters(partition, layers, sizes)
     labels = {layer.name: of_layer for layer, of_layer in partition.by_layer()}

@@ -27,7 +27,7 @@ _AT_A_TIME = 2**20
 _TINY = 1e-12
 
 
-def check_n_top(n_top: int) -> None:
+def _check_n_top(n_top: int) -> None:
     """Raise InvalidInputError unless the number of samples a sub-cluster is in range."""
     if isinstance(n_top, bool) or not isinstance(n_top, int) or not 1 <= n_top <= MOST_TOP:
         raise InvalidInputError(f"n_top={n_top!r}; expected an integer from 1 to {MOST_TOP}")
@@ -65,7 +65,7 @@ def top_samples(
         InvalidInputError: If the number is out of range, there is no sample, classes do not fit, or
             units answer NaN or infinite values.
     """
-    check_n_top(n_top)
+    _check_n_top(n_top)
     if not len(x):
         raise InvalidInputError("no samples to look for those that move sub-clusters most")
     classes = None if y is None else _checked_classes(y, len(x), n_classes)

@@ -643,7 +643,7 @@ SHUFFLE_TEST = Stage(
             Case(
                 run_of("tested"), "figure_of_null_distribution", "against",
                 lambda found, runs: (
-                    found is not None and found[0] == f"of layer, run {runs.ids['tested']}"
+                    found is not None and found[0] == "shuffles (layer), again"
                     and found[1].tolist() == NULL
                 ),
                 given={"n_shuffles": 2},

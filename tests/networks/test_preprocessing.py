@@ -86,6 +86,16 @@ def test_pixels_are_read_as_they_are_or_one_by_one():
     np.testing.assert_allclose(flat.offset, [-1], rtol=1e-6)
 
 
+def test_channels_of_an_own_function_may_be_mixed(tmp_path, monkeypatch, pixels):
+    """By a matrix that is not its own transpose, as those of the named ones are."""
+    code = "def made(x):\n    return x[..., [1, 2, 0]] * 2 + x - 3\n"
+    tmp_path.joinpath("mixed_channels.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    found = channel_map("mixed_channels.made", SHAPE)
+    expected = pixels[..., [1, 2, 0]] * 2 + pixels - 3
+    np.testing.assert_allclose(pixels / 255 @ found.matrix + found.offset, expected, atol=1e-2)
+
+
 @pytest.mark.parametrize(
     "body", ["x - x.mean(axis=(1, 2, 3), keepdims=True)", "x**2", "x[:, ::-1]"]
 )

@@ -20,8 +20,8 @@ from nn_clustering.reports import (
     figure_of_lesion_nulls,
     figure_of_lesions,
 )
-from nn_clustering.reports._lesion_figure_parts import HARM, spread, ticks_of_scale
 from nn_clustering.reports._lesion_null_figures import standardised_by_draws
+from nn_clustering.reports._sub_cluster_figure_parts import HARM, spread, ticks_of_scale
 from nn_clustering.significance import benjamini_hochberg
 from tests.reports.figure_texts import assert_numbers_are_well_written
 

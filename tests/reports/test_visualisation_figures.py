@@ -157,6 +157,23 @@ def test_frames_tell_small_p_values_and_whether_they_are_corrected():
     assert key[0] != key[1]
 
 
+def test_of_all_units_of_a_layer_no_small_p_value_is_shown_nor_counted():
+    test = visualisation_test({"a": [3] * 3, "b": [4]}, (4, 4, 1))
+    sheets = contact_sheets(with_p_values(test, [0.03, 0.03, 0.9, 0.01]), None, None, TITLE)
+    looks = {
+        layer: [
+            (to_hex(one.get_edgecolor()), one.get_linestyle()) for one in figure.axes[0].patches
+        ]
+        for layer, figure in sheets.items()
+    }
+    *_, corrected, _, other = looks["a"]
+    assert looks["a"][:6:2] == [corrected, corrected, other]
+    assert looks["b"][0] == other
+    texts = texts_of(sheets["b"])
+    assert "p ≤ 0.05, not corrected for 3 sub-clusters" in texts
+    assert "p > 0.05, or all units of its layer" in texts
+
+
 @pytest.mark.parametrize(
     ("shape", "sizes", "n_top", "changes"),
     [
@@ -333,11 +350,17 @@ def test_entropies_far_apart_have_a_logarithmic_scale():
 
 def test_marks_of_nulls_tell_small_p_values_and_whether_they_are_corrected():
     test = visualisation_test({"a": [3] * 4, "b": [4]}, measures_entropy=False)
-    figure = figure_of_visualisation_nulls(with_p_values(test, [0.01, 0.04, 0.06, 0.9, 0.5]), TITLE)
+    figure = figure_of_visualisation_nulls(
+        with_p_values(test, [0.01, 0.04, 0.06, 0.9, 0.01]), TITLE
+    )
     (axes,) = figure.axes
     assert marks(axes) == [[0], [1], [2, 3], [4]]  # 4: all of layer b's units
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend[-1] == "all units of its layer, of which nothing can be said"
+    assert legend[-3:] == [
+        "sub-cluster, p ≤ 0.05, not corrected for 4 sub-clusters",
+        "sub-cluster, p > 0.05",
+        "all units of its layer, of which nothing can be said",
+    ]
 
 
 NULLS = {

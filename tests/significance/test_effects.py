@@ -2,7 +2,12 @@
 
 import numpy as np
 
-from nn_clustering.significance import finite_mean, ratio_effects, relative_effects
+from nn_clustering.significance import (
+    finite_mean,
+    measure_beside_random,
+    ratio_effects,
+    relative_effects,
+)
 
 
 def test_relative_effects_by_hand():
@@ -21,3 +26,25 @@ def test_ratio_effects_by_hand():
 def test_finite_mean():
     values = [[1.0, np.inf, 2.0], [np.nan, np.inf, -np.inf], [3.0, 3.0, 3.0]]
     np.testing.assert_array_equal(finite_mean(values), [1.5, np.nan, 3.0])
+
+
+def test_effects_of_small_statistics_are_those_of_large_ones():
+    """As the entropies of networks that are sure of a class."""
+    values = np.array([[3.0, 1, 7, 2], [1.0, 4, 4, 5]])
+    of_size = [
+        measure_beside_random(
+            size * values[:, 0],
+            size * values[:, 1:],
+            tail="left",
+            count_ties=True,
+            layers=None,
+            combined=np.ones(2, bool),
+            each=True,
+        )
+        for size in (1.0, 1.3e-12)
+    ]
+    for name in ("effects", "ratios", "null_effects", "null_ratios", "null_effects_each"):
+        large, small = (getattr(measure, name) for measure in of_size)
+        np.testing.assert_allclose(small, large, rtol=1e-9)
+    # of the first sub-cluster's second draw, beside the two others: 2 x 7 / (7 + 1.5)
+    assert of_size[0].null_effects[0, 1] == 14 / 8.5

@@ -4,6 +4,7 @@ The network is a copy in float64 in which every ReLU is a layer of its own, so t
 and what it makes have names, and its gradient can be changed.
 """
 
+import functools
 from dataclasses import dataclass, field
 
 import keras
@@ -119,11 +120,13 @@ class Naive:
         position="post",
         decorrelate=False,
         redirect=True,
+        moved=lambda step, pixels: pixels,
     ):
         """Return the :class:`Answer` to what is made of a start.
 
         ``start`` is complex, of shape (height, width // 2 + 1, channels), for waves, or real and of
-        the sample's shape for pixels.
+        the sample's shape for pixels. ``moved`` makes of pixels those that are seen in a step, the
+        first of which is 0.
         """
         objective = {"reduction": reduction, "position": position, "units": units}
         at = start.copy()
@@ -131,7 +134,8 @@ class Naive:
         for step in range(1, n_steps + 1):
             for rectifier in self._rectifiers:
                 rectifier.redirects = redirect and step <= N_REDIRECTED
-            gradient = self._gradient(layer, at, decorrelate, objective)
+            seen = functools.partial(moved, step - 1)
+            gradient = self._gradient(layer, at, decorrelate, objective, seen)
             # real and imaginary parts are numbers of their own
             squared = parts(gradient, np.square)
             first = 0.9 * first + 0.1 * gradient
@@ -171,13 +175,13 @@ class Naive:
         outputs = [self._tensors["before", before], self._tensors["behind", behind]]
         return keras.Model(self._network.inputs, [*outputs, *self._network.outputs])
 
-    def _gradient(self, layer, at, decorrelate, objective):
+    def _gradient(self, layer, at, decorrelate, objective, seen):
         raw = tf.constant(self._raw(at, decorrelate))
         with tf.GradientTape() as tape:
             tape.watch(raw)
             low, high = self._bounds
             pixels = low + (high - low) * tf.sigmoid(raw)
-            before, behind, _ = self._run(layer, pixels)
+            before, behind, _ = self._run(layer, seen(pixels))
             values = means(behind if objective["position"] == "post" else before)
             chosen = tf.gather(values, objective["units"])
             loss = -REDUCTIONS[objective["reduction"]](chosen)

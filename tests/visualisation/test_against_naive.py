@@ -5,6 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from nn_clustering.networks import ChannelMap, channel_map
@@ -14,8 +15,10 @@ from nn_clustering.visualisation import (
     InputOptimiser,
     Objective,
     Parametrisation,
+    Transformations,
     reduced,
 )
+from nn_clustering.visualisation._transforming import drawn_moves, moved
 from tests.visualisation import sample_networks
 from tests.visualisation.naive import MIXTURE, SHIFT, Naive, top_samples
 
@@ -54,6 +57,14 @@ def map_of(style, shape):
     return None if style is None else channel_map(style, shape)
 
 
+def moved_by(transformations, seed, step, pixels):
+    """Pixels as they are seen in a step; how that is done is tested apart."""
+    if not transformations.any:
+        return pixels
+    moves = drawn_moves(transformations, [seed], range(step, step + 1))[0]
+    return tf.cast(moved(tf.cast(pixels[None], tf.float32), moves)[0], tf.float64)
+
+
 def check(network, layer, objective, *, basis=None, n_steps=5, sets=SETS, **options):
     """Compare inputs and all that is said of them, and return them."""
     shape = options.pop("sample_shape", network.input_shape[1:])
@@ -70,6 +81,7 @@ def check(network, layer, objective, *, basis=None, n_steps=5, sets=SETS, **opti
         ascent=Ascent(n_steps, redirect_relu=redirect),
         **options,
     )
+    transformations = options.get("transformations", Transformations())
     found = optimiser.optimise(layer, masks_of(sets, optimiser.layers[layer]), range(len(sets)))
     naive = Naive(network, shape, places, style=style, bounds=bounds)
     for index, units in enumerate(sets):
@@ -82,6 +94,7 @@ def check(network, layer, objective, *, basis=None, n_steps=5, sets=SETS, **opti
             position=objective[1],
             decorrelate=decorrelate,
             redirect=redirect,
+            moved=functools.partial(moved_by, transformations, index),
         )
         np.testing.assert_allclose(found.inputs[index], expected.input, atol=2e-5)
         assert found.scores[index] == pytest.approx(expected.score, rel=1e-4, abs=1e-5)
@@ -137,6 +150,11 @@ def test_residual_networks_in_colour(layer, objective, basis, decorrelate):
 @pytest.mark.parametrize("style", ["none", "caffe", "torch", "mixture"])
 def test_what_networks_read_of_pixels(style):
     check(network("residual"), "conv_2a", ("absolute", "pre"), style=style, n_steps=3)
+
+
+def test_images_that_are_moved_before_each_step():
+    transformations = Transformations(jitter=1, scaling=0.1, rotation=10)
+    check(network("cnn"), "conv_2", ("sum", "pre"), transformations=transformations)
 
 
 def test_bounds_and_samples_that_are_no_images():

@@ -14,6 +14,7 @@ from nn_clustering.visualisation import (
     Objective,
     Parametrisation,
     Transformations,
+    _ascent,
     reduced,
 )
 
@@ -84,6 +85,18 @@ def test_the_same_seeds_give_the_same_bits(network, settings):
     alone = optimiser(network, **settings).optimise("conv", masks[1:3], seeds[1:3])
     np.testing.assert_allclose(alone.inputs, first.inputs[1:3], atol=1e-3)
     assert np.abs(first.inputs[1] - first.inputs[2]).max() > 0.01
+
+
+def test_results_do_not_hang_on_how_many_steps_a_call_takes(network, monkeypatch):
+    """That hangs on how fast the machine is at the moment."""
+    made = optimiser(network, transformations=Transformations(1, 0.1, 10))
+    found = []
+    for most in (1, 5, 256):
+        monkeypatch.setattr(_ascent, "_SECONDS_A_CALL", 1e9)
+        monkeypatch.setattr(_ascent, "_MOST_STEPS_A_CALL", most)
+        found.append(made.optimise("conv", sets(2, 6), [5, 1]).inputs)
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
 
 
 @pytest.mark.parametrize(

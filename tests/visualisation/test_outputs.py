@@ -11,12 +11,14 @@ from nn_clustering.visualisation import Bounds, InputOptimiser
 LOGITS = np.array([1.0, 2, -1], np.float32)
 SHARES = np.exp(LOGITS) / np.exp(LOGITS).sum()
 ENTROPY = -(SHARES * np.log(SHARES)).sum()
+# two classes for each of three things, their probabilities in a row
+SEVERAL = (layers.Reshape((3, 2)), layers.Softmax(), layers.Flatten())
 
 
 def network(*ends, width=3):
     last = layers.Dense(width, name="last", kernel_initializer="zeros")
     found = keras.Sequential([keras.Input((4,)), layers.Dense(2, name="unit"), last, *ends])
-    last.bias.assign(LOGITS[:width])
+    last.bias.assign(np.resize(LOGITS, width))
     return found
 
 
@@ -72,6 +74,7 @@ def test_an_output_that_is_sure_has_no_entropy():
         ((layers.Softmax(), layers.Rescaling(2.0)), {}, "is no softmax and no logits"),
         ((), {"task": "regression"}, "is of a regression"),
         ((), {"width": 1}, "is no softmax and no logits"),
+        (SEVERAL, {"width": 6}, "is no softmax and no logits"),
     ],
 )
 def test_other_outputs_have_none(ends, settings, message):

@@ -13,7 +13,7 @@ from nn_clustering.visualisation._redirection import with_redirected_gradients
 # images: one with a unit that answers, one all silent, one with a unit at 0
 READ = np.array([[1.0, -1, -2], [-3, -1, -2], [0, -1, -2]], np.float32)
 UPSTREAM = np.array([[2.0, 3, -4], [2, 3, -4], [-5, 3, -4]], np.float32)
-REDIRECTED = np.array([[2.0, 0, 0], [2, 3, 0], [-5, 3, 0]], np.float32)
+REDIRECTED = np.array([[2.0, 0, 0], [2, 3, 0], [0, 3, 0]], np.float32)
 
 
 def gradient(layer, read, upstream):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
 
-from nn_clustering.reports._lesion_figure_parts import spread
+from nn_clustering.reports._sub_cluster_figure_parts import spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

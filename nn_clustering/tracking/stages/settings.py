@@ -34,6 +34,7 @@ from nn_clustering.tracking.stages.validation import (
     keys_of,
     unknown_named_config,
     with_whole_keys,
+    with_yaml_words,
 )
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class StageSettings:
     def checked_updates(
         self, updates: Mapping[str, Any], named_configs: Sequence[str]
     ) -> dict[str, Any]:
-        """Return the keys that a command sets one by one, tags as a list.
+        """Return the keys that a command sets one by one: tags as a list, null as None.
 
         Raises:
             InvalidInputError: If one cannot be set to that, or the named configs undo each other.
@@ -113,6 +114,7 @@ class StageSettings:
             for name in named_configs:
                 self._set_by(name)
             return checked
+        checked = with_yaml_words(checked, self.defaults)
         if "tags" in checked and "tags" in self.defaults:
             checked["tags"] = checked_tags(checked["tags"])
         check_updates(checked, self.defaults, self.stage, self.configs.documentation)
@@ -179,8 +181,8 @@ class StageSettings:
             updates: The keys that the command sets one by one.
             named_configs: Its named configs, and paths of config files.
         """
-        message = with_whole_keys(mistake, self.defaults)
         typed = dict(iterate_flattened(dict(updates)))
+        message = with_whole_keys(mistake, self.defaults, typed)
         key = next(iter(keys_of(message)), None)
         try:
             setters = [name for name in named_configs if key in self._set_by(name)]

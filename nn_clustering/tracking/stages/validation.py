@@ -124,6 +124,30 @@ def check_updates(
         raise InvalidInputError(f"seed={seed}; expected an integer from 0 to 4294967295")
 
 
+# What YAML calls them, in which the keys are documented: a command line would take them as words.
+_OF_YAML = {"null": None, "true": True, "false": False}
+
+
+def with_yaml_words(updates: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return updates with null, true and false as what YAML means by them.
+
+    Args:
+        updates: What a command sets, nested or by dotted key.
+        defaults: Every key with its default, nested. Only keys whose default is None or a truth
+            value are changed: elsewhere such a word is one.
+    """
+    flat = dict(iterate_flattened(dict(defaults)))
+
+    def meant(key: str, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: meant(f"{key}.{name}", below) for name, below in value.items()}
+        takes_them = key in flat and isinstance(flat[key], bool | None)
+        is_one = isinstance(value, str) and value in _OF_YAML
+        return _OF_YAML[value] if takes_them and is_one else value
+
+    return {key: meant(key, value) for key, value in updates.items()}
+
+
 def check_types(config: Mapping[str, Any], defaults: Mapping[str, Any], documentation: str) -> None:
     """Check that values have the type of the defaults; a default of None takes anything.
 
@@ -167,7 +191,7 @@ def keys_of(message: str) -> list[str]:
     return _KEY.findall(message)
 
 
-def with_whole_keys(message: str, defaults: Mapping[str, Any]) -> str:
+def with_whole_keys(message: str, defaults: Mapping[str, Any], typed: Collection[str] = ()) -> str:
     """Return a message in which config keys stand as a command line sets them.
 
     A library speaks of its arguments, ``n_init=0``; the key may be ``kmeans.n_init``.
@@ -175,11 +199,15 @@ def with_whole_keys(message: str, defaults: Mapping[str, Any]) -> str:
     Args:
         message: What is wrong. Names that are no key, or could be several, stay as they are.
         defaults: Every key with its default, nested.
+        typed: Dotted keys as the user has set them, which stay: ``n_init=0`` may be a key that
+            there is not, and is to be found again in the command.
     """
     known = [key for key, _ in iterate_flattened(dict(defaults))]
 
     def whole(match: re.Match[str]) -> str:
         name = match[0]
+        if name in typed:
+            return name
         longer = [key for key in known if key.endswith(f".{name}")]
         return longer[0] if name not in known and len(longer) == 1 else name
 

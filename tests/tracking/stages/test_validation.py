@@ -9,6 +9,7 @@ from nn_clustering.tracking.stages.validation import (
     check_types,
     with_keys_of_part,
     with_whole_keys,
+    with_yaml_words,
 )
 
 DEFAULTS = {
@@ -35,6 +36,12 @@ def test_names_of_a_library_become_keys(message, expected):
     assert with_whole_keys(message, DEFAULTS) == expected
 
 
+def test_a_key_that_was_typed_is_told_as_it_was_typed():
+    assert with_whole_keys("heat=-1 with hours=0", DEFAULTS, {"heat": -1}) == (
+        "heat=-1 with dough.rest.hours=0"
+    )
+
+
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
@@ -45,6 +52,17 @@ def test_names_of_a_library_become_keys(message, expected):
 )
 def test_keys_of_a_part_are_those_of_the_whole(message, expected):
     assert with_keys_of_part(message, "bake", DEFAULTS) == expected
+
+
+def test_words_of_yaml_are_what_yaml_means_by_them():
+    defaults = {"salt": None, "oven": {"fan": True, "kind": "gas"}, "tags": []}
+    updates = {"salt": "null", "oven": {"fan": "false", "kind": "null"}, "tags": "true"}
+    meant = {"salt": None, "oven": {"fan": False, "kind": "null"}, "tags": "true"}
+    assert with_yaml_words(updates, defaults) == meant
+    assert with_yaml_words({"oven.fan": "true", "salt": "sea"}, defaults) == {
+        "oven.fan": True,
+        "salt": "sea",
+    }
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, [1, [2**64]], [{"hours": 2**64}]], ids=str)

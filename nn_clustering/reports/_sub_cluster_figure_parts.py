@@ -1,4 +1,4 @@
-"""What the figures of lesion tests share: units of change, marks, names of sub-clusters."""
+"""What figures of sub-clusters share: units of change, marks, names of sub-clusters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from sklearn.isotonic import isotonic_regression
 
-from nn_clustering.lesions import DRASTIC
 from nn_clustering.reports._figure_text import (
     add_title,
     counted,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
     from nn_clustering.partitions import SubCluster
+    from nn_clustering.significance import Measure
 
 # Harm and benefit, and random beside true: told apart by all common kinds of colour vision.
 HARM = "#d62728"
@@ -65,10 +65,12 @@ class Significance:
         """Tell the significant ones among p-values.
 
         Args:
-            p_values: One or more, shape (tests,).
+            p_values: Shape (tests,).
             what: What one test is of, of which several end in s.
         """
-        corrected = benjamini_hochberg(p_values, LEVEL).significant
+        corrected = np.zeros(p_values.size, bool)
+        if p_values.size:
+            corrected = benjamini_hochberg(p_values, LEVEL).significant
         found, count = f"p ≤ {LEVEL}", counted(p_values.size, what)
         return cls(
             corrected,
@@ -79,6 +81,22 @@ class Significance:
                 f"p > {LEVEL}",
             ),
         )
+
+    @classmethod
+    def of_measure(cls, measure: Measure) -> Significance:
+        """Tell the significant ones among sub-clusters.
+
+        Those that are all units of their layer are not tested: nothing can be said of them, though
+        their p-values can be small if starts differ or ties do not count.
+        """
+        of_tested = cls.of(measure.p_values[measure.combined])
+        corrected, uncorrected = (np.zeros(measure.combined.size, bool) for _ in range(2))
+        corrected[measure.combined] = of_tested.corrected
+        uncorrected[measure.combined] = of_tested.uncorrected
+        small, smaller, others = of_tested.in_words
+        if not measure.combined.all():
+            others = f"{others}, or all units of its layer"
+        return cls(corrected, uncorrected, (small, smaller, others))
 
 
 @dataclass(frozen=True)
@@ -108,12 +126,6 @@ class Change:
             return cls(100, f"change {mean}", f"change {group}", "class", "RdBu")
         error = "squared error"
         return cls(1, f"change of mean {error}", f"change of {error}", "group of targets", "RdBu_r")
-
-
-def importance_in_words(n_shuffles: int) -> str:
-    """Return what makes lesions of pairs important (methods G11)."""
-    least = plain_number(100 * DRASTIC)
-    return f"important: p < 1/{n_shuffles}, and {least} percentage point or less"
 
 
 def draw_heat_map(
