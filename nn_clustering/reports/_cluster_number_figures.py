@@ -45,7 +45,7 @@ def figure_of_cluster_numbers(numbers: ClusterNumbers, title: str) -> Figure:
     axes.set_xlim(0.5, max(numbers.ks) + 1.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     told = {}
-    if numbers.suggested is not None:  # by the gaps
+    if has_gaps and numbers.suggested is not None:
         for axes in figure.axes:
             line = axes.axvline(numbers.suggested, color="#d62728", linewidth=1, zorder=0)
         told[f"k of the largest eigengap, {numbers.suggested}"] = line
