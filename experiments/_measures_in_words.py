@@ -32,8 +32,10 @@ def _p_in_words(measure: Mapping[str, Any]) -> str:
     draws = f"{n_null} draws of {n_layers} layer{'' if n_layers == 1 else 's'}"
     if SMALLEST_SHOWN <= p <= measure["joint_p_smallest"]:
         draws = f"no less can be had of {draws}"
-    z = "" if measure["joint_z"] is None else f"z = {measure['joint_z']:.1f} of summed scores, "
-    return f"{p_in_words(p, 'joint p')} ({z}{draws})"
+    z = measure["joint_z"]
+    # + 0.0: no minus sign before 0.0
+    in_words = "" if z is None else f"z = {round(z, 1) + 0.0:.1f} of summed scores, "
+    return f"{p_in_words(p, 'joint p')} ({in_words}{draws})"
 
 
 def _effect_in_words(measure: Mapping[str, Any]) -> str:

@@ -54,6 +54,10 @@ def test_other_p_values():
     assert "of summed scores, 99 draws of 4 layers)" in in_words(tiny)
 
 
+def test_no_minus_before_a_z_of_zero():
+    assert "(z = 0.0 of summed" in in_words({**summary_of(0.0), "joint_z": -0.04})
+
+
 def test_a_layer_in_the_singular():
     one = summary_of(0.3, layers=["a"] * 4)
     assert in_words(one).startswith("joint p = 0.1 (")
