@@ -189,7 +189,9 @@ def _scale(axes: Axes, panel: _Panel) -> str:
     """
     low, high = panel.values.min(initial=0), panel.values.max(initial=1)
     if panel.linear is None:
-        margin = 0.06 * (high - low)
+        if panel.values.size and panel.values.min() > high / 2:  # from 0 on, marks would hide dots
+            low, high = float(panel.values.min()), float(panel.values.max())
+        margin = 0.06 * (high - low) or 0.06 * high
         axes.set_xlim(low - margin, high + margin)
         name_ticks_plainly(axes.xaxis)
         return ""

@@ -348,6 +348,15 @@ def test_entropies_far_apart_have_a_logarithmic_scale():
     assert 0 in axes.get_xticks()
 
 
+def test_entropies_that_hardly_differ_are_told_apart():
+    test = visualisation_test({"a": [5, 3]})
+    entropies = 2.3 + 0.001 * np.arange(test.scores.size).reshape(test.scores.shape)
+    axes = figure_of_visualisation_nulls(replace(test, entropies=entropies), TITLE).axes[1]
+    low, high = axes.get_xlim()
+    assert low < entropies.min() < entropies.max() < high
+    assert np.ptp(entropies) > 0.8 * (high - low)
+
+
 def test_marks_of_nulls_tell_small_p_values_and_whether_they_are_corrected():
     test = visualisation_test({"a": [3] * 4, "b": [4]}, measures_entropy=False)
     figure = figure_of_visualisation_nulls(
