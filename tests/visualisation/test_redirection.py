@@ -38,7 +38,7 @@ def gradient(layer, read, upstream):
         layers.TimeDistributed(layers.ReLU()),
         keras.ops.relu,
     ],
-    ids=str,
+    ids=["layer", "activation", "bounded", "wrapped", "operation"],
 )
 def test_where_all_units_of_an_image_are_silent(layer):
     if isinstance(layer, layers.TimeDistributed):  # the image has all times
