@@ -6,14 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from experiments import _visualise_steps as steps
+from experiments import _visualise_steps as steps, visualise
 from experiments._network_samples import RawSamples
 from nn_clustering.datasets import Dataset
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import Layer
 from nn_clustering.partitions import Partition, random_units
 from nn_clustering.reports import input_png
-from nn_clustering.visualisation import TopSamples, VisualisationTest
+from nn_clustering.visualisation import MOST_TOP, TopSamples, VisualisationTest
 
 LAYERS = ("block/conv", "block_conv")
 PARTITION = Partition(
@@ -198,3 +198,61 @@ def test_a_column_that_never_varies_has_bounds_too():
 def test_what_is_no_image_has_no_channels_to_map():
     values = RawSamples(np.zeros((2, 4, 4, 3), np.float32), None)
     assert steps.channel_map_of(values, SimpleNamespace(preprocessing=None)) is None
+
+
+def config_of(**changed):
+    return {**visualise.experiment.full_config([]), **changed}
+
+
+def test_as_many_samples_and_random_inputs_as_there_can_be():
+    for fine in ({"top_samples": 0, "random_inputs": 0}, {"top_samples": MOST_TOP}):
+        visualise.check_settings(config_of(**fine))
+    visualise.check_settings(config_of(n_shuffles=4, random_inputs=4))
+    for refused, message in (
+        ({"top_samples": MOST_TOP + 1}, f"top_samples={MOST_TOP + 1}; expected 0 to {MOST_TOP}$"),
+        ({"n_shuffles": 4, "random_inputs": 5}, "random_inputs=5; expected 0 to n_shuffles=4,"),
+        ({"random_inputs": -1}, "random_inputs=-1; expected 0 to"),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            visualise.check_settings(config_of(**refused))
+
+
+def test_an_output_may_be_named_where_its_entropy_is_measured():
+    """Or where nobody has typed it: a run that is gone on with has the keys of another."""
+    for entropy in (None, True):
+        visualise.check_settings(config_of(output=0, entropy=entropy), ["output"])
+    unmeasured = config_of(output=0, entropy=False)
+    visualise.check_settings(unmeasured, ["entropy"])
+    with pytest.raises(InvalidInputError, match="output=0 changes nothing while entropy=False"):
+        visualise.check_settings(unmeasured, ["output"])
+
+
+def test_entropy_is_asked_of_classes_alone():
+    for entropy, task in ((True, "classification"), (True, None), (None, "regression")):
+        visualise.check_task(config_of(entropy=entropy), "poly", task)
+    with pytest.raises(
+        InvalidInputError, match="entropy=True with the data set poly, a regression"
+    ):
+        visualise.check_task(config_of(entropy=True), "poly", "regression")
+
+
+def test_summary_says_what_was_measured_and_what_was_left_out(capsys):
+    test = a_test(n_left_out=3)
+    run = StageRun(top_samples=2, n_shuffles=6)
+    run.id, suggested = 12, []
+    run.suggest = lambda *commands: suggested.extend(commands)
+    tops = tops_of(test, np.zeros((4, 2), int), np.zeros((4, 2), int))
+    visualise.summary(run, steps.result_of(test, tops, 5))
+    said = capsys.readouterr().out.splitlines()
+    assert said[1] == "4 sub-clusters visualised (3 left out by size)"
+    names = ["score", "entropy", "dispersion", "classes of top samples"]
+    assert [line.split(":")[0] for line in said[2:10:2]] == names
+    assert all(line.startswith("  effect ") for line in said[3:10:2])
+    assert said[10].startswith("the 2 test samples that move")
+    assert said[-1].startswith("no sub-cluster's own p-value can be below 0.14")
+    assert suggested[0].endswith("visualisation_table.py with visualise_runs=[12]")
+    visualise.summary(run, steps.result_of(a_test(entropies=None), None, 5))
+    said = capsys.readouterr().out.splitlines()
+    assert said[1] == "4 sub-clusters visualised"
+    assert [line.split(":")[0] for line in said[2:6:2]] == ["score", "dispersion"]
+    assert len(said) == 7
