@@ -35,7 +35,7 @@ class Whole:
 
     def run_part(self, experiment, updates, named):
         stage, run_id = experiment.path, 40 + len(self.parts)
-        links = ("train_run", "cluster_run")
+        links = ("train_run", "cluster_run", "model_code")
         self.parts[stage] = {key: updates[key] for key in links if updates.get(key) is not None}
         phase = "imported" if "import_network" in self.parts else "unpruned"
         return SimpleNamespace(_id=run_id, result=RESULTS[stage], info={"phase": phase})
@@ -108,3 +108,12 @@ def test_what_does_not_fit_a_stage_that_is_left_out_is_no_mistake(monkeypatch, t
         pipeline.check(run)
     run.config["leave_out"] = ["shuffle_test", "lesion"]
     pipeline.check(run)
+
+
+def test_the_code_of_an_imported_networks_layers_is_named_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(pipeline, "project_root", lambda: tmp_path)
+    run = Whole(["resnet18"], leave_out=["shuffle_test"])
+    run.config["import_network"]["model_code"] = "my_layers"
+    pipeline.pipeline(run)
+    assert len(run.parts) == 4
+    assert {links["model_code"] for links in run.parts.values()} == {"my_layers"}

@@ -1,19 +1,23 @@
 """What the stage of optimised inputs makes of a test's results, on made-up ones."""
 
 import io
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
+from tqdm import tqdm
 
 from experiments import _visualise_steps as steps, visualise
 from experiments._network_samples import RawSamples
+from nn_clustering import visualisation
 from nn_clustering.datasets import Dataset
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import Layer
 from nn_clustering.partitions import Partition, random_units
 from nn_clustering.reports import input_png
-from nn_clustering.visualisation import MOST_TOP, TopSamples, VisualisationTest
+from nn_clustering.visualisation import MOST_TOP, Optimised, TopSamples, VisualisationTest
 
 LAYERS = ("block/conv", "block_conv")
 PARTITION = Partition(
@@ -54,12 +58,12 @@ def tops_of(test, indices, classes=None):
 class StageRun:
     """As much of a stage's run as takes its files and notes."""
 
-    def __init__(self, dataset=None, unfinished=None, seed=5, **config):
+    def __init__(self, data=None, unfinished=None, seed=5, **config):
         self.config, self.seed, self.files, self.figures = config, seed, {}, {}
         self.info = {}
         clustered = SimpleNamespace(about={}, info={}, config={}, result={"n_clusters": 2})
         self.inputs = SimpleNamespace(
-            dataset=SimpleNamespace(value=dataset),
+            dataset=SimpleNamespace(value=data),
             partition=SimpleNamespace(value=PARTITION),
             cluster_run=SimpleNamespace(value=clustered),
             unfinished=None if unfinished is None else SimpleNamespace(value=unfinished),
@@ -68,6 +72,18 @@ class StageRun:
     @property
     def sacred_run(self):
         return self
+
+    @property
+    def artifacts(self):
+        return list(self.files)
+
+    def artifact(self, name):
+        return self.files[name]
+
+    @contextmanager
+    def progress(self, total, what):
+        with tqdm(total=total, desc=what, file=io.StringIO()) as self.bar:
+            yield self.bar
 
     def add_artifact(self, name, content):
         self.files[name] = content
@@ -152,6 +168,8 @@ def test_files_hold_the_inputs_of_the_sub_clusters():
     ]
     assert "top_share" in run.files["sub_clusters.csv"].decode().splitlines()[0]
     assert "top_entropy_effect" in run.files["random_effects.csv"].decode().splitlines()[0]
+    for figure in run.figures.values():
+        assert "2 clusters" in "".join(text.get_text() for text in figure.findobj(Text))
     without = StageRun(data)
     steps.add_files(without, test, None)
     assert "top_samples.csv" not in without.files
@@ -256,3 +274,62 @@ def test_summary_says_what_was_measured_and_what_was_left_out(capsys):
     assert said[1] == "4 sub-clusters visualised"
     assert [line.split(":")[0] for line in said[2:6:2]] == ["score", "dispersion"]
     assert len(said) == 7
+
+
+@pytest.mark.parametrize("entropies", [None, np.array([0.5, 0.25])])
+def test_batches_that_are_done_are_neither_optimised_nor_stored_again(monkeypatch, entropies):
+    """Of three, the second is known; the bar begins with its steps."""
+    batch = Optimised(np.ones(2), entropies, np.zeros(2), np.ones((2, 4, 4, 1), np.float32))
+    config = config_of(seed=5, n_shuffles=4, random_inputs=3, draws="afresh", count_ties=False)
+    config["ascent"] = {**config["ascent"], "n_steps": 8}
+    config["sizes"] = {"min_units": 5, "max_share": 1.0}
+    got = {}
+
+    def optimise(optimiser, partition, layers, **given):
+        got.update(given)
+        for index in [*given["known"], 2]:
+            given["on_batch"](index, batch)
+        given["on_progress"](8)
+        return "done"
+
+    monkeypatch.setattr(visualisation, "n_batches", lambda *of, n_shuffles, sizes: 3)
+    monkeypatch.setattr(visualisation, "visualisation_test", optimise)
+    first = StageRun()
+    with steps.KeptArrays(first, "optimised", 3) as kept:
+        kept.add(1, steps._packed(batch))
+    first.id = 7
+    run = StageRun(unfinished=first, **config)
+    assert steps.optimised_inputs(run, None, LAYERS) == "done"
+    assert run.bar.total == 2 * (1 + 4) * 8  # a sub-cluster of five units in each layer
+    assert run.bar.n == 2 * 8 + 8
+    (known,) = got["known"].values()
+    for name in ("scores", "entropies", "dispersions", "inputs"):
+        np.testing.assert_array_equal(getattr(known, name), getattr(batch, name))
+    expected = {"n_shuffles": 4, "seed": 5, "draws": "afresh", "count_ties": False, "n_kept": 3}
+    assert {key: got[key] for key in expected} == expected
+    stored = [np.load(io.BytesIO(run.files[f"optimised_{number}.npz"])).files for number in (0, 1)]
+    assert [{name.split(".")[0] for name in names} for names in stored] == [{"1"}, {"2"}]
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_samples_have_classes_where_there_are_classes(monkeypatch, task):
+    x = np.zeros((4, 2), np.float32)
+    y = np.arange(4, dtype=np.int32) % 2 if task == "classification" else x
+    data = Dataset("made up", x[:1], y[:1], x, y, ("a", "b"), task, None)
+    got = {}
+
+    def find(optimiser, test, partition, samples, classes, **given):
+        got.update(given, samples=samples, classes=classes)
+        given["on_progress"](4)
+
+    monkeypatch.setattr(visualisation, "top_samples", find)
+    monkeypatch.setattr(RawSamples, "for_network", lambda raw, file: raw.x)
+    run = StageRun(data, top_samples=3)
+    run.inputs.network = SimpleNamespace(value=None)
+    steps.find_top_samples(run, None, None)
+    assert (run.bar.total, run.bar.n) == (4, 4)
+    assert got["samples"] is x
+    assert got["classes"] is (y if task == "classification" else None)
+    assert got["n_classes"] == (2 if task == "classification" else None)
+    assert (got["n_top"], got["seed"]) == (3, 5)
+    assert steps.find_top_samples(StageRun(data, top_samples=0), None, None) is None
