@@ -305,4 +305,7 @@ def _shown_p(p: float | None) -> str:
 
 
 def _shown(value: Any, form: str) -> str:
-    return "-" if value is None or np.isnan(value) else format(value, form)
+    if value is None or np.isnan(value):
+        return "-"
+    # + 0.0: no minus sign before 0.0
+    return format(float(format(value, form)) + 0.0, form)

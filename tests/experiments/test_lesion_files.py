@@ -1,6 +1,7 @@
 """What a lesion test stores: tables of any length, and scores in as few bytes as they need."""
 
 import io
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -91,3 +92,43 @@ def test_scores_are_read_that_were_stored_without_a_name():
     later.inputs = SimpleNamespace(unfinished=SimpleNamespace(value=stored))
     with KeptScores(later, "single", 4) as kept:
         assert {task: scores.tolist() for task, scores in kept.known.items()} == {3: [[1, 2]]}
+
+
+def stored_tasks(files):
+    """The numbers of the tasks in each file, in the order in which they were stored."""
+    found = []
+    for name in files.artifacts:
+        with np.load(io.BytesIO(files[name]), allow_pickle=False) as arrays:
+            found.append([int(key.split(".")[0]) for key in arrays.files])
+    return found
+
+
+def test_what_was_done_is_kept_some_at_a_time_and_from_run_to_run(capsys):
+    """Of 33 tasks three a file; what is cut short, twice, keeps what the runs before it had."""
+    first, second, third = Files(), Files(), Files()
+    with suppress(KeyboardInterrupt), KeptArrays(first, "optimised", 33) as kept:
+        kept.tell("batches")
+        for task in range(5):
+            kept.add(task, {"counts": np.arange(task)})
+        assert stored_tasks(first) == [[0, 1, 2]]
+        raise KeyboardInterrupt
+    assert stored_tasks(first) == [[0, 1, 2], [3, 4]]
+    assert capsys.readouterr().out == ""
+    # what else a run stores under names that are somewhat like these
+    first.update({"inputs.npz": b"", "optimised_notes.csv": b"", "not_optimised_0.npz": b""})
+    second.inputs = SimpleNamespace(unfinished=SimpleNamespace(value=first))
+    first.id, second.id = 7, 8
+    with KeptArrays(second, "optimised", 33) as kept:
+        assert stored_tasks(second) == [[0, 1, 2, 3, 4]]
+        kept.tell("batches")
+        kept.add(6, {"counts": np.array([6])})
+    assert stored_tasks(second) == [[0, 1, 2, 3, 4], [6]]
+    third.inputs = SimpleNamespace(unfinished=SimpleNamespace(value=second))
+    with KeptArrays(third, "optimised", 33) as kept:
+        kept.tell("batches")
+    found = {task: arrays["counts"].tolist() for task, arrays in kept.known.items()}
+    assert found == {**{task: list(range(task)) for task in range(5)}, 6: [6]}
+    assert capsys.readouterr().out.splitlines() == [
+        "going on with run 7 after 5 of 33 batches",
+        "going on with run 8 after 6 of 33 batches",
+    ]

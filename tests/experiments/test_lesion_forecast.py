@@ -1,9 +1,12 @@
 """What is told of how long a test will take."""
 
+import io
+
 import pytest
+from tqdm import tqdm
 
 from experiments import _forecast
-from experiments._forecast import Forecast
+from experiments._forecast import Forecast, ForecastBar
 
 
 @pytest.fixture
@@ -47,3 +50,18 @@ def test_what_is_known_takes_no_time(clock):
     forecast.update(1000)
     clock.now = 2.0
     assert forecast.update(2000) == "some 3 minutes more for 1,000 lesions"
+
+
+def test_a_bar_shows_what_is_known_and_what_is_done(clock, capsys):
+    """The time that is left is that of neither."""
+    with tqdm(total=1_000_000, file=io.StringIO()) as shown:
+        bar = ForecastBar(shown, Forecast(1_000_000, "1,000 inputs", 19))
+        bar.skip(798_000)
+        assert shown.n == 798_000
+        bar.update(1000)
+        clock.now = 2.0
+        assert capsys.readouterr().out == ""
+        bar.update(2000)
+        assert shown.n == 801_000
+        bar.update(2000)
+    assert capsys.readouterr().out == "some 3 minutes more for 1,000 inputs\n"

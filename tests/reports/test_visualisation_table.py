@@ -1,5 +1,7 @@
 """What a table of optimised inputs has of its own: measures that networks lack, and what counts."""
 
+import dataclasses
+
 import numpy as np
 import pandas
 import pytest
@@ -106,3 +108,26 @@ def test_networks_of_which_one_alone_has_a_measure():
     assert table.n_tests == 1
     assert "entropy_effect" not in row
     assert cells_of(table)[2][8:13] == ["-"] * 5
+
+
+def test_no_minus_before_a_z_of_zero():
+    one = network(1, "score")
+    summaries = {"score": {**one.summaries["score"], "joint_z": -0.04}}
+    table = table_of_networks([dataclasses.replace(one, summaries=summaries)], n_resamples=9)
+    assert "(joint, z = 0.0, 9 draws)" in table.text()
+
+
+def test_agreement_of_inputs_with_samples_is_of_the_networks_that_have_it():
+    scores = ({"top_share": 0.25, "score_quantile": 1.0}, {"top_share": 0.5})
+    networks = [
+        dataclasses.replace(network(run, "score"), scores=found)
+        for run, found in enumerate(scores, start=1)
+    ]
+    networks.append(network(3, "score", settings={"train.network.kind": "mlp"}))
+    lines = cells_of(table_of_networks(networks, n_resamples=9))
+    assert [line[2:5] for line in lines] == [
+        ["top share", "score quantile", "sub-clusters"],
+        ["---"] * 3,
+        ["0.3750", "1.0000", "16"],
+        ["-", "-", "8"],
+    ]
