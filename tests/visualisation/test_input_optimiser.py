@@ -246,6 +246,7 @@ def test_the_batch_is_bounded_by_memory_and_by_what_is_asked_alone(network):
         ({"memory_mb": -1}, "memory_mb=-1"),
         ({"residual": "none"}, "residual='none'"),
         ({"output": 3}, "no such output"),
+        ({"transformations": Transformations(jitter=8)}, "jitter=8 with images of 8 x 8 pixels"),
     ],
 )
 def test_what_does_not_fit_is_refused(network, settings, message):
