@@ -35,8 +35,9 @@ def fitted_shape(network: keras.Model, given: Sequence[int]) -> tuple[int, ...]:
         return given
     shape = _reshaped(expected, given)
     if shape is None:
+        what = "images" if len(given) == 3 else "samples"
         raise InvalidInputError(
-            f"network {network.name!r} takes inputs of shape {expected}, the data set's images are "
+            f"network {network.name!r} takes inputs of shape {expected}, the data set's {what} are "
             f"{given}: choose the data set that it was trained on{_or_resized(expected, given)}"
         )
     return shape

@@ -77,7 +77,7 @@ class Climb:
 
             # at once: TensorFlow warns of many functions that are compiled where they are called
             found = tf.function(steps, autograph=False, input_signature=signature)
-            return found.get_concrete_function()
+            return _without_failing_remapper(found.get_concrete_function())
 
         self._compile = compiled
         self._walks = {False: walk, True: with_redirected_gradients(walk)}
@@ -191,3 +191,27 @@ class Climb:
             values = tf.abs(values)
         sums = tf.reduce_sum(values * masks, axis=1)
         return sums / tf.reduce_sum(masks, axis=1) if self._objective.reduction == "mean" else sums
+
+
+def _without_failing_remapper(function: Any) -> Callable[..., Any]:
+    """Return a function that is called with TensorFlow's remapper off, if that would fail on it.
+
+    It does on the gradients of leaky rectified units: then it changes nothing, and prints a line
+    of error that stands between a user and a stage's own lines.
+
+    Args:
+        function: A concrete function.
+    """
+    library = function.graph.as_graph_def().library.function
+    if all(node.op != "LeakyReluGrad" for body in library for node in body.node_def):
+        return function  # type: ignore[no-any-return]
+
+    def called(*given: Any) -> Any:
+        before = tf.config.optimizer.get_experimental_options().get("remapping", True)
+        tf.config.optimizer.set_experimental_options({"remapping": False})
+        try:
+            return function(*given)
+        finally:
+            tf.config.optimizer.set_experimental_options({"remapping": before})
+
+    return called

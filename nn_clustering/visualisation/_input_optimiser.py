@@ -138,6 +138,7 @@ class InputOptimiser:
                 f"transformations of samples of shape {self.sample_shape}; expected images "
                 "(height, width, channels), or none"
             )
+        _check_jitter(transformations, self.sample_shape)
         self.objective = objective
         self._transformations = transformations
         self._ascent = ascent
@@ -432,6 +433,15 @@ def _fitting(channel_map: ChannelMap | None, sample_shape: tuple[int, ...]) -> C
             f"{channels} channels"
         )
     return channel_map
+
+
+def _check_jitter(transformations: Transformations, sample_shape: tuple[int, ...]) -> None:
+    """Refuse to move an image so far that nothing of it may be left to see."""
+    if transformations.jitter and transformations.jitter >= min(sample_shape[:2]):
+        raise InvalidInputError(
+            f"transformations.jitter={transformations.jitter:g} with images of {sample_shape[0]} x "
+            f"{sample_shape[1]} pixels; expected less than {min(sample_shape[:2])}"
+        )
 
 
 def _measured_output(walk: Any, entropy: bool | None, task: str) -> ClassValues | None:

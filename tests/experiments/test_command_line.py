@@ -128,7 +128,7 @@ def test_interrupted_run_is_marked_so(home, store, signal_number):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
-    assert "interrupted" in errors
+    assert f"interrupted: resume={found.id} goes on" in errors
     interrupted = store.run(found.id, status="INTERRUPTED")
     steps = interrupted.metric("unpruned.test.accuracy")["step"].tolist()
     assert steps == list(range(1, len(steps) + 1))

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from nn_clustering.errors import InvalidInputError
@@ -245,11 +246,30 @@ def test_the_batch_is_bounded_by_memory_and_by_what_is_asked_alone(network):
         ({"memory_mb": -1}, "memory_mb=-1"),
         ({"residual": "none"}, "residual='none'"),
         ({"output": 3}, "no such output"),
+        ({"transformations": Transformations(jitter=8)}, "jitter=8 with images of 8 x 8 pixels"),
     ],
 )
 def test_what_does_not_fit_is_refused(network, settings, message):
     with pytest.raises(InvalidInputError, match=message):
         optimiser(network, **settings)
+
+
+def test_leaky_units_print_no_error_of_the_remapper(capfd):
+    leaky = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(6, 3),
+            layers.LeakyReLU(),
+            layers.MaxPooling2D(),
+            layers.Conv2D(4, 3, name="conv"),
+            layers.LeakyReLU(negative_slope=0.1),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3),
+        ]
+    )
+    optimiser(leaky).optimise("conv", sets(3, 4), range(3))
+    assert "remapper failed" not in capfd.readouterr().err
+    assert tf.config.optimizer.get_experimental_options().get("remapping", True)
 
 
 def test_samples_that_do_not_fit_are_refused(network):

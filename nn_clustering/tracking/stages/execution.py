@@ -113,6 +113,13 @@ class Execution:
         self._sum_up(self.stage_run, result)
         return result
 
+    def way_on(self) -> str | None:
+        """How to go on with the run that was interrupted; None where a stage only starts anew."""
+        run_id = self._run._id
+        if run_id is None or "resume" not in self._run.config:
+            return None
+        return f"resume={run_id} goes on from what run {run_id} has kept, if anything"
+
     def close(self) -> None:
         """Leave the database, after the end of a program's run."""
         if self.surroundings.database is not None:

@@ -216,6 +216,9 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
                 with malformed_commands_told(argv):
                     run = super().run_commandline(argv)
                 return run
+            except KeyboardInterrupt:
+                way_on = None if self._execution is None else self._execution.way_on()
+                raise KeyboardInterrupt(*([] if way_on is None else [way_on])) from None
             finally:
                 leave_run_id(surroundings, getattr(run or self.current_run, "_id", None))
                 if self._execution is not None:

@@ -61,8 +61,8 @@ def running_as_program(argv: Sequence[str] | None = None) -> Iterator[Surroundin
     try:
         with complete_capture():
             yield surroundings
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(": ".join(["interrupted", *map(str, interrupt.args)]), file=sys.stderr)
         sys.exit(INTERRUPTED)
 
 

@@ -74,7 +74,9 @@ class RunReader:
             problem = (
                 f"there is no run {id_text(run_id)}{deleted}"
                 if is_none
-                else (f"{run_id!r} is no run")
+                else "no run is named"
+                if run_id is None
+                else f"{run_id!r} is no run"
             )
             raise RunNotFoundError(
                 f"{problem}: expected a run's number or {LATEST!r}"
