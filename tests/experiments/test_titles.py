@@ -180,3 +180,31 @@ def test_what_one_clustering_alone_is_under_is_in_its_name():
     assert titles_apart(first, second) == (
         "mnist, 12 clusters", ("mlp, pruned", "cnn, dropout, pruned")
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("about", "source", "title"),
+    [
+        ({"network": {"kind": "vgg16", "weights": "random"}}, "weights", "vgg16, random weights"),
+        (
+            {"network": {"kind": "vgg16", "weights": "/nets/mine/own.h5"}},
+            "gradients",
+            "vgg16, weights of own.h5, graph of gradients",
+        ),
+        # as a former version had it
+        ({"dataset": "mnist", "network": {"kind": "mlp"}}, "weights", "mlp"),
+    ],
+)
+def test_weights_and_graphs(about, source, title):
+    clustered = Clustered(about, {"phase": "imported"}, {"graph": {"source": source}})
+    assert clustering_title(clustered, 12) == f"{title}, 12 clusters"
+
+
+def test_what_one_clustering_has_nothing_of_names_neither():
+    """A condition that one alone has, and a seed that is not known of one."""
+    first, second = (Clustered(trained("mlp", "mnist", *named)) for named in (["dropout"], []))
+    second.result = {"n_clusters": 8}
+    assert titles_apart(first, second) == ("mnist, mlp", ("12 clusters", "8 clusters"))
+    known, unknown = (Clustered({"dataset": {"name": "mnist"}}) for _ in range(2))
+    known.about["training_seed"] = 3
+    assert titles_apart(known, unknown)[1] == ("the first", "the second")

@@ -131,3 +131,22 @@ def test_agreement_of_inputs_with_samples_is_of_the_networks_that_have_it():
         ["0.3750", "1.0000", "16"],
         ["-", "-", "8"],
     ]
+
+
+def test_draws_that_are_no_partitions_have_no_interval():
+    """Nor a z where one network alone has a joint test: what is shown rests on Fisher's."""
+    afresh = network(1, "score", draws="afresh")
+    table = table_of_networks([afresh], n_resamples=9)
+    null = table.rows["score_effect_null"][0]
+    assert cells_of(table)[2][7] == f"{null:.3f}"
+    (row,) = cells_of(table_of_networks([afresh, network(2, "score")], n_resamples=9))[2:]
+    assert row[3].removesuffix(" *").endswith("(fisher, 9 draws)")
+
+
+def test_a_draw_that_is_undefined_in_one_network_is_that_of_the_others():
+    networks = [network(run, "score") for run in (1, 2)]
+    networks[0].random_effects.loc[0, "score_effect"] = np.nan
+    (row,) = table_of_networks(networks, n_resamples=9).rows.to_dict("records")
+    first, second = (one.random_effects["score_effect"].to_numpy() for one in networks)
+    of_draws = [second[0], *((first + second) / 2)[1:]]
+    assert row["score_effect_null"] == pytest.approx(np.mean(of_draws))
