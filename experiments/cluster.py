@@ -147,11 +147,9 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
         )
     for line in _cautions(run.config, result):
         print(line)
-    test = f"{program('shuffle_test')} with cluster_run={run.id}"
-    run.suggest(
-        *([] if run.config["partition"]["local"] else [test]),
-        *([] if is_of_file(run.config) else [f"{program('lesion')} with cluster_run={run.id}"]),
-    )
+    of_network = () if is_of_file(run.config) else ("lesion", "visualise")
+    tests = (*(() if run.config["partition"]["local"] else ("shuffle_test",)), *of_network)
+    run.suggest(*(f"{program(stage)} with cluster_run={run.id}" for stage in tests))
 
 
 def _ratio_in_words(ratio: float | None) -> str:
