@@ -348,7 +348,7 @@ def tops_in_words(result: Mapping[str, Any], n_top: int) -> Iterator[str]:
     if result.get("top_share") is not None:
         yield (
             f"the {n_top} test samples that move a sub-cluster most move it "
-            f"{result['top_share']:.1%} as far as its input does"
+            f"{result['top_share']:.1%} as far as its input does (median)"
         )
     if result.get("profile_correlation") is not None:
         yield (

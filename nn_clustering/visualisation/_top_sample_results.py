@@ -67,16 +67,17 @@ class TopSamples:
         }
 
     def agreement(self) -> dict[str, float | None]:
-        """Return the means over sub-clusters of share, quantile and correlation.
+        """Return the medians over sub-clusters of share, quantile and correlation.
 
-        What is undefined is left out; None where all of it is.
+        An input that nothing moved has a share of thousands. What is undefined is left out; None
+        where all of it is.
         """
-        means: dict[str, float | None] = {}
+        medians: dict[str, float | None] = {}
         for name in ("top_share", "score_quantile", "profile_correlation"):
             values = self.columns()[name]
             defined = values[np.isfinite(values)]
-            means[name] = float(defined.mean()) if defined.size else None
-        return means
+            medians[name] = float(np.median(defined)) if defined.size else None
+        return medians
 
     def table(self) -> pandas.DataFrame:
         """Return one row for each sub-cluster and top sample.

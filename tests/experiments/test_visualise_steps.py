@@ -189,7 +189,8 @@ def test_result_of_a_test_with_and_without_samples():
     assert (result["top_share"], result["score_quantile"]) == (0.5, 0.625)
     assert result["profile_correlation"] == -0.5
     assert list(steps.tops_in_words(result, 3)) == [
-        "the 3 test samples that move a sub-cluster most move it 50.0% as far as its input does",
+        "the 3 test samples that move a sub-cluster most move it 50.0% as far as its input does "
+        "(median)",
         "its layer answers the input and these samples with a correlation of -0.50",
     ]
     of_values = steps.result_of(test, tops_of(test, np.zeros((4, 1), int)), 5)

@@ -99,6 +99,8 @@ def test_by_hand():
         "score_quantile": pytest.approx(4 / 5),
         "profile_correlation": pytest.approx(expected),
     }
+    one_not_moved = replace(tops, top_shares=np.array([0.2, 0.3, 1000, np.nan]))
+    assert one_not_moved.agreement()["top_share"] == 0.3
     table = pandas.DataFrame(
         {
             "layer": ["hidden"] * 4,
