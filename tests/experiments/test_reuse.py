@@ -57,7 +57,7 @@ def test_pipeline_typed_again_is_a_run_of_its_own_on_the_same_stages(run_experim
     assert [run.id for run in store.find() if run.id > newest] == [again.id]
     assert {**again.result, "runs": {}} == {**runs["pipeline"].result, "runs": {}}
     assert set(again.info["lineage"].values()) == set(again.result["runs"].values())
-    assert finished.stdout.count("same config, inputs and code") == 4
+    assert finished.stdout.count("same config, inputs and code") == 5
 
 
 def test_own_network_is_known_by_its_content(run_experiment, runs, store, tmp_path):

@@ -39,7 +39,7 @@ def test_an_eighth_of_a_small_memory_is_the_bound(networks, images, monkeypatch)
         return len(steps)
 
     assert calls(None) == 1
-    monkeypatch.setattr("nn_clustering.lesions._lesion_settings.memory_bytes", lambda: 4 * 2**20)
+    monkeypatch.setattr("nn_clustering.machine.memory_bytes", lambda: 4 * 2**20)
     assert calls(None) == calls(0.5) > 1
 
 

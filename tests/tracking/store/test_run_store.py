@@ -111,10 +111,15 @@ def test_number_beyond_mongodb_is_no_run(store, given):
     assert f"there is no run {given}" in refusal(store, given)
 
 
-@pytest.mark.parametrize("given", ["12", "newest", 1.5, None, True])
+@pytest.mark.parametrize("given", ["12", "newest", 1.5, True])
 def test_what_is_no_run_id(store, add_run, given):
     add_run(1)
     assert f"{given!r} is no run: expected a run's number or 'latest'" in refusal(store, given)
+
+
+def test_no_run_is_named(store, add_run):
+    add_run(1)
+    assert "no run is named: expected a run's number or 'latest'" in refusal(store, None)
 
 
 def test_find_filters_and_sorts(store, add_run):
