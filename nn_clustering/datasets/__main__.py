@@ -76,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="a data set, as `list` shows them, or a folder or file of one's own",
     )
     show.add_argument(
-        "--to", metavar="FILE.png", help="where to write it; figures/NAME.png by default"
+        "--to", metavar="FILE", help="where to write it, .png or .pdf; figures/NAME.png by default"
     )
     _add_settings(show)
     show.set_defaults(function=show_dataset)
@@ -155,7 +155,7 @@ def show_dataset(arguments: argparse.Namespace) -> None:
     figure = contact_sheet(dataset)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150, format="png", bbox_inches="tight")
+        figure.savefig(path, dpi=150, format=path.suffix[1:].lower(), bbox_inches="tight")
     except OSError as error:
         raise InvalidInputError(
             f"{path} cannot be written ({error.strerror}); name another file with --to"
@@ -167,8 +167,8 @@ def _path_of_sheet(arguments: argparse.Namespace) -> Path:
     if arguments.to is None:
         return Path("figures") / f"{Path(arguments.name).name}.png"
     path = Path(arguments.to)
-    if path.suffix.lower() != ".png":
-        raise InvalidInputError(f"--to {path}: expected the name of a .png file")
+    if path.suffix.lower() not in (".png", ".pdf"):
+        raise InvalidInputError(f"--to {path}: expected the name of a .png or .pdf file")
     return path
 
 

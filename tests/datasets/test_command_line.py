@@ -79,6 +79,12 @@ def test_show(tiny_files, tmp_path, capsys, name):
         assert min(image.size) > 500
 
 
+def test_show_for_print(tmp_path):
+    path = tmp_path / "sheet.PDF"
+    assert main(["show", "digits", "--to", str(path)]) == 0
+    assert path.read_bytes().startswith(b"%PDF")
+
+
 def test_show_into_figures(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["show", "digits"]) == 0
@@ -98,8 +104,8 @@ def test_show_draws_by_seed(tmp_path, tiny_files):
 
 def test_slips(tmp_path, capsys):
     for arguments, message in (
-        (["show", "digits", "--to", "sheet.jpg"], "expected the name of a .png file"),
-        (["show", "digits", "--to", f"{tmp_path}"], "expected the name of a .png file"),
+        (["show", "digits", "--to", "sheet.jpg"], "expected the name of a .png or .pdf file"),
+        (["show", "digits", "--to", f"{tmp_path}"], "expected the name of a .png or .pdf file"),
         (["show", "nothing"], "'nothing' is not a data set"),
         (["show", "lines", "--seed", "-1"], "a seed is an integer of 0 or more"),
     ):

@@ -667,7 +667,14 @@ EFFECTS = {
             "H1, H2, H3", {**INPUTS, "sizes.min_units": 4, "dataset.per_class": 10},
         ),
         "published_imagenet_local": ("H1, H2, H3", {**LOCAL_INPUTS, "dataset.per_class": 8}),
-        "pixels": ("", {"image.basis": "pixels", "image.decorrelate": False}),
+        "pixels": (
+            "",
+            {
+                "image.basis": "pixels",
+                "image.decorrelate": False,
+                "ascent.learning_rate": 0.2,
+            },
+        ),
         "transformed": (
             "",
             {

@@ -65,7 +65,7 @@ def test_a_linear_unit_in_pixels_ends_at_the_analytic_optimum(style):
         bounds=Bounds(0.1, 0.9),
         channel_map=colours,
         parametrisation=PIXELS,
-        ascent=Ascent(n_steps=600),
+        ascent=Ascent(learning_rate=0.2),
     ).optimise("unit", np.array([[True, False], [True, True]]), [3, 4])
     for units, score, image in zip(([0], [0, 1]), found.scores, found.inputs, strict=True):
         total = weights[:, units].sum(axis=1).reshape(-1, 3)

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import yaml
 from keras import layers
 
 from nn_clustering.graphs import Layer
@@ -15,7 +16,10 @@ from nn_clustering.visualisation import (
     Parametrisation,
     visualisation_test,
 )
+from tests.programs import PROJECT
 
+# The named config that promises the optimum.
+PIXELS = yaml.safe_load((PROJECT / "configs/visualise/pixels.yaml").read_text())
 SIDE = 12
 DOWN, ACROSS = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
 TEMPLATES = {
@@ -179,8 +183,8 @@ def test_linear_units_reach_their_optimum_in_pixels(sample_shape, style, low, hi
         sample_shape,
         bounds=Bounds(low, high),
         channel_map=None if style is None else channel_map(style, sample_shape),
-        parametrisation=Parametrisation("pixels", decorrelate=False),
-        ascent=Ascent(512),
+        parametrisation=Parametrisation(**PIXELS["image"]),
+        ascent=Ascent(**PIXELS["ascent"]),
     )
     masks = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 1]], bool)
     found = optimiser.optimise("hidden", masks, [0, 1, 2])
