@@ -67,6 +67,8 @@ def wait(_run, folder):
 
 def letters(_run, folder):
     """Longer than a heartbeat, and with letters that arrive in halves."""
+    while "Started run" not in _run.captured_out:
+        time.sleep(0.01)  # Sacred's own line takes another way, and could come between two halves
     letter = "ä".encode()
     for _ in range(20):
         os.write(1, letter[:1])
