@@ -9,6 +9,8 @@ from typing import Any
 OWN_KEYS = ("reuse", "tags")
 # Of a stage that can be run several times by one command, which has the first of them.
 REPEAT_KEYS = ("n_repeats", "n_workers")
+# Names the unfinished run that a stage goes on with, where it can.
+RESUME = "resume"
 # The variable of a process whose stages shall all run, whether they have the key `reuse` or not.
 NO_REUSE = "NN_CLUSTERING_NO_REUSE"
 

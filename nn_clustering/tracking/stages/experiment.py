@@ -292,13 +292,16 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         """Every config key with its default, nested."""
         return self._definition.settings.defaults
 
-    def full_config(self, named: Sequence[str]) -> dict[str, Any]:
-        """Return the config, nested, of a run with these named configs.
+    def full_config(
+        self, named: Sequence[str], updates: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return the config, nested, of a run with these named configs, and keys on top of them.
 
         Raises:
-            InvalidInputError: If there is no such named config, or two of them undo each other.
+            InvalidInputError: If there is no such named config, two of them undo each other, or a
+                key cannot be set to that.
         """
-        return self._definition.settings.full_config(named)
+        return self._definition.settings.full_config(named, updates)
 
     def get_experiment_info(self) -> dict[str, Any]:
         """Sacred's facts on the program, with all of its code and what that rests on."""
