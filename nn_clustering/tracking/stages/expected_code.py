@@ -32,34 +32,32 @@ class NotedCode:
     code: OwnCode
     settings: StageCode
     # By what a config names, which most configs have in common, and its content.
-    _told: dict[tuple[OwnCode, str], dict[str, Any]] = field(default_factory=dict)
+    _told: dict[tuple[OwnCode, str], tuple[str, str]] = field(default_factory=dict)
 
-    def facts(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """What the digest of a run's code is made of, for a run with this config."""
+    def digest(self, config: Mapping[str, Any]) -> str:
+        """The digest of a run's code, for a run with this config."""
+        return self._of(config)[0]
+
+    def in_words(self, config: Mapping[str, Any]) -> str:
+        """The code of a run in a line, from which another process can tell its own."""
+        return self._of(config)[1]
+
+    def _of(self, config: Mapping[str, Any]) -> tuple[str, str]:
         named = code_in_config(config, self.settings.keys, self.settings.own_packages)
         key = named, named.digest(Path.cwd())
         if key not in self._told:
             info = dict(self.experiment_info)
             info["sources"] = with_sources(info, named)
-            self._told[key] = code_facts(info, self.code | named)
+            facts = code_facts(info, self.code | named)
+            self._told[key] = digest_of(facts), _in_words(facts)
         return self._told[key]
-
-
-def in_words(facts: Mapping[str, Any]) -> str:
-    """Code in a line that another process can tell its own code from.
-
-    Args:
-        facts: From `code_facts`.
-    """
-    plain = {key: facts[key] for key in ("packages", "python")}
-    return json.dumps({"code": digest_of(facts), "sources": _of_sources(facts), **plain})
 
 
 def check_expected(expected: str, facts: Mapping[str, Any], stage: str) -> None:
     """Refuse code that is not the one expected.
 
     Args:
-        expected: From `in_words`, or the digest of the code alone.
+        expected: From `NotedCode.in_words`, or the digest of the code alone.
         facts: Of the code, from `code_facts`.
         stage: Whose code it is.
 
@@ -76,6 +74,11 @@ def check_expected(expected: str, facts: Mapping[str, Any], stage: str) -> None:
     )
 
 
+def _in_words(facts: Mapping[str, Any]) -> str:
+    plain = {key: facts[key] for key in ("packages", "python")}
+    return json.dumps({"code": digest_of(facts), "sources": _of_sources(facts), **plain})
+
+
 def _read(expected: str) -> dict[str, Any]:
     try:
         found = json.loads(expected)
@@ -85,7 +88,7 @@ def _read(expected: str) -> dict[str, Any]:
 
 
 def _differing(then: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
-    now = json.loads(in_words(facts))
+    now = json.loads(_in_words(facts))
     if then.get("python", now["python"]) != now["python"]:
         is_now, was = (".".join(map(str, of["python"])) for of in (now, then))
         yield f"Python {is_now} instead of {was}"

@@ -17,11 +17,10 @@ from sacred.config import ConfigDict
 from nn_clustering.tracking.errors import InvalidInputError, NnClusteringError
 from nn_clustering.tracking.execution_keys import OWN_KEYS
 from nn_clustering.tracking.own_code import OwnCode, add_own_code, add_sources, python_files
-from nn_clustering.tracking.run_keys import digest_of
 from nn_clustering.tracking.stages.context import FinishedRun, Surroundings
 from nn_clustering.tracking.stages.definition import StageCode, StageDefinition, StageFunctions
 from nn_clustering.tracking.stages.execution import Execution
-from nn_clustering.tracking.stages.expected_code import NotedCode, in_words
+from nn_clustering.tracking.stages.expected_code import NotedCode
 from nn_clustering.tracking.stages.git import checkout_state
 from nn_clustering.tracking.stages.inputs import Input
 from nn_clustering.tracking.stages.program import (
@@ -312,21 +311,21 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         Args:
             config: The whole config, nested.
         """
-        return digest_of(self._code_facts(config))
+        return self._stage_code().digest(config)
 
     def expected_code(self, config: Mapping[str, Any]) -> str:
         """Return what a program refuses to run other code than, in ``NN_CLUSTERING_EXPECTED_CODE``.
 
         Like :meth:`code_digest`, which does too; but with what tells what differs.
         """
-        return in_words(self._code_facts(config))
+        return self._stage_code().in_words(config)
 
-    def _code_facts(self, config: Mapping[str, Any]) -> dict[str, Any]:
+    def _stage_code(self) -> NotedCode:
         if self._noted_code is None:
             self._note_own_code()
             info = super().get_experiment_info()
             self._noted_code = NotedCode(info, self._own_code, self._definition.code)
-        return self._noted_code.facts(config)
+        return self._noted_code
 
     def get_experiment_info(self) -> dict[str, Any]:
         """Sacred's facts on the program, with all of its code and what that rests on."""
