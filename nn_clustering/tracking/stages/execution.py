@@ -25,6 +25,7 @@ from nn_clustering.tracking.stages.identity import (
     code_digest,
     code_facts,
     code_in_config,
+    completing_identity,
     run_identity,
     with_sources,
 )
@@ -184,8 +185,17 @@ class Execution:
         self._check_expected(facts)
         if info["mainfile"] is None:
             return None  # as in a notebook, whose code nobody can tell from what it was
-        read = [digests, noted.get("lineage", {})]
-        return run_identity(info["name"], self._run.config, read, code)
+        return self._identity(digests, code)
+
+    def _identity(self, digests: Mapping[str, Any], code: str) -> str:
+        name, config = self._run.experiment_info["name"], self._run.config
+        lineage = self._run.info.get("lineage", {})
+        if lineage:
+            database, defaults = self._store.open().database, self._definition.settings.defaults
+            identity = completing_identity(database, name, config, defaults, digests, lineage, code)
+            if identity is not None:
+                return identity
+        return run_identity(name, config, [digests, lineage], code)
 
     def _code_with_that_of_the_config(self) -> dict[str, Any]:
         """What the digest of the run's code is of; that which its config names is stored too."""
