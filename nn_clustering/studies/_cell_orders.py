@@ -109,7 +109,7 @@ class CellOutcome:
     Attributes:
         name: The cell's.
         state: One of these.
-        run_id: Its run: completed, failed or interrupted; None where there is none, or nobody knows.
+        run_id: Its run, completed, failed or interrupted; None where there is none.
         seconds: For how long the process ran; of one that was there, for how long that did.
         was_there: Whether the completed run was there before.
         resumed: The unfinished run that it went on with; None where it began anew.
