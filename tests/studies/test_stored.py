@@ -1,0 +1,176 @@
+"""Which cells are done, by stored runs, and what the others should cost."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from nn_clustering.studies import (
+    Costs,
+    Plan,
+    cells_of,
+    find_completed,
+    full_config,
+    without_changed_inputs,
+)
+from nn_clustering.studies._stored import find_unfinished
+from tests.studies.stages import made_up_stages
+from tests.studies.test_spec import study
+from tests.tracking.stored_files import store_file
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def stored(database):
+    """Stores a run of a cell; returns its id."""
+
+    def store(cell, parent_run=None, *, status="COMPLETED", seconds=10, change=None, **fields):
+        number = database["runs"].count_documents({}) + 1
+        config = full_config(cell, made_up_stages(), parent_run)
+        start = datetime(2024, 5, 2)
+        database["runs"].insert_one(
+            {
+                "_id": number,
+                "experiment": {"name": cell.stage},
+                "status": status,
+                "config": {**config, "tags": ["mine"], "reuse": False, **(change or {})},
+                "info": {"code": made_up_stages()[cell.stage].code_digest(config)},
+                "start_time": start,
+                "stop_time": start + timedelta(seconds=seconds),
+                "artifacts": [],
+                **fields,
+            }
+        )
+        return number
+
+    return store
+
+
+def ids(database, cells, **more):
+    found = find_completed(database, cells, made_up_stages(), **more)
+    return [found[cell.name].run_id if cell.name in found else None for cell in cells]
+
+
+def test_completed_runs_are_found_through_the_runs_that_they_read(database, stored):
+    cells = cells_of(study(), made_up_stages())
+    assert ids(database, cells) == [None] * 20
+    trained = stored(cells[0])
+    newer = stored(cells[0], change={"resume": trained})  # goes on with another: does the same
+    of_older = stored(cells[4], trained)
+    assert ids(database, cells) == [newer] + [None] * 19
+    clustered = stored(cells[4], newer)
+    lesioned = stored(cells[12], clustered)
+    assert of_older not in ids(database, cells)
+    assert ids(database, cells)[4] == clustered
+    assert ids(database, cells)[12] == lesioned
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        {"status": "FAILED"},
+        {"status": "RUNNING"},
+        {"info": {"code": "other"}},
+        {"change": {"training": {"epochs": 3, "rate": 0.1}}},
+        {"change": {"seed": 9}},
+        {"dropped_artifacts": [{"name": "network.keras"}]},
+        {"artifacts": [{"name": "network.keras", "file_id": "gone"}]},
+        {"experiment": {"name": "lesion"}},
+    ],
+)
+def test_other_runs_are_none_of_the_cell(database, stored, run):
+    cells = cells_of(study(), made_up_stages())
+    stored(cells[0], **run)
+    assert ids(database, cells)[0] is None
+
+
+def test_run_whose_code_changed_meanwhile_is_not_used(database, stored):
+    cells = cells_of(study(), made_up_stages())
+    code = made_up_stages()["train"].code_digest({})
+    stored(cells[0], info={"code": code, "changed_code": ["train.py"]})
+    assert ids(database, cells)[0] is None
+
+
+def test_artifact_that_lacks_a_chunk_is_missing(database, stored):
+    cells = cells_of(study(), made_up_stages())
+    whole = store_file(database, "network.keras", b"x" * 600_000)
+    run = stored(cells[0], artifacts=[whole])
+    assert ids(database, cells)[0] == run
+    database["fs.chunks"].delete_one({"files_id": whole["file_id"], "n": 1})
+    assert ids(database, cells)[0] is None
+
+
+def test_runs_of_former_code_count_where_that_is_asked(database, stored):
+    cells = cells_of(study(), made_up_stages())
+    former = stored(cells[0], info={"code": "former"})
+    assert ids(database, cells)[0] is None
+    assert ids(database, cells, any_code=True)[0] == former
+
+
+def test_newest_unfinished_run_is_found(database, stored):
+    cell = cells_of(study(), made_up_stages())[0]
+    assert find_unfinished(database, cell, made_up_stages()) is None
+    stored(cell, status="DIED")
+    newest = stored(cell, status="INTERRUPTED", change={"resume": 1})
+    stored(cell, status="FAILED", info={"code": "former"})
+    stored(cell, status="RUNNING")
+    assert find_unfinished(database, cell, made_up_stages()) == newest
+
+
+def test_costs_are_medians_of_the_kind_else_of_the_stage(database, stored):
+    short, _, long, *_ = cells_of(study(), made_up_stages())
+    for seconds in (10, 20, 90):
+        stored(short, seconds=seconds)
+    costs = Costs.read(database, ["train", "cluster"], made_up_stages())
+    stages = made_up_stages()
+    assert costs.seconds(short, stages) == 20
+    assert costs.seconds(long, stages) == 20  # as the stage
+    stored(long, seconds=1000)
+    costs = Costs.read(database, ["train", "cluster"], made_up_stages())
+    other_seed = cells_of(study(), stages)[3]
+    assert costs.seconds(other_seed, stages) == 1000
+    assert costs.seconds(short, stages) == 20
+    everything = cells_of(study(), stages)
+    assert costs.total(everything, stages) == (2 * 20 + 2 * 1000, 16)
+
+
+def test_runs_that_read_other_data_are_left_out_with_what_rests_on_them(database, stored):
+    cells = cells_of(study(), made_up_stages())
+    code = made_up_stages()["train"].code_digest({})
+    as_it_is, gone_on = {"dataset": "now"}, {"dataset": "now", "unfinished": 3}
+    ids_of = [
+        stored(cells[0], info={"code": code, "inputs": {"dataset": "then"}}),
+        stored(cells[1], info={"code": code, "inputs": gone_on}),
+        stored(cells[2], info={"code": code, "inputs": as_it_is}),
+    ]
+    of_changed, of_kept = stored(cells[4], ids_of[0]), stored(cells[6], ids_of[1])
+    found = find_completed(database, cells, made_up_stages())
+    assert {of_changed, of_kept} < {cell.run_id for cell in found.values()}
+    asked = []
+
+    def read(cell):
+        asked.append(cell.name)
+        return as_it_is
+
+    left = without_changed_inputs(found, cells, made_up_stages(), read)
+    assert {cell.run_id for cell in left.values()} == {*ids_of[1:], of_kept}
+    assert asked == [cells[0].name, cells[2].name]  # not again for another seed
+
+
+def test_plan_says_what_is_stored_and_what_the_rest_should_cost(database, stored):
+    stages = made_up_stages()
+    whole = study()
+    cells = cells_of(whole, stages)
+    first = stored(cells[0], seconds=30)
+    stored(cells[4], first, seconds=600)
+    costs = Costs.read(database, ["train", "cluster", "lesion"], stages)
+    plan = Plan(whole, cells, find_completed(database, cells, stages), costs, stages)
+    assert plan.lines(n_workers=2) == [
+        "step     runs  stored  to do  estimate",
+        "train       4       1      3  some 90 s",
+        "cluster     8       1      7  some 70 minutes",
+        "lesion      8       0      8  unknown",
+        "2 of 20 runs are stored; the rest should take some 72 minutes of computing, some 36 "
+        "minutes with 2 workers, and 8 runs of stages of which none is stored",
+    ]
+    assert plan.to_do == tuple(cell for cell in cells if cell not in (cells[0], cells[4]))
