@@ -54,6 +54,11 @@ from ._studied_networks import (
     StudiedNetwork as StudiedNetwork,
     studied_network as studied_network,
 )
+from ._study_results import (
+    StudyResults as StudyResults,
+    is_fragile as is_fragile,
+    read_results as read_results,
+)
 from ._visualisation_figures import (
     figure_of_visualisation_nulls as figure_of_visualisation_nulls,
 )
