@@ -1,16 +1,13 @@
 """Config keys on a command line are read as what they were."""
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 from sacred.arg_parser import get_config_updates
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.studies._command_line import settings_of
 
-PLAIN = (
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
-)
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
 VALUES = st.recursive(
     PLAIN,
     lambda inner: (
@@ -53,5 +50,5 @@ def test_groups_are_set_key_by_key():
     ],
 )
 def test_what_no_command_line_can_hold_is_refused(updates):
-    with pytest.raises(InvalidInputError, match="config key|cannot be set on a command line"):
+    with pytest.raises(InvalidInputError, match=r"config key|cannot be set on a command line"):
         settings_of(updates)
