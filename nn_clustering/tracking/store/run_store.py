@@ -115,6 +115,17 @@ class RunStore:
         """
         return self._reader.run(run_id, experiment=experiment, status=status)
 
+    def runs(self, run_ids: Sequence[RunId]) -> Runs:
+        """Several runs, in the order in which they are named, read at once.
+
+        Args:
+            run_ids: The runs, whatever their status.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        return self._reader.runs(run_ids)
+
     def unfinished_run(self, run_id: int, *, experiment: str | None = None) -> Run:
         """One run that came to no good end, to go on with.
 
