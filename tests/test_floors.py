@@ -22,6 +22,7 @@ FLOORS = (
     ("nn_clustering.training", "nn_clustering.partitions"),
     ("nn_clustering.significance",),
     ("nn_clustering.lesions", "nn_clustering.visualisation"),
+    ("nn_clustering.studies",),
     ("nn_clustering.reports",),
     ("experiments",),
 )
@@ -41,8 +42,11 @@ TRACKING_FLOORS = (
     (f"{T}.stages", f"{T}.command_line"),
     (f"{T}.__main__",),
 )
-# The family of errors begins there; reports read the store; stages are experiments of it.
-MAY_IMPORT_TRACKING = ("nn_clustering.errors", "nn_clustering.reports", "experiments")
+# The family of errors begins there; studies and reports read the store; stages are its experiments.
+MAY_IMPORT_TRACKING = (
+    *("nn_clustering.errors", "nn_clustering.studies", "nn_clustering.reports"),
+    "experiments",
+)
 
 
 def modules():

@@ -6,6 +6,7 @@ from .errors import (
     ServerUnavailableError as ServerUnavailableError,
     TrackingError as TrackingError,
 )
+from .gridfs import whole_files as whole_files
 from .omniboard.column_presets import preset_columns as preset_columns
 from .omniboard.page import (
     omniboard_address as omniboard_address,
@@ -14,6 +15,7 @@ from .omniboard.page import (
 )
 from .own_code import OwnCode as OwnCode, named_code as named_code
 from .run_ids import RunId as RunId
+from .run_keys import request_digest as request_digest
 from .server.connection import (
     Server as Server,
     connect as connect,

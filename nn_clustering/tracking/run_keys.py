@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.encoding import to_plain
-from nn_clustering.tracking.execution_keys import own_keys
+from nn_clustering.tracking.execution_keys import RESUME, own_keys
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -105,6 +105,20 @@ def identity_digest(experiment: str, config: Mapping[str, Any], inputs: Any, cod
             "code": code,
         }
     )
+
+
+def request_digest(experiment: str, config: Mapping[str, Any]) -> str:
+    """The SHA-256 of what a run was asked for, whatever the code and the data were then.
+
+    That of a run which goes on with another (``resume``) is the other's.
+
+    Args:
+        experiment: Its name.
+        config: The whole config, seed included. What says how to run does not count.
+    """
+    left_out = (*own_keys(config), RESUME)
+    asked = {key: value for key, value in config.items() if key not in left_out}
+    return digest_of({"experiment": experiment, "config": asked})
 
 
 def digest_of(content: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from nn_clustering.tracking.own_code import OwnCode, add_own_code, add_sources, 
 from nn_clustering.tracking.stages.context import FinishedRun, Surroundings
 from nn_clustering.tracking.stages.definition import StageCode, StageDefinition, StageFunctions
 from nn_clustering.tracking.stages.execution import Execution
+from nn_clustering.tracking.stages.expected_code import NotedCode
 from nn_clustering.tracking.stages.git import checkout_state
 from nn_clustering.tracking.stages.inputs import Input
 from nn_clustering.tracking.stages.program import (
@@ -78,6 +79,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
     _surroundings = Surroundings()
     _execution: Execution | None = None  # of the run that is on, or was
     _own_code = OwnCode()
+    _noted_code: NotedCode | None = None  # once it was asked for
 
     def configure(
         self,
@@ -292,13 +294,41 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         """Every config key with its default, nested."""
         return self._definition.settings.defaults
 
-    def full_config(self, named: Sequence[str]) -> dict[str, Any]:
-        """Return the config, nested, of a run with these named configs.
+    def full_config(
+        self, named: Sequence[str], updates: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return the config, nested, of a run with these named configs, and keys on top of them.
 
         Raises:
-            InvalidInputError: If there is no such named config, or two of them undo each other.
+            InvalidInputError: If there is no such named config, two of them undo each other, or a
+                key cannot be set to that.
         """
-        return self._definition.settings.full_config(named)
+        return self._definition.settings.full_config(named, updates)
+
+    def code_digest(self, config: Mapping[str, Any]) -> str:
+        """Return what ``info.code`` of a run with this config would be, without making one.
+
+        That is the code as it was when this was first asked for; modules of the user's own that
+        the config names are looked up in the current folder now.
+
+        Args:
+            config: The whole config, nested.
+        """
+        return self._stage_code().digest(config)
+
+    def expected_code(self, config: Mapping[str, Any]) -> str:
+        """Return what a program refuses to run other code than, in ``NN_CLUSTERING_EXPECTED_CODE``.
+
+        Like :meth:`code_digest`, which does too; but with what tells what differs.
+        """
+        return self._stage_code().in_words(config)
+
+    def _stage_code(self) -> NotedCode:
+        if self._noted_code is None:
+            self._note_own_code()
+            info = super().get_experiment_info()
+            self._noted_code = NotedCode(info, self._own_code, self._definition.code)
+        return self._noted_code
 
     def get_experiment_info(self) -> dict[str, Any]:
         """Sacred's facts on the program, with all of its code and what that rests on."""

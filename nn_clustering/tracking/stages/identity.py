@@ -44,22 +44,25 @@ def code_digest(experiment_info: Mapping[str, Any], code: OwnCode) -> str:
         experiment_info: Sacred's: `base_dir`, and the sources with their digests.
         code: The same sources, with what is known of them besides.
     """
+    return digest_of(code_facts(experiment_info, code))
+
+
+def code_facts(experiment_info: Mapping[str, Any], code: OwnCode) -> dict[str, Any]:
+    """What the digest of code is made of; for the arguments see `code_digest`."""
     folder = experiment_info["base_dir"]
-    return digest_of(
-        {
-            "sources": sorted(
-                [name, digest]
-                for name, digest in experiment_info["sources"]
-                if can_change_numbers(Path(folder, name))
-            ),
-            "names": sorted(
-                [os.path.relpath(stub, os.path.realpath(folder)), name, module]
-                for stub, name, module in code.names
-            ),
-            "packages": counted_versions(code.packages),
-            "python": sys.version_info[:2],
-        }
-    )
+    return {
+        "sources": sorted(
+            [name, digest]
+            for name, digest in experiment_info["sources"]
+            if can_change_numbers(Path(folder, name))
+        ),
+        "names": sorted(
+            [os.path.relpath(stub, os.path.realpath(folder)), name, module]
+            for stub, name, module in code.names
+        ),
+        "packages": counted_versions(code.packages),
+        "python": sys.version_info[:2],
+    }
 
 
 def code_in_config(

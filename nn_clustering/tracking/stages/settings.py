@@ -83,11 +83,14 @@ class StageSettings:
         """Every config key with its default, nested."""
         return self.configs.defaults
 
-    def full_config(self, named: Sequence[str]) -> dict[str, Any]:
-        """Return the config, nested, of a run with these named configs.
+    def full_config(
+        self, named: Sequence[str], updates: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return the config, nested, of a run with these named configs, and keys on top of them.
 
         Raises:
-            InvalidInputError: If there is no such named config, or two of them undo each other.
+            InvalidInputError: If there is no such named config, two of them undo each other, or a
+                key cannot be set to that.
         """
         config = dict(iterate_flattened(self.configs.defaults))
         for name in named:
@@ -95,7 +98,11 @@ class StageSettings:
                 raise InvalidInputError(self._unknown(name, self.configs.named))
             config.update(iterate_flattened(self.configs.named[name]))
         check_exclusive({name: self._set_by(name) for name in named}, self.exclusive_keys)
+        if updates:
+            config.update(iterate_flattened(self.checked_updates(updates, named)))
         found: dict[str, Any] = convert_to_nested_dict(config)
+        if updates:
+            self.check_config(found)
         return found
 
     def checked_updates(

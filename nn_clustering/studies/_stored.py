@@ -1,0 +1,161 @@
+"""Which cells of a study have been computed, by whomever, according to the stored runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nn_clustering.studies._cells import Cell, full_config
+from nn_clustering.studies._stages import Stages
+from nn_clustering.tracking import request_digest, whole_files
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+_FIELDS = {
+    "config": 1, "info.code": 1, "info.changed_code": 1, "start_time": 1, "stop_time": 1,
+    "dropped_artifacts": 1, "artifacts.file_id": 1,
+}  # fmt: skip
+UNFINISHED = ("INTERRUPTED", "FAILED", "DIED")
+
+
+@dataclass(frozen=True)
+class StoredCell:
+    """The run that a cell has.
+
+    Attributes:
+        run_id: The run's.
+        seconds: How long it took; None where the run does not say.
+        code: What tells its code; None where it does not say.
+    """
+
+    run_id: Any
+    seconds: float | None
+    code: str | None
+
+
+def find_completed(
+    database: Database, cells: Sequence[Cell], stages: Stages, *, any_code: bool = False
+) -> dict[str, StoredCell]:
+    """Find the completed runs of cells: those with the config that the cell has, the newest first.
+
+    Args:
+        database: Where runs are.
+        cells: Of a study, each after the one that it reads.
+        stages: The study's.
+        any_code: Whether runs of other code count too; otherwise only those of the code as it is.
+
+    Returns:
+        By the names of cells; those that have none are left out.
+    """
+    found: dict[str, StoredCell] = {}
+    for level in _levels(cells):
+        ready = [cell for cell in level if cell.parent is None or cell.parent.name in found]
+        configs = {
+            cell.name: full_config(
+                cell, stages, None if cell.parent is None else found[cell.parent.name].run_id
+            )
+            for cell in ready
+        }
+        stored = _stored_runs(database, ready, configs, "COMPLETED")
+        stored = _whole(database, stored)
+        for cell in ready:
+            config = configs[cell.name]
+            runs = stored.get(request_digest(cell.stage, config), ())
+            code = None if any_code or not runs else stages[cell.stage].code_digest(config)
+            run = next((run for run in runs if any_code or _code(run) == code), None)
+            if run is not None:
+                found[cell.name] = StoredCell(run["_id"], seconds_of(run), _code(run))
+    return found
+
+
+def find_unfinished(
+    database: Database, cell: Cell, stages: Stages, parent_run: Any = None
+) -> Any | None:
+    """Return the id of the newest unfinished run of a cell, by the code as it is; None for none.
+
+    Args:
+        database: Where runs are, those whose process died marked.
+        cell: The cell.
+        stages: The study's.
+        parent_run: Id of the run that it reads, if it reads one.
+    """
+    config = full_config(cell, stages, parent_run)
+    code = stages[cell.stage].code_digest(config)
+    stored = _stored_runs(database, [cell], {cell.name: config}, {"$in": list(UNFINISHED)})
+    runs = stored.get(request_digest(cell.stage, config), ())
+    return next((run["_id"] for run in runs if _code(run) == code), None)
+
+
+def seconds_of(run: Mapping[str, Any]) -> float | None:
+    """Return how long a run took, by its document."""
+    try:
+        seconds: float = (run["stop_time"] - run["start_time"]).total_seconds()
+    except (KeyError, TypeError):
+        return None
+    return seconds
+
+
+def _levels(cells: Sequence[Cell]) -> Iterator[list[Cell]]:
+    """Yield the cells by how many others each rests on."""
+    depths = {cell.name: len(cell.ancestors) for cell in cells}
+    for depth in sorted(set(depths.values())):
+        yield [cell for cell in cells if depths[cell.name] == depth]
+
+
+def _stored_runs(
+    database: Database, cells: Sequence[Cell], configs: Mapping[str, Mapping[str, Any]], status: Any
+) -> dict[str, list[dict[str, Any]]]:
+    """The runs of some status that can be those of cells, by what they were asked for."""
+    if not cells:
+        return {}
+    links = {cell.link for cell in cells if cell.link is not None}
+    query: dict[str, Any] = {
+        "experiment.name": {"$in": sorted({cell.stage for cell in cells})},
+        "status": status,
+        "config.seed": {"$in": sorted({cell.seed for cell in cells})},
+    }
+    if links and all(cell.link is not None for cell in cells):
+        query["$or"] = [
+            {
+                f"config.{link}": {
+                    "$in": [configs[cell.name][link] for cell in cells if cell.link == link]
+                }
+            }
+            for link in sorted(links)
+        ]
+    found: dict[str, list[dict[str, Any]]] = {}
+    fields = {**_FIELDS, "experiment.name": 1}
+    for run in database["runs"].find(query, fields).sort("_id", -1):
+        key = request_digest(run["experiment"]["name"], run.get("config") or {})
+        found.setdefault(key, []).append(run)
+    return found
+
+
+def _whole(
+    database: Database, stored: Mapping[str, list[dict[str, Any]]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Those runs that can be used: no artifact is missing, and their code did not change."""
+    ids = [
+        entry["file_id"]
+        for runs in stored.values()
+        for run in runs
+        for entry in run.get("artifacts") or ()
+    ]
+    whole = whole_files(database, ids)
+    return {
+        key: [
+            run
+            for run in runs
+            if not run.get("dropped_artifacts")
+            and not (run.get("info") or {}).get("changed_code")
+            and all(entry["file_id"] in whole for entry in run.get("artifacts") or ())
+        ]
+        for key, runs in stored.items()
+    }
+
+
+def _code(run: Mapping[str, Any]) -> str | None:
+    code: str | None = (run.get("info") or {}).get("code")
+    return code

@@ -1,0 +1,119 @@
+"""Reading a study: what is meant, and what is refused in one line."""
+
+import pytest
+
+from nn_clustering.errors import InvalidInputError
+from nn_clustering.studies import cells_of, full_config, read_study
+from tests.studies.stages import made_up_stages
+
+STEPS = [
+    {
+        "name": "train",
+        "cases": [
+            {"name": "short"},
+            {"name": "long", "configs": ["long"], "config": {"training": {"rate": 0.5}}},
+        ],
+        "seeds": [3, 4],
+    },
+    {
+        "name": "cluster",
+        "of": ["train"],
+        "config": {"n_clusters": 12},
+        "grid": {"phase": ["unpruned", "pruned"]},
+    },
+    {"name": "lesion", "of": "cluster", "needs": {"gpu": 1}},
+]
+
+
+def study(steps=STEPS, **more):
+    config = {"title": None, "steps": steps, "quick": [], "variant": "full", "published": []}
+    return read_study({**config, **more}, "a_study", made_up_stages())
+
+
+def cells(*arguments, **more):
+    return cells_of(study(*arguments, **more), made_up_stages())
+
+
+def test_every_network_is_trained_once_and_clustered_in_each_way():
+    found = cells()
+    assert [cell.step for cell in found] == ["train"] * 4 + ["cluster"] * 8 + ["lesion"] * 8
+    last = found[-1]
+    assert last.name == "lesion: train=long, phase=pruned, seed=4"
+    assert [cell.stage for cell in last.ancestors] == ["train", "cluster"]
+    assert dict(last.labels) == {"train": "long", "phase": "pruned"}
+    assert (last.seed, last.root_seed, last.link, last.needs.gpu) == (4, 4, "cluster_run", 1)
+    trained = last.ancestors[0]
+    config = full_config(trained, made_up_stages())
+    assert (config["training"], config["seed"]) == ({"epochs": 9, "rate": 0.5}, 4)
+    clustered = full_config(last.ancestors[1], made_up_stages(), 17)
+    assert [clustered[key] for key in ("train_run", "n_clusters", "phase", "seed")] == [
+        17, 12, "pruned", 4,
+    ]  # fmt: skip
+
+
+def test_quick_variant_changes_steps_and_keeps_what_it_does_not_name():
+    quick = [{"name": "train", "seeds": [0], "config": {"training": {"epochs": 1}}}]
+    found = cells(quick=quick, variant="quick")
+    assert len(found) == 2 + 4 + 4
+    short, long = (full_config(cell, made_up_stages())["training"] for cell in found[:2])
+    assert short == {"epochs": 1, "rate": 0.1}
+    assert long == {"epochs": 1, "rate": 0.5}  # a step's config is on top of named configs
+
+
+def test_steps_with_seeds_of_their_own_and_equal_grid_keys_are_told_apart():
+    steps = [
+        {"name": "train", "seeds": [0], "grid": {"training": {"epochs": [1, 2]}}},
+        {"name": "cluster", "of": "train", "seeds": [5, 6], "grid": {"n_clusters": [2, 3]}},
+        {"name": "other", "stage": "cluster", "of": "train", "grid": {"n_clusters": [4]}},
+    ]
+    found = cells(steps)
+    names = [cell.name for cell in found]
+    assert names[2] == "cluster: training.epochs=1, cluster.n_clusters=2, seed=0/5"
+    assert names[-1] == "other: training.epochs=2, other.n_clusters=4, seed=0"
+    assert (found[2].seed, found[2].root_seed) == (5, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ([], "steps=[]: a study needs some"),
+        ([{"name": "train"}], "steps: train: it has no seeds"),
+        ([{"name": "train", "seeds": [1, 1]}], "seeds=[1, 1]; expected a list of integers"),
+        ([{"name": "train", "seeds": [-1]}], "seeds=[-1]; expected a list of integers"),
+        ([{"seeds": [0]}], "has no name"),
+        ([{"name": "a", "stage": "trian", "seeds": [0]}], "stage='trian' (did you mean train?)"),
+        ([{"name": "train", "seed": [0]}], "seed=[0]"),
+        ([*STEPS, STEPS[1]], "steps: cluster: there are two of that name"),
+        ([STEPS[0], {"name": "lesion", "of": "train"}], "lesion cannot read a run of train"),
+        ([STEPS[0], {"name": "cluster", "of": "tarin"}], "of=tarin (did you mean train?)"),
+        ([{**STEPS[0], "cases": [{"name": "a"}, {"name": "a"}]}], "two are called a"),
+        ([{**STEPS[0], "cases": []}], "cases: there are none"),
+        ([{**STEPS[0], "cases": [{"configs": ["long"]}]}], "name: None; expected a word"),
+        ([{**STEPS[0], "config": {"epochs": 3}}], "epochs=3 is no key"),
+        ([{**STEPS[0], "grid": {"training": {"epochs": 3}}}], "training.epochs=3; expected a list"),
+        ([{**STEPS[0], "grid": {"training": {"epoch": [3]}}}], "epoch=3 is no key"),
+        ([{**STEPS[0], "needs": {"gpu": -1}}], "needs: gpu=-1"),
+        ([{**STEPS[0], "needs": {"gpus": 1}}], "gpus=1 (did you mean gpu?)"),
+    ],
+)
+def test_what_cannot_be_is_refused(change, told):
+    with pytest.raises(InvalidInputError) as refused:
+        cells(change)
+    assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"variant": "quick"}, "variant=quick: this study has none"),
+        ({"variant": "fast"}, "variant=fast; expected full or quick"),
+        ({"variant": "quick", "quick": [{"name": "trane"}]}, "'trane' is no step"),
+        ({"published": [{"of": {}, "n_cut": 3}]}, "n_cut=3 (did you mean ncut?)"),
+        ({"published": [{"ncut": 3}]}, "published: of: None"),
+        ({"published": [{"of": {}, "ncut": "3"}]}, "ncut='3'; expected a number"),
+    ],
+)
+def test_what_cannot_be_beside_the_steps_is_refused(keys, told):
+    with pytest.raises(InvalidInputError) as refused:
+        cells(**keys)
+    assert told in str(refused.value)
