@@ -313,3 +313,39 @@ def _of_test(stage: str, run: Run, accuracy: float | None) -> dict[str, Any]:
         found |= {f"{measure}_{end}": summary.get(key) for end, key in OF_MEASURE.items()}
     # lesions measure on the data set that they are asked for
     return found if stage != "lesion" else {**found, "accuracy": result.get("accuracy", accuracy)}
+
+
+def conditions_of(
+    table: pandas.DataFrame, columns: Sequence[str]
+) -> list[tuple[dict[str, Any], pandas.DataFrame]]:
+    """Return the rows of each condition, which is equal labels, in the order of the first of each.
+
+    Args:
+        table: With label columns.
+        columns: These.
+
+    Returns:
+        The labels that the condition has, by their names, and its rows.
+    """
+    groups: dict[str, list[int]] = {}
+    found = [[row[column] for column in columns] for _, row in table[list(columns)].iterrows()]
+    for place, labels in enumerate(found):
+        groups.setdefault(repr(labels), []).append(place)
+    return [
+        (
+            {
+                column.removeprefix(LABEL): label
+                for column, label in zip(columns, found[places[0]], strict=True)
+                if label is not None
+            },
+            table.iloc[places],
+        )
+        for places in groups.values()
+    ]
+
+
+def condition_in_words(labels: Mapping[str, Any]) -> str:
+    """Return what a condition is called in a figure: words alone, other values with their key."""
+    return ", ".join(
+        value if isinstance(value, str) else f"{label}={value}" for label, value in labels.items()
+    )
