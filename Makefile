@@ -1,13 +1,16 @@
 # The commands a person types. `make` alone lists them.
 python := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick bench study-mnist study-clusterability-gradient study-cifar10 study-visualisation study-random-init published-imagenet up down lint format types docs lock dev
+.PHONY: help install install-study demo test test-quick bench study-mnist study-clusterability-gradient study-cifar10 study-visualisation study-random-init published-imagenet up down lint format types docs lock dev
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-30s %s\n", $$1, $$2 }' Makefile
 
 install:  ## make .venv with all that a run needs (the other commands do it by themselves)
 	@sh devops/install.sh demo
+
+install-study:  ## install what studies need besides (the study commands do it by themselves)
+	@sh devops/install.sh study
 
 dev:
 	@sh devops/install.sh dev
@@ -19,23 +22,23 @@ dev:
 demo: install  ## train, cluster, test and lesion a small network, every run recorded
 	$(python) experiments/pipeline.py with demo
 
-study-mnist: install  ## the study of the MNIST networks
+study-mnist: install-study  ## the study of the MNIST networks
 	$(python) experiments/study.py with mnist
 
-study-clusterability-gradient: install  ## the study of small networks trained to be clusterable
+study-clusterability-gradient: install-study  ## the study of small networks trained to be clusterable
 	$(python) experiments/study.py with clusterability_gradient
 
-study-cifar10: install  ## the study of the CIFAR-10 networks (for a GPU)
+study-cifar10: install-study  ## the study of the CIFAR-10 networks (for a GPU)
 	$(python) experiments/study.py with cifar10
 
-study-visualisation: install  ## the study of what sub-clusters of the MNIST networks respond to
+study-visualisation: install-study  ## the study of what sub-clusters of the MNIST networks respond to
 	$(python) experiments/study.py with visualisation
 
-published-imagenet: install  ## the ImageNet networks beside the published figures (downloads weights)
+published-imagenet: install-study  ## the ImageNet networks beside the published figures (downloads weights)
 	$(python) experiments/study.py with imagenet
 	$(python) experiments/study.py with imagenet_lesions
 
-study-random-init: install  ## the study of networks before any training
+study-random-init: install-study  ## the study of networks before any training
 	set -e; for network in mlp cnn cnn_128 vgg; do \
 	    $(python) experiments/random_init.py with $$network published; \
 	    $(python) experiments/random_init.py with $$network modular_init published \

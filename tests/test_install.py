@@ -30,13 +30,15 @@ backend-path = ["."]
 [project]
 name = "nothing"
 version = "1"
-optional-dependencies = { dev = [], mongod = [] }
+optional-dependencies = { dev = [], cluster = [], notebook = [], mongod = [] }
 """
 
 # A build backend in 20 lines: it saves the download of one.
 BACKEND = """
 import time, zipfile
 from pathlib import Path
+
+EXTRAS = ("dev", "cluster", "notebook", "mongod")
 
 def build_editable(folder, config_settings=None, metadata_directory=None):
     while Path("hold").exists():
@@ -45,7 +47,7 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
     files = {
         "nothing.pth": str(Path.cwd()) + "\\n",
         f"{info}/METADATA": "Metadata-Version: 2.1\\nName: nothing\\nVersion: 1\\n"
-        "Provides-Extra: dev\\nProvides-Extra: mongod\\n",
+        + "".join(f"Provides-Extra: {extra}\\n" for extra in EXTRAS),
         f"{info}/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
     }
     files[f"{info}/RECORD"] = "".join(f"{name},,\\n" for name in [*files, f"{info}/RECORD"])
@@ -88,7 +90,7 @@ def environment(changes: dict[str, str]) -> dict[str, str]:
 
 def start(place: Path, level="demo", umask=-1, **changes: str):
     return subprocess.Popen(
-        ["sh", "devops/install.sh", level],
+        ["sh", "devops/install.sh", *level.split()],
         cwd=place,
         env=environment(changes),
         stdout=subprocess.PIPE,
@@ -179,6 +181,32 @@ def test_an_interrupted_install_is_built_anew_by_one_of_two_at_once(checkout):
         _, errors = first.communicate(timeout=60)
     assert (first.returncode, second.returncode) == (0, 0), errors
     assert where_the_package_is(checkout) == str(checkout)
+
+
+def installed_extras(place: Path) -> set[str]:
+    """Those of the finished install; pip warns of one that the package does not have."""
+    assert "does not provide the extra" not in (place / ".venv" / "install.log").read_text()
+    return set((place / ".venv" / ".installed").read_text().splitlines()[2].split())
+
+
+def test_studies_need_more_than_a_run_and_dev_covers_both(checkout, tools):
+    script(tools / "mongod", "exit 1")
+    options = {"PATH": str(tools)}
+    extras = []
+    for level in ("study", "study notebook", "dev"):
+        status, output, errors = install(checkout, level, **options)
+        assert status == 0, errors
+        assert "anew" not in output
+        extras.append(installed_extras(checkout))
+    assert extras[:2] == [{"cluster"}, {"cluster", "notebook"}]
+    assert extras[2] == {"dev", "cluster", "notebook"}, "what was there is gone"
+    for level in ("demo", "study", "study notebook"):
+        assert install(checkout, level, **options) == (0, "", "")
+
+
+def test_a_level_that_is_none_is_refused(checkout):
+    status, _, errors = install(checkout, "all")
+    assert (status, errors) == (1, "usage: devops/install.sh demo|study|dev [EXTRA]...\n")
 
 
 def test_dev_adds_to_demo_and_covers_it_with_the_first_interpreter_that_runs(checkout, tools):

@@ -15,7 +15,7 @@ from .omniboard.page import (
 )
 from .own_code import OwnCode as OwnCode, named_code as named_code
 from .run_ids import RunId as RunId
-from .run_keys import request_digest as request_digest
+from .run_keys import request_digest as request_digest, store_id as store_id
 from .server.connection import (
     Server as Server,
     connect as connect,

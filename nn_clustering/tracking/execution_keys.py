@@ -13,6 +13,9 @@ REPEAT_KEYS = ("n_repeats", "n_workers")
 RESUME = "resume"
 # The variable of a process whose stages shall all run, whether they have the key `reuse` or not.
 NO_REUSE = "NN_CLUSTERING_NO_REUSE"
+# The variable of a program that shall refuse to run other code than this: a stage's `code_digest`,
+# or its `expected_code`, from which it is told what differs.
+EXPECTED_CODE = "NN_CLUSTERING_EXPECTED_CODE"
 
 
 def own_keys(config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -182,7 +182,9 @@ def wide(input_shape, n_outputs):
 """
 
 
-def test_change_in_what_a_network_of_ones_own_imports_makes_a_run_anew(home, store, tmp_path):
+def test_change_in_what_a_network_of_ones_own_imports_makes_a_run_anew(
+    home, store, tmp_path, monkeypatch
+):
     """It was used again, with the former module's network."""
     (tmp_path / "my_nets.py").write_text(OWN_NETWORK)
     program = [PROJECT / "experiments" / "train.py", "with", "fast", "digits"]
@@ -199,6 +201,10 @@ def test_change_in_what_a_network_of_ones_own_imports_makes_a_run_anew(home, sto
     for run_id, width in ((first, 5), (second, 7)):
         run = store.run(run_id)
         assert network_of_run(run, "unpruned").layers[-2].units == width
+        # Told without a run, from the same folder.
+        (tmp_path / "my_blocks.py").write_text(f"WIDTH = {width}")
+        monkeypatch.chdir(tmp_path)
+        assert train.experiment.code_digest(run.config) == run.info["code"]
         document = store.database["runs"].find_one({"_id": run_id})
         names = {Path(name).name: file for name, file in document["experiment"]["sources"]}
         content = gridfs.GridFS(store.database).get(names["my_blocks.py"]).read()

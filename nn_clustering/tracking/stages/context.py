@@ -49,6 +49,7 @@ class Surroundings:
         is_program: Whether it was started from the command line, not as a part of another run.
         command: That the program was started with, after the interpreter.
         run_id_file: Into which the program writes the id of its run, for whoever started it.
+        expected_code: The code that the program shall refuse to run other code than.
         terminal: For progress bars, where there is one.
         uncaptured_output: Standard output and error as they were before Sacred captured them.
         database: That the run is tracked in, once that is known.
@@ -57,6 +58,7 @@ class Surroundings:
     is_program: bool = False
     command: tuple[str, ...] = ()
     run_id_file: Path | None = None
+    expected_code: str | None = None
     terminal: TextIO | None = None
     uncaptured_output: tuple[int, int] | None = None
     database: Database | None = None

@@ -11,16 +11,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.names import listed
+from nn_clustering.tracking.run_keys import digest_of
 from nn_clustering.tracking.stages.context import (
     FinishedRun,
     LentStore,
     StageContext,
     Surroundings,
 )
+from nn_clustering.tracking.stages.expected_code import check_expected
 from nn_clustering.tracking.stages.identity import (
     CHANGED_CODE,
     changed_sources,
     code_digest,
+    code_facts,
     code_in_config,
     run_identity,
     with_sources,
@@ -87,6 +90,7 @@ class Execution:
             if self._functions.check is not None:
                 self._functions.check(self.stage_run)
             if self._run.config.get("n_repeats", 1) > 1:
+                self._check_expected(self._code_with_that_of_the_config())
                 repeat_command(self.stage_run, self._definition.settings.stage, self._n_workers())
                 return self._finished()
         self._run.run_logger.addFilter(_is_no_result)
@@ -96,6 +100,12 @@ class Execution:
             identity = self._read_inputs()
             self._note_about()
             return self._used_or_run(identity)
+
+    def input_digests(self) -> dict[str, str | int]:
+        """Read what the work would be done on; return the digests of that."""
+        assert self._functions.inputs is not None  # asked of no other stage
+        with self._store:
+            return digests_of(self._functions.inputs(self.stage_run))
 
     def work(self, function: Callable[[StageRun[Any]], Mapping[str, Any]]) -> Mapping[str, Any]:
         """Do the stage's work, within Sacred's run."""
@@ -167,6 +177,7 @@ class Execution:
     def _read_inputs(self) -> str | None:
         """Read what the work is done on; returns the run's identity, if it has one."""
         if self._functions.inputs is None:
+            self._check_expected(self._code_with_that_of_the_config())
             return None
         info, noted = self._run.experiment_info, self._run.info
         # Which a run that goes on with another compares, before it has that one's config.
@@ -174,18 +185,25 @@ class Execution:
         inputs = self._functions.inputs(self.stage_run)
         self.stage_run = replace(self.stage_run, inputs=inputs)
         digests = noted["inputs"] = digests_of(inputs)
-        code = noted["code"] = self._code_with_that_of_the_config()
+        facts = self._code_with_that_of_the_config()
+        code = noted["code"] = digest_of(facts)
+        self._check_expected(facts)
         if info["mainfile"] is None:
             return None  # as in a notebook, whose code nobody can tell from what it was
         read = [digests, noted.get("lineage", {})]
         return run_identity(info["name"], self._run.config, read, code)
 
-    def _code_with_that_of_the_config(self) -> str:
-        """The digest of the run's code; that which its config names is stored with it too."""
+    def _code_with_that_of_the_config(self) -> dict[str, Any]:
+        """What the digest of the run's code is of; that which its config names is stored too."""
         info, settings = self._run.experiment_info, self._definition.code
         named = code_in_config(self._run.config, settings.keys, settings.own_packages)
         info["sources"] = with_sources(info, named)
-        return code_digest(info, self._code | named)
+        return code_facts(info, self._code | named)
+
+    def _check_expected(self, facts: Mapping[str, Any]) -> None:
+        expected = self.surroundings.expected_code
+        if expected is not None and self.surroundings.is_program:
+            check_expected(expected, facts, self._definition.settings.stage)
 
     def _note_about(self) -> None:
         config, info = self._run.config, self._run.info

@@ -20,6 +20,7 @@ from nn_clustering.tracking.own_code import OwnCode, add_own_code, add_sources, 
 from nn_clustering.tracking.stages.context import FinishedRun, Surroundings
 from nn_clustering.tracking.stages.definition import StageCode, StageDefinition, StageFunctions
 from nn_clustering.tracking.stages.execution import Execution
+from nn_clustering.tracking.stages.expected_code import NotedCode
 from nn_clustering.tracking.stages.git import checkout_state
 from nn_clustering.tracking.stages.inputs import Input
 from nn_clustering.tracking.stages.program import (
@@ -35,6 +36,7 @@ from nn_clustering.tracking.stages.validation import Error, checked_options, unk
 if TYPE_CHECKING:
     from sacred.run import Run as SacredRun
 
+    from nn_clustering.tracking.stages.configs import ConfigFile
     from nn_clustering.tracking.stages.definition import (
         Check,
         Decorator,
@@ -78,6 +80,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
     _surroundings = Surroundings()
     _execution: Execution | None = None  # of the run that is on, or was
     _own_code = OwnCode()
+    _noted_code: NotedCode | None = None  # once it was asked for
 
     def configure(
         self,
@@ -302,6 +305,61 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
                 key cannot be set to that.
         """
         return self._definition.settings.full_config(named, updates)
+
+    def code_digest(self, config: Mapping[str, Any]) -> str:
+        """Return what ``info.code`` of a run with this config would be, without making one.
+
+        That is the code as it was when this was first asked for; modules of the user's own that
+        the config names are looked up in the current folder now.
+
+        Args:
+            config: The whole config, nested.
+        """
+        return self._stage_code().digest(config)
+
+    @property
+    def program(self) -> str:
+        """The experiment's file, as its runs name it among their sources.
+
+        Raises:
+            InvalidInputError: It has none, as in a notebook.
+        """
+        if self.mainfile is None:
+            raise InvalidInputError(f"{self.path} was made in no file; expected a program")
+        name: str = self.mainfile.to_json(self.base_dir)[0]
+        return name
+
+    def config_files(self, named: Sequence[str]) -> tuple[ConfigFile, ...]:
+        """Return the files that set the config of a run with these named configs."""
+        return self._definition.settings.files_of(named)
+
+    def input_digests(
+        self, named: Sequence[str], updates: Mapping[str, Any]
+    ) -> Mapping[str, str | int]:
+        """Return what ``info.inputs`` of a run would be, from what it would read now.
+
+        Raises:
+            NnClusteringError: The run would be refused.
+        """
+        if self._definition.functions.inputs is None:
+            return {}
+        run = self._create_run(None, updates, tuple(named))
+        execution = Execution(self._definition, self._own_code, self._surroundings, run)
+        return execution.input_digests()
+
+    def expected_code(self, config: Mapping[str, Any]) -> str:
+        """Return what a program refuses to run other code than, in ``NN_CLUSTERING_EXPECTED_CODE``.
+
+        Like :meth:`code_digest`, which does too; but with what tells what differs.
+        """
+        return self._stage_code().in_words(config)
+
+    def _stage_code(self) -> NotedCode:
+        if self._noted_code is None:
+            self._note_own_code()
+            info = super().get_experiment_info()
+            self._noted_code = NotedCode(info, self._own_code, self._definition.code)
+        return self._noted_code
 
     def get_experiment_info(self) -> dict[str, Any]:
         """Sacred's facts on the program, with all of its code and what that rests on."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sacred.dependencies import Source, get_digest
-from sacred.utils import iterate_flattened
 
 from nn_clustering.tracking.own_code import OwnCode, can_change_numbers, named_code
 from nn_clustering.tracking.package_versions import counted_versions
@@ -44,22 +43,25 @@ def code_digest(experiment_info: Mapping[str, Any], code: OwnCode) -> str:
         experiment_info: Sacred's: `base_dir`, and the sources with their digests.
         code: The same sources, with what is known of them besides.
     """
+    return digest_of(code_facts(experiment_info, code))
+
+
+def code_facts(experiment_info: Mapping[str, Any], code: OwnCode) -> dict[str, Any]:
+    """What the digest of code is made of; for the arguments see `code_digest`."""
     folder = experiment_info["base_dir"]
-    return digest_of(
-        {
-            "sources": sorted(
-                [name, digest]
-                for name, digest in experiment_info["sources"]
-                if can_change_numbers(Path(folder, name))
-            ),
-            "names": sorted(
-                [os.path.relpath(stub, os.path.realpath(folder)), name, module]
-                for stub, name, module in code.names
-            ),
-            "packages": counted_versions(code.packages),
-            "python": sys.version_info[:2],
-        }
-    )
+    return {
+        "sources": sorted(
+            [name, digest]
+            for name, digest in experiment_info["sources"]
+            if can_change_numbers(Path(folder, name))
+        ),
+        "names": sorted(
+            [os.path.relpath(stub, os.path.realpath(folder)), name, module]
+            for stub, name, module in code.names
+        ),
+        "packages": counted_versions(code.packages),
+        "python": sys.version_info[:2],
+    }
 
 
 def code_in_config(
@@ -69,16 +71,27 @@ def code_in_config(
 
     Args:
         config: The config, nested.
-        keys: Dotted keys whose values name modules or what is in them. Values of others count
-            where they are dotted names of modules of the user's own.
+        keys: Dotted keys, in groups of any name, whose values name modules or what is in them.
+            Values of others count where they are dotted names of modules of the user's own.
         own_packages: Names of packages that are the program's own even where they are installed.
     """
     found = OwnCode()
-    for key, value in iterate_flattened(dict(config)):
-        for name in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(name, str) and ("." in name or key in keys):
-                found |= named_code(name, Path.cwd(), own_packages)
+    for key, name in set(_words(config)):
+        if "." in name or any(f".{key}".endswith(f".{named}") for named in keys):
+            found |= named_code(name, Path.cwd(), own_packages)
     return found
+
+
+def _words(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """The words of a config, at any depth, each with the dotted key that it is of."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _words(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _words(inner, key)
 
 
 def with_sources(experiment_info: Mapping[str, Any], code: OwnCode) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from docopt import DocoptExit
 from sacred.utils import ensure_wellformed_argv
 
 from nn_clustering.tracking.errors import InvalidInputError
+from nn_clustering.tracking.execution_keys import EXPECTED_CODE
 from nn_clustering.tracking.stages.context import Surroundings
 from nn_clustering.tracking.stages.validation import check_paths
 from nn_clustering.tracking.writing.capture import complete_capture
@@ -41,6 +42,7 @@ def running_as_program(argv: Sequence[str] | None = None) -> Iterator[Surroundin
     command = sys.orig_argv[1:] if argv is None else ensure_wellformed_argv(argv)
     # Taken away, so that no process of the stage's own thinks that it is meant.
     run_id_file = os.environ.pop(RUN_ID_VARIABLE, None)
+    expected_code = os.environ.pop(EXPECTED_CODE, None)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # In order with Sacred's lines on standard error, in a file too.
         sys.stdout.reconfigure(line_buffering=True)
@@ -54,6 +56,7 @@ def running_as_program(argv: Sequence[str] | None = None) -> Iterator[Surroundin
         is_program=True,
         command=tuple(map(str, command)),
         run_id_file=None if run_id_file is None else Path(run_id_file),
+        expected_code=expected_code,
         # While output is captured, standard error is no terminal: progress bars need the real one.
         terminal=os.fdopen(os.dup(sys.stderr.fileno()), "w") if sys.stderr.isatty() else None,
         uncaptured_output=(os.dup(1), os.dup(2)),
