@@ -101,6 +101,12 @@ class Execution:
             self._note_about()
             return self._used_or_run(identity)
 
+    def input_digests(self) -> dict[str, str | int]:
+        """Read what the work would be done on; return the digests of that."""
+        assert self._functions.inputs is not None  # asked of no other stage
+        with self._store:
+            return digests_of(self._functions.inputs(self.stage_run))
+
     def work(self, function: Callable[[StageRun[Any]], Mapping[str, Any]]) -> Mapping[str, Any]:
         """Do the stage's work, within Sacred's run."""
         base = self._run.experiment_info["base_dir"]

@@ -36,6 +36,7 @@ from nn_clustering.tracking.stages.validation import Error, checked_options, unk
 if TYPE_CHECKING:
     from sacred.run import Run as SacredRun
 
+    from nn_clustering.tracking.stages.configs import ConfigFile
     from nn_clustering.tracking.stages.definition import (
         Check,
         Decorator,
@@ -315,6 +316,36 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
             config: The whole config, nested.
         """
         return self._stage_code().digest(config)
+
+    @property
+    def program(self) -> str:
+        """The experiment's file, as its runs name it among their sources.
+
+        Raises:
+            InvalidInputError: It has none, as in a notebook.
+        """
+        if self.mainfile is None:
+            raise InvalidInputError(f"{self.path} was made in no file; expected a program")
+        name: str = self.mainfile.to_json(self.base_dir)[0]
+        return name
+
+    def config_files(self, named: Sequence[str]) -> tuple[ConfigFile, ...]:
+        """Return the files that set the config of a run with these named configs."""
+        return self._definition.settings.files_of(named)
+
+    def input_digests(
+        self, named: Sequence[str], updates: Mapping[str, Any]
+    ) -> Mapping[str, str | int]:
+        """Return what ``info.inputs`` of a run would be, from what it would read now.
+
+        Raises:
+            NnClusteringError: The run would be refused.
+        """
+        if self._definition.functions.inputs is None:
+            return {}
+        run = self._create_run(None, updates, tuple(named))
+        execution = Execution(self._definition, self._own_code, self._surroundings, run)
+        return execution.input_digests()
 
     def expected_code(self, config: Mapping[str, Any]) -> str:
         """Return what a program refuses to run other code than, in ``NN_CLUSTERING_EXPECTED_CODE``.

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sacred.dependencies import Source, get_digest
-from sacred.utils import iterate_flattened
 
 from nn_clustering.tracking.own_code import OwnCode, can_change_numbers, named_code
 from nn_clustering.tracking.package_versions import counted_versions
@@ -72,16 +71,27 @@ def code_in_config(
 
     Args:
         config: The config, nested.
-        keys: Dotted keys whose values name modules or what is in them. Values of others count
-            where they are dotted names of modules of the user's own.
+        keys: Dotted keys, in groups of any name, whose values name modules or what is in them.
+            Values of others count where they are dotted names of modules of the user's own.
         own_packages: Names of packages that are the program's own even where they are installed.
     """
     found = OwnCode()
-    for key, value in iterate_flattened(dict(config)):
-        for name in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(name, str) and ("." in name or key in keys):
-                found |= named_code(name, Path.cwd(), own_packages)
+    for key, name in set(_words(config)):
+        if "." in name or any(f".{key}".endswith(f".{named}") for named in keys):
+            found |= named_code(name, Path.cwd(), own_packages)
     return found
+
+
+def _words(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """The words of a config, at any depth, each with the dotted key that it is of."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _words(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _words(inner, key)
 
 
 def with_sources(experiment_info: Mapping[str, Any], code: OwnCode) -> list[tuple[str, str]]:
