@@ -175,3 +175,27 @@ class Lease:
                 self._leases.delete_one(ours)
             else:
                 self._leases.update_one(ours, self._terms(is_new=False))
+
+
+def release_of_dead(database: Database, pid: int, seconds: float) -> Any:
+    """Let go what a process of this machine held, which was killed: nobody need wait for it.
+
+    Args:
+        database: Where leases are.
+        pid: The process, which has ended just now.
+        seconds: For how long it ran, at most: another had its number before.
+
+    Returns:
+        The run that it made; None where it made none.
+
+    Raises:
+        PyMongoError: The server cannot be reached.
+    """
+    age = {"$subtract": ["$$NOW", "$since"]}
+    held = {
+        "host": {"$eq": socket.gethostname()},
+        "pid": pid,
+        "$expr": {"$lte": [age, round(1000 * seconds)]},
+    }
+    found = database[COLLECTION].find_one_and_delete(held)
+    return None if found is None else found.get("run_id")
