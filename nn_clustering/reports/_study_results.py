@@ -311,8 +311,8 @@ def _of_test(stage: str, run: Run, accuracy: float | None) -> dict[str, Any]:
     for measure in OF_SUB_CLUSTERS[stage]:
         summary = result.get(measure) or {}
         found |= {f"{measure}_{end}": summary.get(key) for end, key in OF_MEASURE.items()}
-    # lesions measure on the data set that they are asked for
-    return found if stage != "lesion" else {**found, "accuracy": result.get("accuracy", accuracy)}
+    # of an import nothing else tells it
+    return found if accuracy is not None else {**found, "accuracy": result.get("accuracy")}
 
 
 def conditions_of(
@@ -328,7 +328,8 @@ def conditions_of(
         The labels that the condition has, by their names, and its rows.
     """
     groups: dict[str, list[int]] = {}
-    found = [[row[column] for column in columns] for _, row in table[list(columns)].iterrows()]
+    values = [table[column].tolist() for column in columns]
+    found = [list(labels) for labels in zip(*values, strict=True)] or [[]] * len(table)
     for place, labels in enumerate(found):
         groups.setdefault(repr(labels), []).append(place)
     return [
