@@ -24,6 +24,7 @@ from nn_clustering.reports._study_results import (
     OF_SUB_CLUSTERS,
     condition_in_words,
     conditions_of,
+    file_word,
 )
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def study_figures(results: StudyResults, store: RunStore) -> Iterator[tuple[str,
     }
     yield from ((name, figure) for name, figure in made.items() if figure is not None)
     for label in numeric_labels(results):
-        yield f"by_{label.replace('.', '_')}", figure_by_label(results, label)
+        yield f"by_{file_word(label)}", figure_by_label(results, label)
     gathered = figure_of_networks(results)
     if gathered is not None:
         yield "networks", gathered

@@ -17,6 +17,7 @@ from nn_clustering.reports._study_results import (
     NETWORK_STAGES,
     TEST_STAGES,
     conditions_of,
+    file_word,
 )
 from nn_clustering.reports._study_table import StudyTable
 from nn_clustering.reports._sub_cluster_tables import sub_cluster_table
@@ -48,9 +49,6 @@ def study_tables(
         level: The false discovery rate of the tests of sub-clusters.
         seed: Fixes the bootstraps.
         n_resamples: Of each bootstrap.
-
-    Raises:
-        InvalidInputError: If a run lacks what its stage stores now.
     """
     tests = [
         sub_cluster_table(results, store, test, level=level, seed=seed, n_resamples=n_resamples)
@@ -98,7 +96,7 @@ def figures_table(results: StudyResults, step: str) -> StudyTable | None:
         lines.append(tuple(texts))
     names = [figure.removeprefix("result.").replace("_", " ") for figure in figures]
     return StudyTable(
-        step,
+        f"step_{file_word(step)}",
         f"{step.replace('_', ' ')} of {results.title}",
         pandas.DataFrame(rows),
         (*labels, "runs", *names),
