@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -228,7 +229,7 @@ class StageRun(Generic[Inputs_co]):
             path.write_bytes(content)
             self.sacred_run.add_artifact(str(path), name)
 
-    def add_figure(self, name: str, figure: Figure) -> None:
+    def add_figure(self, name: str, figure: Figure, folder: Path | None = None) -> None:
         """Store a matplotlib figure with the run: ``NAME.png`` to look at, ``NAME.pdf`` to print.
 
         The same figure gives the same bytes in both: they hold neither dates nor versions. Text
@@ -237,6 +238,7 @@ class StageRun(Generic[Inputs_co]):
         Args:
             name: Of both files, without their ending.
             figure: The figure.
+            folder: Where to write both files besides, if anywhere.
 
         Raises:
             InvalidInputError: If the name has an ending of its own.
@@ -244,11 +246,13 @@ class StageRun(Generic[Inputs_co]):
         given, ending = os.path.splitext(name)
         if ending.lower() in (".png", ".pdf", ".svg"):
             raise InvalidInputError(f"figure {name}; expected a name without ending: {given}")
-        with tempfile.TemporaryDirectory() as folder, _text_as_text():
+        with tempfile.TemporaryDirectory() as drafts, _text_as_text():
             for ending, unmentioned in _FORMS_OF_FIGURES.items():
-                path = Path(folder, f"figure{ending}")
+                path = Path(drafts, f"figure{ending}")
                 figure.savefig(path, dpi=200, metadata=dict.fromkeys(unmentioned))
                 self.sacred_run.add_artifact(str(path), f"{name}{ending}")
+                if folder is not None:
+                    shutil.copyfile(path, Path(folder, f"{name}{ending}"))
 
     @contextlib.contextmanager
     def uncaptured(self) -> Iterator[None]:
