@@ -1,7 +1,7 @@
 # The commands a person types. `make` alone lists them.
 python := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help install install-study demo test test-quick bench everything up down lint format types docs lock dev
+.PHONY: help install install-study demo test test-quick bench everything up down backup restore lint format types docs lock dev
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / { sub("%", "NAME", $$1); printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,12 @@ up: install  ## start MongoDB and Omniboard, to look at the recorded runs
 
 down: install  ## stop them
 	$(python) -m nn_clustering.tracking down
+
+backup: install  ## write all runs into one file in backups/, or elsewhere: make backup TO=PATH
+	$(python) -m nn_clustering.tracking backup $(if $(TO),--to "$(TO)")
+
+restore: install  ## put a backup into a store without runs: make restore FROM=FILE
+	$(python) -m nn_clustering.tracking restore "$(FROM)" $(if $(INTO),--into "$(INTO)")
 
 bench: install  ## measure speed beside other libraries
 	$(python) -m benchmarks

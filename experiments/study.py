@@ -26,9 +26,10 @@ from experiments import (
     train,
     visualise,
 )
+from experiments._phase_settings import phase_names
 from experiments._result_tables import add_table
 from nn_clustering import studies
-from nn_clustering.errors import InvalidInputError
+from nn_clustering.errors import InvalidInputError, did_you_mean
 from nn_clustering.tracking import StageExperiment, store_id
 
 if TYPE_CHECKING:
@@ -143,8 +144,22 @@ def check(run: StageRun) -> None:
 
 
 def _check_cell(cell: Cell, stages: studies.Stages) -> None:
+    config = studies.full_config(cell, stages, 1)
     if cell.stage in CHECKS:
-        CHECKS[cell.stage](studies.full_config(cell, stages, 1))
+        CHECKS[cell.stage](config)
+    if cell.parent is None or config.get("phase") is None:
+        return
+    if cell.parent.stage != "train":
+        raise InvalidInputError(f"phase={config['phase']}: an imported network has no phases")
+    trained = studies.full_config(cell.parent, stages)
+    phases = phase_names(
+        trained=trained["training"]["enabled"], pruned=trained["pruning"]["enabled"]
+    )
+    if config["phase"] not in phases:
+        raise InvalidInputError(
+            f"phase={config['phase']}{did_you_mean(str(config['phase']), phases)}; this training "
+            f"has {', '.join(phases)}"
+        )
 
 
 def _check_workplace(config: Mapping[str, Any]) -> None:

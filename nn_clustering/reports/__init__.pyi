@@ -54,6 +54,20 @@ from ._studied_networks import (
     StudiedNetwork as StudiedNetwork,
     studied_network as studied_network,
 )
+from ._study_figures import (
+    study_figures as study_figures,
+)
+from ._study_results import (
+    StudyResults as StudyResults,
+    is_fragile as is_fragile,
+    read_results as read_results,
+)
+from ._study_table import (
+    StudyTable as StudyTable,
+)
+from ._study_tables import (
+    study_tables as study_tables,
+)
 from ._visualisation_figures import (
     figure_of_visualisation_nulls as figure_of_visualisation_nulls,
 )

@@ -29,10 +29,13 @@ from .stages.folders import check_writable as check_writable
 from .stages.inputs import Input as Input, digests_of as digests_of
 from .stages.reuse import ReusedRun as ReusedRun
 from .stages.stage_run import StageRun as StageRun
+from .store.backup import back_up as back_up
+from .store.backup_files import Backup as Backup, Manifest as Manifest, read_backup as read_backup
 from .store.dropping import Drop as Drop, DroppedArtifact as DroppedArtifact
 from .store.lineage import Lineage as Lineage
 from .store.liveness import UndeliveredRun as UndeliveredRun
 from .store.query_conditions import parse_condition as parse_condition
+from .store.restoring import restore_backup as restore_backup
 from .store.run import Run as Run, StoredFile as StoredFile
 from .store.run_store import RunStore as RunStore
 from .store.runs import Runs as Runs
