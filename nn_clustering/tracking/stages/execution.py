@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -110,14 +109,7 @@ class Execution:
 
     def work(self, function: Callable[[StageRun[Any]], Mapping[str, Any]]) -> Mapping[str, Any]:
         """Do the stage's work, within Sacred's run."""
-        base = self._run.experiment_info["base_dir"]
-        files = self.stage_run.context.config_files
-        for file in files:
-            self.stage_run.add_artifact(file.artifact, file.content)
-        # By which `rerun` finds their places.
-        self._run.info["config_files"] = {
-            file.artifact: os.path.relpath(file.path.resolve(), base) for file in files
-        }
+        self.stage_run.add_config_files(self.stage_run.context.config_files)
         result = function(self.stage_run)
         self._note_about()  # of what the work has read, too
         self._note_changed_code()
