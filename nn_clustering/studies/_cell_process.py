@@ -151,9 +151,9 @@ class _Try:
 
     def _found(self) -> CellRuns | CellOutcome:
         """What is stored of the cell, once no other process computes it."""
-        while True:
+        while self.order.reuse:
             found = find_runs(self.database, self.order, self.journal_root)
-            if found.completed is not None:
+            if found.completed is not None and not self.order.reads_data:
                 return CellOutcome(
                     self.order.name,
                     COMPLETED,
@@ -170,6 +170,7 @@ class _Try:
                     self.order, cause, f"run {found.running} computes it; {_IN_WORDS[cause]}"
                 )
             time.sleep(LOOK_SECONDS)
+        return CellRuns()
 
     def _computed(self, written: WrittenSnapshot, unfinished: Any) -> CellOutcome:
         """Let a process compute it."""
