@@ -55,7 +55,9 @@ def networks_table(results: StudyResults) -> dict[str, Any]:
     table = results.networks
     hidden = {f"{stage}_run" for stage in NETWORK_STAGES}  # column `network` has them
     columns = [
-        _network_column(name) for name in map(str, table) if name not in hidden and _has(table, name)
+        _network_column(name)
+        for name in map(str, table)
+        if name not in hidden and _has(table, name)
     ]
     # first what the row is called by: the run that clustered
     columns.sort(key=lambda column: column["key"] != "cluster_run")
