@@ -175,7 +175,7 @@ class _Try:
     def _computed(self, written: WrittenSnapshot, unfinished: Any) -> CellOutcome:
         """Let a process compute it."""
         began = datetime.now(timezone.utc).replace(tzinfo=None)
-        with tempfile.TemporaryDirectory(prefix="cell_") as place:
+        with tempfile.TemporaryDirectory(prefix="cell_", dir=self.stops.scratch) as place:
             run_id_file = Path(place, "run_id")
             ended = run_process(
                 self._arguments(written, unfinished),
