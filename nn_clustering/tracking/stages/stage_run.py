@@ -7,12 +7,17 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol
 
-from nn_clustering.tracking.errors import InvalidInputError, NnClusteringError
+from nn_clustering.tracking.errors import (
+    InvalidInputError,
+    NnClusteringError,
+    ServerUnavailableError,
+)
 from nn_clustering.tracking.stages.context import FinishedRun, StageContext
 from nn_clustering.tracking.stages.resumption import adopt_config
 
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from nn_clustering.tracking.run_ids import RunId
+    from nn_clustering.tracking.stages.configs import ConfigFile
     from nn_clustering.tracking.store.run import Run
     from nn_clustering.tracking.store.run_store import RunStore
 
@@ -228,6 +234,45 @@ class StageRun(Generic[Inputs_co]):
             path = Path(folder, name)
             path.write_bytes(content)
             self.sacred_run.add_artifact(str(path), name)
+
+    def add_config_files(self, files: Iterable[ConfigFile]) -> None:
+        """Store files that set configs, of this stage or of others that its code can run."""
+        base, noted = self.sacred_run.experiment_info["base_dir"], self.sacred_run.info
+        places = noted.setdefault("config_files", {})  # by which `rerun` finds their places
+        for file in files:
+            if file.artifact not in places:
+                self.add_artifact(file.artifact, file.content)
+                places[file.artifact] = os.path.relpath(file.path.resolve(), base)
+
+    def await_stored_program(self, seconds: float = 120) -> None:
+        """Wait until the run's sources and config files are in the database.
+
+        Args:
+            seconds: For how long.
+
+        Raises:
+            ServerUnavailableError: They are not there by then.
+        """
+        from pymongo.errors import PyMongoError
+
+        assert self.database is not None  # asked by tracked runs alone
+        deadline = time.monotonic() + seconds
+        places = self.sacred_run.info["config_files"]
+        self.sacred_run._emit_heartbeat()
+        while True:
+            fields = {"artifacts.name": 1, "info.config_files": 1}
+            with contextlib.suppress(PyMongoError):
+                stored = self.database["runs"].find_one({"_id": self.id}, fields) or {}
+                names = {artifact["name"] for artifact in stored.get("artifacts", ())}
+                noted = (stored.get("info") or {}).get("config_files", ())
+                if places.keys() <= names and len(noted) == len(places):
+                    return
+            if time.monotonic() > deadline:
+                raise ServerUnavailableError(
+                    f"the code of run {self.id} could not be stored within {seconds:.0f} s, from "
+                    "which others were to run it: see whether MongoDB answers, then try again"
+                )
+            time.sleep(0.2)
 
     def add_figure(self, name: str, figure: Figure, folder: Path | None = None) -> None:
         """Store a matplotlib figure with the run: ``NAME.png`` to look at, ``NAME.pdf`` to print.
