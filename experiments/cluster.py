@@ -67,7 +67,7 @@ experiment = StageExperiment("cluster", base_dir=PROJECT, save_git_info=False)
 configure(experiment, exclusive_keys=("graph.source", "partition.method"))
 
 
-def check_settings(config: Mapping[str, Any], typed: Iterable[str]) -> None:
+def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> None:
     """Check what the config, and the keys that the user has typed, alone tell."""
     check_graph_settings(config["graph"])
     check_graph_file_settings(config)

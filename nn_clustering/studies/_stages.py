@@ -28,6 +28,13 @@ class Stage(Protocol):
     def code_digest(self, config: Mapping[str, Any]) -> str:
         """Return what tells the code of a run with this config."""
 
+    def expected_code(self, config: Mapping[str, Any]) -> str:
+        """Return what its program refuses to run other code than."""
+
+    @property
+    def program(self) -> str:
+        """Its file, as runs name it among their sources."""
+
 
 @dataclass(frozen=True)
 class Needs:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.studies._cells import Cell, full_config
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 _FIELDS = {
-    "config": 1, "info.code": 1, "info.changed_code": 1, "start_time": 1, "stop_time": 1,
-    "dropped_artifacts": 1, "artifacts.file_id": 1,
+    "config": 1, "info.code": 1, "info.changed_code": 1, "info.inputs": 1,
+    "start_time": 1, "stop_time": 1, "dropped_artifacts": 1, "artifacts.file_id": 1,
 }  # fmt: skip
+# What a run calls the one that it goes on with, among what it has read.
+UNFINISHED_INPUT = "unfinished"
 UNFINISHED = ("INTERRUPTED", "FAILED", "DIED")
 
 
@@ -28,11 +30,13 @@ class StoredCell:
         run_id: The run's.
         seconds: How long it took; None where the run does not say.
         code: What tells its code; None where it does not say.
+        inputs: What it read, by name: digests, or ids of runs.
     """
 
     run_id: Any
     seconds: float | None
     code: str | None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 def find_completed(
@@ -66,8 +70,49 @@ def find_completed(
             code = None if any_code or not runs else stages[cell.stage].code_digest(config)
             run = next((run for run in runs if any_code or _code(run) == code), None)
             if run is not None:
-                found[cell.name] = StoredCell(run["_id"], seconds_of(run), _code(run))
+                found[cell.name] = StoredCell(
+                    run["_id"],
+                    seconds_of(run),
+                    _code(run),
+                    (run.get("info") or {}).get("inputs", {}),
+                )
     return found
+
+
+def without_changed_inputs(
+    found: Mapping[str, StoredCell],
+    cells: Sequence[Cell],
+    stages: Stages,
+    read: Callable[[Cell], Mapping[str, Any]],
+) -> dict[str, StoredCell]:
+    """Leave out cells whose run read other data than it would read now, and what rests on them.
+
+    Only first cells read data by name; of those that differ in the seed alone one is looked at.
+
+    Args:
+        found: Runs of cells, by name.
+        cells: Of a study, each after the one that it reads.
+        stages: The study's.
+        read: Returns what the run of a cell would read now, by name.
+    """
+    known: dict[str, Mapping[str, Any]] = {}
+    left: dict[str, StoredCell] = {}
+    for cell in cells:
+        if cell.name not in found:
+            continue
+        if cell.parent is not None:
+            if cell.parent.name in left:
+                left[cell.name] = found[cell.name]
+            continue
+        config = full_config(cell, stages)
+        key = request_digest(cell.stage, {**config, "seed": None})
+        if key not in known:
+            known[key] = read(cell)
+        stored = dict(found[cell.name].inputs)
+        stored.pop(UNFINISHED_INPUT, None)
+        if stored == known[key]:
+            left[cell.name] = found[cell.name]
+    return left
 
 
 def find_unfinished(

@@ -16,7 +16,7 @@ from .omniboard.page import (
 from .omniboard.run_page import RUN_PAGE as RUN_PAGE, run_address as run_address
 from .own_code import OwnCode as OwnCode, named_code as named_code
 from .run_ids import RunId as RunId
-from .run_keys import request_digest as request_digest
+from .run_keys import request_digest as request_digest, store_id as store_id
 from .server.connection import (
     Server as Server,
     connect as connect,
@@ -30,10 +30,13 @@ from .stages.folders import check_writable as check_writable
 from .stages.inputs import Input as Input, digests_of as digests_of
 from .stages.reuse import ReusedRun as ReusedRun
 from .stages.stage_run import StageRun as StageRun
+from .store.backup import back_up as back_up
+from .store.backup_files import Backup as Backup, Manifest as Manifest, read_backup as read_backup
 from .store.dropping import Drop as Drop, DroppedArtifact as DroppedArtifact
 from .store.lineage import Lineage as Lineage
 from .store.liveness import UndeliveredRun as UndeliveredRun
 from .store.query_conditions import parse_condition as parse_condition
+from .store.restoring import restore_backup as restore_backup
 from .store.run import Run as Run, StoredFile as StoredFile
 from .store.run_store import RunStore as RunStore
 from .store.runs import Runs as Runs

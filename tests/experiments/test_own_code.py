@@ -47,7 +47,7 @@ COMMANDS = {
     "pipeline": PIPELINE_OPTIONS[1:],
     "random_init": ["fast"],
     "shuffle_test": ["fast", "cluster_run={cluster}"],
-    "study": ["fast"],
+    "study": ["fast", "quick"],
     "train": ["mlp", "digits", "pruned", "fast"],
     "visualisation_table": ["fast", "visualise_runs=[{visualise}]"],
     "visualise": ["fast", "cluster_run={cluster}"],

@@ -27,6 +27,9 @@ class MadeUpStage:
     def code_digest(self, config):
         return hashlib.sha256(self.code.encode()).hexdigest()
 
+    expected_code = code_digest
+    program = "experiments/stage.py"
+
 
 def _set(config, updates, where):
     for key, value in updates.items():

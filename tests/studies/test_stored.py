@@ -4,7 +4,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from nn_clustering.studies import Costs, cells_of, find_completed, full_config
+from nn_clustering.studies import (
+    Costs,
+    Plan,
+    cells_of,
+    find_completed,
+    full_config,
+    without_changed_inputs,
+)
 from nn_clustering.studies._stored import find_unfinished
 from tests.studies.stages import made_up_stages
 from tests.studies.test_spec import study
@@ -125,3 +132,45 @@ def test_costs_are_medians_of_the_kind_else_of_the_stage(database, stored):
     assert costs.seconds(short, stages) == 20
     everything = cells_of(study(), stages)
     assert costs.total(everything, stages) == (2 * 20 + 2 * 1000, 16)
+
+
+def test_runs_that_read_other_data_are_left_out_with_what_rests_on_them(database, stored):
+    cells = cells_of(study(), made_up_stages())
+    code = made_up_stages()["train"].code_digest({})
+    as_it_is, gone_on = {"dataset": "now"}, {"dataset": "now", "unfinished": 3}
+    ids_of = [
+        stored(cells[0], info={"code": code, "inputs": {"dataset": "then"}}),
+        stored(cells[1], info={"code": code, "inputs": gone_on}),
+        stored(cells[2], info={"code": code, "inputs": as_it_is}),
+    ]
+    of_changed, of_kept = stored(cells[4], ids_of[0]), stored(cells[6], ids_of[1])
+    found = find_completed(database, cells, made_up_stages())
+    assert {of_changed, of_kept} < {cell.run_id for cell in found.values()}
+    asked = []
+
+    def read(cell):
+        asked.append(cell.name)
+        return as_it_is
+
+    left = without_changed_inputs(found, cells, made_up_stages(), read)
+    assert {cell.run_id for cell in left.values()} == {*ids_of[1:], of_kept}
+    assert asked == [cells[0].name, cells[2].name]  # not again for another seed
+
+
+def test_plan_says_what_is_stored_and_what_the_rest_should_cost(database, stored):
+    stages = made_up_stages()
+    whole = study()
+    cells = cells_of(whole, stages)
+    first = stored(cells[0], seconds=30)
+    stored(cells[4], first, seconds=600)
+    costs = Costs.read(database, ["train", "cluster", "lesion"], stages)
+    plan = Plan(whole, cells, find_completed(database, cells, stages), costs, stages)
+    assert plan.lines(n_workers=2) == [
+        "step     runs  stored  to do  estimate",
+        "train       4       1      3  some 90 s",
+        "cluster     8       1      7  some 70 minutes",
+        "lesion      8       0      8  unknown",
+        "2 of 20 runs are stored; the rest should take some 72 minutes of computing, some 36 "
+        "minutes with 2 workers, and 8 runs of stages of which none is stored",
+    ]
+    assert plan.to_do == tuple(cell for cell in cells if cell not in (cells[0], cells[4]))

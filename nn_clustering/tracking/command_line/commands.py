@@ -6,6 +6,7 @@ A new one is a function, its arguments, and an entry in the `COMMANDS` of its gr
 from __future__ import annotations
 
 from nn_clustering.tracking.command_line import (
+    backup_commands,
     changing_commands,
     drop_command,
     import_command,
@@ -21,5 +22,6 @@ COMMANDS: tuple[Command | RunCommand, ...] = (
     *drop_command.COMMANDS,
     *import_command.COMMANDS,
     *rerun_command.COMMANDS,
+    *backup_commands.COMMANDS,
     *server_commands.COMMANDS,
 )

@@ -36,6 +36,7 @@ from nn_clustering.tracking.stages.validation import Error, checked_options, unk
 if TYPE_CHECKING:
     from sacred.run import Run as SacredRun
 
+    from nn_clustering.tracking.stages.configs import ConfigFile
     from nn_clustering.tracking.stages.definition import (
         Check,
         Decorator,
@@ -91,6 +92,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         repository: Path | None = None,
         parts: Mapping[str, Sequence[str]] | None = None,
         exclusive_keys: Sequence[str] = (),
+        keys_of: str | None = None,
         about: Mapping[str, Describe] | None = None,
     ) -> None:
         """Take configs from YAML files, and say what counts as the experiment's code.
@@ -124,6 +126,8 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
                 A part has the ``reuse`` and ``tags`` of the whole, and runs once.
             exclusive_keys: Dotted keys, like ``network.kind``, that only one of the named configs
                 of a command may set, unless they set the same value.
+            keys_of: Name of another stage whose keys and named configs this one has too, as its
+                own: what one command line describes to that, it describes to this.
             about: What runs are about, by the names of the project's experiments: each is a
                 function of a run's config and its info that returns facts by name, nested or not,
                 None where it does not say. A run inherits those of the runs that it reads, and is
@@ -133,7 +137,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
             InvalidInputError: One of the sources is not there.
         """
         folders = [configs] if isinstance(configs, Path) else list(configs)
-        settings = StageSettings.read(self.path, folders, parts or {}, exclusive_keys)
+        settings = StageSettings.read(self.path, folders, parts or {}, exclusive_keys, keys_of)
         code = StageCode(tuple(own_packages), tuple(code_keys), repository)
         self._definition = replace(
             self._definition, settings=settings, code=code, about=about or {}
@@ -315,6 +319,36 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
             config: The whole config, nested.
         """
         return self._stage_code().digest(config)
+
+    @property
+    def program(self) -> str:
+        """The experiment's file, as its runs name it among their sources.
+
+        Raises:
+            InvalidInputError: It has none, as in a notebook.
+        """
+        if self.mainfile is None:
+            raise InvalidInputError(f"{self.path} was made in no file; expected a program")
+        name: str = self.mainfile.to_json(self.base_dir)[0]
+        return name
+
+    def config_files(self, named: Sequence[str]) -> tuple[ConfigFile, ...]:
+        """Return the files that set the config of a run with these named configs."""
+        return self._definition.settings.files_of(named)
+
+    def input_digests(
+        self, named: Sequence[str], updates: Mapping[str, Any]
+    ) -> Mapping[str, str | int]:
+        """Return what ``info.inputs`` of a run would be, from what it would read now.
+
+        Raises:
+            NnClusteringError: The run would be refused.
+        """
+        if self._definition.functions.inputs is None:
+            return {}
+        run = self._create_run(None, updates, tuple(named))
+        execution = Execution(self._definition, self._own_code, self._surroundings, run)
+        return execution.input_digests()
 
     def expected_code(self, config: Mapping[str, Any]) -> str:
         """Return what a program refuses to run other code than, in ``NN_CLUSTERING_EXPECTED_CODE``.

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sacred.dependencies import Source, get_digest
-from sacred.utils import iterate_flattened
 
 from nn_clustering.tracking.own_code import OwnCode, can_change_numbers, named_code
 from nn_clustering.tracking.package_versions import counted_versions
@@ -19,6 +18,7 @@ from nn_clustering.tracking.store.dropping import DROPPED
 if TYPE_CHECKING:
     from pymongo.database import Database
 
+    from nn_clustering.tracking.run_ids import RunId
 
 # In the info of a run: its sources that changed before it had ended.
 CHANGED_CODE = "changed_code"
@@ -35,6 +35,44 @@ def run_identity(experiment: str, config: Mapping[str, Any], inputs: Any, code: 
         code: From `code_digest`.
     """
     return identity_digest(experiment, config, inputs, code)
+
+
+def completing_identity(
+    database: Database,
+    experiment: str,
+    config: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    digests: Mapping[str, Any],
+    lineage: Mapping[str, RunId],
+    code: str,
+) -> str | None:
+    """The identity that a run takes over from the unfinished one that it goes on with.
+
+    That is where it does all that the unfinished run would have done: with the same config, but for
+    the key that names it, the same inputs and the same code.
+
+    Args:
+        database: Where the runs are.
+        experiment: Name of the experiment.
+        config: The whole config.
+        defaults: Of its keys.
+        digests: Of what the run reads.
+        lineage: Ids of the runs that it reads, by config key.
+        code: From `code_digest`.
+
+    Returns:
+        None where the run goes on with none, or not in all as that would have gone on.
+    """
+    for key, run_id in lineage.items():
+        alone = {name: found for name, found in digests.items() if str(found) != str(run_id)}
+        others = {name: other for name, other in lineage.items() if name != key}
+        as_begun = {**config, key: defaults.get(key)}
+        identity = run_identity(experiment, as_begun, [alone, others], code)
+        # Whoever reads a completed run does something else with it.
+        unfinished = {"_id": run_id, "status": {"$ne": "COMPLETED"}, "tracking.identity": identity}
+        if database["runs"].find_one(unfinished, {"_id": 1}) is not None:
+            return identity
+    return None
 
 
 def code_digest(experiment_info: Mapping[str, Any], code: OwnCode) -> str:
@@ -72,16 +110,27 @@ def code_in_config(
 
     Args:
         config: The config, nested.
-        keys: Dotted keys whose values name modules or what is in them. Values of others count
-            where they are dotted names of modules of the user's own.
+        keys: Dotted keys, in groups of any name, whose values name modules or what is in them.
+            Values of others count where they are dotted names of modules of the user's own.
         own_packages: Names of packages that are the program's own even where they are installed.
     """
     found = OwnCode()
-    for key, value in iterate_flattened(dict(config)):
-        for name in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(name, str) and ("." in name or key in keys):
-                found |= named_code(name, Path.cwd(), own_packages)
+    for key, name in set(_words(config)):
+        if "." in name or any(f".{key}".endswith(f".{named}") for named in keys):
+            found |= named_code(name, Path.cwd(), own_packages)
     return found
+
+
+def _words(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """The words of a config, at any depth, each with the dotted key that it is of."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _words(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _words(inner, key)
 
 
 def with_sources(experiment_info: Mapping[str, Any], code: OwnCode) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ import posixpath
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -44,24 +44,34 @@ class StoredProgram:
     program: Path
     command: str
     is_stage: bool
+    _folder: Path = field(repr=False)
+    _places: _Places = field(repr=False)
 
     @property
     def arguments(self) -> list[str]:
         """What starts it, after the interpreter, in its folder or elsewhere."""
-        is_below = self.program.is_relative_to(self.base)
-        if not is_below or not _imports_relatively(self.program):
-            return [str(self.program)]
-        module = self.program.relative_to(self.base).with_suffix("")
-        return ["-m", ".".join(module.parts)]
+        return program_arguments(self.program, self.base)
+
+    def place_of(self, path: str) -> Path:
+        """Where a file or folder is now that the run saw elsewhere, written or not.
+
+        Args:
+            path: As seen from the folder that the sources were relative to, like their names.
+        """
+        return self._folder / self._places.of(path)
 
 
-def write_program(database: Database, run: Run, folder: Path) -> StoredProgram:
+def write_program(
+    database: Database, run: Run, folder: Path, also: Sequence[str] = ()
+) -> StoredProgram:
     """Write a run's program, with its configs, into an empty folder.
 
     Args:
         database: Where the run is.
         run: The run.
         folder: The folder.
+        also: Further folders that shall have a place there, as seen from the one that the sources
+            were relative to.
 
     Raises:
         TrackingError: The run has no stored sources, or some of them are missing or damaged.
@@ -78,7 +88,7 @@ def write_program(database: Database, run: Run, folder: Path) -> StoredProgram:
     main, command = experiment.get("mainfile"), document.get("command")
     configs = _config_names(document)
     names = [*(name for name, _ in sources), *configs.values()]
-    places = _places(str(experiment.get("base_dir") or ""), names)
+    places = _places(str(experiment.get("base_dir") or ""), names, also)
     if not isinstance(main, str) or main not in places.files:
         raise TrackingError(
             f"run {id_text(run.id)} does not say which of its sources is the program "
@@ -99,7 +109,19 @@ def write_program(database: Database, run: Run, folder: Path) -> StoredProgram:
         raise TrackingError(
             f"the configs of run {id_text(run.id)} cannot be written ({problem.strerror})"
         ) from None
-    return StoredProgram(base, program, command, is_stage)
+    return StoredProgram(base, program, command, is_stage, folder, places)
+
+
+def program_arguments(program: Path, base: Path) -> list[str]:
+    """What starts a program, after the interpreter, where the folder `base` can be imported from.
+
+    Args:
+        program: Its file.
+        base: Holds its packages.
+    """
+    if not program.is_relative_to(base) or not _imports_relatively(program):
+        return [str(program)]
+    return ["-m", ".".join(program.relative_to(base).with_suffix("").parts)]
 
 
 def changed_packages(experiment: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
@@ -123,9 +145,22 @@ class _Places:
 
     base: PurePosixPath
     files: Mapping[str, PurePosixPath]
+    root: str
+    common: str
+
+    def of(self, name: str) -> PurePosixPath:
+        """The place of what lies within the same tree.
+
+        Raises:
+            TrackingError: It does not.
+        """
+        path = _within(self.root, name)
+        if posixpath.commonpath([path, self.common]) != self.common:
+            raise TrackingError(f"{name!r} has no place among the sources of the program")
+        return PurePosixPath(posixpath.relpath(path, self.common))
 
 
-def _places(base_dir: str, names: list[str]) -> _Places:
+def _places(base_dir: str, names: list[str], also: Sequence[str] = ()) -> _Places:
     """Places for sources which stand to each other as they did.
 
     The names may lead anywhere: they are taken as of one tree, of which only what all have in
@@ -133,10 +168,13 @@ def _places(base_dir: str, names: list[str]) -> _Places:
     """
     root = _within("/", base_dir)
     absolute = {name: _within(root, name) for name in names}
-    common = posixpath.commonpath([root, *absolute.values()])
+    others = [_within(root, name) for name in also]
+    common = posixpath.commonpath([root, *absolute.values(), *others])
     return _Places(
         PurePosixPath(posixpath.relpath(root, common)),
         {name: PurePosixPath(posixpath.relpath(path, common)) for name, path in absolute.items()},
+        root,
+        common,
     )
 
 

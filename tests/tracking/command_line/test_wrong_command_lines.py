@@ -85,6 +85,10 @@ ODD = [
         ("drop", "1", "--artifacts", letters),
         ("drop", "1", "--larger", letters),
         ("delete", letters),
+        ("backup", letters),
+        ("backup", "--to", f"notes.txt/{letters}"),
+        ("restore", letters),
+        ("restore", "notes.txt", "--into", letters),
         ("up", "--columns", letters),
         ("completion", letters),
     )
