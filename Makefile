@@ -9,8 +9,8 @@ help:  ## list these commands
 install:  ## make .venv with all that a run needs (the other commands do it by themselves)
 	@sh devops/install.sh demo
 
-install-study:  ## install what studies need besides (the study commands do it by themselves)
-	@sh devops/install.sh study
+install-study:  ## install what studies need besides; on a machine with a GPU: EXTRAS=gpu
+	@sh devops/install.sh study $(EXTRAS)
 
 dev:
 	@sh devops/install.sh dev

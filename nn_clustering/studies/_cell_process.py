@@ -49,6 +49,7 @@ from nn_clustering.tracking import (
 from nn_clustering.tracking.execution_keys import EXPECTED_CODE
 from nn_clustering.tracking.run_keys import store_id
 from nn_clustering.tracking.stages.expected_code import NOT_EXPECTED
+from nn_clustering.tracking.stages.lease import release_of_dead
 from nn_clustering.tracking.stages.program import INTERRUPTED as INTERRUPTED_STATUS, RUN_ID_VARIABLE
 from nn_clustering.tracking.store.stored_programs import program_arguments
 
@@ -183,6 +184,8 @@ class _Try:
                 self.stops.cause,
             )
             run_id = _read_id(run_id_file)
+        if ended.status < 0:
+            run_id = run_id or self._released(ended)
         outcome = CellOutcome(
             self.order.name,
             _state(ended, run_id),
@@ -258,6 +261,12 @@ class _Try:
         except pymongo.errors.PyMongoError:
             return _AWAY
         return None if run is None else run.get("status")
+
+    def _released(self, ended: EndedProcess) -> Any:
+        """The run of a process that was killed, whose lease nobody need wait for."""
+        with contextlib.suppress(pymongo.errors.PyMongoError):
+            return release_of_dead(self.database, ended.pid, ended.seconds + 1)
+        return None
 
     def _was_there(self, run_id: Any, began: datetime) -> bool:
         """Whether a run is older than the process that named it, by the clock of this machine."""

@@ -14,7 +14,9 @@ from nn_clustering.reports._study_table import StudyTable
 from nn_clustering.reports.page._html import plain
 
 # A mean, its spread, and what stands in brackets behind it.
-_NUMBER = re.compile(r"(?P<mean>-?[\d.]+(?:e[-+]?\d+)?)(?P<spread> ± [^ ]+)?(?: \((?P<beside>.*)\))?")
+_NUMBER = re.compile(
+    r"(?P<mean>-?[\d.]+(?:e[-+]?\d+)?)(?P<spread> ± [^ ]+)?(?: \((?P<beside>.*)\))?"
+)
 
 
 @dataclass(frozen=True)
