@@ -46,7 +46,7 @@ from nn_clustering import (
 from nn_clustering.seeds import integer_seed
 from nn_clustering.tracking import RunStore, Server, StageExperiment, StageRun, connect
 from nn_clustering.tracking.stages import execution
-from nn_clustering.tracking.stages.context import StageContext, Surroundings
+from nn_clustering.tracking.stages.context import StageContext
 from nn_clustering.tracking.stages.reuse import find_reusable, may_reuse
 from tests.experiments.seam import (
     TO_THE_END,
@@ -1338,17 +1338,6 @@ def test_figures_go_into_the_folder(monkeypatch, tmp_path):
     made = pipeline._figures_folder(pipeline_run({"figures_folder": "pictures"}))
     assert made == tmp_path / "pictures" / "run_None"
     assert made.is_dir()
-
-
-def whole(experiment, updates, runs, monkeypatch):
-    """The calls of parts where an experiment that runs others runs, tracked, up to the first."""
-    calls = Calls(monkeypatch)
-    calls.watch(StageRun, "run_part", last=True)
-    surroundings = Surroundings(database=runs.database)
-    monkeypatch.setattr(experiment, "_surroundings", surroundings)
-    with pytest.raises(ReachedError):
-        experiment.run(config_updates=updates)
-    return calls.of["run_part"]
 
 
 def test_keys_of_a_study():

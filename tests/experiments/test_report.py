@@ -2,11 +2,10 @@
 
 import uuid
 
-import pandas
 import pytest
 import yaml
 
-from nn_clustering.tracking import RunStore, Server, connect
+from nn_clustering.tracking import Server, connect
 from tests.programs import PROJECT, environment, run_warm
 from tests.reports.stored_study import (
     CLUSTERINGS,
