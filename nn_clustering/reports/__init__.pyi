@@ -57,8 +57,14 @@ from ._studied_networks import (
 from ._study_figures import (
     study_figures as study_figures,
 )
+from ._study_report import (
+    mixed_code as mixed_code,
+    study_markdown as study_markdown,
+)
 from ._study_results import (
     StudyResults as StudyResults,
+    condition_in_words as condition_in_words,
+    file_word as file_word,
     is_fragile as is_fragile,
     read_results as read_results,
 )

@@ -52,7 +52,7 @@ def figure_of_study_curves(results: StudyResults, store: RunStore) -> Figure | N
     panels = {measure: curves} | ({} if ncuts is None else {"n-cut": ncuts})
     figure = Figure(figsize=(1.6 + 4.4 * len(panels), 4.2), layout="constrained")
     handles: dict[str, Line2D] = {}
-    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    all_axes = figure.subplots(1, len(panels), squeeze=False, sharex=True)[0]
     for axes, (name, points) in zip(all_axes, panels.items(), strict=True):
         conditions = conditions_of(trained, results.label_columns)
         for place, (labels, group) in enumerate(conditions):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from nn_clustering.reports._study_results import (
     OF_SUB_CLUSTERS,
     condition_in_words,
     conditions_of,
+    file_word,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 _NETWORK, _NULL, _PUBLISHED = "#d62728", "#4292c6", "black"
 _WIDTH_OF_NAMES = 34  # letters
 _ROOM_OF_NETWORKS = 0.62  # of the distance between two conditions
-_N_BARS = 20
+_MOST_BARS = 20
+_ROUNDING = 1e-9
 # Conditions whose networks are drawn: more cannot be looked at side by side.
 _MOST_NETWORKS = 12
 _PIXELS = 900  # of the longer side of a network's picture
@@ -56,7 +58,7 @@ def study_figures(results: StudyResults, store: RunStore) -> Iterator[tuple[str,
     }
     yield from ((name, figure) for name, figure in made.items() if figure is not None)
     for label in numeric_labels(results):
-        yield f"by_{label.replace('.', '_')}", figure_by_label(results, label)
+        yield f"by_{file_word(label)}", figure_by_label(results, label)
     gathered = figure_of_networks(results)
     if gathered is not None:
         yield "networks", gathered
@@ -139,12 +141,16 @@ def figure_of_p_values(results: StudyResults) -> Figure | None:
     figure = Figure(figsize=size, layout="constrained")
     places = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     line = None
-    for axes, (name, (what, p_values)) in zip(places, panels.items(), strict=False):
-        axes.hist(
-            p_values, bins=np.linspace(0, 1, _N_BARS + 1).tolist(), color="#9ecae1",
-            edgecolor="white", linewidth=0.5,
+    for axes, (name, (what, p_values, n_draws)) in zip(places, panels.items(), strict=False):
+        n_bars = _n_bars(n_draws)
+        # p is a whole number of 1 / (draws + 1), the largest of a bar included
+        places_of_bars = np.ceil(p_values * n_bars - _ROUNDING).astype(int) - 1
+        axes.bar(
+            (np.arange(n_bars) + 0.5) / n_bars,
+            np.bincount(places_of_bars.clip(0, n_bars - 1), minlength=n_bars),
+            width=1 / n_bars, color="#9ecae1", edgecolor="white", linewidth=0.5,
         )  # fmt: skip
-        line = axes.axhline(p_values.size / _N_BARS, color=_NETWORK, linestyle="--", linewidth=1.2)
+        line = axes.axhline(p_values.size / n_bars, color=_NETWORK, linestyle="--", linewidth=1.2)
         axes.set_title(f"{name}, {counted(p_values.size, what)}", fontsize=9)
         axes.set_xlabel("p")
         axes.set_ylabel(f"{what}s")
@@ -159,14 +165,23 @@ def figure_of_p_values(results: StudyResults) -> Figure | None:
     return figure
 
 
-def _p_values(results: StudyResults) -> dict[str, tuple[str, NDArray[np.float64]]]:
-    """Return by name what has p-values, and these."""
-    found: dict[str, tuple[str, NDArray[np.float64]]] = {}
-    of_networks = results.networks["p_value"].dropna().to_numpy(float)
-    if of_networks.size:
-        found["shuffle tests"] = ("network", of_networks)
+def _n_bars(n_draws: int | None) -> int:
+    """Return a number of bars of which each has room for equally many p-values, if one is near."""
+    if n_draws is None:
+        return _MOST_BARS
+    fitting = [n for n in range(_MOST_BARS, 4, -1) if (n_draws + 1) % n == 0]
+    return fitting[0] if fitting else _MOST_BARS
+
+
+def _p_values(results: StudyResults) -> dict[str, tuple[str, NDArray[np.float64], int | None]]:
+    """Return by name what has p-values, these, and the draws behind each if all have as many."""
+    found: dict[str, tuple[str, NDArray[np.float64], int | None]] = {}
+    tested = results.networks[results.networks["p_value"].notna()]
+    if len(tested):
+        n_draws = _same(tested["n_shuffles"])
+        found["shuffle tests"] = ("network", tested["p_value"].to_numpy(float), n_draws)
     for stage, measures in OF_SUB_CLUSTERS.items():
-        run_ids = results.networks[f"{stage}_run"].dropna()
+        run_ids = dict.fromkeys(results.networks[f"{stage}_run"].dropna())
         tables = [table for run_id in run_ids for table in _sub_clusters(results, run_id)]
         for measure in measures:
             parts = [
@@ -176,9 +191,16 @@ def _p_values(results: StudyResults) -> dict[str, tuple[str, NDArray[np.float64]
             ]
             values = np.concatenate([part.to_numpy(float) for part in parts] or [np.empty(0)])
             values = values[np.isfinite(values)]
+            summaries = [results.runs[run_id].result.get(measure) or {} for run_id in run_ids]
             if values.size:
-                found[measure] = ("sub-cluster", values)
+                n_draws = _same(summary.get("n_null") for summary in summaries)
+                found[measure] = ("sub-cluster", values, n_draws)
     return found
+
+
+def _same(values: Iterable[Any]) -> int | None:
+    known = set(values)
+    return int(known.pop()) if len(known) == 1 and None not in known else None
 
 
 def _sub_clusters(results: StudyResults, run_id: RunId) -> Iterator[pandas.DataFrame]:
@@ -260,7 +282,7 @@ def figure_of_networks(results: StudyResults) -> Figure | None:
     if not drawn:
         return None
     shown = drawn[:_MOST_NETWORKS]
-    n_columns = min(len(shown), 3)
+    n_columns = min(len(shown), 2 if len(shown) in (2, 4) else 3)
     n_rows = -(-len(shown) // n_columns)
     ratio = max(picture.shape[0] / picture.shape[1] for *_, picture in shown)
     width = 10 / n_columns if n_columns > 1 else 6.5
@@ -269,10 +291,8 @@ def figure_of_networks(results: StudyResults) -> Figure | None:
     places = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for axes, (name, row, picture) in zip(places, shown, strict=False):
         axes.imshow(picture, interpolation="antialiased")
-        width_of_title = int(11 * width)
-        axes.set_title(
-            "\n".join(textwrap.wrap(f"{name}, n-cut {row['ncut']:.3f}", width_of_title)), fontsize=8
-        )
+        lines = [*textwrap.wrap(name, int(12 * width)), f"n-cut {row['ncut']:.3f}"]
+        axes.set_title("\n".join(lines), fontsize=8)
     for axes in places:
         axes.axis("off")
     more = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,7 @@ class StudyResults:
         published: Means that were published, of the rows whose labels contain ``of``; the means
             are named as the columns of ``networks``.
         runs: The stored runs, by id, for their artifacts.
+        variant: ``full`` or ``quick``.
     """
 
     name: str
@@ -65,11 +67,17 @@ class StudyResults:
     missing: tuple[str, ...]
     published: tuple[Published, ...]
     runs: Mapping[RunId, Run] = field(repr=False)
+    variant: str = "full"
 
     @property
     def n_cells(self) -> int:
         """Number of the study's cells, stored or not."""
         return len(self.cells) + len(self.missing)
+
+    def in_words(self) -> str:
+        """Return how many of the study's runs are stored."""
+        quick = " (quick)" if self.variant == "quick" else ""
+        return f"{self.name}{quick}: {len(self.cells):,} of {self.n_cells:,} runs are stored"
 
     @property
     def label_columns(self) -> list[str]:
@@ -115,6 +123,7 @@ def read_results(
         tuple(cell.name for cell in cells if cell.name not in runs),
         study.published,
         found,
+        study.variant,
     )
 
 
@@ -311,8 +320,8 @@ def _of_test(stage: str, run: Run, accuracy: float | None) -> dict[str, Any]:
     for measure in OF_SUB_CLUSTERS[stage]:
         summary = result.get(measure) or {}
         found |= {f"{measure}_{end}": summary.get(key) for end, key in OF_MEASURE.items()}
-    # lesions measure on the data set that they are asked for
-    return found if stage != "lesion" else {**found, "accuracy": result.get("accuracy", accuracy)}
+    # of an import nothing else tells it
+    return found if accuracy is not None else {**found, "accuracy": result.get("accuracy")}
 
 
 def conditions_of(
@@ -328,7 +337,8 @@ def conditions_of(
         The labels that the condition has, by their names, and its rows.
     """
     groups: dict[str, list[int]] = {}
-    found = [[row[column] for column in columns] for _, row in table[list(columns)].iterrows()]
+    values = [table[column].tolist() for column in columns]
+    found = [list(labels) for labels in zip(*values, strict=True)] or [[]] * len(table)
     for place, labels in enumerate(found):
         groups.setdefault(repr(labels), []).append(place)
     return [
@@ -349,3 +359,8 @@ def condition_in_words(labels: Mapping[str, Any]) -> str:
     return ", ".join(
         value if isinstance(value, str) else f"{label}={value}" for label, value in labels.items()
     )
+
+
+def file_word(name: str) -> str:
+    """Return a name as a part of a file's."""
+    return re.sub(r"\W+", "_", name)

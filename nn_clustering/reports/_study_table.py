@@ -28,7 +28,8 @@ _LATEX = {
 }
 # A hyphen before a number is a minus sign.
 _HYPHEN = re.compile(r"(?<![\w.])-(?=\d)")
-_NUMBER = re.compile(r"^(< |-)?\d")
+# With a spread, or what stands in brackets behind it.
+_NUMBER = re.compile(r"(< )?-?\d[\d.]*(e[-+]?\d+)?( [±(*].*)?")
 # What stands in the place of a number that there is not.
 _NO_NUMBERS = ("", "-", "undefined")
 
@@ -66,27 +67,30 @@ class StudyTable:
         return "\n".join([*table, *notes, ""])
 
     def latex(self) -> str:
-        """Return the table as a float for LaTeX, with the rules of the package booktabs."""
+        """Return the table as a float for LaTeX, with the rules of the package booktabs.
+
+        One that is wider than the page is made as wide as it, which graphicx does.
+        """
         columns = "".join("r" if number else "l" for number in self.are_numbers())
-        caption = " ".join(_sentence(text) for text in (self.caption, *self.notes))
-        body = [
-            r"\toprule",
-            _latex_line(self.header),
-            r"\midrule",
-            *map(_latex_line, self.lines),
-            r"\bottomrule",
-        ]
+        label = re.sub("[^A-Za-z0-9]+", "-", self.name)
+        notes = [rf"  \par\smallskip {{\scriptsize {latex_text(note)}\par}}" for note in self.notes]
         return "\n".join(
             [
-                r"% in the preamble: \usepackage{booktabs}",
+                r"% in the preamble: \usepackage{booktabs,graphicx}",
                 r"\begin{table}",
                 r"  \centering",
+                f"  \\caption{{{latex_text(self.caption)}.}}",
+                f"  \\label{{tab:{label}}}",
                 r"  \footnotesize",
-                f"  \\caption{{{latex_text(caption)}}}",
-                f"  \\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', self.name)}}}",
+                r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
                 f"  \\begin{{tabular}}{{{columns}}}",
-                *(f"    {line}" for line in body),
-                r"  \end{tabular}",
+                r"    \toprule",
+                f"    {_latex_line(self.header)}",
+                r"    \midrule",
+                *(f"    {_latex_line(line)}" for line in self.lines),
+                r"    \bottomrule",
+                r"  \end{tabular}}",
+                *notes,
                 r"\end{table}",
                 "",
             ]
@@ -95,8 +99,8 @@ class StudyTable:
     def are_numbers(self) -> list[bool]:
         """Return of each column whether it holds numbers, which stand to the right."""
         return [
-            any(map(_NUMBER.match, texts))
-            and all(_NUMBER.match(text) or text in _NO_NUMBERS for text in texts)
+            any(map(_NUMBER.fullmatch, texts))
+            and all(_NUMBER.fullmatch(text) or text in _NO_NUMBERS for text in texts)
             for texts in zip(*self.lines, strict=True)
         ] or [False] * len(self.header)
 
@@ -113,7 +117,3 @@ def _latex_line(texts: Sequence[str]) -> str:
 def _markdown_line(texts: Sequence[str]) -> str:
     cells = (text.replace("\\", "\\\\").replace("|", "\\|") for text in texts)
     return "| " + " | ".join(cells) + " |"
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:].rstrip(".") + "."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.reports._clusterability_table import (
@@ -17,6 +17,7 @@ from nn_clustering.reports._study_results import (
     NETWORK_STAGES,
     TEST_STAGES,
     conditions_of,
+    file_word,
 )
 from nn_clustering.reports._study_table import StudyTable
 from nn_clustering.reports._sub_cluster_tables import sub_cluster_table
@@ -48,9 +49,6 @@ def study_tables(
         level: The false discovery rate of the tests of sub-clusters.
         seed: Fixes the bootstraps.
         n_resamples: Of each bootstrap.
-
-    Raises:
-        InvalidInputError: If a run lacks what its stage stores now.
     """
     tests = [
         sub_cluster_table(results, store, test, level=level, seed=seed, n_resamples=n_resamples)
@@ -79,7 +77,7 @@ def figures_table(results: StudyResults, step: str) -> StudyTable | None:
     import pandas
 
     cells = results.cells[results.cells["step"] == step]
-    figures = _numbers_of(cells)
+    figures = _numbers_of(results, cells)
     if not figures:
         return None
     conditions = conditions_of(cells, results.label_columns)
@@ -98,8 +96,8 @@ def figures_table(results: StudyResults, step: str) -> StudyTable | None:
         lines.append(tuple(texts))
     names = [figure.removeprefix("result.").replace("_", " ") for figure in figures]
     return StudyTable(
-        step,
-        f"{step.replace('_', ' ')} of {results.title}",
+        f"step_{file_word(step)}",
+        f"{results.title}: {step.replace('_', ' ')}",
         pandas.DataFrame(rows),
         (*labels, "runs", *names),
         tuple(lines),
@@ -107,16 +105,27 @@ def figures_table(results: StudyResults, step: str) -> StudyTable | None:
     )
 
 
-def _numbers_of(cells: pandas.DataFrame) -> list[str]:
+def _numbers_of(results: StudyResults, cells: pandas.DataFrame) -> list[str]:
     """Return the columns of the first numbers of results, those of the result itself first."""
-    names = [
+    names = dict.fromkeys(
+        name for run_id in cells["run"] for name in _keys(results.runs[run_id].result, "result")
+    )
+    numbers = [
         name
-        for name in map(str, cells)
-        if name.startswith("result.")
+        for name in names
+        if name in cells
         and all(type(value) in (int, float, type(None)) for value in cells[name])
         and cells[name].notna().any()
     ]
-    return sorted(names, key=lambda name: name.count("."))[:_MOST_FIGURES]
+    return sorted(numbers, key=lambda name: name.count("."))[:_MOST_FIGURES]
+
+
+def _keys(result: Any, path: str) -> Iterator[str]:
+    if isinstance(result, Mapping):
+        for key, value in result.items():
+            yield from _keys(value, f"{path}.{key}")
+    else:
+        yield path
 
 
 def _mean_and_std(values: Sequence[float | None]) -> tuple[float | None, float | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nn_clustering.errors import NnClusteringError
 from nn_clustering.reports._clusterability_table import label_text, mean_and_spread, published_of
 from nn_clustering.reports._network_table import NetworkTable, measure_texts, table_of_networks
 from nn_clustering.reports._studied_networks import NetworkTest, StudiedNetwork, studied_network
@@ -19,9 +20,13 @@ if TYPE_CHECKING:
     from nn_clustering.tracking import RunStore
 
 _TITLES = {
-    "lesion": ("lesions", "Lesions of sub-clusters of the networks of"),
-    "visualise": ("visualisations", "Inputs optimised for sub-clusters of the networks of"),
+    "lesion": ("lesions", "lesions of sub-clusters"),
+    "visualise": ("visualisations", "inputs optimised for sub-clusters"),
 }
+_HEADER = (
+    *("measure", "networks", "sub-clusters", "p", "adjusted", "Fisher p"),
+    *("Fisher statistic (by chance)", "effect", "of random draws"),
+)
 
 
 def sub_cluster_table(
@@ -51,11 +56,19 @@ def sub_cluster_table(
     if tested.empty:
         return None
     conditions = conditions_of(tested, results.label_columns)
-    networks, names, n_left_out = _studied(results, store, test, conditions)
+    networks, names, remarks = _studied(results, store, test, conditions)
+    name, title = _TITLES[test.stage]
+    caption = f"{results.title}: {title}"
+    if not networks:
+        return StudyTable(name, caption, tested.iloc[:0], _HEADER, (), tuple(remarks))
     table = table_of_networks(
         networks, level=level, seed=seed, n_resamples=n_resamples, names=names
     )
-    return _in_words(results, table, [labels for labels, _ in conditions], test, n_left_out)
+    shown = [conditions[int(place)][0] for place in dict.fromkeys(names)]
+    labels = [name for name in results.labels if any(name in one for one in shown)]
+    rows, lines = _rows_and_lines(results, table, shown, labels, test)
+    notes = (*_notes(table), *remarks)
+    return StudyTable(name, caption, rows, (*labels, *_HEADER), lines, notes)
 
 
 def _studied(
@@ -63,37 +76,48 @@ def _studied(
     store: RunStore,
     test: NetworkTest,
     conditions: Sequence[tuple[Mapping[str, Any], pandas.DataFrame]],
-) -> tuple[list[StudiedNetwork], list[str], int]:
-    """Return the networks, the place of each one's condition, and how many tests are left out."""
-    networks, names, n_left_out = [], [], 0
+) -> tuple[list[StudiedNetwork], list[str], list[str]]:
+    """Return the networks, the place of each one's condition, and what is to be said of others."""
+    networks, names, unreadable, n_left_out = [], [], [], 0
     for place, (_, group) in enumerate(conditions):
         seen: set[str] = set()
-        for run_id in group[f"{test.stage}_run"]:
-            network = studied_network(store, results.runs[run_id], test)
+        for run_id in dict.fromkeys(group[f"{test.stage}_run"]):
+            try:
+                network = studied_network(store, results.runs[run_id], test)
+            except NnClusteringError as error:
+                unreadable.append(str(error))
+                continue
             if network.network in seen:
                 n_left_out += 1
                 continue
             seen.add(network.network)
             networks.append(network)
             names.append(str(place))
-    return networks, names, n_left_out
+    remarks = []
+    if n_left_out:
+        remarks.append(
+            f"{n_left_out} more tests of networks that are in their condition already are left "
+            "out: there they would count as several networks."
+        )
+    if unreadable:
+        remarks.append(f"{len(unreadable)} tests are left out that cannot be read: {unreadable[0]}")
+    return networks, names, remarks
 
 
-def _in_words(
+def _rows_and_lines(
     results: StudyResults,
     table: NetworkTable,
     conditions: Sequence[Mapping[str, Any]],
+    labels: Sequence[str],
     test: NetworkTest,
-    n_left_out: int,
-) -> StudyTable:
+) -> tuple[pandas.DataFrame, tuple[tuple[str, ...], ...]]:
     import pandas
 
-    labels = [name for name in results.labels if any(name in one for one in conditions)]
+    means = [f"{measure}_p" for measure in OF_SUB_CLUSTERS[test.stage]]
     rows, lines = [], []
     for found, row in zip(conditions, table.rows.to_dict("records"), strict=True):
         published = published_of(found, results.published)
         lines += list(_lines(row, table, found, labels, published))
-        means = [f"{measure}_p" for measure in OF_SUB_CLUSTERS[test.stage]]
         numbers = {str(key): value for key, value in row.items() if key != "condition"}
         rows.append(
             {
@@ -102,18 +126,7 @@ def _in_words(
                 **{f"{key}_published": published.get(key) for key in means},
             }
         )
-    name, title = _TITLES[test.stage]
-    return StudyTable(
-        name,
-        f"{title} {results.title}",
-        pandas.DataFrame(rows),
-        (
-            *(*labels, "measure", "networks", "sub-clusters", "p", "adjusted", "Fisher p"),
-            *("Fisher statistic (by chance)", "effect", "of random draws"),
-        ),
-        tuple(lines),
-        tuple(_notes(table, n_left_out)),
-    )
+    return pandas.DataFrame(rows), tuple(lines)
 
 
 def _lines(
@@ -157,7 +170,7 @@ def _defined(value: float | None) -> float | None:
     return None if value is None or value != value else value  # noqa: PLR0124  # NaN
 
 
-def _notes(table: NetworkTable, n_left_out: int) -> Iterator[str]:
+def _notes(table: NetworkTable) -> Iterator[str]:
     found = p_in_words(table.critical_p, "critical p") if table.critical_p else "none is"
     yield (
         f"p over networks: Bates combination; * significant with a false discovery rate of "
@@ -166,8 +179,3 @@ def _notes(table: NetworkTable, n_left_out: int) -> Iterator[str]:
         "error over sub-clusters; of random draws, the effect that they have in the place of the "
         "partitions, in brackets from 5 to 95% of them."
     )
-    if n_left_out:
-        yield (
-            f"{n_left_out} more tests of networks that are in their condition already are left "
-            "out: there they would count as several networks."
-        )

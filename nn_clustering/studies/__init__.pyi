@@ -9,6 +9,7 @@ from ._orders import Orders as Orders
 from ._plan import Plan as Plan
 from ._progress import Progress as Progress
 from ._schedulers import SchedulerUnavailableError as SchedulerUnavailableError
+from ._snapshot import snapshot_of as snapshot_of
 from ._spec import (
     Case as Case,
     Published as Published,

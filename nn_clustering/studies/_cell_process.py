@@ -49,6 +49,7 @@ from nn_clustering.tracking import (
 from nn_clustering.tracking.execution_keys import EXPECTED_CODE
 from nn_clustering.tracking.run_keys import store_id
 from nn_clustering.tracking.stages.expected_code import NOT_EXPECTED
+from nn_clustering.tracking.stages.lease import release_of_dead
 from nn_clustering.tracking.stages.program import INTERRUPTED as INTERRUPTED_STATUS, RUN_ID_VARIABLE
 from nn_clustering.tracking.store.stored_programs import program_arguments
 
@@ -150,9 +151,9 @@ class _Try:
 
     def _found(self) -> CellRuns | CellOutcome:
         """What is stored of the cell, once no other process computes it."""
-        while True:
+        while self.order.reuse:
             found = find_runs(self.database, self.order, self.journal_root)
-            if found.completed is not None:
+            if found.completed is not None and not self.order.reads_data:
                 return CellOutcome(
                     self.order.name,
                     COMPLETED,
@@ -169,11 +170,12 @@ class _Try:
                     self.order, cause, f"run {found.running} computes it; {_IN_WORDS[cause]}"
                 )
             time.sleep(LOOK_SECONDS)
+        return CellRuns()
 
     def _computed(self, written: WrittenSnapshot, unfinished: Any) -> CellOutcome:
         """Let a process compute it."""
         began = datetime.now(timezone.utc).replace(tzinfo=None)
-        with tempfile.TemporaryDirectory(prefix="cell_") as place:
+        with tempfile.TemporaryDirectory(prefix="cell_", dir=self.stops.scratch) as place:
             run_id_file = Path(place, "run_id")
             ended = run_process(
                 self._arguments(written, unfinished),
@@ -183,6 +185,8 @@ class _Try:
                 self.stops.cause,
             )
             run_id = _read_id(run_id_file)
+        if ended.status < 0:
+            run_id = run_id or self._released(ended)
         outcome = CellOutcome(
             self.order.name,
             _state(ended, run_id),
@@ -258,6 +262,12 @@ class _Try:
         except pymongo.errors.PyMongoError:
             return _AWAY
         return None if run is None else run.get("status")
+
+    def _released(self, ended: EndedProcess) -> Any:
+        """The run of a process that was killed, whose lease nobody need wait for."""
+        with contextlib.suppress(pymongo.errors.PyMongoError):
+            return release_of_dead(self.database, ended.pid, ended.seconds + 1)
+        return None
 
     def _was_there(self, run_id: Any, began: datetime) -> bool:
         """Whether a run is older than the process that named it, by the clock of this machine."""

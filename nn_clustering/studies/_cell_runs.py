@@ -54,6 +54,7 @@ def find_runs(database: Database, order: CellOrder, journal_root: Path) -> CellR
     left = [run for run in runs if run["status"] != "COMPLETED"]
     if deliver(database, left, journal_root):
         runs = list(_runs(database, order))
+    runs = [run for run in runs if (run.get("info") or {}).get("code") == order.code]
     completed = next((run for run in runs if _is_usable(database, run)), None)
     if completed is not None:
         stored = StoredCell(completed["_id"], seconds_of(completed), order.code)
@@ -80,11 +81,11 @@ def deliver(database: Database, runs: Sequence[Mapping[str, Any]], journal_root:
 
 
 def _runs(database: Database, order: CellOrder) -> Iterator[dict[str, Any]]:
-    """The cell's runs, the newest first."""
+    """The cell's runs, the newest first; those too that have not told their code yet."""
     query: dict[str, Any] = {
         "experiment.name": order.stage,
         "status": {"$in": ["COMPLETED", "RUNNING", *UNFINISHED]},
-        "info.code": order.code,
+        "info.code": {"$in": [order.code, None]},
         # Seeds, and runs that are read: few runs remain, whose whole config is compared.
         **{f"config.{key}": value for key, value in order.updates.items() if type(value) is int},
     }

@@ -37,12 +37,14 @@ class EndedProcess:
     """A process that has ended.
 
     Attributes:
+        pid: Its number.
         status: Its exit status; negative where a signal ended it.
         cause: Why it was asked to end before its time; None where it was not.
         seconds: For how long it ran.
         output: The last lines that it printed, without passwords.
     """
 
+    pid: int
     status: int
     cause: str | None
     seconds: float
@@ -93,7 +95,8 @@ def run_process(
                 watched.ends_within(grace)
     finally:
         status = _reap(process)
-    return EndedProcess(status, found, time.monotonic() - began, last_lines(output))
+    seconds = time.monotonic() - began
+    return EndedProcess(process.pid, status, found, seconds, last_lines(output))
 
 
 def last_lines(output: Path) -> str:

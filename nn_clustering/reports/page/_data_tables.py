@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -55,10 +56,11 @@ def networks_table(results: StudyResults) -> dict[str, Any]:
     table = results.networks
     hidden = {f"{stage}_run" for stage in NETWORK_STAGES}  # column `network` has them
     columns = [
-        _network_column(name) for name in map(str, table) if name not in hidden and _has(table, name)
+        _network_column(name)
+        for name in map(str, table)
+        if name not in hidden and _has(table, name)
     ]
-    # first what the row is called by: the run that clustered
-    columns.sort(key=lambda column: column["key"] != "cluster_run")
+    columns.sort(key=_rank)
     return _content(table, columns)
 
 
@@ -83,8 +85,6 @@ def runs_table(results: StudyResults) -> dict[str, Any]:
 
 def differing_settings(results: StudyResults) -> list[str]:
     """Return the config columns in which runs of one step differ, but for seeds and links."""
-    import pandas
-
     links = {f"config.{stage}_run" for stage in (*NETWORK_STAGES, "cluster")}
     grid = {f"config.{label.rpartition('.')[2]}" for label in results.labels}
     grid |= {f"config.{label}" for label in results.labels}
@@ -108,23 +108,24 @@ def _content(table: pandas.DataFrame, columns: Sequence[Mapping[str, Any]]) -> d
     return {"columns": columns, "rows": [list(row) for row in zip(*values, strict=True)]}
 
 
+def _rank(column: Mapping[str, Any]) -> int:
+    """Return where a column stands: first the run that a row is called by, last other runs."""
+    return 0 if column["key"] == "cluster_run" else 2 if column["kind"] == "run" else 1
+
+
 def _network_column(name: str) -> dict[str, Any]:
     if name.startswith(LABEL):
         return _column(name, name.removeprefix(LABEL), "text", is_choice=True)
     if name.endswith("_run") or name == "network":
         title = "network's run" if name == "network" else name.replace("_", " ")
         return _column(name, title, "run", run=name)
-    kind = "p" if name in ("p_value", *_P_VALUES) else "number"
+    kind = "p" if is_p_value(name) else "text" if name == "fragile" else "number"
     return _column(name, figure_title(name), kind, run=_RUN_OF.get(name))
 
 
-_P_VALUES = tuple(
-    f"{measure}_{end}"
-    for measures in OF_SUB_CLUSTERS.values()
-    for measure in measures
-    for end in OF_MEASURE
-    if end.endswith("p")
-)
+def is_p_value(name: str) -> bool:
+    """Return whether a figure of networks is a p-value."""
+    return name == "p_value" or name.endswith("_p")
 
 
 def figure_title(name: str) -> str:
@@ -179,4 +180,4 @@ def _has(table: pandas.DataFrame, name: str) -> bool:
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or value != value
+    return value is None or (isinstance(value, float) and math.isnan(value))

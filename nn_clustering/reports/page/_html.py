@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,10 @@ def rendered(**contents: Any) -> bytes:
         scripts.append(plotly_script())
     page = environment.get_template("page.html.j2").render(
         **contents,
-        data_json=Markup(script_json(contents["data"])),  # noqa: S704  # escaped
+        data_json=Markup(script_json(contents["data"])),
         policy=_policy(scripts),
-        style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),  # noqa: S704  # ours
-        scripts=[Markup(script) for script in scripts],  # noqa: S704  # ours and Plotly's
+        style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        scripts=[Markup(script) for script in scripts],
     )
     # a database may hold halves of letters, which UTF-8 does not know
     return page.encode("utf-8", errors="replace")
@@ -67,11 +68,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, datetime):
-        return None if value != value else f"{value:%Y-%m-%d %H:%M:%S}"  # pandas has a NaT
-    return value if value is None else _text(value)
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return _text(value)
 
 
-def _text(value: Any) -> Any:
+def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return json.dumps(value, default=str, ensure_ascii=False)
     if isinstance(value, Sequence):
@@ -89,10 +90,8 @@ def duration(seconds: float) -> str:
 
 def plotly_script() -> str:
     """Return Plotly's script, as its package brings it."""
-    import plotly
-
-    path = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-    return path.read_text(encoding="utf-8").replace("\r\n", "\n")
+    script = resources.files("plotly").joinpath("package_data", "plotly.min.js")
+    return script.read_text(encoding="utf-8").replace("\r\n", "\n")
 
 
 def _own_script() -> str:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import html
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nn_clustering.reports._clusterability_table import published_of
 from nn_clustering.reports._study_results import StudyResults, condition_in_words, conditions_of
 from nn_clustering.reports.page._html import plain
 
-if TYPE_CHECKING:
-    import pandas
-
 TRUE, NULL, PUBLISHED = "#117aff", "#8a8f98", "#fd4e00"
 _LEVEL = 0.05
-_ROW, _LEAST = 46, 150  # pixels
+# Where a network stands, its condition in words, and its row.
+_Network = tuple[float, str, dict[Any, Any]]
+_ROW, _LOW_ROW, _LEAST = 46, 28, 150  # pixels
+_MANY = 30
 
 
 def ncut_figure(results: StudyResults) -> dict[str, Any] | None:
@@ -43,7 +43,7 @@ def _offset(number: int, n_networks: int) -> float:
     return 0.0 if n_networks < 2 else 0.62 * (number / (n_networks - 1) - 0.5)
 
 
-def _null(rows: Sequence[tuple[float, str, dict[Any, Any]]]) -> dict[str, Any]:
+def _null(rows: Sequence[_Network]) -> dict[str, Any]:
     tested = [entry for entry in rows if plain(entry[2]["shuffled_mean"]) is not None]
     return {
         "type": "scatter",
@@ -63,8 +63,9 @@ def _null(rows: Sequence[tuple[float, str, dict[Any, Any]]]) -> dict[str, Any]:
     }
 
 
-def _ncuts(rows: Sequence[tuple[float, str, dict[Any, Any]]]) -> list[dict[str, Any]]:
-    below, others = [], []
+def _ncuts(rows: Sequence[_Network]) -> list[dict[str, Any]]:
+    below: list[_Network] = []
+    others: list[_Network] = []
     for entry in rows:
         p = plain(entry[2]["p_value"])
         if plain(entry[2]["ncut"]) is not None:
@@ -79,9 +80,7 @@ def _ncuts(rows: Sequence[tuple[float, str, dict[Any, Any]]]) -> list[dict[str, 
     ]
 
 
-def _points(
-    rows: Sequence[tuple[float, str, dict[Any, Any]]], name: str, marker: dict[str, Any]
-) -> dict[str, Any]:
+def _points(rows: Sequence[_Network], name: str, marker: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",
@@ -93,7 +92,7 @@ def _points(
     }
 
 
-def _hover(rows: Sequence[tuple[float, str, dict[Any, Any]]], run: str) -> dict[str, Any]:
+def _hover(rows: Sequence[_Network], run: str) -> dict[str, Any]:
     return {
         "customdata": [plain(row.get(run)) for _, _, row in rows],
         "text": [_words(name, row, run) for _, name, row in rows],
@@ -135,7 +134,7 @@ def _published(results: StudyResults, conditions: Sequence[dict[str, Any]]) -> l
 def _layout(names: Sequence[str]) -> dict[str, Any]:
     texts = ["<br>".join(map(_escaped, textwrap.wrap(name, 26)[:3])) for name in names]
     return {
-        "height": _LEAST + _ROW * len(names),
+        "height": _LEAST + (_ROW if len(names) <= _MANY else _LOW_ROW) * len(names),
         "margin": {"l": 10, "r": 10, "t": 10, "b": 40},
         "hovermode": "closest",
         "legend": {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "xanchor": "left"},

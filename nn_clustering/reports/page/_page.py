@@ -17,15 +17,14 @@ from nn_clustering.reports.page._parallel import parallel_coordinates
 from nn_clustering.reports.page._pictures import RunImage, names_in_order, pictures
 from nn_clustering.reports.page._summaries import summary
 from nn_clustering.significance import SMALLEST_SHOWN
+from nn_clustering.tracking import RUN_PAGE
 
 if TYPE_CHECKING:
     from nn_clustering.reports._study_results import StudyResults
     from nn_clustering.reports._study_table import StudyTable
 
 OMNIBOARD = "http://127.0.0.1:9000"
-# Omniboard's own name for its page, and the ends and middle of a scale of colours: strong negative
-# values are blue, as true n-cuts are.
-_OMNIBOARD_PATH = "/sacred"
+# The ends and middle of a scale of colours: low values are blue.
 _RAMP = ((17, 122, 255), (150, 150, 150), (253, 78, 0))
 _MIB = 2**20
 
@@ -101,7 +100,7 @@ def _data(results: StudyResults, omniboard: str) -> dict[str, Any]:
         tables["runs"] = runs_table(results)
     return {
         "omniboard": omniboard,
-        "omniboard_path": _OMNIBOARD_PATH,
+        "run_page": RUN_PAGE,
         "statuses": statuses,
         "smallest_p": SMALLEST_SHOWN,
         "palette": [_hex(colour) for colour in cluster_colours(8)],

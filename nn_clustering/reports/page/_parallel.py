@@ -6,7 +6,11 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.reports._study_results import LABEL, RUNS, StudyResults
-from nn_clustering.reports.page._data_tables import differing_settings, figure_title
+from nn_clustering.reports.page._data_tables import (
+    differing_settings,
+    figure_title,
+    is_p_value,
+)
 from nn_clustering.reports.page._html import plain
 
 if TYPE_CHECKING:
@@ -34,7 +38,8 @@ def parallel_coordinates(results: StudyResults) -> dict[str, Any] | None:
     axes, columns = _settings(results)
     for name in (*_FIGURES, *_TEST_FIGURES):
         if networks[name].nunique() > 1:
-            axes.append({"key": name, "title": figure_title(name)})
+            axis = {"key": name, "title": figure_title(name)}
+            axes.append(axis | {"log": True} if is_p_value(name) else axis)
             columns.append([plain(value) for value in networks[name]])
     if len(axes) < 2:
         return None

@@ -116,9 +116,7 @@ def pictures(
         left -= len(uri)
         condition = _condition(row, results)
         found.append(
-            Picture(
-                plain(image.run), image.name, condition, str(row["seed"]), uri, width, height
-            )
+            Picture(plain(image.run), image.name, condition, str(row["seed"]), uri, width, height)
         )
     return found, n_left_out
 

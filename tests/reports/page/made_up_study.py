@@ -127,7 +127,9 @@ def _table_of_networks(rows):
     return pandas.DataFrame(
         {
             **{n: pandas.Series([row.get(n) for row in rows], dtype=object) for n in objects},
-            **{n: pandas.Series([row.get(n, np.nan) for row in rows], dtype=float) for n in numbers},
+            **{
+                n: pandas.Series([row.get(n, np.nan) for row in rows], dtype=float) for n in numbers
+            },
         }
     )
 

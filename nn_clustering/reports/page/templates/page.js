@@ -30,10 +30,21 @@
 
   // --- numbers and runs ---------------------------------------------------------------------
 
-  function rounded(number) {
-    if (Number.isInteger(number)) return String(number);
-    const size = Math.abs(number);
-    return size >= 1e5 || size < 1e-4 ? number.toExponential(2) : String(Number(number.toPrecision(5)));
+  const DIGITS = 4; // significant ones
+
+  const isLong = (number) => number !== 0 && (Math.abs(number) >= 1e7 || Math.abs(number) < 1e-4);
+
+  // With as many decimals as are asked for; where none are, with as many as it needs.
+  function rounded(number, decimals) {
+    if (isLong(number) && !(Number.isInteger(number) && Math.abs(number) < 1e15)) return number.toExponential(2);
+    return decimals === undefined ? String(Number(number.toPrecision(DIGITS))) : number.toFixed(decimals);
+  }
+
+  // How many decimals the numbers of a column need, so that they stand below each other.
+  function decimalsOf(numbers) {
+    const needed = numbers.filter((number) => typeof number === 'number' && !isLong(number))
+      .map((number) => (rounded(number).split('.')[1] || '').length);
+    return needed.reduce((one, other) => Math.max(one, other), 0);
   }
 
   function duration(seconds) {
@@ -42,13 +53,13 @@
     return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
   }
 
-  function shown(value, kind) {
+  function shown(value, kind, decimals) {
     if (isMissing(value)) return '';
     if (typeof value === 'boolean') return value ? 'yes' : 'no';
     if (typeof value !== 'number') return String(value);
     if (kind === 'seconds') return duration(value);
     if (kind === 'p' && value < study.smallest_p) return `< ${study.smallest_p}`;
-    return rounded(value);
+    return rounded(value, decimals);
   }
 
   // A run's place in Omniboard: its page opens with that run's details.
@@ -56,8 +67,7 @@
 
   function addressOf(run) {
     const status = study.statuses[run] || 'COMPLETED';
-    const query = new URLSearchParams({ showDrillDownRunModal: 'true', runIdToExpand: run, runIdStatus: status });
-    return `${omniboard}${study.omniboard_path}?${query}`;
+    return omniboard + study.run_page.replace('{run}', () => encodeURIComponent(run)).replace('{status}', () => encodeURIComponent(status));
   }
 
   function linked(text, run, what) {
@@ -73,7 +83,7 @@
     let address;
     try { address = new URL(text); } catch { return false; }
     if (!/^https?:$/.test(address.protocol)) return false;
-    omniboard = (address.origin + address.pathname).replace(/\/+$/, '').replace(new RegExp(`${study.omniboard_path}$`), '');
+    omniboard = (address.origin + address.pathname).replace(/(\/+|\/sacred\/*)$/, '');
     if (isKept) try { localStorage.setItem(KEPT_ADDRESS, omniboard); } catch { /* a browser that keeps nothing */ }
     pointLinks();
     return true;
@@ -111,10 +121,15 @@
       Object.assign(this, { root, columns, rows, sortKey: null, direction: 1, page: 0, only: null, isWhole: false });
       this.part = (name) => root.querySelector(`[data-part="${name}"]`);
       this.at = new Map(columns.map(({ key }, index) => [key, index]));
-      this.texts = rows.map((row) => row.map((value, index) => shown(value, columns[index].kind)).join('\n').toLowerCase());
+      this.decimals = columns.map((_, index) => decimalsOf(rows.map((row) => row[index])));
+      this.texts = rows.map((row) => row.map((value, index) => this.shown(value, index)).join('\n').toLowerCase());
       this.choices = new Map();
       this.build();
       this.update();
+    }
+
+    shown(value, index) {
+      return shown(value, this.columns[index].kind, this.decimals[index]);
     }
 
     build() {
@@ -123,7 +138,7 @@
         if (!column.choice) continue;
         const values = [...new Set(this.rows.map((row) => row[index]).filter((value) => !isMissing(value)))].sort(compared);
         if (values.length < 2) continue;
-        const options = values.map((value, place) => element('option', { value: place }, shown(value, column.kind)));
+        const options = values.map((value, place) => element('option', { value: place }, this.shown(value, index)));
         const select = element('select', { on: { change: () => {
           this.choices.set(index, select.value === '' ? null : values[Number(select.value)]);
           this.update();
@@ -245,7 +260,7 @@
 
     row(row, columns) {
       return element('tr', {}, ...columns.map((index, place) => {
-        const column = this.columns[index], value = row[index], text = shown(value, column.kind);
+        const column = this.columns[index], value = row[index], text = this.shown(value, index);
         const run = column.run === undefined || column.run === null ? null : row[this.at.get(column.run)];
         const isLink = text !== '' && !isMissing(run);
         const title = typeof value === 'number' && String(value) !== text ? String(value) : text.length > 40 ? text : null;
@@ -321,7 +336,7 @@
     }
 
     room() {
-      return Math.max(root_width(this.root), this.axes.length * 112);
+      return Math.max(roomOf(this.root), this.axes.length * 112);
     }
 
     scaleOf(axis, index) {
@@ -331,10 +346,11 @@
       }
       const values = this.rows.map((row) => row.values[index]).filter((value) => !isMissing(value));
       const low = values.reduce((a, b) => Math.min(a, b), Infinity), high = values.reduce((a, b) => Math.max(a, b), -Infinity);
-      const width = high - low || 1;
-      const share = (value) => (isMissing(value) ? undefined : high === low ? 0.5 : (value - low) / width);
-      const ends = high === low ? [low] : [0, 0.25, 0.5, 0.75, 1].map((part) => low + part * (high - low));
-      return { share, ticks: ends.map((value) => [share(value), rounded(Number(value.toPrecision(4)))]), low, high };
+      const isLogarithmic = Boolean(axis.log) && low > 0 && high / low > 20;
+      const at = isLogarithmic ? Math.log10 : Number;
+      const share = (value) => (isMissing(value) ? undefined : high === low ? 0.5 : (at(value) - at(low)) / (at(high) - at(low)));
+      const ticks = high === low ? [low] : isLogarithmic ? powers(low, high) : steps(low, high);
+      return { share, ticks: ticks.map((value) => [share(value), rounded(value)]), low, high };
     }
 
     colour() {
@@ -460,7 +476,23 @@
     }
   }
 
-  const root_width = (root) => root.querySelector('.parallel').clientWidth;
+  const roomOf = (root) => root.querySelector('.parallel').clientWidth;
+
+  // About five round numbers from low to high.
+  function steps(low, high) {
+    const rough = (high - low) / 5, power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough * 0.999);
+    const found = [];
+    for (let number = Math.ceil(low / step - 1e-9); number * step <= high * (1 + Math.sign(high) * 1e-9) && found.length < 20; number += 1) found.push(number * step);
+    return found;
+  }
+
+  // Powers of ten, and the ends where there are less than two.
+  function powers(low, high) {
+    const found = [];
+    for (let power = Math.ceil(Math.log10(low)); 10 ** power <= high; power += 1) found.push(10 ** power);
+    return found.length < 2 ? [low, high] : found;
+  }
   const cut = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
 
   // --- n-cut against null -------------------------------------------------------------------
@@ -471,6 +503,7 @@
       ...layout,
       paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
       font: { color: colourOf('--ink'), family: 'system-ui, "DejaVu Sans", sans-serif', size: 13 },
+      modebar: { bgcolor: 'rgba(0,0,0,0)', color: colourOf('--faint'), activecolor: colourOf('--ink') },
       hoverlabel: { bgcolor: colourOf('--raised'), bordercolor: colourOf('--line'), font: { color: colourOf('--ink') }, align: 'left' },
       xaxis: { ...layout.xaxis, ...axis }, yaxis: { ...layout.yaxis, ...axis, gridcolor: 'rgba(0,0,0,0)' },
     };
@@ -478,7 +511,7 @@
 
   function drawFigure(place, { traces, layout }) {
     if (!window.Plotly) return;
-    const options = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ['lasso2d', 'select2d'] };
+    const options = { displaylogo: false, responsive: true, modeBarButtons: [['toImage', 'zoom2d', 'pan2d', 'resetScale2d']] };
     const react = () => window.Plotly.react(place, traces, themed(layout), options);
     react().then(() => place.on('plotly_click', ({ points }) => {
       const run = points[0].customdata;
@@ -499,6 +532,15 @@
       }
       root.querySelector('output').textContent = `${count} of ${figures.length} images`;
     };
+    // Conditions that have such an image: not all stages have all labels.
+    const offer = () => {
+      const [name, condition] = selects, chosen = condition.value;
+      const offered = new Set(figures.filter(({ dataset }) => name.value === '' || dataset.name === name.value)
+        .map(({ dataset }) => dataset.condition));
+      condition.replaceChildren(element('option', { value: '' }, 'all'), ...[...offered].map((one) => element('option', { value: one }, one)));
+      condition.value = offered.has(chosen) ? chosen : '';
+    };
+    selects[0].addEventListener('change', offer);
     for (const select of selects) select.addEventListener('change', choose);
     const dialog = root.querySelector('dialog');
     root.addEventListener('click', (event) => {
@@ -509,6 +551,7 @@
       dialog.querySelector('[data-part="caption"]').replaceChildren(...open.parentElement.querySelector('figcaption').cloneNode(true).childNodes);
       dialog.showModal();
     });
+    offer();
     choose();
   }
 
@@ -518,7 +561,7 @@
   for (const table of document.querySelectorAll('table[data-sortable]')) makeSortable(table);
   for (const [name, content] of Object.entries(study.tables)) tables[name] = new BigTable(byId(name), content);
   if (study.parallel) new ParallelCoordinates(byId('parallel'), study.parallel);
-  if (byId('pictures')) offerPictures(byId('pictures'));
+  if (document.querySelector('#pictures dialog')) offerPictures(byId('pictures'));
   pointLinks();
   followRuns();
   window.addEventListener('hashchange', followRuns);
