@@ -1,10 +1,10 @@
 # The commands a person types. `make` alone lists them.
 python := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help install install-study demo test test-quick bench study-mnist study-clusterability-gradient study-cifar10 study-visualisation study-random-init published-imagenet up down backup restore lint format types docs lock dev
+.PHONY: help install install-study demo test test-quick bench everything up down backup restore lint format types docs lock dev
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-30s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / { sub("%", "NAME", $$1); printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 install:  ## make .venv with all that a run needs (the other commands do it by themselves)
 	@sh devops/install.sh demo
@@ -22,28 +22,20 @@ dev:
 demo: install  ## train, cluster, test and lesion a small network, every run recorded
 	$(python) experiments/pipeline.py with demo
 
-study-mnist: install-study  ## the study of the MNIST networks
-	$(python) experiments/study.py with mnist
+# Of configs/study/NAME.yaml; a hyphen stands for an underscore, too.
+study-%: install-study  ## compute a study: make study-lesions; its quick variant: make study-lesions ARGS=quick
+	$(python) experiments/study.py with $(subst -,_,$*) $(ARGS)
 
-study-clusterability-gradient: install-study  ## the study of small networks trained to be clusterable
-	$(python) experiments/study.py with clusterability_gradient
-
-study-cifar10: install-study  ## the study of the CIFAR-10 networks (for a GPU)
-	$(python) experiments/study.py with cifar10
-
-study-visualisation: install-study  ## the study of what sub-clusters of the MNIST networks respond to
-	$(python) experiments/study.py with visualisation
-
-published-imagenet: install-study  ## the ImageNet networks beside the published figures (downloads weights)
-	$(python) experiments/study.py with imagenet
-	$(python) experiments/study.py with imagenet_lesions
-
-study-random-init: install-study  ## the study of networks before any training
-	set -e; for network in mlp cnn cnn_128 vgg; do \
-	    $(python) experiments/random_init.py with $$network published; \
-	    $(python) experiments/random_init.py with $$network modular_init published \
-	        modular_init.all_layers=True; \
-	done
+# Data sets, networks, clusterings and tests. A study that cannot be had here does not keep the others away.
+studies := clusterability_mlp lesions k_stability clusterability_gradient random_init older_conditions \
+    clusterability_cnn visualisation clusterability_vgg lesions_vgg visualisation_vgg \
+    imagenet imagenet_lesions imagenet_visualisation
+everything: install-study  ## all studies, one after the other: weeks, and GPUs; ARGS=quick: an hour on two cores
+	@failed=; for study in $(studies); do \
+	    echo "$(python) experiments/study.py with $$study $(ARGS)"; \
+	    $(python) experiments/study.py with $$study $(ARGS) || failed="$$failed $$study"; \
+	done; \
+	test -z "$$failed" || { echo "These studies are not complete:$$failed" >&2; exit 1; }
 
 up: install  ## start MongoDB and Omniboard, to look at the recorded runs
 	$(python) -m nn_clustering.tracking up

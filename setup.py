@@ -17,6 +17,7 @@ setup(
     package_data={
         "": ["*.pyi"],  # what the packages hand out is listed there
         "experiments.configs": ["*.yaml", "*/**/*.yaml"],
+        "nn_clustering.reports.page": ["templates/*"],
         "nn_clustering.tracking.omniboard.package": ["*.js", "package*.json"],
     },
 )

@@ -21,6 +21,7 @@ def configure(
     *,
     parts: Mapping[str, Sequence[str]] | None = None,
     exclusive_keys: Sequence[str] = (),
+    keys_of: str | None = None,
 ) -> None:
     """Give a stage its configs; of this project, what it imports counts as its code.
 
@@ -28,6 +29,7 @@ def configure(
         experiment: The stage.
         parts: Other stages that it runs, with the keys that it sets itself.
         exclusive_keys: Keys that only one named config of a command may set.
+        keys_of: Another stage whose keys and named configs it has too.
     """
     experiment.configure(
         config_folders(),
@@ -38,6 +40,7 @@ def configure(
         repository=CHECKOUT,
         parts=parts,
         exclusive_keys=exclusive_keys,
+        keys_of=keys_of,
         about=ABOUT,
     )
 

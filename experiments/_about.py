@@ -109,6 +109,7 @@ ABOUT = {
     "lesion_table": about_others,
     "visualisation_table": about_others,
     "study": about_others,
+    "report": about_others,
     "pipeline": about_pipeline,
 }
 

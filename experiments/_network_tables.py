@@ -29,9 +29,18 @@ class Inputs:
 
 def check(run: StageRun) -> None:
     """Check what the config alone tells."""
-    limit, n_resamples = run.config["query"]["limit"], run.config["n_resamples"]
+    limit = run.config["query"]["limit"]
     if limit is not None and (type(limit) is not int or limit < 1):
         raise InvalidInputError(f"query.limit={limit!r}; expected an integer of 1 or more, or None")
+    check_resamples(run.config["n_resamples"])
+
+
+def check_resamples(n_resamples: int) -> None:
+    """Check the number of resamples behind an interval.
+
+    Raises:
+        InvalidInputError: If it is none, or too large to be held at once.
+    """
     if not 1 <= n_resamples <= MOST_RESAMPLES:
         raise InvalidInputError(
             f"n_resamples={n_resamples}; expected an integer from 1 to {MOST_RESAMPLES}"

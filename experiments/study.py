@@ -9,10 +9,13 @@ python experiments/study.py with my_study.yaml scheduler=tcp://host:8786
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pandas
 
 from experiments import (
     PROJECT,
@@ -21,14 +24,17 @@ from experiments import (
     configure,
     import_network,
     lesion,
+    page_command,
+    program,
     random_init,
     shuffle_test,
     train,
     visualise,
 )
+from experiments._phase_settings import phase_names
 from experiments._result_tables import add_table
-from nn_clustering import studies
-from nn_clustering.errors import InvalidInputError
+from nn_clustering import reports, studies
+from nn_clustering.errors import InvalidInputError, TrackingError, did_you_mean
 from nn_clustering.tracking import StageExperiment, store_id
 
 if TYPE_CHECKING:
@@ -71,7 +77,7 @@ def stages_of(config: Mapping[str, Any]) -> studies.Stages:
     """Return the stages that a study can have, with what its config sets in all of them."""
 
     def common(stage: str, of_cell: Mapping[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        found: dict[str, Any] = {"reuse": config["reuse"], "tags": list(config["tags"])}
         if "n_threads" in of_cell:
             found["n_threads"] = config["n_threads"]
         if stage == "train" and of_cell["training"]["enabled"]:
@@ -143,26 +149,30 @@ def check(run: StageRun) -> None:
 
 
 def _check_cell(cell: Cell, stages: studies.Stages) -> None:
+    config = studies.full_config(cell, stages, 1)
     if cell.stage in CHECKS:
-        CHECKS[cell.stage](studies.full_config(cell, stages, 1))
+        CHECKS[cell.stage](config)
+    if cell.parent is None or config.get("phase") is None:
+        return
+    if cell.parent.stage != "train":
+        raise InvalidInputError(f"phase={config['phase']}: an imported network has no phases")
+    trained = studies.full_config(cell.parent, stages)
+    phases = phase_names(
+        trained=trained["training"]["enabled"], pruned=trained["pruning"]["enabled"]
+    )
+    if config["phase"] not in phases:
+        raise InvalidInputError(
+            f"phase={config['phase']}{did_you_mean(str(config['phase']), phases)}; this training "
+            f"has {', '.join(phases)}"
+        )
 
 
 def _check_workplace(config: Mapping[str, Any]) -> None:
-    if config["scheduler"] is not None and config["scheduler_file"] is not None:
-        raise InvalidInputError(
-            f"scheduler={config['scheduler']} scheduler_file={config['scheduler_file']}: expected "
-            "one of the two"
-        )
-    is_elsewhere = config["scheduler"] is not None or config["scheduler_file"] is not None
-    if is_elsewhere and config["n_workers"] is not None:
-        raise InvalidInputError(
-            f"n_workers={config['n_workers']} changes nothing with a scheduler, whose workers "
-            "compute; leave it out"
-        )
-    for key in ("n_workers", "n_threads", "max_attempts", "checkpoint_every"):
+    for key in ("n_threads", "max_attempts", "checkpoint_every"):
         value = config[key]
         if value is not None and (type(value) is not int or value < 1):
             raise InvalidInputError(f"{key}={value!r}; expected an integer from 1")
+    studies.check_workplace(config["n_workers"], config["scheduler"], config["scheduler_file"])
 
 
 def plan_of(run: StageRun) -> Plan:
@@ -195,7 +205,115 @@ def prepare(run: StageRun) -> Plan:
 def study(run: StageRun) -> dict[str, Any]:
     """Compute the runs of a study that are missing; the result counts them."""
     plan: Plan = run.prepared
-    raise NotImplementedError(plan, add_table, store_id)
+    completed = {name: cell.run_id for name, cell in plan.stored.items()}
+    if run.config["tags"]:
+        for run_id in completed.values():
+            run.store.tag(run_id, *run.config["tags"])
+    carried = _carry_out(run, plan, completed) if plan.to_do else None
+    if carried is not None:
+        completed |= {name: outcome.run_id for name, outcome in carried.completed.items()}
+    _store_cells(run, plan, completed, carried)
+    _print_tables(run, plan)
+    failed, not_run = (carried.failed, carried.not_run) if carried is not None else ({}, {})
+    if failed:
+        raise TrackingError(
+            f"{len(failed)} of {len(plan.cells)} runs failed, and {len(not_run)} that rest on them "
+            f"were not made: see why above; the same command goes on with what is missing"
+        )
+    return {
+        "n_cells": len(plan.cells),
+        "n_stored_before": len(plan.stored),
+        "n_computed": len(completed) - len(plan.stored),
+    }
+
+
+def _carry_out(run: StageRun, plan: Plan, completed: Mapping[str, Any]) -> studies.CarriedOut:
+    """Have the cells that are missing computed, by the code as it is now."""
+    config = run.config
+    for name in {step.stage for step in plan.study.steps}:
+        configs = dict.fromkeys(
+            config for cell in plan.cells if cell.stage == name for config in cell.configs
+        )
+        run.add_config_files(EXPERIMENTS[name].config_files(tuple(configs)))
+    run.await_stored_program()
+    assert isinstance(run.id, int)  # the database numbers runs
+    database, base = run.store.database, run.sacred_run.experiment_info["base_dir"]
+    snapshot = studies.snapshot_of(database, run.id, os.path.relpath(Path.cwd(), base))
+    orders = studies.Orders(
+        plan.stages,
+        snapshot,
+        store_id(database),
+        plan.costs,
+        config["max_attempts"],
+        config["reuse"],
+    )
+    terminal = run.context.surroundings.terminal
+    with contextlib.ExitStack() as stack:
+        with run.uncaptured():  # workers would hold the captured output open
+            client = stack.enter_context(
+                studies.workplace(
+                    n_threads=config["n_threads"],
+                    n_workers=config["n_workers"],
+                    memory_mb=max(cell.needs.memory_mb for cell in plan.to_do),
+                    scheduler=config["scheduler"],
+                    scheduler_file=config["scheduler_file"],
+                )
+            )
+        return studies.carry_out(
+            client,
+            plan.cells,
+            lambda cell, parent_run: orders.order(cell, parent_run).to_plain(),
+            completed=completed,
+            seconds_of=lambda cell: plan.costs.seconds(cell, plan.stages),
+            max_attempts=config["max_attempts"],
+            progress=studies.Progress(n_stored=len(completed), terminal=terminal),
+        )
+
+
+def _store_cells(
+    run: StageRun,
+    plan: Plan,
+    completed: Mapping[str, Any],
+    carried: studies.CarriedOut | None,
+) -> None:
+    """Store which run each cell has, and why others have none."""
+    ends = {} if carried is None else {**carried.completed, **carried.failed}
+    rows = [
+        {
+            "cell": cell.name,
+            "step": cell.step,
+            "stage": cell.stage,
+            "seed": cell.seed,
+            **cell.labels,
+            "run": completed.get(cell.name),
+            "state": _state(cell, plan, ends),
+            "reason": ends[cell.name].reason if cell.name in ends else "",
+        }
+        for cell in plan.cells
+    ]
+    add_table(run, "cells", pandas.DataFrame(rows))
+    run.sacred_run.info["lineage"] = {
+        f"{cell.stage}_run_{place}": completed[cell.name]
+        for place, cell in enumerate(plan.cells)
+        if cell.name in completed
+    }
+
+
+def _state(cell: Cell, plan: Plan, ends: Mapping[str, Any]) -> str:
+    if cell.name in plan.stored:
+        return "stored before"
+    return ends[cell.name].state if cell.name in ends else "not run"
+
+
+def _print_tables(run: StageRun, plan: Plan) -> None:
+    """Print what the stored runs say, and what to type next."""
+    found = studies.find_completed(run.store.database, plan.cells, plan.stages)
+    results = reports.read_results(run.store, plan.study, plan.cells, found)
+    for table in reports.study_tables(results, run.store):
+        print(f"\n{table.caption}\n\n{table.markdown()}")
+    quick = " quick" if plan.study.variant == "quick" else ""
+    print()
+    run.suggest(f"{program('report')} with {plan.study.name}{quick}", page_command())
 
 
 if __name__ == "__main__":

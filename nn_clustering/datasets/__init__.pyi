@@ -1,3 +1,6 @@
+from ._data_files import (
+    dataset_folders as dataset_folders,
+)
 from ._dataset import (
     TASKS as TASKS,
     WHITE_BYTE as WHITE_BYTE,

@@ -54,6 +54,26 @@ from ._studied_networks import (
     StudiedNetwork as StudiedNetwork,
     studied_network as studied_network,
 )
+from ._study_figures import (
+    study_figures as study_figures,
+)
+from ._study_report import (
+    mixed_code as mixed_code,
+    study_markdown as study_markdown,
+)
+from ._study_results import (
+    StudyResults as StudyResults,
+    condition_in_words as condition_in_words,
+    file_word as file_word,
+    is_fragile as is_fragile,
+    read_results as read_results,
+)
+from ._study_table import (
+    StudyTable as StudyTable,
+)
+from ._study_tables import (
+    study_tables as study_tables,
+)
 from ._visualisation_figures import (
     figure_of_visualisation_nulls as figure_of_visualisation_nulls,
 )

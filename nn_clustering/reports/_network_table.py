@@ -67,8 +67,7 @@ class NetworkTable:
             cells += [_shown(row[name], ".4f") for name in self.scores]
             cells.append(str(row["n_subclusters"]))
             for measure in self.measures:
-                of_measure = {key: row.get(f"{measure}_{key}") for key in _SHOWN}
-                cells += _cells(of_measure, is_corrected=measure in self.corrected)
+                cells += measure_texts(row, measure, is_corrected=measure in self.corrected)
             lines.append(cells)
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -87,6 +86,7 @@ def table_of_networks(
     level: float = 0.05,
     seed: int = 0,
     n_resamples: int = 9999,
+    names: Sequence[str] | None = None,
 ) -> NetworkTable:
     """Put the networks of each condition into one row.
 
@@ -115,6 +115,7 @@ def table_of_networks(
         level: The false discovery rate.
         seed: Fixes the bootstraps.
         n_resamples: Of each bootstrap.
+        names: Of each network's condition; None for those that tell its settings from the others'.
 
     Raises:
         InvalidInputError: If there is no network, a network is twice in one condition, the level is
@@ -126,7 +127,7 @@ def table_of_networks(
         raise InvalidInputError("a table of no networks; expected one run at least")
     test = networks[0].test
     bootstrap = {"seed": seed, "n_resamples": n_resamples}
-    rows = [_row(name, group, bootstrap) for name, group in conditions(networks)]
+    rows = [_row(name, group, bootstrap) for name, group in conditions(networks, names)]
     measures = tuple(name for name in test.measures if any(name in n.summaries for n in networks))
     corrected = tuple(name for name in measures if name in test.corrected)
     critical_p, n_tests = _correct(rows, corrected, level)
@@ -265,7 +266,14 @@ def _std(values: Sequence[float]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def _cells(of_measure: Mapping[str, Any], *, is_corrected: bool) -> list[str]:
+def measure_texts(row: Mapping[Any, Any], measure: str, *, is_corrected: bool) -> list[str]:
+    """Return what a table shows of a measure in one row.
+
+    Returns:
+        The p-value over networks with what it rests on; the adjusted one, of a corrected measure;
+        mean Fisher statistic; effect; and that of random draws.
+    """
+    of_measure = {key: row.get(f"{measure}_{key}") for key in _SHOWN}
     star = " *" if is_corrected and of_measure["significant"] is True else ""
     method = f" ({_rests_on(of_measure)})" if _shown_p(of_measure["p"]) != "-" else ""
     effect = _shown(of_measure["effect"], ".3f")

@@ -131,14 +131,32 @@ def studied_network(store: RunStore, run: Run, test: NetworkTest) -> StudiedNetw
     )
 
 
-def conditions(networks: Sequence[StudiedNetwork]) -> Iterator[tuple[str, list[StudiedNetwork]]]:
+def conditions(
+    networks: Sequence[StudiedNetwork], names: Sequence[str] | None = None
+) -> Iterator[tuple[str, list[StudiedNetwork]]]:
     """Yield the name of each condition and its networks, in the order of the first of each.
 
     A condition is named by data set and architecture, and by the settings that not all share.
 
+    Args:
+        networks: All of them.
+        names: Of each network's condition, where settings are not to tell it.
+
     Raises:
         InvalidInputError: If a network is twice in one condition: there it would count as two.
     """
+    if names is None:
+        yield from _by_settings(networks)
+        return
+    for name in dict.fromkeys(names):
+        group = [network for network, own in zip(networks, names, strict=True) if own == name]
+        _check_distinct(group)
+        yield name, group
+
+
+def _by_settings(
+    networks: Sequence[StudiedNetwork],
+) -> Iterator[tuple[str, list[StudiedNetwork]]]:
     differing = _differing_keys(networks)
     # Of a network from a file nothing is known of the training: that tells no names apart.
     stages = [{key.split(".")[0] for key in network.settings} for network in networks]
@@ -148,16 +166,20 @@ def conditions(networks: Sequence[StudiedNetwork]) -> Iterator[tuple[str, list[S
         key = repr([network.settings.get(name) for name in differing])
         groups.setdefault(key, []).append(network)
     for group in groups.values():
-        seen: dict[str, RunId] = {}
-        for network in group:
-            if network.network in seen:
-                raise InvalidInputError(
-                    f"runs {seen[network.network]} and {network.run} {network.test.stage} one "
-                    f"network ({network.network}) in one condition, where it would count as two; "
-                    "leave out one of them"
-                )
-            seen[network.network] = network.run
+        _check_distinct(group)
         yield _name(group[0], told), group
+
+
+def _check_distinct(group: Sequence[StudiedNetwork]) -> None:
+    seen: dict[str, RunId] = {}
+    for network in group:
+        if network.network in seen:
+            raise InvalidInputError(
+                f"runs {seen[network.network]} and {network.run} {network.test.stage} one "
+                f"network ({network.network}) in one condition, where it would count as two; "
+                "leave out one of them"
+            )
+        seen[network.network] = network.run
 
 
 def _of_network(trained: Run | None, clustered: Run) -> dict[str, Any]:

@@ -12,12 +12,14 @@ FAILED = "failed"
 INTERRUPTED = "interrupted"
 CRASHED = "crashed"
 DECLINED = "declined"
-# Why a worker declines a cell.
+# Why a worker declines a cell, or interrupts it.
 WALLTIME = "walltime"
+CLOSING = "closing"
+SERVER = "server"
+CANCELLED = "cancelled"
+SIGNAL = "signal"
 STORE = "store"
 CODE = "code"
-SERVER = "server"
-CLOSING = "closing"
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ class CellOrder:
         config: The whole config, nested, by which a completed or unfinished run is found.
         n_threads: For libraries that count them when they are loaded; None leaves them alone.
         expected_seconds: For how long it will take; None where nobody knows.
+        reuse: Whether runs that are stored already may stand for it, or be gone on with.
+        reads_data: Whether it reads data by name, which may be other data than they were: only its
+            stage can tell whether a completed run has read the same.
         max_resumed: How many times in a row an unfinished run may be gone on with, before the cell
             is begun anew.
     """
@@ -71,6 +76,8 @@ class CellOrder:
     config: Mapping[str, Any] = field(default_factory=dict)
     n_threads: int | None = 1
     expected_seconds: float | None = None
+    reuse: bool = True
+    reads_data: bool = False
     max_resumed: int = 3
 
     def to_plain(self) -> dict[str, Any]:
@@ -96,26 +103,27 @@ class CellOutcome:
     - ``completed``: there is a completed run of it, `run_id`, made now or before (`was_there`).
     - ``failed``: its process ended with an `exit_status` other than 0, after a mistake (one line,
       `reason`) or an exception. The same happens again: it is not to be tried again.
-    - ``interrupted``: its process was asked to end, by the worker (its task was cancelled, its
-      walltime ran out, it closes) or by somebody else, and has ended with what it had kept. Another
-      try goes on from there, where the stage can.
+    - ``interrupted``: its process has ended before its time, for the `cause`: ``cancelled`` (its
+      task was), ``walltime`` (it nearly ran out), ``closing`` (the worker closes), ``signal``
+      (somebody else asked it to), ``server`` (MongoDB went away). Another try goes on from what it
+      had kept, where the stage can.
     - ``crashed``: a signal killed its process (`exit_status` is minus its number): out of memory,
       an abort of a library, kill -9. Another try may do better.
     - ``declined``: nothing was begun, for the `cause`: ``walltime`` (this worker's rest cannot hold
       it), ``closing`` (the worker is about to end), ``server`` (it reaches no MongoDB now),
       ``store`` (its runs go elsewhere), ``code`` (its Python or packages, or the stored code, are
-      others). Another worker may take it; after ``store`` and ``code`` this one never can.
+      others), ``cancelled`` (nobody waits for it any more). Another worker may take it; after
+      ``store`` and ``code`` this one never can.
 
     Attributes:
         name: The cell's.
         state: One of these.
-        run_id: Its run, completed, failed or interrupted; None where there is none.
+        run_id: Its run: completed, failed or interrupted; None where there is none, or none known.
         seconds: For how long the process ran; of one that was there, for how long that did.
         was_there: Whether the completed run was there before.
         resumed: The unfinished run that it went on with; None where it began anew.
         exit_status: That of the process; negative where a signal ended it, None where none ran.
-        cause: Why it was declined, or interrupted (``walltime``, ``closing``, ``cancelled``,
-            ``signal``).
+        cause: Why it was declined or interrupted.
         reason: What is to be said of it, in one line.
         output: The last lines that the process printed, without passwords.
         host: Name of the machine.

@@ -70,7 +70,23 @@ def cells_of(study: Study, stages: Stages) -> tuple[Cell, ...]:
     twice = next((name for name, n in Counter(cell.name for cell in cells).items() if n > 1), None)
     if twice is not None:
         raise InvalidInputError(f"steps: two runs would be {twice}; expected names for the cases")
+    # a quick variant has fewer cells than there are published means of
+    for published in study.published if study.variant == "full" else ():
+        _check_published(published.of, cells)
     return cells
+
+
+def _check_published(of: Mapping[str, Any], cells: tuple[Cell, ...]) -> None:
+    """Check that there are cells whose means can be laid beside published ones."""
+    for label, value in of.items():
+        known = dict.fromkeys(cell.labels[label] for cell in cells if label in cell.labels)
+        if value not in known:
+            labels = dict.fromkeys(label for cell in cells for label in cell.labels)
+            expected = ", ".join(map(str, known or labels)) or "none, for no cell has a label"
+            raise InvalidInputError(
+                f"published: of: {label}={value!r}; expected {'one of ' if known else 'labels: '}"
+                f"{expected}"
+            )
 
 
 def full_config(cell: Cell, stages: Stages, parent_run: Any = None) -> dict[str, Any]:

@@ -111,8 +111,8 @@ def read_study(config: Mapping[str, Any], name: str, stages: Stages) -> Study:
     given = [_mapping(step, "steps") for step in _list(config["steps"], "steps")]
     if not given:
         raise InvalidInputError(
-            "steps=[]: a study needs some: name one (print_named_configs lists the studies), or a "
-            "YAML file of your own"
+            "steps=[]: a study needs some: take a named config (print_named_configs lists the "
+            "studies), or a YAML file of your own"
         )
     if config["variant"] == "quick":
         given = _changed(given, [_mapping(step, "quick") for step in config["quick"]])

@@ -13,6 +13,7 @@ from .omniboard.page import (
     start_omniboard as start_omniboard,
     stop_omniboard as stop_omniboard,
 )
+from .omniboard.run_page import RUN_PAGE as RUN_PAGE, run_address as run_address
 from .own_code import OwnCode as OwnCode, named_code as named_code
 from .run_ids import RunId as RunId
 from .run_keys import request_digest as request_digest, store_id as store_id

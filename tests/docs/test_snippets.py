@@ -33,6 +33,7 @@ OTHERS = [
 # Where the how-tos write files.
 WRITTEN = ("nn_clustering", "experiments", "tests/datasets", "tests/networks", "tests/significance")
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+TARGETS |= {f"study-{path.stem}" for path in (PROJECT / "configs" / "study").glob("*.yaml")}
 
 NOTEBOOKS = sorted((PROJECT / "docs" / "notebooks").glob("*.ipynb"))
 # In a process of its own: a kernel's threads and sockets are not the tests'.

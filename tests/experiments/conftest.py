@@ -126,3 +126,8 @@ def runs(pipeline, store):
     whole = store.run(pipeline.run_id, experiment="pipeline")
     stages = {name: store.run(run_id) for name, run_id in whole.result["runs"].items()}
     return {"pipeline": whole, **stages}
+
+
+def identity_of(store, run):
+    """By which a later command finds the run, to use it."""
+    return store.database["runs"].find_one({"_id": run.id})["tracking"]["identity"]

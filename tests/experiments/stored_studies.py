@@ -5,7 +5,7 @@ from datetime import datetime
 import numpy as np
 import pandas
 
-from experiments import cluster, lesion, train, visualise
+from experiments import choose_k, cluster, import_network, lesion, shuffle_test, train, visualise
 from nn_clustering.lesions._statistics import coherence_measure, importance_measure
 from nn_clustering.significance import measure_beside_random
 from tests.tracking.stored_files import store_file
@@ -13,7 +13,10 @@ from tests.tracking.stored_files import store_file
 N_SUB_CLUSTERS = 10
 LAYERS = ["dense"] * 4 + ["last"] * 6
 COMBINED = np.ones(N_SUB_CLUSTERS, bool)
-STAGES = {"train": train, "cluster": cluster, "lesion": lesion, "visualise": visualise}
+STAGES = {
+    program.experiment.path: program
+    for program in (choose_k, cluster, import_network, lesion, shuffle_test, train, visualise)
+}
 
 
 class StoredStudy:

@@ -5,7 +5,6 @@ key and without it. A key that nobody reads fails, and so does a new one without
 """
 
 import io
-import types
 import uuid
 from itertools import product
 
@@ -25,6 +24,7 @@ from experiments import (
     lesion_table,
     pipeline,
     random_init,
+    report,
     shuffle_test,
     study,
     train,
@@ -43,7 +43,6 @@ from nn_clustering import (
     training,
     visualisation,
 )
-from nn_clustering.errors import InvalidInputError
 from nn_clustering.seeds import integer_seed
 from nn_clustering.tracking import RunStore, Server, StageExperiment, StageRun, connect
 from nn_clustering.tracking.stages import execution
@@ -1352,95 +1351,26 @@ def whole(experiment, updates, runs, monkeypatch):
     return calls.of["run_part"]
 
 
-CONDITION = {
-    "name": "MLP",
-    "train": ["mlp", "digits", "fast"],
-    "seeds": [5],
-    "phases": ["unpruned"],
-    "n_clusters": 7,
-    "n_shuffles": 13,
-}
-
-
-def test_conditions_of_a_study_are_trained(runs, monkeypatch):
-    (call,) = whole(study.experiment, {"conditions": [CONDITION]}, runs, monkeypatch)
-    assert call["experiment"] is train.experiment
-    assert call["updates"] == {"seed": 5}
-    assert call["named"] == CONDITION["train"]
-
-
-def test_networks_of_a_study_are_clustered_and_tested_as_published(monkeypatch):
-    """Every entry of a condition, as the parts get it one after the other."""
-
-    class Done:
-        _id = 40
-        result = {"unpruned": {"test_accuracy": 0.9}} | dict.fromkeys(
-            ("ncut", "shuffled_mean", "shuffled_std", "z_score", "p_value"), 1.0
-        )
-        result |= {"over_seeds": None, "of_lowest_starts": None}
-
-    got = []
-
-    class Whole:
-        @staticmethod
-        def run_part(experiment, updates, named):
-            got.append((experiment.path, updates, named))
-            return Done
-
-    (row,) = study._one_network(Whole, CONDITION, 5)
-    of_training, of_clustering, of_test = got
-    assert of_training == ("train", {"seed": 5}, CONDITION["train"])
-    assert of_clustering == (
-        "cluster",
-        {"seed": 5, "train_run": 40, "phase": "unpruned", "n_clusters": 7},
-        ["published"],
-    )
-    shuffles = {"seed": 5, "cluster_run": 40, "n_shuffles": 13}
-    assert of_test == ("shuffle_test", shuffles, ["published"])
-    assert (row["condition"], row["phase"], row["seed"]) == ("MLP", "unpruned", 5)
-
-
-def test_a_study_of_what_sub_clusters_respond_to(monkeypatch):
-    """Without shuffles none are tested; of a regression there is no entropy."""
-    results = {
-        "train": {"unpruned": {"test_accuracy": 0.9}},
-        "cluster": {"ncut": 2.5},
-        "visualise": {"score": {"fisher_p": 0.25, "joint_p": None}, "entropy": None},
-    }
-    got = []
-
-    class Whole:
-        @staticmethod
-        def run_part(experiment, updates, named):
-            got.append((experiment.path, updates, named))
-            return types.SimpleNamespace(_id=len(got), result=results[experiment.path])
-
-    condition = {key: value for key, value in CONDITION.items() if key != "n_shuffles"}
-    (row,) = study._one_network(Whole, {**condition, "visualisations": True}, 5)
-    assert [path for path, _, _ in got] == list(results)
-    assert got[-1] == ("visualise", {"seed": 5, "cluster_run": 2}, ["published"])
-    assert row == {
-        **{"condition": "MLP", "phase": "unpruned", "seed": 5, "accuracy": 0.9, "ncut": 2.5},
-        **{"score_p": 0.25, "entropy_p": None},
-        **{"train_run": 1, "cluster_run": 2, "visualise_run": 3},
-    }
-
-
-def test_seed_of_a_study_is_refused(runs, monkeypatch):
-    """It would change nothing: its conditions have their seeds."""
-    monkeypatch.setattr(study.experiment, "_surroundings", Surroundings(database=runs.database))
-    with pytest.raises(InvalidInputError, match=r"seed=7 changes nothing: .* seeds"):
-        study.experiment.run(config_updates={"seed": 7, "conditions": [CONDITION]})
-
-
 def test_keys_of_a_study():
-    assert set(study.experiment.defaults) == {"seed", "conditions"} | OF_TRACKING
+    """Each acts in test_study.py."""
+    assert set(study.experiment.defaults) == OF_TRACKING | {
+        "seed", "title", "steps", "quick", "variant", "published", "n_threads", "checkpoint_every",
+        "max_attempts", "dry_run", "n_workers", "scheduler", "scheduler_file",
+    }  # fmt: skip
+
+
+def test_keys_of_a_report():
+    """Each acts in test_report.py; the others are those of a study."""
+    assert set(report.experiment.defaults) == set(study.experiment.defaults) | {
+        "folder", "any_code", "level", "n_resamples", "page_images_mb",
+    }  # fmt: skip
+    assert set(report.OF_STUDY) < set(study.experiment.defaults)
 
 
 # reuse and tags, of all stages
 
 EXPERIMENTS = [*(stage.experiment for stage in STAGES.values()), pipeline.experiment]
-EXPERIMENTS.append(study.experiment)
+EXPERIMENTS += [study.experiment, report.experiment]
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.path)

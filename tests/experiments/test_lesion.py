@@ -11,7 +11,7 @@ from sacred.arg_parser import get_config_updates
 from experiments import lesion
 from nn_clustering.errors import NnClusteringError
 from nn_clustering.partitions import Partition
-from tests.experiments.conftest import DATABASE
+from tests.experiments.conftest import DATABASE, identity_of
 
 
 @pytest.fixture
@@ -90,10 +90,12 @@ def test_killed_test_goes_on_to_the_same_end(run_experiment, in_process, runs, s
     arguments = [f"cluster_run={runs['cluster'].id}", "n_shuffles=20", "double", "seed=9"]
     whole, _ = finished_run(run_experiment, store, "lesion", *arguments)
     killed = killed_run("lesion", *arguments, "reuse=False", after=("artifact", "scores", 2))
-    resumed, printed = finished_run(run_experiment, store, "lesion", f"resume={killed.id}")
+    options = [f"resume={killed.id}", "reuse=False"]
+    resumed, printed = finished_run(run_experiment, store, "lesion", *options)
     assert f"going on with run {killed.id} after " in printed
     assert f"after 0 of {whole.result['n_subclusters']}" not in printed
     assert resumed.result == whole.result
+    assert identity_of(store, resumed) == identity_of(store, whole)
     assert resumed.artifact("sub_clusters.csv") == whole.artifact("sub_clusters.csv")
     assert resumed.artifact("double_lesions.csv") == whole.artifact("double_lesions.csv")
     assert_refused(in_process, [f"resume={killed.id}", "n_shuffles=7"], ["n_shuffles=7", "20"])

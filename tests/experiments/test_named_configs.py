@@ -17,6 +17,7 @@ from experiments import (
     lesion_table,
     pipeline,
     random_init,
+    report,
     shuffle_test,
     study,
     train,
@@ -32,7 +33,7 @@ EXPERIMENTS = {
     stage.experiment.path: stage.experiment
     for stage in (
         agreement, choose_k, cluster, import_network, lesion, lesion_table, pipeline, random_init,
-        shuffle_test, study, train, visualisation_table, visualise,
+        report, shuffle_test, study, train, visualisation_table, visualise,
     )
 }  # fmt: skip
 
@@ -269,7 +270,29 @@ DEFAULTS = {
         "network.conv_filters": [64, 64, 64],
         "n_clusters": 12,  # D6
     },
-    "study": {**HOW, "conditions": []},
+    "study": {
+        **HOW,
+        "title": None,
+        "steps": [],
+        "quick": [],
+        "variant": "full",
+        "published": [],
+        "n_threads": 1,
+        "checkpoint_every": 5,
+        "max_attempts": 3,
+        "dry_run": False,
+        "n_workers": None,
+        "scheduler": None,
+        "scheduler_file": None,
+    },
+}
+DEFAULTS["report"] = {
+    **DEFAULTS["study"],
+    "folder": "reports",
+    "any_code": True,
+    "level": 0.05,  # G8
+    "n_resamples": 9999,
+    "page_images_mb": 20,
 }
 # The pipeline's own keys, and those of the parts that it does not set itself.
 SET_BY_PIPELINE = {
@@ -367,50 +390,12 @@ def cnn(filters, **more):
     )  # fmt: skip
 
 
-def condition(name, named, seeds, unpruned, pruned):
-    """One of a study's conditions: C8, D3, A14, and the published means of both phases."""
-    measures = ("accuracy", "ncut", "shuffled_mean")
-    return {
-        "name": name,
-        "train": named.split(),
-        "seeds": list(range(seeds)),
-        "phases": ["unpruned", "pruned"],
-        "n_clusters": 12,
-        "n_shuffles": 50,
-        "published": {
-            "unpruned": dict(zip(measures, unpruned, strict=True)),
-            "pruned": dict(zip(measures, pruned, strict=True)),
-        },
-    }
-
-
-def imported(name, clustering, lesions=()):
-    """One of ImageNet's networks: C8, D3, and the means of the two runs that were published."""
-    measures = ("ncut", "shuffled_mean", "z_score", "importance_p", "coherence_p")
-    return {
-        "name": name,
-        "import_network": [name],
-        "settings": "published_imagenet",
-        **({"lesions": True} if lesions else {}),
-        "seeds": [0],
-        "phases": ["imported"],
-        "n_clusters": 12,
-        "n_shuffles": 100,
-        "published": {"imported": dict(zip(measures, (*clustering, *lesions), strict=False))},
-    }
-
-
-def visualised(name, named, phase, score_p, entropy_p):
-    """One of five networks whose inputs were optimised: C8, H5, and Fisher's p on average."""
-    return {
-        "name": name,
-        "train": f"visualisation_{named} published".split(),
-        "visualisations": True,
-        "seeds": [0, 1, 2, 3, 4],
-        "phases": [phase],
-        "n_clusters": 12,
-        "published": {phase: {"score_p": score_p, "entropy_p": entropy_p}},
-    }
+# What they are is in test_shipped_studies.py.
+STUDIES = (
+    *("clusterability_mlp", "clusterability_cnn", "clusterability_vgg", "clusterability_gradient"),
+    *("lesions", "lesions_vgg", "visualisation", "visualisation_vgg", "k_stability", "random_init"),
+    *("imagenet", "imagenet_lesions", "imagenet_visualisation", "older_conditions", "fast"),
+)
 
 
 DATASETS = {
@@ -721,118 +706,8 @@ EFFECTS = {
             },
         ),
     },
-    "study": {
-        "mnist": (
-            "C8, D3",
-            {
-                "conditions": [
-                    condition("MLP", "mlp mnist pruned", 5,
-                              (0.980, 10.024, 10.165), (0.984, 8.881, 9.183)),
-                    condition("MLP, dropout", "mlp mnist dropout pruned", 5,
-                              (0.980, 9.971, 10.295), (0.979, 8.351, 9.247)),
-                    condition("MLP, halves of one class", "mlp halves_same_mnist pruned", 5,
-                              (0.993, 10.041, 10.104), (0.995, 8.923, 9.036)),
-                    condition("CNN", "cnn mnist pruned", 2,
-                              (0.992, 10.687, 10.673), (0.993, 10.462, 10.034)),
-                    condition("CNN, stacked of one class", "cnn stacked_same_mnist pruned", 1,
-                              (0.998, 10.702, 10.679), (0.999, 10.347, 9.969)),
-                ]
-            },
-        ),
-        "cifar10": (
-            "C8, D3",
-            {
-                "conditions": [
-                    condition("VGG", "vgg cifar10 augmented pruned", 5,
-                              (0.882, 8.189, 3.819), (0.909, 8.133, 3.603)),
-                    condition("VGG, dropout and L2",
-                              "vgg cifar10 augmented dropout l2 pruned published", 5,
-                              (0.898, 8.355, 8.246), (0.902, 6.135, 7.994)),
-                    condition("VGG, modular initialisation",
-                              "vgg cifar10 augmented modular_init pruned", 5,
-                              (0.898, 8.213, 3.905), (0.902, 8.212, 3.582)),
-                ]
-            },
-        ),
-        "imagenet": (
-            "C4, C8, D3, G6",
-            {
-                "conditions": [
-                    imported("vgg16", (7.7998, 8.2132, -22.9)),
-                    imported("vgg19", (7.3305, 7.6547, -8.6)),
-                    imported("resnet18", (7.8904, 8.4865, -2.1)),
-                    imported("resnet34", (6.3236, 6.3751, -75.4)),
-                    imported("resnet50", (4.1254, 4.1851, -70.6)),
-                    imported("inceptionv3", (2.9059, 2.9383, -5.3)),
-                ]
-            },
-        ),
-        "imagenet_lesions": (
-            "C4, C8, D3, G5, G6",
-            {
-                "conditions": [
-                    imported("resnet18", (7.8904, 8.4865, -2.1), (0.002136, 0.1118)),
-                    imported("vgg16", (7.7998, 8.2132, -22.9), (9.809e-13, 1)),
-                ]
-            },
-        ),
-        "visualisation": (
-            "C8, H2, H5",
-            {
-                "conditions": [
-                    visualised("three-channel MLP", "mlp mnist three_channels pruned", "pruned",
-                               0.56476, 0.43892),
-                    visualised("three-channel MLP, dropout",
-                               "mlp mnist three_channels pruned dropout", "pruned",
-                               0.71159, 0.4473),
-                    visualised("three-channel CNN", "cnn mnist three_channels", "unpruned",
-                               0.60039, 0.58038),
-                    visualised("three-channel CNN, dropout",
-                               "cnn mnist three_channels dropout", "unpruned", 0.35598, 0.56828),
-                ]
-            },
-        ),
-        "clusterability_gradient": (
-            "A14, C8, D3, I4",
-            {
-                "conditions": [
-                    condition("small MLP", "small_mlp small_mnist pruned", 10,
-                              (0.957, 10.020, 10.035), (0.934, 7.114, 7.426)),
-                    condition("small MLP, clusterability gradient",
-                              "small_mlp small_mnist clusterability_gradient pruned published", 10,
-                              (0.959, 8.928, 8.144), (0.896, 5.514, 6.310)),
-                ]
-            },
-        ),
-        "fast": (
-            "",
-            {
-                "conditions": [
-                    {
-                        "name": "MLP",
-                        "train": ["mlp", "digits", "fast"],
-                        "seeds": [0, 1],
-                        "phases": ["unpruned"],
-                        "n_clusters": 4,
-                        "n_shuffles": 3,
-                        "published": {
-                            "unpruned": {"accuracy": 0.5, "ncut": 3.0, "shuffled_mean": 3.0}
-                        },
-                    },
-                    {
-                        "name": "MLP, visualised",
-                        "train": ["mlp", "digits", "fast"],
-                        "settings": "fast",
-                        "visualisations": True,
-                        "seeds": [0],
-                        "phases": ["unpruned"],
-                        "n_clusters": 4,
-                        "published": {"unpruned": {"score_p": 0.5}},
-                    },
-                ]
-            },
-        ),
-    },
+    "report": {},  # those of study
+    "study": {"quick": ("", {"variant": "quick"}), **dict.fromkeys(STUDIES, ("", {}))},
     "pipeline": {
         "demo": (
             "",
@@ -850,6 +725,7 @@ CASES = [
     for stage, effects in EFFECTS.items()
     for name, (number, effect) in effects.items()
     if name not in IMPORTED  # which come all at once
+    and (stage, name) not in {("study", study) for study in STUDIES}
 ]
 
 
@@ -881,6 +757,12 @@ def test_named_config(stage, name, effect):
     assert resolved(stage, name) == {**DEFAULTS[stage], **effect}
 
 
+def test_named_configs_of_a_report_are_those_of_its_study():
+    assert set(report.experiment.named_configs) == set(study.experiment.named_configs)
+    effect = {"variant": "quick"}
+    assert resolved("report", "quick") == {**DEFAULTS["report"], **effect}
+
+
 def test_networks_of_imagenet():
     assert sorted(IMPORTED) == sorted(networks.imagenet_network_names())
     for name in IMPORTED:
@@ -890,6 +772,13 @@ def test_networks_of_imagenet():
         stored = import_network.experiment.named_configs[name]
         known = networks.imagenet_network(name)
         assert f"for images of {known.size} x {known.size} pixels" in stored.__doc__
+
+
+def test_studies_say_what_is_done_and_not_how():
+    for name in STUDIES:
+        found = study.experiment.full_config([name])
+        own = {key for key, value in found.items() if value != study.experiment.defaults[key]}
+        assert {"steps", "quick"} <= own <= {"title", "steps", "quick", "published"}, name
 
 
 def test_named_configs_of_the_pipeline_are_those_of_its_parts():

@@ -3,7 +3,7 @@
 import pytest
 from sacred.utils import iterate_flattened
 
-from experiments import cluster, lesion, random_init, shuffle_test, study, train
+from experiments import cluster, lesion, random_init, shuffle_test, train
 
 
 def settings(stage, *named):
@@ -85,20 +85,3 @@ def test_tests_of_the_studies():
     assert lesioned["silence"] == "weights"
     assert (lesioned["draws"], lesioned["tail"]) == ("afresh", "left")
     assert not lesioned["count_ties"]
-
-
-@pytest.mark.parametrize("name", ["mnist", "cifar10"])
-def test_conditions_of_the_studies(name):
-    """Twelve clusters, 50 shuffles, unpruned and pruned; each trains what it says it does."""
-    conditions = study.experiment.full_config([name])["conditions"]
-    assert conditions
-    for condition in conditions:
-        assert (condition["n_clusters"], condition["n_shuffles"]) == (12, 50)
-        given = settings(train, *condition["train"])
-        assert given["dataset.name"].endswith(name)
-        assert given["network.kind"] == condition["name"].split(",")[0].lower()
-        assert given["pruning.enabled"]
-        assert given["network.dropout"] == ("dropout" in condition["name"])
-        assert given["penalty.l2"] == ("L2" in condition["name"])
-        assert given["modular_init.enabled"] == ("modular" in condition["name"])
-        assert set(condition["published"]) == set(condition["phases"]) == {"unpruned", "pruned"}

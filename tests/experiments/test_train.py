@@ -9,6 +9,7 @@ from nn_clustering.datasets import dataset_names, load_dataset
 from nn_clustering.graphs import graph_from_weights
 from nn_clustering.networks import network_of_run
 from nn_clustering.partitions import Partition, ncut
+from tests.experiments.conftest import identity_of
 from tests.programs import PROJECT
 
 CONFIGS = PROJECT / "configs" / "train"
@@ -107,13 +108,16 @@ def test_killed_training_goes_on_to_the_same_end(run_experiment, store, killed_r
     (whole,) = store.find(experiment="train", tags=["whole"])
     after = ("artifact", rf"^{phase}\.epoch_3\.checkpoint\.npz$", 1)
     killed = killed_run("train", *arguments, "reuse=False", after=after)
-    resumed = completed(run_experiment("train", "with", f"resume={killed.id}"), store)
+    # In its place the whole one would be used.
+    options = [f"resume={killed.id}", "reuse=False"]
+    resumed = completed(run_experiment("train", "with", *options), store)
     killed = store.run(killed.id, status="DIED")
     assert f"{phase}.epoch_9.keras" not in killed.artifacts
     assert killed.info["inputs"] == whole.info["inputs"]
     assert resumed.id not in (killed.id, whole.id)
     assert resumed.lineage == {"resume": killed.id}
     assert resumed.result == whole.result
+    assert identity_of(store, resumed) == identity_of(store, whole)
     for name in ("unpruned", "pruned", "unpruned.epoch_3", "pruned.epoch_6"):
         assert_equal_networks(network_of_run(resumed, name), network_of_run(whole, name))
     for name in ("unpruned.train.loss", "pruned.test.accuracy"):
@@ -126,7 +130,7 @@ def test_killed_training_goes_on_to_the_same_end(run_experiment, store, killed_r
     assert ours == theirs
     # the config is the killed run's, but for what the run says of itself
     differing = {key for key in whole.config if whole.config[key] != resumed.config[key]}
-    assert differing <= {"resume", "tags"}
+    assert differing <= {"resume", "reuse", "tags"}
 
     finished = run_experiment("train", "with", f"resume={killed.id}", "training.epochs=3")
     assert finished.returncode == 1

@@ -12,6 +12,7 @@ from experiments._network_samples import RawSamples
 from nn_clustering import datasets
 from nn_clustering.networks import network_from_bytes
 from nn_clustering.partitions import Partition, random_units
+from tests.experiments.conftest import identity_of
 from tests.experiments.in_process import refusal
 
 N_RANDOM = 4  # of `fast`
@@ -157,10 +158,12 @@ def test_killed_run_goes_on_to_the_same_end(run_experiment, runs, store, killed_
     ]  # fmt: skip
     whole, _ = finished_run(run_experiment, store, "visualise", *arguments)
     killed = killed_run("visualise", *arguments, "reuse=False", after=("artifact", "optimised", 1))
-    resumed, printed = finished_run(run_experiment, store, "visualise", f"resume={killed.id}")
+    options = [f"resume={killed.id}", "reuse=False"]
+    resumed, printed = finished_run(run_experiment, store, "visualise", *options)
     assert f"going on with run {killed.id} after 1 of " in printed
     assert "1 of 1 " not in printed
     assert resumed.result == whole.result
+    assert identity_of(store, resumed) == identity_of(store, whole)
     for name in ("sub_clusters.csv", "scores.csv", "top_samples.csv", "inputs.npz"):
         assert resumed.artifact(name) == whole.artifact(name)
     refused = refusal("visualise", f"resume={killed.id}", "memory_mb=0.5")

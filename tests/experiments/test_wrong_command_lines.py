@@ -78,41 +78,59 @@ def wide(input_shape, n_outputs):
 
 STAGES = (
     "train", "cluster", "shuffle_test", "lesion", "visualise", "pipeline", "study",
+    "report",
     "agreement", "choose_k",
     "random_init", "lesion_table", "visualisation_table",
 )  # fmt: skip
 
 
-def _condition(*expected, **changes):
-    """A study's line with one condition, right but for the changes."""
-    condition = {"name": "A", "train": ["fast"], "seeds": [0], "phases": ["unpruned"]}
-    conditions = [{**condition, "n_clusters": 2, "n_shuffles": 2, **changes}]
-    return Line("study", ("with", f"conditions={conditions!r}"), expected)
+def _step(*expected, **changes):
+    """A study's line with two steps, right but for the changes of the first."""
+    first = {"name": "train", "configs": ["fast"], "seeds": [0], **changes}
+    second = {"name": "cluster", "of": "train", "config": {"n_clusters": 2}}
+    return Line("study", ("with", f"steps={[first, second]!r}"), expected)
+
+
+def _last_step(*expected, **changes):
+    """A study's line with two steps, right but for the changes of the second."""
+    first = {"name": "train", "configs": ["fast"], "seeds": [0]}
+    second = {"name": "cluster", "of": "train", "config": {"n_clusters": 2}, **changes}
+    return Line("study", ("with", f"steps={[first, second]!r}"), expected)
 
 
 STUDIES = [
-    _condition("name=''", "a word", name=""),
-    _condition("train='fast'", "a list of named configs", train="fast"),
-    _condition("train=[3]", "a list of named configs", train=[3]),
-    _condition("'mpl'", "did you mean mlp?", train=["mpl"]),
-    _condition("mlp and cnn both set network.kind", train=["mlp", "cnn"]),
-    _condition("pruning.enabled=True", "only", train=["untrained", "pruned"]),
-    _condition("8 x 8", "32 x 32", train=["vgg", "digits"]),
-    _condition("seeds=0", "a list of integers", seeds=0),
-    _condition("seeds=[]", "a list of integers", seeds=[]),
-    _condition("seeds=[-1]", "from 0 to 4294967295", seeds=[-1]),
-    _condition("seeds=[True]", "a list of integers", seeds=[True]),
-    _condition("seeds=[0, 0]", "each once", seeds=[0, 0]),
-    _condition("phases=[]", "a list of phases", phases=[]),
-    _condition("phases=['pruned']", "unpruned", phases=["pruned"]),
-    _condition("n_clusters=1", "2 or more", n_clusters=1),
-    _condition("n_shuffles=True", "2 or more", n_shuffles=True),
-    _condition("n_shuffles=None", "2 or more", n_shuffles=None),
-    _condition("visualisations='yes'", "True or False", visualisations="yes"),
-    _condition("publishd={}", "did you mean published?", publishd={}),
-    _condition("published=3", "accuracy, ncut, shuffled_mean", published=3),
-    _condition("acuracy", "accuracy, ncut", published={"unpruned": {"acuracy": 1}}),
-    _condition("published=", "unpruned", published={"pruned": {"accuracy": 0.9}}),
+    _step("has no name", name=""),
+    _step("train: configs: 3", "a word", configs=[3]),
+    _step("train", "'mpl'", "did you mean mlp?", configs=["mpl"]),
+    _step("mlp and cnn both set network.kind", configs=["mlp", "cnn"]),
+    _step("training.epoch", "did you mean training.epochs", config={"training": {"epoch": 3}}),
+    _step("training.epochs='a'", config={"training": {"epochs": "a"}}),
+    _step("pruning.enabled=True", "only", configs=["untrained", "pruned"]),
+    _step("8 x 8", "32 x 32", configs=["vgg", "digits"]),
+    _step("seeds=0", "a list of integers", seeds=0),
+    _step("seeds=[]", "a list of integers", seeds=[]),
+    _step("seeds=[-1]", "from 0 to 4294967295", seeds=[-1]),
+    _step("seeds=[True]", "a list of integers", seeds=[True]),
+    _step("seeds=[0, 0]", "each once", seeds=[0, 0]),
+    _step("it has no seeds", seeds=None),
+    _step("stage='trian'", "did you mean train?", stage="trian"),
+    _step("publishd={}", publishd={}),
+    _last_step("of=tarin", "did you mean train?", of="tarin"),
+    _last_step("shuffle_test cannot read a run of train", stage="shuffle_test"),
+    _last_step("n_clusters=1", "2", config={"n_clusters": 1}),
+    _last_step("grid: n_clusters=3", "a list of values", grid={"n_clusters": 3}),
+    _last_step("n_cluster", "did you mean n_clusters", grid={"n_cluster": [3]}),
+    _last_step("phase=prund", "did you mean pruned", grid={"phase": ["prund"]}),
+    _last_step("needs: gpu=-1", "an integer from 0", needs={"gpu": -1}),
+    *(
+        Line("study", ("with", "fast", f"published={published!r}"), expected)
+        for published, *expected in (
+            ([3], "published: 3"),
+            ([{"of": {}, "acuracy": 1}], "did you mean accuracy?"),
+            ([{"of": {}, "accuracy": "1"}], "accuracy='1'", "a number"),
+            ([{"of": {"train": "MLB"}, "accuracy": 1}], "train='MLB'", "MLP"),
+        )
+    ),
 ]
 
 

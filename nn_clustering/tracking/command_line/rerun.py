@@ -33,6 +33,7 @@ from nn_clustering.tracking.store.stored_programs import (
     write_program,
 )
 from nn_clustering.tracking.store.tables import ABSENT, differences
+from nn_clustering.tracking.writing.journal_place import PLACE_VARIABLE
 
 if TYPE_CHECKING:
     from nn_clustering.tracking.store.run import Run
@@ -176,13 +177,15 @@ def _written(value: Any, run: str, name: str) -> Any:
 
 def _environment(store: RunStore, program: StoredProgram) -> dict[str, str]:
     path = [str(program.base), os.environ.get("PYTHONPATH", "")]
+    is_given = os.environ.get(PLACE_VARIABLE, "").strip()  # perhaps from the current folder on
     return {
         **os.environ,
+        **({PLACE_VARIABLE: str(store.journal_root)} if is_given else {}),
         # Before what is installed, which can hold a later version of the same modules.
         "PYTHONPATH": os.pathsep.join(filter(None, path)),
         "PYTHONDONTWRITEBYTECODE": "1",
         NO_REUSE: "1",
-        "NN_CLUSTERING_HOME": str(store.journal_root.parents[1]),
+        "NN_CLUSTERING_HOME": str(store.root.resolve()),
     }
 
 

@@ -25,11 +25,13 @@ def own_folder(root: Path) -> Path:
     return folder
 
 
-def require_own(folder: Path) -> None:
+def require_own(folder: Path, variable: str = "NN_CLUSTERING_HOME") -> None:
     """Refuse the folder of runs if it, or anything directly in it, is another user's.
 
     Args:
-        folder: `.mongo`, there or not; a link to a folder counts as that and as itself.
+        folder: `.mongo`, or one of journals, there or not; a link to a folder counts as that and as
+            itself.
+        variable: The environment variable that can name another.
 
     Raises:
         ServerUnavailableError: Something is another user's; names it, the user and the ways out.
@@ -40,7 +42,7 @@ def require_own(folder: Path) -> None:
         except OSError:  # it is not there, or not any more
             continue
         if uid != os.geteuid():
-            raise ServerUnavailableError(_refusal(path, folder, uid))
+            raise ServerUnavailableError(_refusal(path, folder, uid, variable))
 
 
 def is_private(path: Path) -> bool:
@@ -60,11 +62,11 @@ def _entries(folder: Path) -> list[Path]:
         return []
 
 
-def _refusal(path: Path, folder: Path, uid: int) -> str:
+def _refusal(path: Path, folder: Path, uid: int, variable: str) -> str:
     me = _name(os.geteuid())
     return (
         f"{path} belongs to the user {_name(uid)}, who could read and change the runs; expected "
-        f"the folder and all in it to be {me}'s: set NN_CLUSTERING_HOME to a folder of your own, "
+        f"the folder and all in it to be {me}'s: set {variable} to a folder of your own, "
         f"or take this one over (chown -R {me} {folder})"
     )
 

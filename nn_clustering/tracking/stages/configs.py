@@ -87,7 +87,10 @@ class StageConfigs:
 
 
 def read_stage_configs(
-    folders: Sequence[Path], stage: str, parts: Mapping[str, Sequence[str]]
+    folders: Sequence[Path],
+    stage: str,
+    parts: Mapping[str, Sequence[str]],
+    keys_of: str | None = None,
 ) -> StageConfigs:
     """Read the configs of a stage and of the stages that are parts of it.
 
@@ -99,15 +102,19 @@ def read_stage_configs(
         stage: Name of the stage.
         parts: The parts' names, each with the keys that the stage sets by itself; all other keys
             of the part are keys of the stage under the part's name.
+        keys_of: Name of another stage whose keys and named configs the stage has too, as its own.
 
     Raises:
         InvalidInputError: If a file cannot be read as a config, there is no ``default.yaml`` in
             the first folder, or one in a later folder sets a key that this lacks.
     """
     own = _read_layers(folders, stage)
-    defaults = dict(own.defaults)
-    named = dict(own.named)
+    other = StageConfigs() if keys_of is None else _read_layers(folders, keys_of)
+    defaults = {**other.defaults, **own.defaults}
+    named = {**other.named, **own.named}
     used = {name: list(files) for name, files in own.files.items()}
+    for name, files in other.files.items():
+        used.setdefault(name, []).extend(files)
     for part, set_by_stage in parts.items():
         of_part = _read_layers(folders, part)
         left_out = (*set_by_stage, *own_keys(of_part.defaults))

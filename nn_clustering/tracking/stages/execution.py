@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -25,6 +24,7 @@ from nn_clustering.tracking.stages.identity import (
     code_digest,
     code_facts,
     code_in_config,
+    completing_identity,
     run_identity,
     with_sources,
 )
@@ -109,14 +109,7 @@ class Execution:
 
     def work(self, function: Callable[[StageRun[Any]], Mapping[str, Any]]) -> Mapping[str, Any]:
         """Do the stage's work, within Sacred's run."""
-        base = self._run.experiment_info["base_dir"]
-        files = self.stage_run.context.config_files
-        for file in files:
-            self.stage_run.add_artifact(file.artifact, file.content)
-        # By which `rerun` finds their places.
-        self._run.info["config_files"] = {
-            file.artifact: os.path.relpath(file.path.resolve(), base) for file in files
-        }
+        self.stage_run.add_config_files(self.stage_run.context.config_files)
         result = function(self.stage_run)
         self._note_about()  # of what the work has read, too
         self._note_changed_code()
@@ -190,8 +183,17 @@ class Execution:
         self._check_expected(facts)
         if info["mainfile"] is None:
             return None  # as in a notebook, whose code nobody can tell from what it was
-        read = [digests, noted.get("lineage", {})]
-        return run_identity(info["name"], self._run.config, read, code)
+        return self._identity(digests, code)
+
+    def _identity(self, digests: Mapping[str, Any], code: str) -> str:
+        name, config = self._run.experiment_info["name"], self._run.config
+        lineage = self._run.info.get("lineage", {})
+        if lineage:
+            database, defaults = self._store.open().database, self._definition.settings.defaults
+            identity = completing_identity(database, name, config, defaults, digests, lineage, code)
+            if identity is not None:
+                return identity
+        return run_identity(name, config, [digests, lineage], code)
 
     def _code_with_that_of_the_config(self) -> dict[str, Any]:
         """What the digest of the run's code is of; that which its config names is stored too."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from nn_clustering.tracking.own_code import OwnCode
     from nn_clustering.tracking.stages.definition import StageCode
 
+# By which whoever started the program sees that it refused for its code.
+NOT_EXPECTED = "is not the one expected here"
+
 
 @dataclass(frozen=True)
 class NotedCode:
@@ -69,8 +72,7 @@ def check_expected(expected: str, facts: Mapping[str, Any], stage: str) -> None:
         return
     differing = list(_differing(then, facts)) or ["which of them differs cannot be told"]
     raise InvalidInputError(
-        f"the code of {stage} (sources, packages and Python) is not the one expected here: "
-        f"{'; '.join(differing)}"
+        f"the code of {stage} (sources, packages and Python) {NOT_EXPECTED}: {'; '.join(differing)}"
     )
 
 

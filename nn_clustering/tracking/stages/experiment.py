@@ -92,6 +92,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         repository: Path | None = None,
         parts: Mapping[str, Sequence[str]] | None = None,
         exclusive_keys: Sequence[str] = (),
+        keys_of: str | None = None,
         about: Mapping[str, Describe] | None = None,
     ) -> None:
         """Take configs from YAML files, and say what counts as the experiment's code.
@@ -125,6 +126,8 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
                 A part has the ``reuse`` and ``tags`` of the whole, and runs once.
             exclusive_keys: Dotted keys, like ``network.kind``, that only one of the named configs
                 of a command may set, unless they set the same value.
+            keys_of: Name of another stage whose keys and named configs this one has too, as its
+                own: what one command line describes to that, it describes to this.
             about: What runs are about, by the names of the project's experiments: each is a
                 function of a run's config and its info that returns facts by name, nested or not,
                 None where it does not say. A run inherits those of the runs that it reads, and is
@@ -134,7 +137,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
             InvalidInputError: One of the sources is not there.
         """
         folders = [configs] if isinstance(configs, Path) else list(configs)
-        settings = StageSettings.read(self.path, folders, parts or {}, exclusive_keys)
+        settings = StageSettings.read(self.path, folders, parts or {}, exclusive_keys, keys_of)
         code = StageCode(tuple(own_packages), tuple(code_keys), repository)
         self._definition = replace(
             self._definition, settings=settings, code=code, about=about or {}

@@ -18,6 +18,7 @@ from nn_clustering.tracking.store.dropping import DROPPED
 if TYPE_CHECKING:
     from pymongo.database import Database
 
+    from nn_clustering.tracking.run_ids import RunId
 
 # In the info of a run: its sources that changed before it had ended.
 CHANGED_CODE = "changed_code"
@@ -34,6 +35,44 @@ def run_identity(experiment: str, config: Mapping[str, Any], inputs: Any, code: 
         code: From `code_digest`.
     """
     return identity_digest(experiment, config, inputs, code)
+
+
+def completing_identity(
+    database: Database,
+    experiment: str,
+    config: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    digests: Mapping[str, Any],
+    lineage: Mapping[str, RunId],
+    code: str,
+) -> str | None:
+    """The identity that a run takes over from the unfinished one that it goes on with.
+
+    That is where it does all that the unfinished run would have done: with the same config, but for
+    the key that names it, the same inputs and the same code.
+
+    Args:
+        database: Where the runs are.
+        experiment: Name of the experiment.
+        config: The whole config.
+        defaults: Of its keys.
+        digests: Of what the run reads.
+        lineage: Ids of the runs that it reads, by config key.
+        code: From `code_digest`.
+
+    Returns:
+        None where the run goes on with none, or not in all as that would have gone on.
+    """
+    for key, run_id in lineage.items():
+        alone = {name: found for name, found in digests.items() if str(found) != str(run_id)}
+        others = {name: other for name, other in lineage.items() if name != key}
+        as_begun = {**config, key: defaults.get(key)}
+        identity = run_identity(experiment, as_begun, [alone, others], code)
+        # Whoever reads a completed run does something else with it.
+        unfinished = {"_id": run_id, "status": {"$ne": "COMPLETED"}, "tracking.identity": identity}
+        if database["runs"].find_one(unfinished, {"_id": 1}) is not None:
+            return identity
+    return None
 
 
 def code_digest(experiment_info: Mapping[str, Any], code: OwnCode) -> str:

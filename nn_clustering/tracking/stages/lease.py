@@ -2,7 +2,8 @@
 
 A lease is a document of the collection `leases`, whose `_id` names the work, so that two can never
 hold it at once. It lasts for some seconds of the server's clock, never of a machine's; its holder
-renews it in a thread, and lets it go in the end. That of a process which is killed runs out.
+renews it in a thread, and lets it go in the end. That of a process which is killed runs out, or is
+left as soon as its run is known to have died.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class Lease:
             seconds: For how long it lasts when it is not renewed.
         """
         self._leases = database[COLLECTION]
+        self._runs = database["runs"]
         self._key = key
         self._seconds = seconds
         self._token = secrets.token_hex(16)
@@ -76,7 +78,7 @@ class Lease:
         self._may_hold = False
 
     def take(self) -> bool:
-        """Take it, if nobody holds it, or whoever did gives no sign any more.
+        """Take it, if nobody holds it, or whoever did gives no sign any more, or has no run to do.
 
         Raises:
             PyMongoError: The server cannot be reached, or does not let us write.
@@ -86,8 +88,9 @@ class Lease:
         try:
             self._leases.update_one(ours, self._terms(is_new=True), upsert=True)
         except pymongo.errors.DuplicateKeyError:
-            run_out = {"_id": self._key, "$expr": {"$lte": ["$expires_at", "$$NOW"]}}
-            taken = self._leases.update_one(run_out, self._terms(is_new=True))
+            is_over = [{"$expr": {"$lte": ["$expires_at", "$$NOW"]}}, *self._left()]
+            over = {"_id": self._key, "$or": is_over}
+            taken = self._leases.update_one(over, self._terms(is_new=True))
             self._may_hold = bool(taken.matched_count)
             if not self._may_hold:
                 return False
@@ -135,6 +138,14 @@ class Lease:
     def __exit__(self, *error: object) -> None:
         self.let_go()
 
+    def _left(self) -> list[dict[str, Any]]:
+        """Matches the lease as it is, where the run that it is held for has ended."""
+        held = self._leases.find_one({"_id": self._key}, {"run_id": 1, "token": 1}) or {}
+        ended = {"_id": held.get("run_id"), "status": {"$ne": "RUNNING"}}
+        if ended["_id"] is None or self._runs.find_one(ended, {"_id": 1}) is None:
+            return []
+        return [{"token": held["token"]}]
+
     def _terms(self, *, is_new: bool) -> list[Mapping[str, Any]]:
         """The document, as an update: times are those of the server."""
         fields: dict[str, Any] = {
@@ -164,3 +175,27 @@ class Lease:
                 self._leases.delete_one(ours)
             else:
                 self._leases.update_one(ours, self._terms(is_new=False))
+
+
+def release_of_dead(database: Database, pid: int, seconds: float) -> Any:
+    """Let go what a process of this machine held, which was killed: nobody need wait for it.
+
+    Args:
+        database: Where leases are.
+        pid: The process, which has ended just now.
+        seconds: For how long it ran, at most: another had its number before.
+
+    Returns:
+        The run that it made; None where it made none.
+
+    Raises:
+        PyMongoError: The server cannot be reached.
+    """
+    age = {"$subtract": ["$$NOW", "$since"]}
+    held = {
+        "host": {"$eq": socket.gethostname()},
+        "pid": pid,
+        "$expr": {"$lte": [age, round(1000 * seconds)]},
+    }
+    found = database[COLLECTION].find_one_and_delete(held)
+    return None if found is None else found.get("run_id")

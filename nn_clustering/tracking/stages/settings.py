@@ -69,10 +69,11 @@ class StageSettings:
         folders: Sequence[Path],
         parts: Mapping[str, Sequence[str]],
         exclusive_keys: Sequence[str],
+        keys_of: str | None = None,
     ) -> StageSettings:
         """Read the files; for the arguments see `read_stage_configs`."""
         try:
-            configs = read_stage_configs(folders, stage, parts)
+            configs = read_stage_configs(folders, stage, parts, keys_of)
         except InvalidInputError as mistake:
             # A file that somebody edits just now: told when the experiment runs, in one line.
             return cls(stage, mistake=mistake)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol
 
-from nn_clustering.tracking.errors import InvalidInputError, NnClusteringError
+from nn_clustering.tracking.errors import (
+    InvalidInputError,
+    NnClusteringError,
+    ServerUnavailableError,
+)
 from nn_clustering.tracking.stages.context import FinishedRun, StageContext
 from nn_clustering.tracking.stages.resumption import adopt_config
 
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from nn_clustering.tracking.run_ids import RunId
+    from nn_clustering.tracking.stages.configs import ConfigFile
     from nn_clustering.tracking.store.run import Run
     from nn_clustering.tracking.store.run_store import RunStore
 
@@ -228,7 +235,46 @@ class StageRun(Generic[Inputs_co]):
             path.write_bytes(content)
             self.sacred_run.add_artifact(str(path), name)
 
-    def add_figure(self, name: str, figure: Figure) -> None:
+    def add_config_files(self, files: Iterable[ConfigFile]) -> None:
+        """Store files that set configs, of this stage or of others that its code can run."""
+        base, noted = self.sacred_run.experiment_info["base_dir"], self.sacred_run.info
+        places = noted.setdefault("config_files", {})  # by which `rerun` finds their places
+        for file in files:
+            if file.artifact not in places:
+                self.add_artifact(file.artifact, file.content)
+                places[file.artifact] = os.path.relpath(file.path.resolve(), base)
+
+    def await_stored_program(self, seconds: float = 120) -> None:
+        """Wait until the run's sources and config files are in the database.
+
+        Args:
+            seconds: For how long.
+
+        Raises:
+            ServerUnavailableError: They are not there by then.
+        """
+        from pymongo.errors import PyMongoError
+
+        assert self.database is not None  # asked by tracked runs alone
+        deadline = time.monotonic() + seconds
+        places = self.sacred_run.info["config_files"]
+        self.sacred_run._emit_heartbeat()
+        while True:
+            fields = {"artifacts.name": 1, "info.config_files": 1}
+            with contextlib.suppress(PyMongoError):
+                stored = self.database["runs"].find_one({"_id": self.id}, fields) or {}
+                names = {artifact["name"] for artifact in stored.get("artifacts", ())}
+                noted = (stored.get("info") or {}).get("config_files", ())
+                if places.keys() <= names and len(noted) == len(places):
+                    return
+            if time.monotonic() > deadline:
+                raise ServerUnavailableError(
+                    f"the code of run {self.id} could not be stored within {seconds:.0f} s, from "
+                    "which others were to run it: see whether MongoDB answers, then try again"
+                )
+            time.sleep(0.2)
+
+    def add_figure(self, name: str, figure: Figure, folder: Path | None = None) -> None:
         """Store a matplotlib figure with the run: ``NAME.png`` to look at, ``NAME.pdf`` to print.
 
         The same figure gives the same bytes in both: they hold neither dates nor versions. Text
@@ -237,6 +283,7 @@ class StageRun(Generic[Inputs_co]):
         Args:
             name: Of both files, without their ending.
             figure: The figure.
+            folder: Where to write both files besides, if anywhere.
 
         Raises:
             InvalidInputError: If the name has an ending of its own.
@@ -244,11 +291,13 @@ class StageRun(Generic[Inputs_co]):
         given, ending = os.path.splitext(name)
         if ending.lower() in (".png", ".pdf", ".svg"):
             raise InvalidInputError(f"figure {name}; expected a name without ending: {given}")
-        with tempfile.TemporaryDirectory() as folder, _text_as_text():
+        with tempfile.TemporaryDirectory() as drafts, _text_as_text():
             for ending, unmentioned in _FORMS_OF_FIGURES.items():
-                path = Path(folder, f"figure{ending}")
+                path = Path(drafts, f"figure{ending}")
                 figure.savefig(path, dpi=200, metadata=dict.fromkeys(unmentioned))
                 self.sacred_run.add_artifact(str(path), f"{name}{ending}")
+                if folder is not None:
+                    shutil.copyfile(path, Path(folder, f"{name}{ending}"))
 
     @contextlib.contextmanager
     def uncaptured(self) -> Iterator[None]:

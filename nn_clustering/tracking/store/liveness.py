@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,12 +20,17 @@ from nn_clustering.tracking.writing.journal_reading import (
     journal_folders,
     read_document,
 )
+from nn_clustering.tracking.writing.signs_of_life import (
+    IS_SILENT,
+    LAST_MOMENT,
+    is_elsewhere,
+    is_written_to,
+    lives_elsewhere,
+)
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
-# A living run gives a sign every ten seconds or so.
-SILENCE_SECONDS = 120
 LOOK_SECONDS = 10.0  # between looks of one store
 DIED = "DIED"
 MAY_NOT_WRITE = 13  # MongoDB's code "Unauthorized"
@@ -36,7 +40,7 @@ class Watch:
     """Sees which runs of a database died, now and then.
 
     Attributes:
-        journal_root: The folder of this machine's journals.
+        journal_root: The folder of journals, of this machine or of several.
     """
 
     def __init__(self, database: Database, journal_root: Path) -> None:
@@ -57,12 +61,13 @@ def mark_died(database: Database, journal_root: Path | None = None) -> list[int]
 
     A run counts as dead when its last sign of life is two minutes old, by the server's clock, or
     when it ran on this machine and nobody holds the lock of its journal. One whose lock is held is
-    alive, however long the server has not heard of it. Its stop time is its last sign of life, by
-    the clock of its machine.
+    alive, however long the server has not heard of it, and so is one of another machine whose
+    journal lies here and is written to. Its stop time is its last sign of life, by the clock of its
+    machine.
 
     Args:
         database: Where the runs are. For a user who may only read, nothing is done.
-        journal_root: The folder of this machine's journals.
+        journal_root: The folder of journals, of this machine or of several.
 
     Returns:
         Ids of the runs that were marked.
@@ -78,9 +83,9 @@ def mark_died(database: Database, journal_root: Path | None = None) -> list[int]
             # One step that looks again: the run may end, or give a sign, at this moment.
             alive_until_now: dict[str, Any] = {"_id": document["_id"], "status": "RUNNING"}
             if is_alive is None:
-                alive_until_now["$expr"] = _IS_SILENT
+                alive_until_now["$expr"] = IS_SILENT
             update = runs.update_one(
-                alive_until_now, [{"$set": {"status": DIED, "stop_time": _LAST_MOMENT}}]
+                alive_until_now, [{"$set": {"status": DIED, "stop_time": LAST_MOMENT}}]
             )
             if update.modified_count:
                 marked.append(document["_id"])
@@ -94,7 +99,7 @@ def mark_died(database: Database, journal_root: Path | None = None) -> list[int]
 
 @dataclass(frozen=True)
 class UndeliveredRun:
-    """A run whose process has ended on this machine, and whose journal waits here.
+    """A run whose process has ended, and whose journal waits here.
 
     Attributes:
         status: How it ended, by its own word; DIED where it left none.
@@ -114,11 +119,11 @@ class UndeliveredRun:
 
 
 def undelivered_runs(database: Database, journal_root: Path) -> dict[Any, UndeliveredRun]:
-    """The runs of a database whose journals wait on this machine for `sync`, by their numbers."""
+    """The runs of a database whose journals wait here for `sync`, by their numbers."""
     waiting = {
         folder.name: folder
         for folder in journal_folders(journal_root)
-        if _is_lock_held(folder / "lock") is False
+        if _is_lock_held(folder / "lock") is False and not lives_elsewhere(database.client, folder)
     }
     if not waiting:
         return {}
@@ -144,29 +149,14 @@ def journal_folder(document: Mapping[str, Any], journal_root: Path | None) -> Pa
     return journal_root / str(token) if journal_root is not None and is_ours else None
 
 
-def _first_date(*paths: str) -> dict[str, Any] | None:
-    """Expression: the first of the fields that holds a date."""
-    expression: dict[str, Any] | None = None
-    for path in reversed(paths):
-        is_date = {"$eq": [{"$type": path}, "date"]}
-        expression = {"$cond": [is_date, path, expression]}
-    return expression
-
-
-# By the server's clock where that was noted: the clock of the run's machine may be wrong.
-_LAST_SIGN = _first_date("$tracking.last_seen", "$tracking.registered", "$heartbeat", "$start_time")
-# By the clock that its start has, so that the time between them is right.
-_LAST_MOMENT = _first_date("$heartbeat", "$tracking.last_seen", "$start_time")
-_IS_SILENT = {"$gt": [{"$subtract": ["$$NOW", _LAST_SIGN]}, 1000 * SILENCE_SECONDS]}
-
-
 def _is_alive(document: Mapping[str, Any], journal_root: Path | None) -> bool | None:
-    """Whether the run lives, by the lock of its journal; None where that does not tell."""
+    """Whether the run lives, by its journal; None where that does not tell."""
     folder = journal_folder(document, journal_root)
-    host = as_mapping(document.get("host")).get("hostname")
-    # A journal of another machine (in a shared home) may be locked there unseen from here.
-    if folder is None or host not in (None, socket.gethostname()):
+    if folder is None:
         return None
+    # A journal of another machine, in a shared folder, may be locked there unseen from here.
+    if is_elsewhere(as_mapping(document.get("host")).get("hostname")):
+        return True if is_written_to(folder) or is_finished(folder) else None
     is_held = _is_lock_held(folder / "lock")
     if is_held is False and is_finished(folder):
         return True  # it only waits to be delivered, and will say itself how it ended

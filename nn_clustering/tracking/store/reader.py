@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.errors import InvalidInputError, RunNotFoundError, did_you_mean
-from nn_clustering.tracking.run_ids import LATEST, RunId, by_id, id_text, is_id
-from nn_clustering.tracking.store.documents import many_objects, read_document
+from nn_clustering.tracking.run_ids import LATEST, RunId, by_id, id_text, is_id, stored_ids
+from nn_clustering.tracking.store.documents import many_objects, read_document, read_documents
 from nn_clustering.tracking.store.fields import as_text, as_time
 from nn_clustering.tracking.store.order import newest_first
 from nn_clustering.tracking.store.query import STATUSES, build_query
@@ -93,6 +93,18 @@ class RunReader:
                 + self._newest(run.experiment, status)
             )
         return run
+
+    def runs(self, run_ids: Sequence[RunId]) -> Runs:
+        """Several runs, in the order in which they are named."""
+        self._watch.look()
+        query = {"_id": {"$in": stored_ids(run_ids)}}
+        documents = read_documents(self._database["runs"], query, FIELDS)
+        with many_objects():
+            found = {run.id: run for run in map(self._read, documents)}
+        for run_id in run_ids:
+            if run_id not in found:
+                self.run(run_id, experiment=None, status=None)  # says so
+        return Runs([found[run_id] for run_id in run_ids], self._database)
 
     def compare(self, run_ids: Sequence[RunId]) -> DataFrame:
         """What differs between runs, as a table."""

@@ -34,20 +34,33 @@ __all__ = ["Drop", "DroppedArtifact", "Lineage", "Run", "RunStore", "Runs", "Sto
 class RunStore:
     """The stored runs of one database."""
 
-    def __init__(self, database: Database, root: Path | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        root: Path | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
         """Read from a database that `connect` returned.
 
         Args:
             database: Where the runs are.
             root: Folder that holds `.mongo/`, for the cache of artifacts and to see which runs of
                 this machine live; default `project_root()`.
+            environ: Where to look for NN_CLUSTERING_JOURNAL, the folder of journals.
+
+        Raises:
+            InvalidInputError: NN_CLUSTERING_HOME or NN_CLUSTERING_JOURNAL is no folder.
+            ServerUnavailableError: The folder of runs, or of journals, is another user's.
         """
+        from nn_clustering.tracking.writing.journal_place import journals_folder
+
         if root is None:
             from nn_clustering.tracking.server.connection import project_root
 
             root = project_root()
+        self.root = Path(root)
         self.database = database = readable(database)
-        self.journal_root = Path(root) / ".mongo" / "journal"
+        self.journal_root = journals_folder(environ, self.root)
         self._watch = Watch(database, self.journal_root)
         cache = ArtifactCache(Path(root) / ".mongo" / "cache")
         self._reader = RunReader(database, cache, self._watch)
@@ -63,10 +76,12 @@ class RunStore:
         """
         from nn_clustering.tracking.server.connection import connect, project_root, resolve_server
         from nn_clustering.tracking.server.ownership import own_folder
+        from nn_clustering.tracking.writing.journal_place import journals_folder
 
         root = root or project_root(environ)
         own_folder(root)  # whose journals and cache it reads
-        return cls(connect(resolve_server(environ, root)), root)
+        journals_folder(environ, root)  # a wrong one is refused before a server is started
+        return cls(connect(resolve_server(environ, root)), root, environ)
 
     def close(self) -> None:
         """Close the connection."""
@@ -100,6 +115,17 @@ class RunStore:
         """
         return self._reader.run(run_id, experiment=experiment, status=status)
 
+    def runs(self, run_ids: Sequence[RunId]) -> Runs:
+        """Several runs, in the order in which they are named, read at once.
+
+        Args:
+            run_ids: The runs, whatever their status.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        return self._reader.runs(run_ids)
+
     def unfinished_run(self, run_id: int, *, experiment: str | None = None) -> Run:
         """One run that came to no good end, to go on with.
 
@@ -119,7 +145,7 @@ class RunStore:
         )
 
     def undelivered(self) -> dict[Any, UndeliveredRun]:
-        """The runs whose processes have ended on this machine and left a journal for `sync`."""
+        """The runs whose processes have ended and left a journal here for `sync`."""
         return undelivered_runs(self.database, self.journal_root)
 
     def find(

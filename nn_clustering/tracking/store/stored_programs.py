@@ -50,11 +50,7 @@ class StoredProgram:
     @property
     def arguments(self) -> list[str]:
         """What starts it, after the interpreter, in its folder or elsewhere."""
-        is_below = self.program.is_relative_to(self.base)
-        if not is_below or not _imports_relatively(self.program):
-            return [str(self.program)]
-        module = self.program.relative_to(self.base).with_suffix("")
-        return ["-m", ".".join(module.parts)]
+        return program_arguments(self.program, self.base)
 
     def place_of(self, path: str) -> Path:
         """Where a file or folder is now that the run saw elsewhere, written or not.
@@ -114,6 +110,18 @@ def write_program(
             f"the configs of run {id_text(run.id)} cannot be written ({problem.strerror})"
         ) from None
     return StoredProgram(base, program, command, is_stage, folder, places)
+
+
+def program_arguments(program: Path, base: Path) -> list[str]:
+    """What starts a program, after the interpreter, where the folder `base` can be imported from.
+
+    Args:
+        program: Its file.
+        base: Holds its packages.
+    """
+    if not program.is_relative_to(base) or not _imports_relatively(program):
+        return [str(program)]
+    return ["-m", ".".join(program.relative_to(base).with_suffix("").parts)]
 
 
 def changed_packages(experiment: Mapping[str, Any]) -> dict[str, tuple[str, str]]:

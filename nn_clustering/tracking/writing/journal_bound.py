@@ -91,7 +91,10 @@ def no_room(folder: Path, problem: OSError) -> JournalFullError:
     """What to raise where the disk does not take a write to this journal."""
     advice = "was its folder removed, or its disk unmounted?"
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-        advice = "free some space, or set NN_CLUSTERING_HOME to a folder that has some"
+        advice = (
+            "free some space, or set NN_CLUSTERING_HOME or NN_CLUSTERING_JOURNAL to a folder that "
+            "has some"
+        )
     return JournalFullError(
         f"the journal {folder} cannot be written ({problem.strerror}); {advice}"
     )

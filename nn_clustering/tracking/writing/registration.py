@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,6 +118,7 @@ def location_of_run(database: Database, token: str, entry: Mapping[str, Any]) ->
         "experiment": entry["experiment"].get("name"),
         "database": database.name,
         "address": ",".join(sorted(f"{host}:{port}" for host, port in database.client.nodes)),
+        "host": socket.gethostname(),
         "pid": os.getpid(),
         "started": str(entry["start_time"]),
     }

@@ -11,8 +11,9 @@ from nn_clustering.tracking.writing.courier import Courier
 from nn_clustering.tracking.writing.delivery import short_reason
 from nn_clustering.tracking.writing.event_writer import EventWriter
 from nn_clustering.tracking.writing.journal import Journal
-from nn_clustering.tracking.writing.journal_reading import is_finished, journal_folders
+from nn_clustering.tracking.writing.journal_reading import is_finished, journal_folders, read_header
 from nn_clustering.tracking.writing.run_record import RunRecord
+from nn_clustering.tracking.writing.signs_of_life import is_elsewhere, is_written_to
 
 _LOG = logging.getLogger(__name__)
 SYNC_COMMAND = "python -m nn_clustering.tracking sync"
@@ -116,8 +117,13 @@ class RunEnd:
 
 
 def tell_of_earlier_runs(journal_root: Path) -> None:
-    """Say how many runs have ended on this machine and wait to be delivered, if any."""
-    waiting = [path for path in journal_folders(journal_root) if is_finished(path)]
+    """Say how many runs have ended and wait to be delivered from here, if any."""
+    waiting = [
+        path
+        for path in journal_folders(journal_root)
+        if is_finished(path)
+        and not (is_elsewhere(read_header(path).get("host")) and is_written_to(path))
+    ]
     if waiting:
         _LOG.warning(
             "%d earlier %s not all in MongoDB yet: `%s` delivers the rest",

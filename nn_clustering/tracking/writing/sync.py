@@ -1,4 +1,4 @@
-"""Deliver the journals that runs left behind on this machine.
+"""Deliver the journals that runs left behind on this machine, or where others see them.
 
 A run whose server was away at its end, or that was killed, leaves its journal. `sync` brings what
 is in it to MongoDB, and can be interrupted and repeated: what is there already stays as it is.
@@ -26,6 +26,7 @@ from nn_clustering.tracking.writing.delivery import (
 )
 from nn_clustering.tracking.writing.journal import Journal
 from nn_clustering.tracking.writing.journal_reading import journal_folders, read_header
+from nn_clustering.tracking.writing.signs_of_life import is_elsewhere, lives_elsewhere
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -57,7 +58,7 @@ def sync_journals(
 
     Args:
         client: From `connect(...).client`.
-        root: Folder of the journals, `.mongo/journal` of a home.
+        root: Folder of the journals, `RunStore.journal_root`.
         say: Gets one line for each journal.
 
     Raises:
@@ -77,7 +78,7 @@ def sync_folders(
     for folder in folders:
         run_id = read_header(folder).get("run_id")
         try:
-            journal = Journal.open(folder)
+            journal = None if lives_elsewhere(client, folder) else Journal.open(folder)
             if journal is None:
                 running += [run_id] if run_id is not None else []
                 continue
@@ -134,7 +135,7 @@ def _sync(client: MongoClient, journal: Journal) -> _Outcome | None:
     else:
         document = _document_of_the_dead(database, run_id, journal, delivery)
         status, missing = _deliver_end(delivery, document)
-    captured = journal.header.get("captured")
+    captured = _captured(journal)
     if missing:
         outcome = _Outcome(run_id, status, tuple(missing), journal.set_aside())
     else:
@@ -184,7 +185,6 @@ def _document_of_the_dead(
     database: Database, run_id: int, journal: Journal, delivery: Delivery
 ) -> dict[str, Any]:
     """The last state of a run whose process was killed: its end is that it died."""
-    header = journal.header
     fields = dict(journal.document.get("fields", {}))
     stored = database["runs"].find_one({"_id": run_id}, {"heartbeat": 1, "start_time": 1}) or {}
     signs: list[datetime] = [
@@ -197,7 +197,7 @@ def _document_of_the_dead(
     entries = delivery.metric_entries()
     if entries:
         fields["info"] = {**fields.get("info", {}), "metrics": entries}
-    captured = _captured_text(header.get("captured"))
+    captured = _captured_text(_captured(journal))
     if captured is not None:
         name = LARGE_FIELDS["captured_out"]
         fields["captured_out"] = shortened(captured, name)
@@ -207,6 +207,12 @@ def _document_of_the_dead(
             add_artifact(database, run_id, path, name, added=fields["stop_time"])
     expected = journal.document.get("expected", {})
     return {"fields": fields, "expected": expected, "finished": True}
+
+
+def _captured(journal: Journal) -> dict[str, Any] | None:
+    """The facts about the file that caught the run's output, if it is one of this machine."""
+    header = journal.header
+    return None if is_elsewhere(header.get("host")) else header.get("captured")
 
 
 def _captured_text(captured: dict[str, Any] | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -13,6 +14,11 @@ from nn_clustering.tracking.errors import ServerUnavailableError
 from nn_clustering.tracking.indexes import ensure_indexes
 from nn_clustering.tracking.own_code import add_own_code
 from nn_clustering.tracking.writing.journal_bound import journal_bound
+from nn_clustering.tracking.writing.journal_place import (
+    PLACE_VARIABLE,
+    journals_folder,
+    require_locks,
+)
 from nn_clustering.tracking.writing.observer import TrackingObserver
 
 if TYPE_CHECKING:
@@ -26,21 +32,22 @@ def make_observer(database: Database, *, journal_folder: Path | None = None) -> 
 
     Args:
         database: From `connect`, so that writes are journalled and time out soon.
-        journal_folder: Where the journals of runs are; default `.mongo/journal` in the project's
-            folder.
+        journal_folder: Where the journals of runs are; default what NN_CLUSTERING_JOURNAL names,
+            else `.mongo/journal` in the project's folder.
 
     Raises:
-        InvalidInputError: NN_CLUSTERING_JOURNAL_MB or NN_CLUSTERING_HOME cannot be used.
+        InvalidInputError: NN_CLUSTERING_JOURNAL_MB, NN_CLUSTERING_JOURNAL or NN_CLUSTERING_HOME
+            cannot be used.
         ServerUnavailableError: The server does not let us write (the indexes are made here), or
             the folder of journals is another user's.
     """
-    from nn_clustering.tracking.server.connection import project_root
-    from nn_clustering.tracking.server.ownership import own_folder
     from nn_clustering.tracking.server.reasons import operation_reason
 
     journal_bound()  # a wrong one is refused before there is a run
     if journal_folder is None:
-        journal_folder = own_folder(project_root()) / "journal"
+        journal_folder = journals_folder()
+        if os.environ.get(PLACE_VARIABLE, "").strip():
+            require_locks(journal_folder)  # as most file systems of networks have, and not all
     try:
         ensure_indexes(database)
     except pymongo.errors.PyMongoError as problem:

@@ -134,6 +134,20 @@ def test_one_takes_over_where_the_first_is_killed(held, start, database):
     assert runs(database)[1:] == ["COMPLETED"]
 
 
+def test_plain_command_waits_for_the_one_that_goes_on(held, start, database):
+    killed = held("with", "long")
+    killed.kill()
+    killed.wait()
+    held.release()
+    resuming = held("with", "resume=1", SAMPLE_STEP="3")
+    plain = start("count", "with", "long")
+    wait_for(lambda: waits(plain))
+    held.release()
+    assert [process.wait(60) for process in (resuming, plain)] == [0, 0]
+    assert USING.format(2) in plain.said()
+    assert runs(database)[1:] == ["COMPLETED"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_who_waits_can_be_interrupted_and_leaves_no_run(held, start, database, number):
     first = held()

@@ -12,6 +12,7 @@ from nn_clustering.tracking.stages.identity import (
     code_digest,
     code_in_config,
     completed_run,
+    completing_identity,
     run_identity,
 )
 from tests.tracking.stored_files import store_file
@@ -124,6 +125,44 @@ def test_newest_completed_run_is_found(add_run, database):
     add_run(6)
     assert completed_run(database, "a") == 2
     assert completed_run(database, "c") is None
+
+
+BEGUN = {"cluster_run": 3, "against_run": None, "resume": None, "n_shuffles": 5}
+READ = {"cluster_run": 3, "network": "3d"}
+
+
+@pytest.fixture
+def completing(add_run, database):
+    """The identity that a run takes over from run 7, which was begun like it but not resumed."""
+    begun = run_identity("test", BEGUN, [READ, {"cluster_run": 3}], CODE)
+
+    def completing(status="DIED", digests=READ, code=CODE, key="resume", **config):
+        database["runs"].delete_many({})
+        add_run(7, status=status, tracking={"identity": begun})
+        going_on = {**BEGUN, key: 7, **config}
+        found = {**digests, "unfinished": 7}, {"cluster_run": 3, key: 7}
+        return completing_identity(database, "test", going_on, BEGUN, *found, code)
+
+    return completing, begun
+
+
+def test_run_that_goes_on_is_the_one_that_was_begun(completing):
+    identity, begun = completing
+    assert [identity(), identity("FAILED"), identity("INTERRUPTED")] == [begun] * 3
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"status": "COMPLETED", "key": "against_run"},
+        {"digests": {**READ, "network": "4d"}},
+        {"code": "6c"},
+        {"n_shuffles": 6},
+    ],
+    ids=["compared", "input", "code", "config"],
+)
+def test_run_that_does_something_else_is_another(completing, changed):
+    assert completing[0](**changed) is None
 
 
 def test_run_that_lacks_a_file_or_its_result_is_passed_over(add_run, database):

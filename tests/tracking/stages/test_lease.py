@@ -65,6 +65,18 @@ def test_that_of_a_dead_process_is_taken_over(lease, database):
     assert not lease().take()
 
 
+def test_that_for_a_run_that_has_ended_is_taken_over(lease, add_run, database):
+    """Its process was killed a moment ago, and somebody has seen that."""
+    dead, living = lease(), lease()
+    assert dead.take()
+    dead.note_run(add_run(3, status="RUNNING"))
+    wait_for(lambda: dead.holder().run_id == 3)
+    assert not living.take()
+    database["runs"].update_one({"_id": 3}, {"$set": {"status": "DIED"}})
+    assert living.take()
+    assert living.holder().run_id is None
+
+
 def test_it_lasts_by_the_servers_clock_and_is_renewed(lease, database):
     held = lease(seconds=1.0)
     assert held.take()

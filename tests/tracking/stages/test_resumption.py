@@ -67,12 +67,25 @@ def test_goes_on_where_it_ended(end, succeed, store, number, status):
     assert succeed("count", "with", "resume=1").stdout.startswith("using count run 2:")
 
 
+def test_plain_command_uses_the_run_that_went_on(end, succeed, store):
+    """Also where that was interrupted in turn."""
+    long = ["seed=2", "long", "step.size=0.5"]
+    end(signal.SIGKILL, *long)
+    end(signal.SIGTERM, "resume=1", SAMPLE_STEP="3")
+    succeed("count", "with", "resume=2")
+    assert store.run(3).result == {"number": 9.0, "first": 4}
+    for given in (long, ["resume=1"]):
+        assert succeed("count", "with", *given).stdout.startswith("using count run 3:")
+
+
 def test_changed_code_is_told(end, succeed, project):
     end(signal.SIGTERM)
     told = "the code, or a package, is not what it was in run 1"
     assert told not in succeed("count", "with", "resume=1", "reuse=False").stdout
     (project / "experiments" / "added.py").touch()
     assert told in succeed("count", "with", "resume=1", "reuse=False").stdout
+    # Half of what it gave is of other code than the plain command's.
+    assert "using count run" not in succeed("count").stdout
 
 
 def test_failed_run_goes_on(run, succeed, store):

@@ -4,8 +4,8 @@ import datetime
 
 import pytest
 
-from nn_clustering.tracking.store import liveness
 from nn_clustering.tracking.store.liveness import mark_died
+from nn_clustering.tracking.writing.signs_of_life import IS_SILENT
 
 NOW = datetime.datetime(2026, 3, 1, 12)
 
@@ -35,7 +35,7 @@ def test_to_the_millisecond(database, add_run, milliseconds, is_silent, sign):
         "start_time": {"start_time": last},
     }[sign]
     add_run(1, status="RUNNING", **fields)
-    found = database["runs"].find_one({"$expr": at(liveness._IS_SILENT, NOW)})
+    found = database["runs"].find_one({"$expr": at(IS_SILENT, NOW)})
     assert (found is not None) == is_silent
 
 

@@ -29,18 +29,21 @@ def count(run):
         names = [name for name in stored.artifacts if name.startswith("number_")]
         number = float(stored.artifact(names[-1])) if names else 0.0
         first = len(names)
+        for name in names:
+            run.add_artifact(name, stored.artifact(name))
+    disturbed = int(os.environ.get("SAMPLE_STEP", "1"))
     for step in range(first, run.config["n_steps"]):
-        if step == 1 and "SAMPLE_PAUSE" in os.environ:
+        if step == disturbed and "SAMPLE_PAUSE" in os.environ:
             pause = Path(os.environ["SAMPLE_PAUSE"])
             pause.touch()
             while pause.exists():
                 time.sleep(0.02)
         number += run.config["step"]["size"] * (1 + run.seed)
         run.add_artifact(f"number_{step}", str(number).encode())
-        if step == 1 and "SAMPLE_STARTED" in os.environ:
+        if step == disturbed and "SAMPLE_STARTED" in os.environ:
             Path(os.environ["SAMPLE_STARTED"]).write_text(str(run.id))
             time.sleep(60)
-        if step == 1 and "SAMPLE_FAILING" in os.environ:
+        if step == disturbed and "SAMPLE_FAILING" in os.environ:
             raise RuntimeError("told to fail")
     return {"number": number, "first": first}
 
