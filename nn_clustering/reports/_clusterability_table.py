@@ -70,7 +70,7 @@ def clusterability_table(results: StudyResults) -> StudyTable | None:
     )
     return StudyTable(
         "clusterability",
-        f"Clusterability of the networks of {results.title}",
+        f"{results.title}: n-cut beside the null distribution",
         table,
         tuple([*header, "largest p"] if is_tested else header),
         tuple(lines),
