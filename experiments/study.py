@@ -77,7 +77,7 @@ def stages_of(config: Mapping[str, Any]) -> studies.Stages:
     """Return the stages that a study can have, with what its config sets in all of them."""
 
     def common(stage: str, of_cell: Mapping[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        found: dict[str, Any] = {"reuse": config["reuse"], "tags": list(config["tags"])}
         if "n_threads" in of_cell:
             found["n_threads"] = config["n_threads"]
         if stage == "train" and of_cell["training"]["enabled"]:
@@ -206,6 +206,9 @@ def study(run: StageRun) -> dict[str, Any]:
     """Compute the runs of a study that are missing; the result counts them."""
     plan: Plan = run.prepared
     completed = {name: cell.run_id for name, cell in plan.stored.items()}
+    if run.config["tags"]:
+        for run_id in completed.values():
+            run.store.tag(run_id, *run.config["tags"])
     carried = _carry_out(run, plan, completed) if plan.to_do else None
     if carried is not None:
         completed |= {name: outcome.run_id for name, outcome in carried.completed.items()}
@@ -237,7 +240,12 @@ def _carry_out(run: StageRun, plan: Plan, completed: Mapping[str, Any]) -> studi
     database, base = run.store.database, run.sacred_run.experiment_info["base_dir"]
     snapshot = studies.snapshot_of(database, run.id, os.path.relpath(Path.cwd(), base))
     orders = studies.Orders(
-        plan.stages, snapshot, store_id(database), plan.costs, config["max_attempts"]
+        plan.stages,
+        snapshot,
+        store_id(database),
+        plan.costs,
+        config["max_attempts"],
+        config["reuse"],
     )
     terminal = run.context.surroundings.terminal
     with contextlib.ExitStack() as stack:

@@ -151,9 +151,9 @@ class _Try:
 
     def _found(self) -> CellRuns | CellOutcome:
         """What is stored of the cell, once no other process computes it."""
-        while True:
+        while self.order.reuse:
             found = find_runs(self.database, self.order, self.journal_root)
-            if found.completed is not None:
+            if found.completed is not None and not self.order.reads_data:
                 return CellOutcome(
                     self.order.name,
                     COMPLETED,
@@ -170,11 +170,12 @@ class _Try:
                     self.order, cause, f"run {found.running} computes it; {_IN_WORDS[cause]}"
                 )
             time.sleep(LOOK_SECONDS)
+        return CellRuns()
 
     def _computed(self, written: WrittenSnapshot, unfinished: Any) -> CellOutcome:
         """Let a process compute it."""
         began = datetime.now(timezone.utc).replace(tzinfo=None)
-        with tempfile.TemporaryDirectory(prefix="cell_") as place:
+        with tempfile.TemporaryDirectory(prefix="cell_", dir=self.stops.scratch) as place:
             run_id_file = Path(place, "run_id")
             ended = run_process(
                 self._arguments(written, unfinished),

@@ -115,24 +115,6 @@ def without_changed_inputs(
     return left
 
 
-def find_unfinished(
-    database: Database, cell: Cell, stages: Stages, parent_run: Any = None
-) -> Any | None:
-    """Return the id of the newest unfinished run of a cell, by the code as it is; None for none.
-
-    Args:
-        database: Where runs are, those whose process died marked.
-        cell: The cell.
-        stages: The study's.
-        parent_run: Id of the run that it reads, if it reads one.
-    """
-    config = full_config(cell, stages, parent_run)
-    code = stages[cell.stage].code_digest(config)
-    stored = _stored_runs(database, [cell], {cell.name: config}, {"$in": list(UNFINISHED)})
-    runs = stored.get(request_digest(cell.stage, config), ())
-    return next((run["_id"] for run in runs if _code(run) == code), None)
-
-
 def seconds_of(run: Mapping[str, Any]) -> float | None:
     """Return how long a run took, by its document."""
     try:

@@ -24,6 +24,7 @@ from experiments import (
     lesion_table,
     pipeline,
     random_init,
+    report,
     shuffle_test,
     study,
     train,
@@ -1358,10 +1359,18 @@ def test_keys_of_a_study():
     }  # fmt: skip
 
 
+def test_keys_of_a_report():
+    """Each acts in test_report.py; the others are those of a study."""
+    assert set(report.experiment.defaults) == set(study.experiment.defaults) | {
+        "folder", "any_code", "level", "n_resamples", "page_images_mb",
+    }  # fmt: skip
+    assert set(report.OF_STUDY) < set(study.experiment.defaults)
+
+
 # reuse and tags, of all stages
 
 EXPERIMENTS = [*(stage.experiment for stage in STAGES.values()), pipeline.experiment]
-EXPERIMENTS.append(study.experiment)
+EXPERIMENTS += [study.experiment, report.experiment]
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.path)

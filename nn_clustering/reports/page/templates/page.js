@@ -561,7 +561,7 @@
   for (const table of document.querySelectorAll('table[data-sortable]')) makeSortable(table);
   for (const [name, content] of Object.entries(study.tables)) tables[name] = new BigTable(byId(name), content);
   if (study.parallel) new ParallelCoordinates(byId('parallel'), study.parallel);
-  if (byId('pictures')) offerPictures(byId('pictures'));
+  if (document.querySelector('#pictures dialog')) offerPictures(byId('pictures'));
   pointLinks();
   followRuns();
   window.addEventListener('hashchange', followRuns);
