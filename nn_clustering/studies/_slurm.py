@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.studies._local_workers import GPU, MEMORY
 from nn_clustering.studies._walltime import INTERRUPT_BEFORE_SECONDS, LEAST_SECONDS
 from nn_clustering.tracking.server.ownership import is_private
 from nn_clustering.tracking.writing.journal_place import (
@@ -23,8 +24,6 @@ from nn_clustering.tracking.writing.journal_place import (
 )
 
 MARK = "# Workers for studies, by `python -m nn_clustering.studies slurm`."
-# Of what workers have, a number and bytes.
-GPU, MEMORY = "GPU", "MEMORY"
 # A worker ends so long before its job: Slurm is exact to a minute.
 RESERVE_SECONDS = 120
 # It has gone by, mostly, before a worker has begun.
