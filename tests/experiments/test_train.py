@@ -139,6 +139,14 @@ def test_killed_training_goes_on_to_the_same_end(run_experiment, store, killed_r
     assert finished.returncode == 1
     assert f"resume={whole.id}" in finished.stderr
 
+    if phase == "pruned":  # one that goes on with another is gone on with, too
+        ended = {"$set": {"status": "INTERRUPTED"}}
+        store.database["runs"].update_one({"_id": resumed.id}, ended)
+        options = [f"resume={resumed.id}", "reuse=False"]
+        again = completed(run_experiment("train", "with", *options), store)
+        assert again.lineage == {"resume": resumed.id}
+        assert again.result == whole.result
+
 
 def test_training_without_checkpoints_cannot_go_on(run_experiment, store):
     finished = run_experiment("train", "with", "fast", "training.learning_rate=1e30")
