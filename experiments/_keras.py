@@ -22,6 +22,7 @@ def import_keras() -> None:
             import keras  # noqa: F401
             import tensorflow as tf
 
+            _use_threads()
             tf.constant(0)  # sets up the devices, which prints too
         except Exception:
             printed.seek(0)
@@ -31,6 +32,28 @@ def import_keras() -> None:
             sys.stderr.flush()
             os.dup2(original, 2)
             os.close(original)
+
+
+def _use_threads() -> None:
+    """Have TensorFlow compute with the threads of the run, or tell that it does not.
+
+    A program imports it for its run, but one process can have several runs, as in a notebook.
+    """
+    import tensorflow as tf
+
+    threading, processors = tf.config.threading, os.cpu_count() or 1
+    used = threading.get_intra_op_parallelism_threads() or processors
+    wanted = int(os.environ.get("TF_NUM_INTRAOP_THREADS") or processors)
+    if wanted == used:
+        return
+    try:
+        threading.set_intra_op_parallelism_threads(wanted)
+        threading.set_inter_op_parallelism_threads(wanted)
+    except RuntimeError:  # it computes already
+        print(
+            f"TensorFlow has begun in this process with {used} threads, and goes on with them: "
+            f"the {wanted} of this run (n_threads) count in a new process"
+        )
 
 
 def device_name() -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Config keys, or groups of them, that do not make another condition: seeds and links to other
 # runs; how a stage runs rather than what it does; and what it does besides.
-_HOW = ("seed", "reuse", "tags", "resume", "n_repeats", "n_workers", "memory_mb")
+_HOW = ("seed", "reuse", "tags", "resume", "n_repeats", "n_workers", "n_threads", "memory_mb")
 # What is done to pixels, which any of three stages may say, counts as what the network reads.
 _LEFT_OUT = {
     "train": (*_HOW, "training.checkpoint_every"),

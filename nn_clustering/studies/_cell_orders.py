@@ -20,6 +20,7 @@ CANCELLED = "cancelled"
 SIGNAL = "signal"
 STORE = "store"
 CODE = "code"
+MACHINE = "machine"
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,8 @@ class CellOutcome:
     - ``declined``: nothing was begun, for the `cause`: ``walltime`` (this worker's rest cannot hold
       it), ``closing`` (the worker is about to end), ``server`` (it reaches no MongoDB now),
       ``store`` (its runs go elsewhere), ``code`` (its Python or packages, or the stored code, are
-      others), ``cancelled`` (nobody waits for it any more). Another worker may take it; after
-      ``store`` and ``code`` this one never can.
+      others), ``machine`` (its disk or memory), ``cancelled`` (nobody waits for it any more).
+      Another worker may take it; after ``store`` and ``code`` this one never can.
 
     Attributes:
         name: The cell's.

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# A stage that runs as a part of another has those of the whole.
 OWN_KEYS = ("reuse", "tags")
+# The number of threads that a run computes with, which changes what it gives: its last digits.
+N_THREADS = "n_threads"
+# A stage that runs as a part of another has those of the whole.
+KEYS_OF_THE_WHOLE = (*OWN_KEYS, N_THREADS)
 # Of a stage that can be run several times by one command, which has the first of them.
 REPEAT_KEYS = ("n_repeats", "n_workers")
 # Names the unfinished run that a stage goes on with, where it can.

@@ -46,8 +46,9 @@ from nn_clustering import (
 from nn_clustering.seeds import integer_seed
 from nn_clustering.tracking import RunStore, Server, StageExperiment, StageRun, connect
 from nn_clustering.tracking.stages import execution
-from nn_clustering.tracking.stages.context import StageContext, Surroundings
+from nn_clustering.tracking.stages.context import StageContext
 from nn_clustering.tracking.stages.reuse import find_reusable, may_reuse
+from nn_clustering.tracking.stages.threads import Threads
 from tests.experiments.seam import (
     TO_THE_END,
     Calls,
@@ -62,7 +63,7 @@ from tests.experiments.seam import (
 HIDDEN = [12, 10]
 NULL = [3.0, 2.5]
 # Keys of all stages that act in nn_clustering.tracking; tested for every stage at the end.
-OF_TRACKING = {"reuse", "tags"}
+OF_TRACKING = {"n_threads", "reuse", "tags"}
 
 
 def small_network(seed, *, pruned=False):
@@ -1340,21 +1341,10 @@ def test_figures_go_into_the_folder(monkeypatch, tmp_path):
     assert made.is_dir()
 
 
-def whole(experiment, updates, runs, monkeypatch):
-    """The calls of parts where an experiment that runs others runs, tracked, up to the first."""
-    calls = Calls(monkeypatch)
-    calls.watch(StageRun, "run_part", last=True)
-    surroundings = Surroundings(database=runs.database)
-    monkeypatch.setattr(experiment, "_surroundings", surroundings)
-    with pytest.raises(ReachedError):
-        experiment.run(config_updates=updates)
-    return calls.of["run_part"]
-
-
 def test_keys_of_a_study():
     """Each acts in test_study.py."""
     assert set(study.experiment.defaults) == OF_TRACKING | {
-        "seed", "title", "steps", "quick", "variant", "published", "n_threads", "checkpoint_every",
+        "seed", "title", "steps", "quick", "variant", "published", "checkpoint_every",
         "max_attempts", "dry_run", "n_workers", "scheduler", "scheduler_file",
     }  # fmt: skip
 
@@ -1371,6 +1361,21 @@ def test_keys_of_a_report():
 
 EXPERIMENTS = [*(stage.experiment for stage in STAGES.values()), pipeline.experiment]
 EXPERIMENTS += [study.experiment, report.experiment]
+# n_threads, reuse and tags, of all stages
+
+EXPERIMENTS = [*(stage.experiment for stage in STAGES.values()), pipeline.experiment]
+EXPERIMENTS.append(study.experiment)
+TABLES = ("lesion_table", "visualisation_table")  # which compute too little
+COMPUTING = [experiment for experiment in EXPERIMENTS if experiment.path not in TABLES]
+
+
+@pytest.mark.parametrize("experiment", COMPUTING, ids=lambda experiment: experiment.path)
+def test_threads_are_set_before_anything_else(monkeypatch, experiment):
+    calls = Calls(monkeypatch)
+    calls.watch(Threads, "use", last=True)
+    with pytest.raises(ReachedError):
+        experiment.run(config_updates={"n_threads": 3})
+    assert calls.of["use"][0]["n_threads"] == 3
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.path)
@@ -1389,12 +1394,12 @@ def test_reuse_and_tags(runs, home, experiment):
 
 
 @pytest.mark.parametrize("part", ["train", "cluster", "shuffle_test", "lesion", "visualise"])
-def test_parts_have_reuse_and_tags_of_the_whole(monkeypatch, part):
-    run = pipeline_run({"reuse": False, "tags": ["all"]})
+def test_parts_have_threads_reuse_and_tags_of_the_whole(monkeypatch, part):
+    run = pipeline_run({"reuse": False, "tags": ["all"], "n_threads": 3})
     calls = Calls(monkeypatch)
     calls.watch(StageExperiment, "run", last=True)
     with pytest.raises(ReachedError):
         pipeline.run_stage(run, part)
     (call,) = calls.of["run"]
     updates = call["config_updates"]
-    assert (updates["reuse"], updates["tags"]) == (False, ["all"])
+    assert (updates["reuse"], updates["tags"], updates["n_threads"]) == (False, ["all"], 3)

@@ -40,6 +40,7 @@ EXPERIMENTS = {
 MLP = [256, 256, 256, 256]
 VGG = [[64, 64], [128, 128], [256, 256, 256], [512, 512, 512], [512, 512, 512]]
 HOW = {"seed": 0, "reuse": True, "tags": []}
+COMPUTES = {**HOW, "n_threads": None}
 MODULAR = {
     "modular_init.enabled": False,
     "modular_init.n_modules": 10,  # A15
@@ -78,7 +79,7 @@ OF_NETWORK_TABLE = {
 
 DEFAULTS = {
     "train": {
-        **HOW,
+        **COMPUTES,
         **MODULAR,
         "dataset.name": "digits",
         "dataset.seed": 42,  # B
@@ -127,7 +128,7 @@ DEFAULTS = {
         "n_workers": None,
     },
     "import_network": {
-        **HOW,
+        **COMPUTES,
         "network.name": None,
         "network.input_size": None,
         "network.n_outputs": 1000,
@@ -148,7 +149,7 @@ DEFAULTS = {
         "dataset.damaged": "refuse",
     },
     "cluster": {
-        **HOW,
+        **COMPUTES,
         **OF_WEIGHTS,
         **KMEANS,
         "train_run": None,
@@ -180,7 +181,7 @@ DEFAULTS = {
         "stability.n_seeds": 5,
     },
     "shuffle_test": {
-        **HOW,
+        **COMPUTES,
         "cluster_run": None,
         "model_code": None,
         "n_shuffles": 50,  # D3
@@ -196,7 +197,7 @@ DEFAULTS = {
         "resume": None,
     },
     "lesion": {
-        **HOW,
+        **COMPUTES,
         "cluster_run": None,
         "model_code": None,
         "preprocessing": None,
@@ -221,7 +222,7 @@ DEFAULTS = {
     "lesion_table": {**OF_NETWORK_TABLE, "lesion_runs": None},
     "visualisation_table": {**OF_NETWORK_TABLE, "visualise_runs": None},
     "visualise": {
-        **HOW,
+        **COMPUTES,
         "cluster_run": None,
         "model_code": None,
         "preprocessing": None,
@@ -250,15 +251,15 @@ DEFAULTS = {
         "resume": None,
     },
     "agreement": {
-        **HOW,
+        **COMPUTES,
         "cluster_run": None,
         "other_run": None,
         "layers": None,
         "n_permutations": 1000,
     },
-    "choose_k": {**HOW, "cluster_run": None, "k_min": 2, "k_max": 20},
+    "choose_k": {**COMPUTES, "cluster_run": None, "k_min": 2, "k_max": 20},
     "random_init": {
-        **HOW,
+        **COMPUTES,
         **MODULAR,
         **OF_WEIGHTS,
         **KMEANS,
@@ -296,23 +297,19 @@ DEFAULTS["report"] = {
 }
 # The pipeline's own keys, and those of the parts that it does not set itself.
 SET_BY_PIPELINE = {
-    "train": {"seed", "reuse", "tags", "resume", "n_repeats", "n_workers"},
-    "import_network": {"seed", "reuse", "tags"},
+    "train": {*COMPUTES, "resume", "n_repeats", "n_workers"},
+    "import_network": {*COMPUTES},
     "cluster": {
-        *("seed", "reuse", "tags", "train_run", "model", "model_code", "preprocessing"),
+        *COMPUTES,
+        "train_run",
+        "model",
+        "model_code",
+        "preprocessing",
         "checkpoint",
-    },
-    "shuffle_test": {
-        *("seed", "reuse", "tags", "cluster_run", "model_code", "resume", "against_run")
-    },
-    "lesion": {
-        *("seed", "reuse", "tags", "cluster_run", "model_code", "preprocessing", "output"),
-        "resume",
-    },
-    "visualise": {
-        *("seed", "reuse", "tags", "cluster_run", "model_code", "preprocessing", "output"),
-        "resume",
-    },
+    },  # fmt: skip
+    "shuffle_test": {*COMPUTES, "cluster_run", "model_code", "resume", "against_run"},
+    "lesion": {*COMPUTES, "cluster_run", "model_code", "preprocessing", "output", "resume"},
+    "visualise": {*COMPUTES, "cluster_run", "model_code", "preprocessing", "output", "resume"},
 }
 
 
@@ -324,7 +321,7 @@ def of_part(part, effect):
 
 
 DEFAULTS["pipeline"] = {
-    **HOW,
+    **COMPUTES,
     "figures_folder": "figures",
     "leave_out": [],
     **{

@@ -26,10 +26,10 @@ SEEDS_AND_LINKS = {
 }
 # how a stage ran,
 HOW_IT_RAN = {
-    "train": {"reuse", "tags", "n_repeats", "n_workers", "training.checkpoint_every"},
-    "cluster": {"reuse", "tags"},
-    "lesion": {"reuse", "tags", "memory_mb"},
-    "visualise": {"reuse", "tags", "memory_mb"},
+    "train": {"n_threads", "reuse", "tags", "n_repeats", "n_workers", "training.checkpoint_every"},
+    "cluster": {"n_threads", "reuse", "tags"},
+    "lesion": {"n_threads", "reuse", "tags", "memory_mb"},
+    "visualise": {"n_threads", "reuse", "tags", "memory_mb"},
 }
 # what is done to pixels, which of a network that was trained here its training says,
 PIXELS = {

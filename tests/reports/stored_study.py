@@ -68,6 +68,9 @@ class StoredCells:
                 self._log(self.runs[cell.name])
         return self.runs[cell.name]
 
+    def stored_config(self, run):
+        return self.stored.database["runs"].find_one({"_id": run})["config"]
+
     def results(self, store):
         found = find_completed(store.database, self.cells, STAGES, any_code=True)
         return read_results(store, self.study, self.cells, found)

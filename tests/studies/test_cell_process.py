@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -101,6 +102,19 @@ def test_a_worker_without_a_server_declines(study, here, monkeypatch):
     outcome = compute(study.order(3))
     assert (outcome.state, outcome.cause) == ("declined", "server")
     assert "hidden_password_1" not in json.dumps(outcome.to_plain())
+
+
+def test_a_worker_without_room_declines(study, here, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    outcome = compute(study.order(3))
+    assert (outcome.state, outcome.cause) == ("declined", "machine")
+    assert "/nowhere" in outcome.reason
+
+
+def test_a_key_that_no_command_line_holds_fails_its_cell_alone(study, here):
+    outcome = compute(study.order(3, n_steps=float("nan")))
+    assert (outcome.state, outcome.run_id) == ("failed", None)
+    assert "n_steps=nan" in outcome.reason
 
 
 def test_a_killed_cell_is_gone_on_with(study, here, monkeypatch):

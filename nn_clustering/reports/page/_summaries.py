@@ -92,7 +92,7 @@ def _runs_by_condition(
     }
     found: dict[tuple[str, ...], set[str]] = {}
     for row in rows.values():
-        key = tuple(label_text(plain(row[f"{LABEL}{name}"])) for name in names)
+        key = tuple(label_text(row[f"{LABEL}{name}"]) for name in names)
         cells = found.setdefault(key, set())
         above: Mapping[Any, Any] | None = row
         while above is not None:

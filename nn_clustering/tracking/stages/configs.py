@@ -14,7 +14,7 @@ import yaml
 from sacred.utils import convert_to_nested_dict, iterate_flattened
 
 from nn_clustering.tracking.errors import InvalidInputError
-from nn_clustering.tracking.execution_keys import own_keys
+from nn_clustering.tracking.execution_keys import N_THREADS, own_keys
 from nn_clustering.tracking.stages.validation import check_updates
 
 DEFAULT = "default"
@@ -117,7 +117,7 @@ def read_stage_configs(
         used.setdefault(name, []).extend(files)
     for part, set_by_stage in parts.items():
         of_part = _read_layers(folders, part)
-        left_out = (*set_by_stage, *own_keys(of_part.defaults))
+        left_out = (*set_by_stage, *own_keys(of_part.defaults), N_THREADS)
         defaults[part] = {
             key: value for key, value in of_part.defaults.items() if key not in left_out
         }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from nn_clustering.tracking.errors import InvalidInputError
+from nn_clustering.tracking.stages.threads import Threads
 from nn_clustering.tracking.stages.validation import with_keys_of_part
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ class StageContext:
     Attributes:
         surroundings: Where the run stands.
         store: The stored runs.
+        threads: What the process computes with.
         defaults: Every config key with its default, nested.
         given: What the user typed to set config keys, by dotted key; empty for a part's run.
         config_files: The files that set the config.
@@ -111,6 +113,7 @@ class StageContext:
 
     surroundings: Surroundings = Surroundings()
     store: LentStore = field(default_factory=LentStore, repr=False)
+    threads: Threads = field(default_factory=Threads, repr=False)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     given: Mapping[str, str] = field(default_factory=dict)
     config_files: tuple[ConfigFile, ...] = ()

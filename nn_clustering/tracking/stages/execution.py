@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from nn_clustering.tracking.execution_keys import N_THREADS
 from nn_clustering.tracking.names import listed
 from nn_clustering.tracking.run_keys import digest_of
 from nn_clustering.tracking.stages.context import (
@@ -37,6 +38,7 @@ from nn_clustering.tracking.stages.reuse import (
     tell_of_dropped,
 )
 from nn_clustering.tracking.stages.stage_run import StageRun
+from nn_clustering.tracking.stages.threads import Threads
 from nn_clustering.tracking.store.about import find_about, give_about, overlaid, read_about
 
 if TYPE_CHECKING:
@@ -78,6 +80,7 @@ class Execution:
         self._functions = definition.functions
         self._run = run
         self._store = LentStore(surroundings.database)
+        self._threads = Threads()
         self.stage_run: StageRun[Any] = StageRun(self._context(), run, None)
 
     def carry_out(self) -> FinishedRun:
@@ -86,6 +89,12 @@ class Execution:
         Raises:
             NnClusteringError: The user's mistake, or there is no server.
         """
+        with self._threads:
+            if N_THREADS in self._definition.settings.defaults:  # else it is another's own key
+                self._threads.use(self._run.config[N_THREADS])
+            return self._checked_and_run()
+
+    def _checked_and_run(self) -> FinishedRun:
         with self._store:
             if self._functions.check is not None:
                 self._functions.check(self.stage_run)
@@ -133,6 +142,7 @@ class Execution:
         return StageContext(
             surroundings=self.surroundings,
             store=self._store,
+            threads=self._threads,
             defaults=settings.defaults,
             given=settings.given_keys(self._run) if self.surroundings.is_program else {},
             config_files=settings.files_of(self._run.meta_info["named_configs"]),

@@ -15,7 +15,7 @@ from sacred import Experiment
 from sacred.config import ConfigDict
 
 from nn_clustering.tracking.errors import InvalidInputError, NnClusteringError
-from nn_clustering.tracking.execution_keys import OWN_KEYS
+from nn_clustering.tracking.execution_keys import KEYS_OF_THE_WHOLE
 from nn_clustering.tracking.own_code import OwnCode, add_own_code, add_sources, python_files
 from nn_clustering.tracking.stages.context import FinishedRun, Surroundings
 from nn_clustering.tracking.stages.definition import StageCode, StageDefinition, StageFunctions
@@ -102,7 +102,8 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
 
         A stage whose ``default.yaml`` has the key ``n_repeats`` can be run with several seeds by
         one command, each a run of its own in a process of its own; ``n_workers`` of them run side
-        by side, which the stage decides where it is None.
+        by side, which the stage decides where it is None. A run of one with the key ``n_threads``
+        computes with so many threads, where that is not None.
 
         Args:
             configs: The folder of configs; or several, of which the later ones come on top: a
@@ -123,7 +124,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
             parts: Other experiments that this one runs, with the keys that it sets itself. The
                 other keys of each are this experiment's own under the part's name, and so are
                 the named configs: ``fast`` makes all parts fast that have a config of that name.
-                A part has the ``reuse`` and ``tags`` of the whole, and runs once.
+                A part has the ``reuse``, ``tags`` and ``n_threads`` of the whole, and runs once.
             exclusive_keys: Dotted keys, like ``network.kind``, that only one of the named configs
                 of a command may set, unless they set the same value.
             keys_of: Name of another stage whose keys and named configs this one has too, as its
@@ -275,7 +276,9 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         self._surroundings = replace(whole.context.surroundings, is_program=False)
         defaults, meta_info = self._definition.settings.defaults, whole.sacred_run.meta_info
         own = {
-            key: whole.config[key] for key in OWN_KEYS if key in whole.config and key in defaults
+            key: whole.config[key]
+            for key in KEYS_OF_THE_WHOLE
+            if key in whole.config and key in defaults
         }
         try:
             with whole.context.mistakes_of_part(self.path):

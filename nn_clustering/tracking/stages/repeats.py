@@ -18,6 +18,7 @@ from nn_clustering.tracking.errors import InvalidInputError
 from nn_clustering.tracking.execution_keys import REPEAT_KEYS
 from nn_clustering.tracking.printing import fitted_lines, format_value, terminal_width
 from nn_clustering.tracking.stages.program import INTERRUPTED, RUN_ID_VARIABLE
+from nn_clustering.tracking.stages.threads import most_workers
 
 if TYPE_CHECKING:
     from nn_clustering.tracking.store.run import Run
@@ -53,11 +54,6 @@ class Repeat:
         outcome = outcomes.get(self.exit_status, f"failed (exit status {self.exit_status})")
         run = "" if self.run_id is None else f", run {self.run_id}"
         return f"seed {self.seed}: {outcome}{run}\n{self.output}".rstrip()
-
-
-def most_workers() -> int:
-    """How many processes side by side this machine can make use of, with much to spare."""
-    return max(64, 4 * (os.cpu_count() or 1))
 
 
 def check_repeats(config: Mapping[str, Any]) -> None:

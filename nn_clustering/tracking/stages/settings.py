@@ -25,6 +25,7 @@ from nn_clustering.tracking.stages.configs import (
     seen_from_here,
 )
 from nn_clustering.tracking.stages.repeats import check_repeats
+from nn_clustering.tracking.stages.threads import check_threads
 from nn_clustering.tracking.stages.validation import (
     check_exclusive,
     check_names,
@@ -143,6 +144,7 @@ class StageSettings:
             config["tags"] = checked_tags(config["tags"])
         check_types(config, self.defaults, self.configs.documentation)
         check_repeats(config)
+        check_threads(config)
 
     @contextmanager
     def mistakes_told(self, known: Collection[str], options: Mapping[str, Any]) -> Iterator[None]:

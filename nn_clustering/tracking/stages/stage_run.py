@@ -18,6 +18,7 @@ from nn_clustering.tracking.errors import (
     NnClusteringError,
     ServerUnavailableError,
 )
+from nn_clustering.tracking.execution_keys import N_THREADS
 from nn_clustering.tracking.stages.context import FinishedRun, StageContext
 from nn_clustering.tracking.stages.resumption import adopt_config
 
@@ -196,6 +197,8 @@ class StageRun(Generic[Inputs_co]):
         key = next(key for key, run_id in lineage.items() if run_id == stored.id)
         context = self.context
         adopt_config(self.sacred_run.config, context.defaults, context.given, stored, key, keep)
+        if N_THREADS in context.defaults:
+            context.threads.use(self.config[N_THREADS])
 
     def typed_keys(self) -> list[str]:
         """Return the dotted keys that the command line sets one by one; none for a part's run."""

@@ -149,7 +149,7 @@ def test_images_are_made_smaller_and_counted_beyond_the_bound(results):
     ]
     text = text_of(results, images=images)
     assert re.findall(r'width="(\d+)" height="(\d+)"', text) == [("1200", "600"), ("300", "200")]
-    assert "1 images are not in this page" in text
+    assert "1 image is not in this page" in text
     assert "3 images are not in this page" in text_of(results, images=images, max_image_mb=0)
 
 
