@@ -104,6 +104,11 @@ def test_runs_of_former_code_count_where_that_is_asked(database, stored):
     former = stored(cells[0], info={"code": "former"})
     assert ids(database, cells)[0] is None
     assert ids(database, cells, any_code=True)[0] == former
+    database["runs"].update_one({}, {"$unset": {"config.n_threads": 1}})  # which it had not yet
+    assert ids(database, cells, any_code=True)[0] == former
+    database["runs"].update_one({}, {"$unset": {"config.training": 1}})
+    assert ids(database, cells, any_code=True)[0] == former
+    assert ids(database, cells, any_code=True)[2] is None
 
 
 def test_costs_are_medians_of_the_kind_else_of_the_stage(database, stored):
