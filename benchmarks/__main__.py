@@ -9,6 +9,7 @@ from functools import cached_property
 import keras
 
 from benchmarks.calibration import benchmark_calibration
+from benchmarks.handing_out import benchmark_handing_out
 from benchmarks.image_lesions import benchmark_image_lesions
 from benchmarks.large import benchmark_growth, benchmark_large, benchmark_test
 from benchmarks.lesions import benchmark_lesions
@@ -148,12 +149,15 @@ PARTS: dict[str, Callable[[Bench], object]] = {
     "vgg": Bench.vgg,
     "resnet50": Bench.resnet50,
     "resnet50_test": Bench.resnet50_test,
+    "handing_out": lambda bench: benchmark_handing_out(100),
+    "handing_out_1000": lambda bench: benchmark_handing_out(1000),
     "growth": lambda bench: benchmark_growth(),
     "calibration": lambda bench: benchmark_calibration(),
 }
 
-# Only by name: they make anew a chart and a table that the documentation shows.
-_BY_NAME = {"growth", "calibration"}
+# Only by name: they make anew a chart and a table that the documentation shows, or take half an
+# hour.
+_BY_NAME = {"growth", "calibration", "handing_out_1000"}
 
 
 def main() -> None:

@@ -1,11 +1,13 @@
 """What tests of several folders share: a real MongoDB server in a temporary home."""
 
+import shutil
 import signal
 
 import pytest
 from hypothesis import settings
 
 from nn_clustering.tracking import resolve_server, stop_embedded
+from tests.browsing import require
 from tests.programs import environment
 
 # A loaded machine can take longer over one example than hypothesis' 200 ms.
@@ -58,6 +60,11 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("home of runs")
     yield folder
     stop_embedded(folder)
+
+
+@pytest.fixture(scope="session")
+def node():
+    require(shutil.which("node") and shutil.which("npm"), "Node.js with npm")
 
 
 @pytest.fixture(scope="session")

@@ -146,6 +146,14 @@ def test_columns_of_omniboard_are_those_of_the_wheel(run, programs):
     assert path.parts[-3:] == ("experiments", "configs", "omniboard_columns.yaml")
 
 
+def test_wheel_brings_the_templates_of_pages(run, programs):
+    code = "from nn_clustering.reports.page import _html\nprint(*sorted(_html.TEMPLATES.iterdir()))"
+    found = run("python", "-c", code)
+    paths = [Path(path) for path in found.stdout.split()]
+    assert all(path.is_relative_to(programs.parent) for path in paths), found.stderr
+    assert [path.name for path in paths] == ["page.css", "page.html.j2", "page.js"]
+
+
 def test_wheel_brings_what_runs_omniboard(run, programs):
     (package,) = programs.parent.glob(
         "lib/*/site-packages/nn_clustering/tracking/omniboard/package"

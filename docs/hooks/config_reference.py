@@ -17,7 +17,7 @@ import yaml
 STAGES = (
     *("train", "import_network", "cluster", "shuffle_test", "lesion", "visualise"),
     *("choose_k", "agreement", "lesion_table", "visualisation_table", "random_init"),
-    *("pipeline", "study"),
+    *("pipeline", "study", "report"),
 )
 
 

@@ -30,11 +30,12 @@ _OF_TEST = ("shuffled_mean", "shuffled_std", "z_score")
 def clusterability_table(results: StudyResults) -> StudyTable | None:
     """Return the table of a study's clustered networks, a row a condition; None without any.
 
-    A row has the condition's labels; ``n_networks``, and ``n_clusterings`` where networks are
-    clustered with several seeds; of accuracy, n-cut, the mean and the standard deviation of its
-    null distribution, and z the mean over networks (of each of which, over its clusterings),
-    ``_std`` of a sample (empty of one), and what was published; ``largest_p_value``, and
-    ``n_fragile``, how many verdicts another seed or start turns.
+    A row has the condition's labels; ``n_networks``, ``n_clusterings`` (more, where networks are
+    clustered with several seeds) and ``n_tested``, those with a shuffle test; of accuracy, n-cut,
+    the mean and the standard deviation of its null distribution, and z the mean over networks (of
+    each of which, over its clusterings), ``_std`` of a sample (empty of one), and ``_published``,
+    the mean that was published; ``largest_p_value``; and ``n_fragile``, how many verdicts another
+    seed or start turns.
 
     Of a single network that is clustered with several seeds, means and spreads are over these.
     """
@@ -69,7 +70,7 @@ def clusterability_table(results: StudyResults) -> StudyTable | None:
     )
     return StudyTable(
         "clusterability",
-        f"Clusterability of the networks of {results.title}",
+        f"{results.title}: n-cut beside the null distribution",
         table,
         tuple([*header, "largest p"] if is_tested else header),
         tuple(lines),
@@ -125,7 +126,7 @@ def _row(
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key not in ("labels", "n_tested")}
+    return {key: value for key, value in row.items() if key != "labels"}
 
 
 def _text(row: Mapping[str, Any], measure: str) -> str:
@@ -149,8 +150,12 @@ def mean_and_spread(mean: float | None, spread: float | None, form: str) -> str:
 def _largest_p(row: Mapping[str, Any]) -> str:
     if not row["n_tested"]:
         return "-"
-    fragile = f" ({row['n_fragile']} fragile)" if row["n_fragile"] else ""
-    return f"{p_in_words(row['largest_p_value'])}{fragile}"
+    few = row["n_tested"] < row["n_clusterings"]
+    remarks = [
+        *([f"{row['n_tested']} of {row['n_clusterings']} tested"] if few else []),
+        *([f"{row['n_fragile']} fragile"] if row["n_fragile"] else []),
+    ]
+    return p_in_words(row["largest_p_value"]) + (f" ({', '.join(remarks)})" if remarks else "")
 
 
 def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:

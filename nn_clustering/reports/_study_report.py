@@ -40,8 +40,9 @@ def mixed_code(results: StudyResults) -> Iterator[str]:
         return
     for step, cells in results.cells.groupby("step", sort=False):
         versions = Counter(
-            "unknown" if code is None else str(code)[:_DIGITS] for code in cells["code"]
+            "that do not say" if code is None else f"of {str(code)[:_DIGITS]}"
+            for code in cells["code"]
         )
         if len(versions) > 1:
-            counts = ", ".join(f"{n} of {code}" for code, n in versions.most_common())
+            counts = ", ".join(f"{n} {version}" for version, n in versions.most_common())
             yield f"{step}: its runs are of {len(versions)} versions of the code ({counts})"

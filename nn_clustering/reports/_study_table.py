@@ -28,7 +28,8 @@ _LATEX = {
 }
 # A hyphen before a number is a minus sign.
 _HYPHEN = re.compile(r"(?<![\w.])-(?=\d)")
-_NUMBER = re.compile(r"^(< |-)?\d")
+# With a spread, or what stands in brackets behind it.
+_NUMBER = re.compile(r"(< )?-?\d[\d.]*(e[-+]?\d+)?( [±(*].*)?")
 # What stands in the place of a number that there is not.
 _NO_NUMBERS = ("", "-", "undefined")
 
@@ -98,8 +99,8 @@ class StudyTable:
     def are_numbers(self) -> list[bool]:
         """Return of each column whether it holds numbers, which stand to the right."""
         return [
-            any(map(_NUMBER.match, texts))
-            and all(_NUMBER.match(text) or text in _NO_NUMBERS for text in texts)
+            any(map(_NUMBER.fullmatch, texts))
+            and all(_NUMBER.fullmatch(text) or text in _NO_NUMBERS for text in texts)
             for texts in zip(*self.lines, strict=True)
         ] or [False] * len(self.header)
 

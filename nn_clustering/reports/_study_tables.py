@@ -97,7 +97,7 @@ def figures_table(results: StudyResults, step: str) -> StudyTable | None:
     names = [figure.removeprefix("result.").replace("_", " ") for figure in figures]
     return StudyTable(
         f"step_{file_word(step)}",
-        f"{step.replace('_', ' ')} of {results.title}",
+        f"{results.title}: {step.replace('_', ' ')}",
         pandas.DataFrame(rows),
         (*labels, "runs", *names),
         tuple(lines),

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from nn_clustering.tracking import RunStore
 
 _TITLES = {
-    "lesion": ("lesions", "Lesions of sub-clusters of the networks of"),
-    "visualise": ("visualisations", "Inputs optimised for sub-clusters of the networks of"),
+    "lesion": ("lesions", "lesions of sub-clusters"),
+    "visualise": ("visualisations", "inputs optimised for sub-clusters"),
 }
 _HEADER = (
     *("measure", "networks", "sub-clusters", "p", "adjusted", "Fisher p"),
@@ -58,7 +58,7 @@ def sub_cluster_table(
     conditions = conditions_of(tested, results.label_columns)
     networks, names, remarks = _studied(results, store, test, conditions)
     name, title = _TITLES[test.stage]
-    caption = f"{title} {results.title}"
+    caption = f"{results.title}: {title}"
     if not networks:
         return StudyTable(name, caption, tested.iloc[:0], _HEADER, (), tuple(remarks))
     table = table_of_networks(

@@ -20,6 +20,7 @@ CANCELLED = "cancelled"
 SIGNAL = "signal"
 STORE = "store"
 CODE = "code"
+MACHINE = "machine"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,9 @@ class CellOrder:
         config: The whole config, nested, by which a completed or unfinished run is found.
         n_threads: For libraries that count them when they are loaded; None leaves them alone.
         expected_seconds: For how long it will take; None where nobody knows.
+        reuse: Whether runs that are stored already may stand for it, or be gone on with.
+        reads_data: Whether it reads data by name, which may be other data than they were: only its
+            stage can tell whether a completed run has read the same.
         max_resumed: How many times in a row an unfinished run may be gone on with, before the cell
             is begun anew.
     """
@@ -73,6 +77,8 @@ class CellOrder:
     config: Mapping[str, Any] = field(default_factory=dict)
     n_threads: int | None = 1
     expected_seconds: float | None = None
+    reuse: bool = True
+    reads_data: bool = False
     max_resumed: int = 3
 
     def to_plain(self) -> dict[str, Any]:
@@ -107,8 +113,8 @@ class CellOutcome:
     - ``declined``: nothing was begun, for the `cause`: ``walltime`` (this worker's rest cannot hold
       it), ``closing`` (the worker is about to end), ``server`` (it reaches no MongoDB now),
       ``store`` (its runs go elsewhere), ``code`` (its Python or packages, or the stored code, are
-      others), ``cancelled`` (nobody waits for it any more). Another worker may take it; after
-      ``store`` and ``code`` this one never can.
+      others), ``machine`` (its disk or memory), ``cancelled`` (nobody waits for it any more).
+      Another worker may take it; after ``store`` and ``code`` this one never can.
 
     Attributes:
         name: The cell's.

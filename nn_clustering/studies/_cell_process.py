@@ -8,7 +8,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pymongo.errors
 
 from nn_clustering.datasets import dataset_folders
-from nn_clustering.errors import NnClusteringError
+from nn_clustering.errors import InvalidInputError, NnClusteringError
 from nn_clustering.studies._cell_orders import (
     CANCELLED,
     CLOSING,
@@ -27,6 +27,7 @@ from nn_clustering.studies._cell_orders import (
     DECLINED,
     FAILED,
     INTERRUPTED,
+    MACHINE,
     SERVER,
     SIGNAL,
     STORE,
@@ -47,6 +48,7 @@ from nn_clustering.tracking import (
     resolve_server,
 )
 from nn_clustering.tracking.execution_keys import EXPECTED_CODE
+from nn_clustering.tracking.passwords import mask_passwords
 from nn_clustering.tracking.run_keys import store_id
 from nn_clustering.tracking.stages.expected_code import NOT_EXPECTED
 from nn_clustering.tracking.stages.lease import release_of_dead
@@ -61,6 +63,14 @@ __all__ = ["CellOrder", "CellOutcome", "run_cell"]
 # Between looks at a run that another process makes, and at a server that is away.
 LOOK_SECONDS = 2.0
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# Why a worker declines a cell after an error, by the first kind that this is of.
+_CAUSES: Mapping[type[Exception], str] = {
+    ServerUnavailableError: SERVER,
+    pymongo.errors.PyMongoError: SERVER,
+    InvalidInputError: STORE,  # the environment names none that can be used
+    NnClusteringError: CODE,
+    OSError: MACHINE,
+}
 _IN_WORDS = {
     WALLTIME: "the rest of the worker's time does not hold it",
     CLOSING: "its worker closes",
@@ -92,20 +102,26 @@ def _outcome(order: CellOrder, stops: Stops) -> CellOutcome:
     if cause is not None:
         return _declined(order, cause, f"{order.name} was not begun: {_IN_WORDS[cause]}")
     try:
-        with _connected() as database:
-            there = store_id(database)
-            if there != order.store:
-                return _declined(
-                    order,
-                    STORE,
-                    f"the runs of this worker go to another store, database {database.name!r}; "
-                    "expected that of the study: set MONGO_URL and MONGO_DB of the worker",
-                )
-            return _Try(order, stops, database).outcome()
-    except (ServerUnavailableError, pymongo.errors.PyMongoError) as problem:
-        return _declined(order, SERVER, " ".join(str(problem).split()))
-    except NnClusteringError as problem:
-        return _declined(order, CODE, " ".join(str(problem).split()))
+        settings = settings_of(order.updates)
+    except InvalidInputError as mistake:
+        return CellOutcome(order.name, FAILED, reason=str(mistake), host=_host())
+    try:
+        return _outcome_in_store(order, stops, settings)
+    except tuple(_CAUSES) as problem:
+        cause = next(cause for kind, cause in _CAUSES.items() if isinstance(problem, kind))
+        return _declined(order, cause, " ".join(mask_passwords(str(problem)).split()))
+
+
+def _outcome_in_store(order: CellOrder, stops: Stops, settings: Sequence[str]) -> CellOutcome:
+    """The outcome where the server and the machine do what they should."""
+    with _connected() as database:
+        if store_id(database) == order.store:
+            return _Try(order, stops, settings, database).outcome()
+        reason = (
+            f"the runs of this worker go to another store, database {database.name!r}; expected "
+            "that of the study: set MONGO_URL and MONGO_DB of the worker"
+        )
+        return _declined(order, STORE, reason)
 
 
 @contextlib.contextmanager
@@ -131,6 +147,7 @@ class _Try:
 
     order: CellOrder
     stops: Stops
+    settings: Sequence[str]
     database: Database
 
     @property
@@ -151,9 +168,9 @@ class _Try:
 
     def _found(self) -> CellRuns | CellOutcome:
         """What is stored of the cell, once no other process computes it."""
-        while True:
+        while self.order.reuse:
             found = find_runs(self.database, self.order, self.journal_root)
-            if found.completed is not None:
+            if found.completed is not None and not self.order.reads_data:
                 return CellOutcome(
                     self.order.name,
                     COMPLETED,
@@ -170,11 +187,12 @@ class _Try:
                     self.order, cause, f"run {found.running} computes it; {_IN_WORDS[cause]}"
                 )
             time.sleep(LOOK_SECONDS)
+        return CellRuns()
 
     def _computed(self, written: WrittenSnapshot, unfinished: Any) -> CellOutcome:
         """Let a process compute it."""
         began = datetime.now(timezone.utc).replace(tzinfo=None)
-        with tempfile.TemporaryDirectory(prefix="cell_") as place:
+        with tempfile.TemporaryDirectory(prefix="cell_", dir=self.stops.scratch) as place:
             run_id_file = Path(place, "run_id")
             ended = run_process(
                 self._arguments(written, unfinished),
@@ -202,9 +220,8 @@ class _Try:
 
     def _arguments(self, written: WrittenSnapshot, unfinished: Any) -> list[str]:
         program = program_arguments(written.program(self.order.program), written.base)
-        resume = {} if unfinished is None else {RESUME: unfinished}
-        settings = settings_of({**self.order.updates, **resume})
-        return [*program, "with", *self.order.configs, *settings]
+        resume = [] if unfinished is None else settings_of({RESUME: unfinished})
+        return [*program, "with", *self.order.configs, *self.settings, *resume]
 
     def _environment(self, written: WrittenSnapshot, run_id_file: Path) -> dict[str, str]:
         n_threads = self.order.n_threads

@@ -28,7 +28,7 @@ class CellRuns:
     """What is stored of a cell.
 
     Attributes:
-        completed: The newest run that can be used in the place of a new one.
+        completed: The newest run since the study began that can be used in place of a new one.
         running: The run of a process that computes it, here or elsewhere.
         unfinished: The run to go on with.
     """
@@ -55,7 +55,9 @@ def find_runs(database: Database, order: CellOrder, journal_root: Path) -> CellR
     if deliver(database, left, journal_root):
         runs = list(_runs(database, order))
     runs = [run for run in runs if (run.get("info") or {}).get("code") == order.code]
-    completed = next((run for run in runs if _is_usable(database, run)), None)
+    # Older ones were looked at when the study was planned, with the data that they had read.
+    newer = [run for run in runs if run["_id"] > order.snapshot.run_id]
+    completed = next((run for run in newer if _is_usable(database, run)), None)
     if completed is not None:
         stored = StoredCell(completed["_id"], seconds_of(completed), order.code)
         return CellRuns(completed=stored)
@@ -84,6 +86,7 @@ def _runs(database: Database, order: CellOrder) -> Iterator[dict[str, Any]]:
     """The cell's runs, the newest first; those too that have not told their code yet."""
     query: dict[str, Any] = {
         "experiment.name": order.stage,
+        "_id": {"$type": "number"},
         "status": {"$in": ["COMPLETED", "RUNNING", *UNFINISHED]},
         "info.code": {"$in": [order.code, None]},
         # Seeds, and runs that are read: few runs remain, whose whole config is compared.

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 # What a client raises whose scheduler is away.
 _AWAY = (OSError, asyncio.TimeoutError, asyncio.CancelledError, concurrent.futures.CancelledError)
-# Dask says itself that a task's worker has died, where it has given the task up.
+# What a worker has no more has ended, and Dask is about to say so; or else it never will.
 _GONE_SECONDS = 3.0
 
 
@@ -159,7 +159,7 @@ class _Running:
         pending: It.
         worker: Who.
         future: Dask's.
-        gone_since: Since when the worker is gone, by the monotonic clock.
+        gone_since: Since when the worker has it no more, by the monotonic clock.
     """
 
     pending: PendingCell
@@ -260,12 +260,18 @@ class _HandingOut:
         for line in self._workers.look(self._client):
             self._progress.tell(line)
         now = time.monotonic()
-        for running in list(self._running.values()):
-            if running.worker.address in self._workers:
+        for key, running in list(self._running.items()):
+            address = running.worker.address
+            if self._workers.has_task(address, key) or running.future.done():
                 running.gone_since = None
             elif running.gone_since is None:
                 running.gone_since = now
-            elif now - running.gone_since > _GONE_SECONDS:
+            elif now - running.gone_since < _GONE_SECONDS:
+                continue
+            elif address in self._workers:  # it takes nothing, as it closes, or is out of memory
+                self._workers.let_rest(address)
+                self._pending.put_back(self._forget(running))
+            else:
                 self._worker_died(running)
         self._make_room()
 
@@ -428,7 +434,7 @@ class _HandingOut:
         if outcome.cause == SERVER:
             self._workers.let_rest(worker.address)
         else:
-            pending.declined.add(worker.address)
+            pending.declined[worker.address] = outcome.reason
         if outcome.cause != CLOSING:
             self._tell_once(f"worker {worker.name}: {outcome.reason}")
 

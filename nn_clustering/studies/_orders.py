@@ -23,6 +23,7 @@ class Orders:
         store: Tells the store that its runs go into.
         costs: What cells cost before.
         max_resumed: How many times an unfinished run is gone on with.
+        reuse: Whether stored runs may stand for new ones, or be gone on with.
     """
 
     stages: Stages
@@ -30,6 +31,7 @@ class Orders:
     store: str
     costs: Costs
     max_resumed: int
+    reuse: bool = True
 
     def order(self, cell: Cell, parent_run: Any = None) -> CellOrder:
         """Return the order for a cell.
@@ -54,5 +56,7 @@ class Orders:
             config=config,
             n_threads=config.get("n_threads"),
             expected_seconds=self.costs.seconds(cell, self.stages),
+            reuse=self.reuse,
+            reads_data=cell.parent is None,
             max_resumed=self.max_resumed,
         )

@@ -18,17 +18,15 @@ class PendingCell:
         cell: It.
         parent_run: Id of the run that it reads, once there is one.
         n_attempts: How many times it was begun in vain.
-        declined: Addresses of the workers that do not take it.
+        declined: Why workers do not take it, by their addresses.
         order: What a worker is told, once that is made.
-        not_before: When it may be tried again, by the monotonic clock.
     """
 
     cell: Cell
     parent_run: Any = None
     n_attempts: int = 0
-    declined: set[str] = field(default_factory=set)
+    declined: dict[str, str] = field(default_factory=dict)
     order: Mapping[str, Any] | None = None
-    not_before: float = 0.0
 
 
 class PendingCells:

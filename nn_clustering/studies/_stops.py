@@ -44,6 +44,11 @@ class Stops:
             return cls()
         return cls(worker, getattr(module.thread_state, "key", None))
 
+    @property
+    def scratch(self) -> str | None:
+        """A folder that is removed after the worker, even where it is killed; None without one."""
+        return getattr(self.worker, "local_directory", None)
+
     def cause(self) -> str | None:
         """Why the cell is to end now; None where it may go on."""
         remaining = remaining_seconds(self.worker, os.environ)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.studies._cells import Cell, full_config
+from nn_clustering.studies._spec import merged
 from nn_clustering.studies._stages import Stages
 from nn_clustering.tracking import request_digest, whole_files
 
@@ -62,7 +63,7 @@ def find_completed(
             )
             for cell in ready
         }
-        stored = _stored_runs(database, ready, configs, "COMPLETED")
+        stored = _stored_runs(database, ready, configs, stages)
         stored = _whole(database, stored)
         for cell in ready:
             config = configs[cell.name]
@@ -115,24 +116,6 @@ def without_changed_inputs(
     return left
 
 
-def find_unfinished(
-    database: Database, cell: Cell, stages: Stages, parent_run: Any = None
-) -> Any | None:
-    """Return the id of the newest unfinished run of a cell, by the code as it is; None for none.
-
-    Args:
-        database: Where runs are, those whose process died marked.
-        cell: The cell.
-        stages: The study's.
-        parent_run: Id of the run that it reads, if it reads one.
-    """
-    config = full_config(cell, stages, parent_run)
-    code = stages[cell.stage].code_digest(config)
-    stored = _stored_runs(database, [cell], {cell.name: config}, {"$in": list(UNFINISHED)})
-    runs = stored.get(request_digest(cell.stage, config), ())
-    return next((run["_id"] for run in runs if _code(run) == code), None)
-
-
 def seconds_of(run: Mapping[str, Any]) -> float | None:
     """Return how long a run took, by its document."""
     try:
@@ -150,15 +133,18 @@ def _levels(cells: Sequence[Cell]) -> Iterator[list[Cell]]:
 
 
 def _stored_runs(
-    database: Database, cells: Sequence[Cell], configs: Mapping[str, Mapping[str, Any]], status: Any
+    database: Database,
+    cells: Sequence[Cell],
+    configs: Mapping[str, Mapping[str, Any]],
+    stages: Stages,
 ) -> dict[str, list[dict[str, Any]]]:
-    """The runs of some status that can be those of cells, by what they were asked for."""
+    """The completed runs that can be those of cells, by what they were asked for."""
     if not cells:
         return {}
     links = {cell.link for cell in cells if cell.link is not None}
     query: dict[str, Any] = {
         "experiment.name": {"$in": sorted({cell.stage for cell in cells})},
-        "status": status,
+        "status": "COMPLETED",
         "config.seed": {"$in": sorted({cell.seed for cell in cells})},
     }
     if links and all(cell.link is not None for cell in cells):
@@ -173,8 +159,10 @@ def _stored_runs(
     found: dict[str, list[dict[str, Any]]] = {}
     fields = {**_FIELDS, "experiment.name": 1}
     for run in database["runs"].find(query, fields).sort("_id", -1):
-        key = request_digest(run["experiment"]["name"], run.get("config") or {})
-        found.setdefault(key, []).append(run)
+        name = run["experiment"]["name"]
+        # One of former code does not have the keys that came since: it did what their defaults do.
+        config = merged(stages[name].defaults, run.get("config") or {})
+        found.setdefault(request_digest(name, config), []).append(run)
     return found
 
 

@@ -24,7 +24,7 @@ def why_stuck(
     known: dict[object, str | None] = {}
     for pending in list(ready):
         expected = seconds[pending.cell.name]
-        kind = (pending.cell.needs, frozenset(pending.declined), expected)
+        kind = (pending.cell.needs, frozenset(pending.declined.items()), expected)
         if kind not in known:
             known[kind] = _reason(pending, workers, expected)
         reason = known[kind]
@@ -42,6 +42,9 @@ def _reason(pending: PendingCell, workers: Workers, expected: float | None) -> s
     if not able:
         return f"no worker has what {pending.cell.step} needs: {_in_words(needs)}"
     willing = workers.who_could(needs, pending.declined)
+    if not willing:
+        reasons = dict.fromkeys(pending.declined[worker.address] for worker in able)
+        return f"no worker takes {pending.cell.name}: {'; '.join(reasons)}"
     if not any(worker.has_time(expected) for worker in willing):
         time = "" if expected is None else f", which should take {format_seconds(expected)}"
         return f"no worker has the time for {pending.cell.step}{time}"

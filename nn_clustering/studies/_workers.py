@@ -101,6 +101,10 @@ class Workers:
         """Whether the scheduler knows a worker."""
         return address in self._tasks
 
+    def has_task(self, address: str, key: str) -> bool:
+        """Whether a worker had a task, or was to get it, at the last look."""
+        return key in self._tasks.get(address, ())
+
     def __len__(self) -> int:
         """Number of workers that the scheduler knows."""
         return len(self._tasks)

@@ -115,7 +115,7 @@ def test_no_block_is_empty():
 
 def test_the_reasons_for_not_running_are_given():
     marked = [block for page in pages() for block in blocks_of(page) if block.marker == "not run"]
-    assert 0 < len(marked) < 15
+    assert 0 < len(marked) < 40
 
 
 def test_a_wrong_output_is_noticed():

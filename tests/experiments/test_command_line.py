@@ -13,7 +13,7 @@ from tests.programs import PROJECT, environment, run_warm
 
 EXPERIMENTS = (
     "train", "cluster", "shuffle_test", "lesion", "visualise", "pipeline", "study",
-    "random_init", "choose_k", "agreement", "lesion_table", "visualisation_table",
+    "report", "random_init", "choose_k", "agreement", "lesion_table", "visualisation_table",
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from experiments import (
     lesion_table,
     pipeline,
     random_init,
+    report,
     shuffle_test,
     study,
     train,
@@ -45,7 +46,7 @@ from nn_clustering import (
 from nn_clustering.seeds import integer_seed
 from nn_clustering.tracking import RunStore, Server, StageExperiment, StageRun, connect
 from nn_clustering.tracking.stages import execution
-from nn_clustering.tracking.stages.context import StageContext, Surroundings
+from nn_clustering.tracking.stages.context import StageContext
 from nn_clustering.tracking.stages.reuse import find_reusable, may_reuse
 from nn_clustering.tracking.stages.threads import Threads
 from tests.experiments.seam import (
@@ -1340,17 +1341,6 @@ def test_figures_go_into_the_folder(monkeypatch, tmp_path):
     assert made.is_dir()
 
 
-def whole(experiment, updates, runs, monkeypatch):
-    """The calls of parts where an experiment that runs others runs, tracked, up to the first."""
-    calls = Calls(monkeypatch)
-    calls.watch(StageRun, "run_part", last=True)
-    surroundings = Surroundings(database=runs.database)
-    monkeypatch.setattr(experiment, "_surroundings", surroundings)
-    with pytest.raises(ReachedError):
-        experiment.run(config_updates=updates)
-    return calls.of["run_part"]
-
-
 def test_keys_of_a_study():
     """Each acts in test_study.py."""
     assert set(study.experiment.defaults) == OF_TRACKING | {
@@ -1359,6 +1349,18 @@ def test_keys_of_a_study():
     }  # fmt: skip
 
 
+def test_keys_of_a_report():
+    """Each acts in test_report.py; the others are those of a study."""
+    assert set(report.experiment.defaults) == set(study.experiment.defaults) | {
+        "folder", "any_code", "level", "n_resamples", "page_images_mb",
+    }  # fmt: skip
+    assert set(report.OF_STUDY) < set(study.experiment.defaults)
+
+
+# reuse and tags, of all stages
+
+EXPERIMENTS = [*(stage.experiment for stage in STAGES.values()), pipeline.experiment]
+EXPERIMENTS += [study.experiment, report.experiment]
 # n_threads, reuse and tags, of all stages
 
 EXPERIMENTS = [*(stage.experiment for stage in STAGES.values()), pipeline.experiment]

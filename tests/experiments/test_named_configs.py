@@ -17,6 +17,7 @@ from experiments import (
     lesion_table,
     pipeline,
     random_init,
+    report,
     shuffle_test,
     study,
     train,
@@ -32,7 +33,7 @@ EXPERIMENTS = {
     stage.experiment.path: stage.experiment
     for stage in (
         agreement, choose_k, cluster, import_network, lesion, lesion_table, pipeline, random_init,
-        shuffle_test, study, train, visualisation_table, visualise,
+        report, shuffle_test, study, train, visualisation_table, visualise,
     )
 }  # fmt: skip
 
@@ -285,6 +286,14 @@ DEFAULTS = {
         "scheduler": None,
         "scheduler_file": None,
     },
+}
+DEFAULTS["report"] = {
+    **DEFAULTS["study"],
+    "folder": "reports",
+    "any_code": True,
+    "level": 0.05,  # G8
+    "n_resamples": 9999,
+    "page_images_mb": 20,
 }
 # The pipeline's own keys, and those of the parts that it does not set itself.
 SET_BY_PIPELINE = {
@@ -694,6 +703,7 @@ EFFECTS = {
             },
         ),
     },
+    "report": {},  # those of study
     "study": {"quick": ("", {"variant": "quick"}), **dict.fromkeys(STUDIES, ("", {}))},
     "pipeline": {
         "demo": (
@@ -742,6 +752,12 @@ def test_defaults(stage):
 def test_named_config(stage, name, effect):
     """It has this effect, and no other."""
     assert resolved(stage, name) == {**DEFAULTS[stage], **effect}
+
+
+def test_named_configs_of_a_report_are_those_of_its_study():
+    assert set(report.experiment.named_configs) == set(study.experiment.named_configs)
+    effect = {"variant": "quick"}
+    assert resolved("report", "quick") == {**DEFAULTS["report"], **effect}
 
 
 def test_networks_of_imagenet():

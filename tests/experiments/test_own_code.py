@@ -17,6 +17,7 @@ from experiments import (
     lesion_table,
     pipeline,
     random_init,
+    report,
     shuffle_test,
     study,
     train,
@@ -33,7 +34,7 @@ STAGES = {
     stage.experiment.path: stage.experiment
     for stage in (
         agreement, choose_k, cluster, import_network, lesion, lesion_table, pipeline, random_init,
-        shuffle_test, study, train, visualisation_table, visualise,
+        report, shuffle_test, study, train, visualisation_table, visualise,
     )
 }  # fmt: skip
 # A run of each that computes; {stage} stands for the run of a stage of the pipeline.
@@ -46,6 +47,7 @@ COMMANDS = {
     "lesion_table": ["fast", "lesion_runs=[{lesion}]"],
     "pipeline": PIPELINE_OPTIONS[1:],
     "random_init": ["fast"],
+    "report": ["fast", "quick"],
     "shuffle_test": ["fast", "cluster_run={cluster}"],
     "study": ["fast", "quick"],
     "train": ["mlp", "digits", "pruned", "fast"],
@@ -71,8 +73,10 @@ def test_everything_that_a_run_loads_counts(stage, home, runs, run_experiment, t
     if stage == "agreement":
         other = run_experiment("cluster", "with", "fast", f"train_run={ids['train']}", "seed=8")
         ids["other"] = other.run_id
+    if stage == "report":
+        assert run_experiment("study", "with", *COMMANDS["study"]).returncode == 0
     options = [option.format(**ids) for option in COMMANDS[stage]]
-    if stage not in ("pipeline", "study"):  # these always run
+    if stage not in ("pipeline", "report", "study"):  # these always run
         options.append("reuse=False")
     told = tmp_path / "loaded"
     program = [
@@ -132,18 +136,22 @@ for edit in edits:
 assert digests() == before
 print(json.dumps(changed))
 """
-TRAINING = {"train", "pipeline", "study"}
-CLUSTERING = {"cluster", "pipeline", "study"}
-LESIONS = {"lesion", "pipeline", "study"}
-INPUTS = {"visualise", "pipeline", "study"}
+TRAINING = {"train", "pipeline", "report", "study"}
+CLUSTERING = {"cluster", "pipeline", "report", "study"}
+LESIONS = {"lesion", "pipeline", "report", "study"}
+INPUTS = {"visualise", "pipeline", "report", "study"}
+WITH_TABLES = {"report", "study"}
 EDITS = {
     "nn_clustering/tracking/command_line/listing.py": set(),
     "nn_clustering/tracking/stages/reuse.py": set(),
     "nn_clustering/reports/__init__.pyi": set(),
     "nn_clustering/datasets/__main__.py": set(),
-    "nn_clustering/reports/_lesion_table.py": {"lesion_table"},
-    "nn_clustering/reports/_visualisation_table.py": {"visualisation_table"},
-    "nn_clustering/reports/_network_table.py": {"lesion_table", "visualisation_table"},
+    "nn_clustering/reports/_lesion_table.py": {"lesion_table", *WITH_TABLES},
+    "nn_clustering/reports/_visualisation_table.py": {"visualisation_table", *WITH_TABLES},
+    "nn_clustering/reports/_network_table.py": {
+        *("lesion_table", "visualisation_table"), *WITH_TABLES,
+    },
+    "nn_clustering/reports/page/_page.py": {"report"},
     "nn_clustering/reports/_lesion_figures.py": LESIONS,
     "nn_clustering/reports/_learning_curve_figures.py": TRAINING,
     "nn_clustering/reports/_cluster_figures.py": CLUSTERING,
@@ -156,7 +164,7 @@ EDITS = {
     "nn_clustering/visualisation/_input_optimiser.py": INPUTS,
     "experiments/_visualise_steps.py": INPUTS,
     "experiments/_sub_cluster_tests.py": LESIONS | INPUTS,
-    "experiments/_chosen_null_model.py": {"shuffle_test", "pipeline", "study"},
+    "experiments/_chosen_null_model.py": {"shuffle_test", "pipeline", "report", "study"},
     "nn_clustering/seeds.py": set(STAGES),
 }  # fmt: skip
 

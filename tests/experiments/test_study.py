@@ -1,135 +1,171 @@
-"""A study over seeds: its table against plain arithmetic, and going on where it stopped."""
+"""A study as a user runs it: planned, computed by workers, and not again."""
 
 import io
 
 import pandas
 import pytest
+import yaml
 
-from experiments.study import format_table, summarise
+from experiments import study
+from nn_clustering import studies
+from nn_clustering.tracking import RunStore, connect, resolve_server, stop_embedded
+from tests.programs import PROJECT, environment, run_warm
+
+STEPS = [
+    {
+        "name": "train",
+        "configs": ["cnn", "digits", "fast"],
+        "config": {"training": {"epochs": 1}, "network": {"conv_filters": [4, 4]}},
+        "seeds": [0, 1],
+    },
+    {"name": "cluster", "of": "train", "config": {"n_clusters": 3, "stability": {"n_seeds": 0}}},
+]
+PLAN = """
+step     runs  stored  to do  estimate
+train       2       0      2  unknown
+cluster     2       0      2  unknown
+0 of 4 runs are stored; what the rest takes cannot be told: no run of these stages is stored
+
+"""
 
 
-def test_study_runs_once_and_then_reuses(run_experiment, store):
-    first = run_experiment("study", "with", "fast")
-    assert first.returncode == 0, first.stderr
-    study = store.run(first.run_id, experiment="study")
-    networks = pandas.read_csv(io.BytesIO(study.artifact("networks.csv")))
-    assert networks["seed"].tolist() == [0, 1, 0]
-    row, visualised = study.result["conditions"]
-    assert row["ncut"] == pytest.approx(networks["ncut"][:2].mean())
-    inputs = store.run(study.info["lineage"]["visualise_run_2"], experiment="visualise")
-    for measure in ("score", "entropy"):
-        assert visualised[f"{measure}_p"] == inputs.result[measure]["fisher_p"]
-    assert (visualised["score_p_published"], visualised["largest_p_value"]) == (0.5, None)
-    n_runs = len(store.find())
+@pytest.fixture(scope="module")
+def specs(tmp_path_factory):
+    """A study of one's own, and one of a single network of it."""
+    folder = tmp_path_factory.mktemp("specs")
+    paths = [folder / "my_study.yaml", folder / "one_network.yaml"]
+    for path, seeds in zip(paths, ([0, 1], [0]), strict=True):
+        steps = [{**STEPS[0], "seeds": seeds}, STEPS[1]]
+        path.write_text(yaml.safe_dump({"steps": steps}))
+    return paths
 
-    again = run_experiment("study", "with", "fast")
+
+@pytest.fixture(scope="module")
+def homes(tmp_path_factory):
+    """Two stores of their own."""
+    folders = [tmp_path_factory.mktemp(f"home_{number}") for number in (1, 2)]
+    yield folders
+    for folder in folders:
+        stop_embedded(folder)
+
+
+def run_study(home, *arguments):
+    program = PROJECT / "experiments" / "study.py"
+    return run_warm([program, "with", *map(str, arguments)], environment(home), computes=True)
+
+
+def open_store(home):
+    return RunStore(connect(resolve_server(environment(home), home)), home)
+
+
+@pytest.fixture(scope="module")
+def computed(specs, homes):
+    """The study's output, planned and then computed: side by side, and one network by itself."""
+    planned = run_study(homes[0], specs[0], "dry_run=True")
+    done = [
+        run_study(home, spec, f"n_workers={n}", "tags=first")
+        for home, spec, n in zip(homes, specs, (2, 1), strict=True)
+    ]
+    for finished in (planned, *done):
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+    return planned.stdout, *(finished.stdout for finished in done)
+
+
+def test_a_planned_study_is_told_and_leaves_nothing(computed, homes):
+    assert computed[0] == PLAN
+    with open_store(homes[0]) as store:
+        assert store.count(experiment="study") == 1
+
+
+def test_every_cell_is_one_run(computed, homes):
+    with open_store(homes[0]) as store:
+        whole = store.run("latest", experiment="study")
+        assert whole.result == {"n_cells": 4, "n_stored_before": 0, "n_computed": 4}
+        cells = pandas.read_csv(io.BytesIO(whole.artifact("cells.csv")))
+        assert cells["state"].tolist() == ["completed"] * 4
+        assert set(whole.info["lineage"].values()) == set(cells["run"])
+        for cell in cells.to_dict("records"):
+            run = store.run(cell["run"], experiment=cell["stage"])
+            assert (run.config["seed"], run.config["n_threads"]) == (cell["seed"], 1)
+            assert list(run.tags) == ["first"]
+        trained = cells.loc[cells["stage"] == "train", "run"].tolist()
+        clustered = [store.run(run) for run in cells.loc[cells["stage"] == "cluster", "run"]]
+        assert [run.lineage["train_run"] for run in clustered] == trained
+        assert {store.run(run).config["training"]["checkpoint_every"] for run in trained} == {5}
+
+
+def test_runs_side_by_side_give_bit_for_bit_what_one_alone_gives(computed, homes):
+    found = []
+    for home in homes:
+        with open_store(home) as store:
+            ids = [
+                store.find(experiment=stage, config={"seed": 0}).ids
+                for stage in ("train", "cluster")
+            ]
+            (trained,), (clustered,) = ids
+            clustering = store.run(clustered)
+            files = [clustering.artifact(name) for name in ("graph.npz", "partition.npz")]
+            found.append([store.run(trained).result, clustering.result, *files])
+    assert found[0] == found[1]
+
+
+def test_again_nothing_is_computed_and_runs_get_new_tags(computed, homes, specs):
+    again = run_study(homes[0], specs[0], "tags=second")
     assert again.returncode == 0, again.stderr
-    assert len(store.find()) == n_runs + 1  # the study itself
-    assert again.stdout.count("same config, inputs and code") == 9
-    assert store.run(again.run_id, experiment="study").result == study.result
+    assert "4 of 4 runs are stored; there is nothing to compute" in again.stdout
+    with open_store(homes[0]) as store:
+        assert store.count(experiment=["train", "cluster"]) == 4
+        assert store.count(experiment=["train", "cluster"], tags=["first", "second"]) == 4
+        assert store.run("latest", experiment="study").result["n_stored_before"] == 4
 
 
-def test_an_imported_network_is_a_condition(run_experiment, store):
-    condition = {
-        "name": "resnet18", "import_network": ["resnet18", "fast"], "settings": "fast",
-        "seeds": [0], "phases": ["imported"], "n_clusters": 4, "n_shuffles": 3,
-    }  # fmt: skip
-    done = run_experiment("study", "with", f"conditions={[condition]}")
-    assert done.returncode == 0, done.stderr
-    study = store.run(done.run_id, experiment="study")
-    (row,) = study.result["conditions"]
-    lineage = study.info["lineage"]
-    imported = store.run(lineage["import_network_run_0"], experiment="import_network")
-    assert imported.config["network"]["name"] == "resnet18"
-    shuffled = store.run(lineage["shuffle_test_run_0"], experiment="shuffle_test")
-    assert (row["condition"], row["ncut"]) == ("resnet18, imported", shuffled.result["ncut"])
-    assert row["accuracy"] is None
+def cells_of(**changes):
+    config = {**study.experiment.full_config([]), "steps": STEPS, **changes}
+    stages = study.stages_of(config)
+    cells = studies.cells_of(study.study_of(config, ["my_study"]), stages)
+    return [studies.full_config(cell, stages, 7) for cell in cells]
 
 
-def test_table_is_mean_and_spread_beside_the_published_mean():
-    networks = pandas.DataFrame(
-        {
-            "condition": ["MLP", "MLP"],
-            "phase": ["unpruned", "unpruned"],
-            "accuracy": [0.9, 0.8],
-            "ncut": [10.0, 11.0],
-            "shuffled_mean": [12.0, 12.0],
-            "z_score": [-2.0, -4.0],
-            "p_value": [0.1, 0.3],
-            "fragile": [False, True],
-        }
-    )
-    published = {"pruned": {"ncut": 1.5}, "unpruned": {"accuracy": 0.98, "ncut": 10.02}}
-    table = summarise(networks, [{"name": "MLP", "published": published}])
-    assert format_table(table).splitlines()[2] == (
-        "| MLP, unpruned | 2 | 0.8500 ± 0.0707 (0.98) | 10.500 ± 0.707 (10.02) | 12.000 ± 0.000 "
-        "| -3.0 | 0.300 (1 fragile) |"
-    )
+def test_keys_of_the_study_reach_its_runs():
+    changes = {"n_threads": 2, "checkpoint_every": 3, "reuse": False, "tags": ["mine"]}
+    for config in cells_of(**changes):
+        assert [config[key] for key in ("n_threads", "reuse", "tags")] == [2, False, ["mine"]]
+        if "training" in config:
+            assert config["training"]["checkpoint_every"] == 3
 
 
-def test_a_single_network_has_no_spread_and_alike_shuffles_no_z():
-    rows = {"condition": ["A", "B", "B"], "phase": ["unpruned"] * 3, "fragile": [False] * 3}
-    numbers = {key: [0.5, 0.6, 0.8] for key in ("accuracy", "ncut", "shuffled_mean", "p_value")}
-    networks = pandas.DataFrame({**rows, **numbers, "z_score": [None, -1.0, -2.0]})
-    published = {"unpruned": {"ncut": 0.7}}
-    table = summarise(networks, [{"name": "A"}, {"name": "B", "published": published}])
-    assert format_table(table).splitlines()[2:] == [
-        "| A, unpruned | 1 | 0.5000 | 0.500 | 0.500 | undefined | 0.500 |",
-        "| B, unpruned | 2 | 0.7000 ± 0.1414 | 0.700 ± 0.141 (0.7) | 0.700 ± 0.141 "
-        "| -1.5 | 0.800 |",
+def test_a_training_keeps_its_own_checkpoints_and_an_untrained_network_has_none():
+    own = {**STEPS[0], "config": {"training": {"checkpoint_every": 2}}}
+    assert cells_of(steps=[own])[0]["training"]["checkpoint_every"] == 2
+    untrained = {**STEPS[0], "configs": ["mlp", "digits", "untrained"], "config": {}}
+    assert cells_of(steps=[untrained])[0]["training"]["checkpoint_every"] is None
+
+
+def test_a_study_is_called_by_its_first_named_config_or_file():
+    assert study.study_name(["lesions", "quick"]) == "lesions"
+    assert study.study_name(["quick", "folder/my_study.yaml"]) == "my_study"
+    config = {**study.experiment.full_config([]), "steps": STEPS}
+    assert study.study_of(config, ["my_study"]).title == "my study"
+    assert study.study_of({**config, "title": "Of mine"}, ["my_study"]).title == "Of mine"
+
+
+def test_files_are_found_from_wherever_workers_start(tmp_path, monkeypatch):
+    (tmp_path / "data.npz").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    configs = [{"dataset": {"name": name}} for name in ("data.npz", "digits")]
+    steps = [
+        {"name": str(place), "stage": "train", "seeds": [0], "config": config}
+        for place, config in enumerate(configs)
     ]
+    names = [config["dataset"]["name"] for config in cells_of(steps=steps)]
+    assert names == [str(tmp_path / "data.npz"), "digits"]
 
 
-def test_a_study_without_shuffles_beside_what_was_published():
-    rows = {"condition": ["MLP", "MLP"], "phase": ["pruned"] * 2, "accuracy": [0.9, 0.8]}
-    p_values = {"score_p": [0.5, 0.25], "entropy_p": [1e-9, 2e-9]}
-    networks = pandas.DataFrame({**rows, "ncut": [9.0, 9.0], **p_values})
-    published = {"pruned": {"score_p": 0.56476}}
-    table = summarise(networks, [{"name": "MLP", "published": published}])
-    assert format_table(table).splitlines() == [
-        "|  | networks | accuracy | n-cut | score p | entropy p |",
-        "| --- | --- | --- | --- | --- | --- |",
-        "| MLP, pruned | 2 | 0.8500 ± 0.0707 | 9.000 ± 0.000 | 0.3750 ± 0.1768 (0.56476) "
-        "| < 0.0001 ± 0.0000 |",
-    ]
-
-
-def test_a_condition_without_shuffles_beside_one_with_them():
-    rows = {"condition": ["A", "B"], "phase": ["unpruned"] * 2, "accuracy": [0.5, 0.5]}
-    tested = {"ncut": [3.0, 3.0], "z_score": [-1.0, None], "p_value": [0.125, None]}
-    networks = pandas.DataFrame({**rows, **tested, "fragile": [True, None]})
-    table = summarise(networks, [{"name": "A"}, {"name": "B"}])
-    assert format_table(table).splitlines()[2:] == [
-        "| A, unpruned | 1 | 0.5000 | 3.000 | -1.0 | 0.125 (1 fragile) |",
-        "| B, unpruned | 1 | 0.5000 | 3.000 | undefined | undefined |",
-    ]
-
-
-def test_an_import_beside_what_was_published():
-    networks = pandas.DataFrame(
-        {
-            "condition": ["vgg16", "vgg19"],
-            "phase": ["imported", "imported"],
-            "accuracy": [0.7, None],
-            "ncut": [7.8, 7.3],
-            "shuffled_mean": [8.2, 7.6],
-            "z_score": [-22.0, -7.0],
-            "p_value": [0.01, 0.01],
-            "fragile": [False, False],
-            "importance_p": [1e-13, None],
-            "coherence_p": [0.25, None],
-        }
-    )
-    published = {"imported": {"ncut": 7.7998, "z_score": -22.9, "importance_p": 1e-12}}
-    table = summarise(networks, [{"name": "vgg16", "published": published}, {"name": "vgg19"}])
-    assert (
-        format_table(table)
-        .splitlines()[0]
-        .endswith("| z | importance p | coherence p | largest p |")
-    )
-    assert format_table(table).splitlines()[2:] == [
-        "| vgg16, imported | 1 | 0.7000 | 7.800 (7.7998) | 8.200 | -22.0 (-22.9) "
-        "| < 0.0001 (1e-12) | 0.2500 | 0.010 |",
-        "| vgg19, imported | 1 | undefined | 7.300 | 7.600 | -7.0 | undefined | undefined "
-        "| 0.010 |",
-    ]
+def test_so_are_those_that_a_named_config_of_the_users_own_names(tmp_path, monkeypatch):
+    (tmp_path / "data.npz").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    stages = study.stages_of(study.experiment.full_config([]))
+    config = stages["train"].full_config([], {"dataset": {"name": "data.npz"}})
+    found = stages.common("train", config)
+    assert found["dataset"] == {"name": str(tmp_path / "data.npz")}
+    assert found.keys() == {"dataset", "n_threads", "training", "reuse", "tags"}

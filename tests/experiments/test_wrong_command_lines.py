@@ -78,6 +78,7 @@ def wide(input_shape, n_outputs):
 
 STAGES = (
     "train", "cluster", "shuffle_test", "lesion", "visualise", "pipeline", "study",
+    "report",
     "agreement", "choose_k",
     "random_init", "lesion_table", "visualisation_table",
 )  # fmt: skip

@@ -23,7 +23,7 @@ from pathlib import Path
 STAGES = (
     "train", "cluster", "shuffle_test", "lesion", "visualise", "pipeline", "study",
     "agreement", "choose_k",
-    "random_init", "lesion_table", "visualisation_table", "import_network",
+    "report", "random_init", "lesion_table", "visualisation_table", "import_network",
 )  # fmt: skip
 
 

@@ -5,20 +5,17 @@ import io
 import matplotlib.image
 import numpy as np
 
+from experiments import study
 from nn_clustering.reports import read_results
 from nn_clustering.studies import (
-    Stages,
     cells_of,
     find_completed,
     full_config,
     read_study,
 )
-from tests.experiments.stored_studies import STAGES as PROGRAMS, StoredStudy
+from tests.experiments.stored_studies import StoredStudy
 
-STAGES = Stages(
-    {name: program.experiment for name, program in PROGRAMS.items()},
-    links={"train": "train_run", "import_network": "train_run", "cluster": "cluster_run"},
-)
+STAGES = study.stages_of(study.experiment.defaults)
 NETWORKS = {
     "name": "train",
     "cases": [
@@ -43,14 +40,10 @@ class StoredCells:
     """The cells of a study, with runs of those that are asked for."""
 
     def __init__(self, database, *steps, title=None, published=()):
-        config = {
-            "title": title,
-            "variant": "full",
-            "steps": list(steps),
-            "quick": [],
-            "published": list(published),
-        }
-        self.study = read_study(config, "small_study", STAGES)
+        self.config = {"title": title, "steps": list(steps), "published": list(published)}
+        self.study = read_study(
+            {**self.config, "variant": "full", "quick": []}, "small_study", STAGES
+        )
         self.cells = cells_of(self.study, STAGES)
         self.stored = StoredStudy(database)
         self.runs = {}
@@ -74,6 +67,9 @@ class StoredCells:
             if cell.stage == "train":
                 self._log(self.runs[cell.name])
         return self.runs[cell.name]
+
+    def stored_config(self, run):
+        return self.stored.database["runs"].find_one({"_id": run})["config"]
 
     def results(self, store):
         found = find_completed(store.database, self.cells, STAGES, any_code=True)

@@ -88,13 +88,17 @@ def _be_interrupted_once(order, folder):
     return _complete(order, folder)
 
 
-def _decline(order, folder):
+def _be_of_another_store(order, folder):
     return {"state": "declined", "cause": "store", "reason": "its runs go elsewhere"}
+
+
+def _decline(order, folder):
+    return {"state": "declined", "cause": "walltime", "reason": "it has not the time"}
 
 
 def _decline_once(order, folder):
     if starts(folder).count(order["name"]) == 1:
-        return {"state": "declined", "cause": "walltime", "reason": "it has not the time"}
+        return _decline(order, folder)
     return _complete(order, folder)
 
 
@@ -111,6 +115,7 @@ ACTS = {
     "fail": _fail,
     "crash": _crash,
     "be interrupted once": _be_interrupted_once,
+    "be of another store": _be_of_another_store,
     "decline": _decline,
     "decline once": _decline_once,
     "raise": _raise,

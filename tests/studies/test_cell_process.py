@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -15,6 +16,7 @@ from nn_clustering.studies._cell_process import run_cell
 from nn_clustering.studies._own_process import run_process
 from tests.programs import environment
 from tests.studies.counting_project import CountingStudy
+from tests.studies.processes import is_there, read_when_there, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +104,19 @@ def test_a_worker_without_a_server_declines(study, here, monkeypatch):
     assert "hidden_password_1" not in json.dumps(outcome.to_plain())
 
 
+def test_a_worker_without_room_declines(study, here, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    outcome = compute(study.order(3))
+    assert (outcome.state, outcome.cause) == ("declined", "machine")
+    assert "/nowhere" in outcome.reason
+
+
+def test_a_key_that_no_command_line_holds_fails_its_cell_alone(study, here):
+    outcome = compute(study.order(3, n_steps=float("nan")))
+    assert (outcome.state, outcome.run_id) == ("failed", None)
+    assert "n_steps=nan" in outcome.reason
+
+
 def test_a_killed_cell_is_gone_on_with(study, here, monkeypatch):
     here.parent.mkdir()
     monkeypatch.setenv("PAUSE", str(here))
@@ -127,6 +142,7 @@ def test_what_cannot_be_gone_on_with_is_begun_anew(study, here):
     first = compute(study.order(5, then="abort"))
     assert first.state == "crashed"
     run = study.database["runs"].find_one({"config.seed": 5})
+    study.store.unfinished_run(run["_id"])  # which is delivered so
     study.database["runs"].update_one(
         {"_id": run["_id"]}, {"$set": {"config.then": "go on", "artifacts.$[step].name": "other"}},
         array_filters=[{"step.name": {"$regex": "^step_"}}],
@@ -134,14 +150,6 @@ def test_what_cannot_be_gone_on_with_is_begun_anew(study, here):
     outcome = compute(study.order(5))
     assert (outcome.state, outcome.resumed) == ("completed", None)
     assert study.store.run(outcome.run_id).result["first"] == 0
-
-
-def read_when_there(path):
-    deadline = time.monotonic() + 60
-    while not (path.exists() and path.read_text()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-    return path.read_text()
 
 
 STUBBORN = """
@@ -182,16 +190,4 @@ def test_a_process_ends_with_its_worker(tmp_path):
     process = int(read_when_there(output))
     worker.kill()
     worker.wait()
-    deadline = time.monotonic() + 60
-    while is_there(process):
-        assert time.monotonic() < deadline, "it did not end"
-        time.sleep(0.02)
-
-
-def is_there(process):
-    """Whether a process runs; one that nobody waits for any more does not."""
-    try:
-        with open(f"/proc/{process}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    wait_until(lambda: not is_there(process))

@@ -114,9 +114,16 @@ def test_a_worker_that_declines_is_not_asked_again(carry, tmp_path):
     assert len([line for line in lines if "it has not the time" in line]) == 1
 
 
+def test_what_every_worker_declines_is_not_run(carry, tmp_path):
+    ended, _ = carry([make_cell("cell"), make_cell("other")], {"cell": "decline"})
+    assert sorted(starts(tmp_path)) == ["cell", "cell", "other"]
+    assert ended.failed["cell"].reason == "no worker takes cell: it has not the time"
+    assert list(ended.completed) == ["other"]
+
+
 def test_workers_of_another_store_get_nothing_more(carry, tmp_path):
     cells = [make_cell(f"cell {n}") for n in range(5)]
-    ended, lines = carry(cells, {cell.name: "decline" for cell in cells})
+    ended, lines = carry(cells, {cell.name: "be of another store" for cell in cells})
     assert len(starts(tmp_path)) == 2
     assert {outcome.reason for outcome in ended.failed.values()} == {
         "none of the workers can be used"

@@ -22,7 +22,7 @@ def wait_to_be_told(file):
 
 
 def test_cell_of_a_worker_that_is_asked_to_end(tmp_path):
-    here = {"n_workers": 0, "processes": False, "dashboard_address": None}
+    here = {"n_workers": 0, "processes": False, "dashboard_address": "127.0.0.1:0"}
     with (
         LocalCluster(**here, protocol="tcp://", host="127.0.0.1") as cluster,
         Client(cluster) as client,

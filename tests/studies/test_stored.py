@@ -12,7 +12,6 @@ from nn_clustering.studies import (
     full_config,
     without_changed_inputs,
 )
-from nn_clustering.studies._stored import find_unfinished
 from tests.studies.stages import made_up_stages
 from tests.studies.test_spec import study
 from tests.tracking.stored_files import store_file
@@ -105,16 +104,11 @@ def test_runs_of_former_code_count_where_that_is_asked(database, stored):
     former = stored(cells[0], info={"code": "former"})
     assert ids(database, cells)[0] is None
     assert ids(database, cells, any_code=True)[0] == former
-
-
-def test_newest_unfinished_run_is_found(database, stored):
-    cell = cells_of(study(), made_up_stages())[0]
-    assert find_unfinished(database, cell, made_up_stages()) is None
-    stored(cell, status="DIED")
-    newest = stored(cell, status="INTERRUPTED", change={"resume": 1})
-    stored(cell, status="FAILED", info={"code": "former"})
-    stored(cell, status="RUNNING")
-    assert find_unfinished(database, cell, made_up_stages()) == newest
+    database["runs"].update_one({}, {"$unset": {"config.n_threads": 1}})  # which it had not yet
+    assert ids(database, cells, any_code=True)[0] == former
+    database["runs"].update_one({}, {"$unset": {"config.training": 1}})
+    assert ids(database, cells, any_code=True)[0] == former
+    assert ids(database, cells, any_code=True)[2] is None
 
 
 def test_costs_are_medians_of_the_kind_else_of_the_stage(database, stored):

@@ -33,7 +33,7 @@ def test_end_of_a_slurm_job():
 
 
 def test_end_of_a_dask_worker(monkeypatch):
-    here = {"n_workers": 1, "processes": False, "dashboard_address": None}
+    here = {"n_workers": 1, "processes": False, "dashboard_address": "127.0.0.1:0"}
     with LocalCluster(**here, lifetime="900s") as cluster, Client(cluster) as client:
         ((remaining, whole),) = client.run(both).values()
         assert 600 < remaining < 900  # of its own age, not of this process'

@@ -28,6 +28,8 @@ TITLES = {
     "n_shuffles": "shuffles",
 }
 _ENDS = {"p": "Fisher p", "joint_p": "joint p", "effect": "effect"}
+# Of a digest of code, digits that tell it from others.
+CODE_DIGITS = 8
 # Of the run that a figure of a network comes from, the column with its id.
 _RUN_OF = {
     "accuracy": "network",
@@ -104,13 +106,18 @@ def differing_settings(results: StudyResults) -> list[str]:
 
 
 def _content(table: pandas.DataFrame, columns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    values = [map(plain, table[column["key"]].tolist()) for column in columns]
+    values = [_values(table[column["key"]].tolist(), column["key"]) for column in columns]
     return {"columns": columns, "rows": [list(row) for row in zip(*values, strict=True)]}
 
 
 def _rank(column: Mapping[str, Any]) -> int:
     """Return where a column stands: first the run that a row is called by, last other runs."""
     return 0 if column["key"] == "cluster_run" else 2 if column["kind"] == "run" else 1
+
+
+def _values(values: Iterable[Any], key: str) -> list[Any]:
+    shown = map(plain, values)
+    return [one[:CODE_DIGITS] if key == "code" and one else one for one in shown]
 
 
 def _network_column(name: str) -> dict[str, Any]:

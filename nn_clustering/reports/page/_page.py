@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.reports._palette import cluster_colours
-from nn_clustering.reports.page._data_tables import networks_table, runs_table
+from nn_clustering.reports._study_report import mixed_code
+from nn_clustering.reports.page._data_tables import CODE_DIGITS, networks_table, runs_table
 from nn_clustering.reports.page._html import plain, rendered
 from nn_clustering.reports.page._lineage import lineage, step_summaries
 from nn_clustering.reports.page._ncut_figure import ncut_figure
@@ -20,6 +21,8 @@ from nn_clustering.significance import SMALLEST_SHOWN
 from nn_clustering.tracking import RUN_PAGE
 
 if TYPE_CHECKING:
+    import pandas
+
     from nn_clustering.reports._study_results import StudyResults
     from nn_clustering.reports._study_table import StudyTable
 
@@ -70,6 +73,7 @@ def study_page(
         facts=_facts(results, made),
         steps=step_summaries(results),
         n_failed=sum(name in failures for name in results.missing),
+        warnings=list(mixed_code(results)),
         missing=[(name, failures.get(name, "")) for name in results.missing],
         summaries=[summary(table, results) for table in tables],
         pictures=shown,
@@ -118,16 +122,26 @@ def _hex(colour: Sequence[float]) -> str:
 def _facts(results: StudyResults, made: datetime | None) -> list[tuple[str, str]]:
     """Return what is said of the study at its top, as titles and texts."""
     cells = results.cells
-    facts = [("Study", results.name)]
+    quick = ", the quick variant" if results.variant == "quick" else ""
+    facts = [("Study", f"{results.name}{quick}")]
     if len(cells):
         starts = [time for time in cells["start_time"] if plain(time) is not None]
         if starts:
             first, last = min(starts), max(starts)
             facts.append(("Runs started", f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"))
-        facts += [("Code", _counted(cells["code"])), ("Machines", _counted(cells["host"]))]
+        facts += [("Code", _code(cells)), ("Machines", _counted(cells["host"]))]
     if made is not None:
         facts.append(("Page made", f"{made:%Y-%m-%d %H:%M} UTC"))
     return facts
+
+
+def _code(cells: pandas.DataFrame) -> str:
+    """Return the code of each step's runs; it differs from step to step."""
+    found = (
+        (step, sorted({str(plain(code) or "unknown")[:CODE_DIGITS] for code in of_step["code"]}))
+        for step, of_step in cells.groupby("step", sort=False)
+    )
+    return ", ".join(f"{step} {' and '.join(codes)}" for step, codes in found)
 
 
 def _counted(values: Iterable[Any]) -> str:

@@ -90,15 +90,18 @@ def _runs_by_condition(
     rows: dict[str, Mapping[Any, Any]] = {
         row["cell"]: row for row in results.cells.to_dict("records")
     }
-    found: dict[tuple[str, ...], dict[Any, None]] = {}
+    found: dict[tuple[str, ...], set[str]] = {}
     for row in rows.values():
-        key = tuple(label_text(plain(row[f"{LABEL}{name}"])) for name in names)
-        runs = found.setdefault(key, {})
+        key = tuple(label_text(row[f"{LABEL}{name}"]) for name in names)
+        cells = found.setdefault(key, set())
         above: Mapping[Any, Any] | None = row
         while above is not None:
-            runs[plain(above["run"])] = None
+            cells.add(above["cell"])
             above = rows.get(above["parent"])
-    return {key: list(runs) for key, runs in found.items()}
+    return {
+        key: [plain(row["run"]) for cell, row in rows.items() if cell in cells]
+        for key, cells in found.items()
+    }
 
 
 def _entry(text: str, link: str, *, is_number: bool, is_label: bool) -> Entry:

@@ -9,7 +9,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from docopt import DocoptExit
@@ -23,6 +24,7 @@ from nn_clustering.tracking.writing.capture import complete_capture
 
 # Names the file into which a process writes the id of its run.
 RUN_ID_VARIABLE = "NN_CLUSTERING_RUN_ID_FILE"
+AT_ONCE_SECONDS = 1.0
 INTERRUPTED = 130  # exit status of a process that Ctrl-C or SIGTERM has ended
 
 
@@ -51,7 +53,7 @@ def running_as_program(argv: Sequence[str] | None = None) -> Iterator[Surroundin
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
     # With -l DEBUG it would print every command that stores the run, and that output as well.
     logging.getLogger("pymongo").setLevel(logging.INFO)
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupts())
     surroundings = Surroundings(
         is_program=True,
         command=tuple(map(str, command)),
@@ -95,5 +97,19 @@ def leave_run_id(surroundings: Surroundings, run_id: int | None) -> None:
         surroundings.run_id_file.write_text(str(run_id))
 
 
-def _interrupt(signal_number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+def _interrupts() -> Callable[[int, object], None]:
+    """A handler of a signal that asks for the end.
+
+    Several at once are one, or the second would cut short the end that the first brings: the kernel
+    sends one for each thread of a parent that is killed.
+    """
+    last = float("-inf")
+
+    def interrupt(signal_number: int, frame: object) -> None:
+        nonlocal last
+        now, before = time.monotonic(), last
+        last = now
+        if now - before > AT_ONCE_SECONDS:
+            raise KeyboardInterrupt
+
+    return interrupt

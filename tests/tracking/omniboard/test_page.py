@@ -28,6 +28,7 @@ from nn_clustering.tracking import (
     omniboard_address,
     preset_columns,
     resolve_server,
+    run_address,
     start_omniboard,
     stop_embedded,
     stop_omniboard,
@@ -36,9 +37,9 @@ from nn_clustering.tracking.omniboard import page
 from nn_clustering.tracking.omniboard.column_presets import first_visit
 from nn_clustering.tracking.server import processes
 from nn_clustering.tracking.server.connection import url_with_database
+from tests.browsing import BROWSER, look_at, require
 from tests.programs import PROJECT, environment
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 # Wide, for the table draws only the columns that are in view.
 FLAGS = (
     "--headless=new",
@@ -56,20 +57,6 @@ COLUMNS = PROJECT / "configs" / "omniboard_columns.yaml"
 PACKAGE = PROJECT / "devops" / "omniboard"
 API = "sacred/api/v1"
 NOON = datetime.datetime(2026, 1, 1, 12)
-VISIT = Path(__file__).with_name("visit.js")
-
-
-def require(is_there, what):
-    if is_there:
-        return
-    if os.environ.get("NN_CLUSTERING_REQUIRE_BROWSER") == "1":
-        pytest.fail(f"{what} is missing, and NN_CLUSTERING_REQUIRE_BROWSER=1")
-    pytest.skip(f"{what} is missing")
-
-
-@pytest.fixture(scope="module")
-def node():
-    require(shutil.which("node") and shutil.which("npm"), "Node.js with npm")
 
 
 @pytest.fixture
@@ -90,18 +77,7 @@ def browser(tmp_path):
 def visit(tmp_path, node):
     """Looks at a page in a browser, with clicks between: gives what each expression gave there."""
     require(BROWSER, "chromium")
-
-    def look(address, *expressions):
-        profile = tmp_path / f"profile {uuid.uuid4().hex}"
-        program = ["node", "--experimental-websocket", VISIT, BROWSER, profile, address]
-        found = subprocess.run(
-            [*map(str, program), *expressions],
-            capture_output=True, text=True, timeout=180, check=False,
-        )  # fmt: skip
-        assert found.returncode == 0, found.stderr
-        return [json.loads(line) for line in found.stdout.splitlines()]
-
-    return look
+    return lambda address, *expressions: look_at(address, *expressions, folder=tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -978,3 +954,13 @@ def test_packages_with_known_faults_are_not_pinned():
     }
     assert {name for name in pinned if name.startswith("@babel")} <= replaced
     assert len(pinned) < 250
+
+
+def test_address_of_a_run_opens_its_details(omniboard, visit, database, run_sample):
+    for action in ("fail", "succeed"):
+        run_sample(action)
+    title = "document.querySelector('.modal-title').innerText"
+    tabs = "document.querySelector('.modal-body #sidebar').innerText"
+    shown = visit(run_address(omniboard, 1, "FAILED"), title, tabs)
+    assert shown[0] == "Details for Run Id: 1"
+    assert "Artifacts" in shown[1]

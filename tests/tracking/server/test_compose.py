@@ -11,7 +11,14 @@ import pytest
 import yaml
 from pymongo.errors import OperationFailure
 
-from nn_clustering.tracking import Server, connect, resolve_server
+from nn_clustering.tracking import (
+    Server,
+    back_up,
+    connect,
+    read_backup,
+    resolve_server,
+    restore_backup,
+)
 from nn_clustering.tracking.server import credentials
 from tests.programs import PROJECT, environment
 
@@ -31,10 +38,64 @@ def services():
     return yaml.safe_load(COMPOSE.read_text())["services"]
 
 
-def test_nothing_is_published_beyond_loopback(services):
+def test_nothing_is_published_beyond_loopback_unless_that_is_said(services):
+    published = [port for service in services.values() for port in service.get("ports", ())]
+    assert len(published) == len(set(published)) == 5
+    for port in published:
+        assert re.fullmatch(r"\$\{[A-Z]+_PORT:-127\.0\.0\.1:(\d+)\}:\1", port), port
+
+
+def test_workers_are_reached_by_the_scheduler_alone(services):
+    networks = yaml.safe_load(COMPOSE.read_text())["networks"]
+    assert networks["inside"] == {"internal": True}
+    for name in ("worker", "gpu-worker"):
+        assert services[name]["networks"] == ["inside"]
+        assert "ports" not in services[name]
+
+
+def test_every_service_is_watched_and_starts_again(services):
     for service in services.values():
-        assert service["ports"]
-        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+        assert service["restart"] == "unless-stopped"
+        assert service["healthcheck"]["test"][0] == "CMD"
+
+
+def test_gpus_are_used_by_whoever_asks_for_them(services):
+    assert [name for name, service in services.items() if "profiles" in service] == ["gpu-worker"]
+
+
+def test_no_password_is_on_a_command_line(services):
+    for service in services.values():
+        assert not re.search("PASSWORD|TOKEN|mongodb:", str(service.get("command")))
+
+
+def composed(home, *arguments, **environ):
+    program = shutil.which("docker-compose")
+    if program is None:
+        pytest.skip("docker-compose is missing")
+    command = [program, "-f", COMPOSE, "--project-directory", PROJECT, *arguments, "config"]
+    environ = {"PATH": os.environ["PATH"], "HOME": str(home), **environ}
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+
+def test_docker_compose_takes_it_with_the_passwords_alone(tmp_path):
+    make_passwords(tmp_path)
+    names = re.findall("^[A-Z_]+", (tmp_path / ".env").read_text(), re.MULTILINE)
+    whole = composed(tmp_path, "--env-file", tmp_path / ".env", "--profile", "gpu")
+    assert whole.returncode == 0, whole.stderr
+    shown = yaml.safe_load(whole.stdout)["services"]
+    assert set(shown) == set(yaml.safe_load(COMPOSE.read_text())["services"])
+    assert "10.1.2.3" not in whole.stdout
+    more = {"NOTEBOOK_PORT": "10.1.2.3:80", "WORKERS": "3"}
+    moved = composed(tmp_path, "--env-file", tmp_path / ".env", **more)
+    shown = yaml.safe_load(moved.stdout)["services"]
+    assert "10.1.2.3" in str(shown["notebook"]["ports"])
+    assert shown["worker"]["deploy"]["replicas"] == 3
+    for name in names:
+        lines = (tmp_path / ".env").read_text().splitlines(keepends=True)
+        (tmp_path / "less").write_text("".join(x for x in lines if not x.startswith(name)))
+        refused = composed(tmp_path, "--env-file", tmp_path / "less")
+        assert refused.returncode == 1
+        assert "see docker-compose.yml for how to make .env" in refused.stderr
 
 
 # The first releases in which a stranger cannot read the memory by a compressed message, of those
@@ -67,16 +128,20 @@ def test_missing_passwords_are_refused(services):
         assert f"${{MONGO_{name}_PASSWORD:?no password" in str(settings.values())
 
 
-def test_the_line_that_makes_passwords_does(tmp_path):
+def make_passwords(place):
     (line,) = re.findall(r"^#   (\(umask .*> \.env\))$", COMPOSE.read_text(), re.MULTILINE)
     for _ in range(2):
-        subprocess.run(["/bin/sh", "-c", line], cwd=tmp_path, check=True)
+        subprocess.run(["/bin/sh", "-c", line], cwd=place, check=True)
+
+
+def test_the_line_that_makes_passwords_does(tmp_path):
+    make_passwords(tmp_path)
     file = tmp_path / ".env"
-    names = ("ROOT", "APP", "READER")
-    lines = "\n".join(f"MONGO_{name}_PASSWORD=([0-9a-f]{{48}})" for name in names)
+    names = [f"MONGO_{name}_PASSWORD" for name in ("ROOT", "APP", "READER")]
+    lines = "\n".join(f"{name}=([0-9a-f]{{48}})" for name in (*names, "JUPYTER_TOKEN"))
     found = re.fullmatch(lines + "\n", file.read_text())
     assert found
-    assert len(set(found.groups())) == 3
+    assert len(set(found.groups())) == 4
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert ".env" in (PROJECT / ".gitignore").read_text().splitlines()
 
@@ -95,7 +160,7 @@ def run_users_script(**more):
     )
 
 
-def test_users_have_the_rights_that_they_need_and_no_more(own_home, services):
+def test_users_have_the_rights_that_they_need_and_no_more(own_home, services, tmp_path):
     embedded = resolve_server(environment(own_home))
     port = int(embedded.address.rpartition(":")[2])
     key = (own_home / ".mongo" / "mongod.key").read_text().strip()
@@ -123,6 +188,12 @@ def test_users_have_the_rights_that_they_need_and_no_more(own_home, services):
     assert reader["runs"].find_one() == {"_id": 1}
     with pytest.raises(OperationFailure):
         reader["runs"].delete_one({"_id": 1})
+    with (tmp_path / "backup").open("wb") as handle:
+        back_up(reader, handle)
+    writer["runs"].delete_many({})
+    restore_backup(writer, read_backup(tmp_path / "backup"))
+    assert reader["runs"].find_one() == {"_id": 1}
+    assert len(list(reader["runs"].list_indexes())) == 2
     writer.client.close()
     reader.client.close()
 

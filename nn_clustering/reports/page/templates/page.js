@@ -31,6 +31,7 @@
   // --- numbers and runs ---------------------------------------------------------------------
 
   const DIGITS = 4; // significant ones
+  const P_DECIMALS = 4;
 
   const isLong = (number) => number !== 0 && (Math.abs(number) >= 1e7 || Math.abs(number) < 1e-4);
 
@@ -121,7 +122,7 @@
       Object.assign(this, { root, columns, rows, sortKey: null, direction: 1, page: 0, only: null, isWhole: false });
       this.part = (name) => root.querySelector(`[data-part="${name}"]`);
       this.at = new Map(columns.map(({ key }, index) => [key, index]));
-      this.decimals = columns.map((_, index) => decimalsOf(rows.map((row) => row[index])));
+      this.decimals = columns.map(({ kind }, index) => (kind === 'p' ? P_DECIMALS : decimalsOf(rows.map((row) => row[index]))));
       this.texts = rows.map((row) => row.map((value, index) => this.shown(value, index)).join('\n').toLowerCase());
       this.choices = new Map();
       this.build();
@@ -156,6 +157,12 @@
       this.part('search').value = '';
       for (const select of this.part('choices').querySelectorAll('select')) select.value = '';
       this.choices.clear();
+      this.forget();
+    }
+
+    // What another part of the page has chosen is chosen no more, there neither.
+    forget() {
+      if (this.whenForgotten) this.whenForgotten();
       this.keepOnly(null);
     }
 
@@ -164,7 +171,7 @@
       this.only = runs;
       const mark = this.part('only');
       mark.hidden = runs === null;
-      mark.replaceChildren(why, element('button', { type: 'button', 'aria-label': 'Show all again', on: { click: () => this.keepOnly(null) } }, '✕'));
+      mark.replaceChildren(why, element('button', { type: 'button', 'aria-label': 'Show all again', on: { click: () => this.forget() } }, '✕'));
       this.update();
     }
 
@@ -243,8 +250,12 @@
       const numbers = size === Infinity ? this.found : this.found.slice(this.page * size, (this.page + 1) * size);
       this.part('head').replaceChildren(element('tr', {}, ...columns.map((index) => this.header(index))));
       this.part('body').replaceChildren(...numbers.map((number) => this.row(this.rows[number], columns)));
+      if (this.found.length === 0) {
+        this.part('body').append(element('tr', {}, element('td', { class: 'hint' }, `no ${this.root.dataset.unit} are like that`)));
+      }
       const all = this.rows.length, count = this.found.length;
-      this.part('count').textContent = `${count === all ? all : `${count} of ${all}`} ${this.root.dataset.unit}`;
+      const unit = all === 1 ? this.root.dataset.unit.replace(/s$/, '') : this.root.dataset.unit;
+      this.part('count').textContent = `${count === all ? all : `${count} of ${all}`} ${unit}`;
       this.part('place').textContent = `page ${this.page + 1} of ${pages}`;
       this.part('previous').disabled = this.page === 0;
       this.part('next').disabled = this.page >= pages - 1;
@@ -321,6 +332,8 @@
 
   // --- parallel coordinates -----------------------------------------------------------------
 
+  const NEAR = 0.015; // of an axis: a hand that stops so near to an end means it
+
   class ParallelCoordinates {
     constructor(root, { axes, rows, colours }) {
       Object.assign(this, { root, axes, rows, brushes: new Map() });
@@ -331,6 +344,7 @@
       this.tip = element('div', { class: 'tip', hidden: true });
       document.body.append(this.tip);
       this.scales = axes.map((axis, index) => this.scaleOf(axis, index));
+      if (tables.networks) tables.networks.whenForgotten = () => { this.brushes.clear(); this.mark(false); };
       this.draw();
       new ResizeObserver(() => { if (this.width !== this.room()) this.draw(); }).observe(root.querySelector('.parallel'));
     }
@@ -377,7 +391,7 @@
       this.y = (share) => top + (1 - share) * (height - top - bottom);
       this.shareAt = (y) => 1 - (y - top) / (height - top - bottom);
       this.x = (index) => left + (this.axes.length < 2 ? 0 : (index * (this.width - left - right)) / (this.axes.length - 1));
-      const svg = drawn('svg', { width: this.width, height, role: 'img', 'aria-label': this.root.dataset.label });
+      const svg = drawn('svg', { width: this.width, height, viewBox: `0 0 ${this.width} ${height}`, role: 'img', 'aria-label': this.root.dataset.label });
       const colour = this.colour();
       this.paths = this.rows.map((row, number) => {
         const path = drawn('path', { d: this.line(row), stroke: colour(row) });
@@ -442,7 +456,7 @@
     isIn(row) {
       return [...this.brushes].every(([index, [low, high]]) => {
         const share = this.scales[index].share(row.values[index]);
-        return share !== undefined && share >= low && share <= high;
+        return share !== undefined && share >= low - NEAR && share <= high + NEAR;
       });
     }
 
@@ -561,14 +575,14 @@
   for (const table of document.querySelectorAll('table[data-sortable]')) makeSortable(table);
   for (const [name, content] of Object.entries(study.tables)) tables[name] = new BigTable(byId(name), content);
   if (study.parallel) new ParallelCoordinates(byId('parallel'), study.parallel);
-  if (byId('pictures')) offerPictures(byId('pictures'));
+  if (document.querySelector('#pictures dialog')) offerPictures(byId('pictures'));
   pointLinks();
   followRuns();
   window.addEventListener('hashchange', followRuns);
 
   document.addEventListener('DOMContentLoaded', () => {
     const redraw = study.figure && drawFigure(byId('ncut-figure'), study.figure);
-    if (redraw) matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);
+    for (const media of redraw ? ['(prefers-color-scheme: dark)', 'print'] : []) matchMedia(media).addEventListener('change', redraw);
     document.documentElement.dataset.ready = 'true';
   });
   const print = (isPrinted) => {

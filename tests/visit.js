@@ -2,7 +2,7 @@
 // Visits a page in Chromium as a user does, with clicks between looks.
 // node --experimental-websocket visit.js CHROMIUM PROFILE ADDRESS EXPRESSION...
 // Each expression is evaluated in the page again and again, until it gives something, which is
-// printed as a line of JSON.
+// printed as a line of JSON; PROBLEMS gives what the page complained of so far, REQUESTS whom it asked.
 const { spawn } = require('child_process');
 const fs = require('fs');
 const path = require('path');
@@ -11,6 +11,7 @@ const [chromium, profile, address, ...expressions] = process.argv.slice(2);
 const FLAGS = ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-sync',
   '--disable-background-networking', '--disable-component-update', '--no-first-run', '--window-size=8000,1200'];
 const PATIENCE_MS = 60000;
+const seen = { PROBLEMS: [], REQUESTS: [] };
 const pause = () => new Promise((done) => setTimeout(done, 100));
 
 async function until(what, look) {
@@ -35,7 +36,11 @@ async function connected(port) {
   await new Promise((done) => (socket.onopen = done));
   const waiting = new Map();
   socket.onmessage = ({ data }) => {
-    const { id, result } = JSON.parse(data);
+    const { id, result, method, params } = JSON.parse(data);
+    if (method === 'Runtime.exceptionThrown') seen.PROBLEMS.push(params.exceptionDetails.text);
+    if (method === 'Log.entryAdded' && params.entry.level === 'error') seen.PROBLEMS.push(params.entry.text);
+    if (method === 'Runtime.consoleAPICalled' && params.type === 'error') seen.PROBLEMS.push(JSON.stringify(params.args));
+    if (method === 'Network.requestWillBeSent') seen.REQUESTS.push(params.request.url.slice(0, 200));
     if (waiting.has(id)) waiting.get(id)(result);
   };
   let number = 0;
@@ -48,9 +53,11 @@ async function connected(port) {
 
 async function visit(browser) {
   const command = await connected(await portOf(browser));
+  for (const domain of ['Runtime', 'Log', 'Network']) await command(`${domain}.enable`);
   await command('Page.navigate', { url: address });
   for (const expression of expressions) {
     const look = async () => {
+      if (expression in seen) return seen[expression];
       const { result } = await command('Runtime.evaluate', { expression, returnByValue: true });
       return result.subtype === 'error' ? undefined : result.value;
     };
