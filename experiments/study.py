@@ -77,7 +77,8 @@ def stages_of(config: Mapping[str, Any]) -> studies.Stages:
     """Return the stages that a study can have, with what its config sets in all of them."""
 
     def common(stage: str, of_cell: Mapping[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = {"reuse": config["reuse"], "tags": list(config["tags"])}
+        found = _whole_paths(of_cell)  # of files that a named config names
+        found |= {"reuse": config["reuse"], "tags": list(config["tags"])}
         if "n_threads" in of_cell:
             found["n_threads"] = config["n_threads"]
         if stage == "train" and of_cell["training"]["enabled"]:
@@ -115,6 +116,16 @@ def _with_whole_paths(value: Any, of: str = "") -> Any:
         return [_with_whole_paths(inner, of) for inner in value]
     is_path = isinstance(value, str) and bool(of) and (os.sep in value or "." in value)
     return str(Path(value).resolve()) if is_path and Path(value).exists() else value
+
+
+def _whole_paths(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a config that name files of the current folder, with their whole paths."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        whole = _whole_paths(value) if isinstance(value, Mapping) else _with_whole_paths(value, key)
+        if whole and whole != value:
+            found[key] = whole
+    return found
 
 
 def _own(key: str) -> str:
@@ -198,6 +209,9 @@ def prepare(run: StageRun) -> Plan:
     plan = plan_of(run)
     if run.config["dry_run"]:
         raise SystemExit(0)
+    for cell in plan.to_do:  # modules of the user's own, which a named config of theirs may name
+        config = studies.full_config(cell, plan.stages)
+        run.add_code(EXPERIMENTS[cell.stage].config_code(config))
     return plan
 
 

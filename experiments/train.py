@@ -266,10 +266,10 @@ def _check_same_inputs(unfinished: Run, digests: Mapping[str, Any]) -> None:
         "network_code": f"code of network.kind={unfinished.config['network']['kind']}",
     }
     noted = unfinished.info.get("inputs", {})
-    for key, digest in digests.items():
-        if key in noted and noted[key] != digest:
+    for key, name in names.items():
+        if key in digests and key in noted and noted[key] != digests[key]:
             raise InvalidInputError(
-                f"resume={unfinished.id}: the {names[key]} is not the one that run "
+                f"resume={unfinished.id}: the {name} is not the one that run "
                 f"{unfinished.id} was trained with (its content differs); put the same file back, "
                 "or start anew without resume"
             )

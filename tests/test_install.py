@@ -293,11 +293,12 @@ def test_the_lock_names_every_requirement_and_nothing_but_versions():
     lists = [project["dependencies"], *project["optional-dependencies"].values()]
     wanted = {canonicalize_name(Requirement(text).name) for texts in lists for text in texts}
     assert wanted - names == set()
-    # neither CUDA nor a second build of TensorFlow
-    assert not {name for name in names if name.startswith(("nvidia-", "tensorflow-"))} - {
-        "tensorflow-datasets",
-        "tensorflow-metadata",
-    }
+    # no second build of TensorFlow, and CUDA for those alone who ask for it
+    tensorflow = {name for name in names if name.startswith("tensorflow-")}
+    assert tensorflow == {"tensorflow-datasets", "tensorflow-metadata"}
+    of_gpus = project["optional-dependencies"].pop("gpu")
+    assert "tensorflow[and-cuda]" in str(of_gpus)
+    assert "cuda" not in str([project["dependencies"], project["optional-dependencies"]])
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make on this machine")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nn_clustering.errors import InvalidInputError, NnClusteringError
+from nn_clustering.studies._schedulers import import_distributed
 from nn_clustering.studies._slurm import MARK, WorkerJobs, next_steps, passed_on, sbatch_script
 from nn_clustering.tracking.command_line.parser import CommandParser, parse, whole_number
 from nn_clustering.tracking.printing import printable
@@ -80,8 +81,9 @@ def write_script(parsed: argparse.Namespace) -> int:
     """Write the script, and say what to type next; returns the exit status.
 
     Raises:
-        InvalidInputError: It cannot be written, or would not do.
+        InvalidInputError: It cannot be written, or would not do; Dask Distributed is not installed.
     """
+    import_distributed()
     jobs = WorkerJobs(
         scheduler_file=parsed.scheduler_file,
         n_workers=parsed.workers,
@@ -96,8 +98,15 @@ def write_script(parsed: argparse.Namespace) -> int:
     )
     _write(parsed.to, sbatch_script(jobs, passed_on()))
     print(f"{parsed.to}: {jobs.n_workers} {'worker' if jobs.n_workers == 1 else 'workers'}")
-    print(next_steps(jobs, parsed.to, socket.gethostname()))
+    host = socket.gethostname()
+    print(next_steps(jobs, parsed.to, host, asks_for_certificates=_asks_for_certificates()))
     return 0
+
+
+def _asks_for_certificates() -> bool:
+    import dask.config
+
+    return bool(dask.config.get("distributed.comm.require-encryption", default=False))
 
 
 def _write(path: Path, script: str) -> None:

@@ -199,7 +199,14 @@ def _worker_command(jobs: WorkerJobs, python: str) -> str:
     return " \\\n  ".join(words)
 
 
-def next_steps(jobs: WorkerJobs, script: Path, host: str, python: str = sys.executable) -> str:
+def next_steps(
+    jobs: WorkerJobs,
+    script: Path,
+    host: str,
+    python: str = sys.executable,
+    *,
+    asks_for_certificates: bool = False,
+) -> str:
     """Return what to type once the script is written, in lines.
 
     Args:
@@ -207,15 +214,21 @@ def next_steps(jobs: WorkerJobs, script: Path, host: str, python: str = sys.exec
         script: Where it is.
         host: Name of a machine that the workers reach.
         python: The interpreter.
+        asks_for_certificates: Whether Dask is configured to (`DASK_CONFIG`).
     """
     file = shlex.quote(str(jobs.scheduler_file))
+    protocol = " --protocol tls" if asks_for_certificates else ""
+    warning = [
+        "Whoever reaches its port can run programs as you, unless it asks for certificates: see",
+        "docs/how-to/studies-on-many-machines.md.",
+    ]
     return "\n".join(
         [
             f"On {host}, or another machine that the nodes reach, and as long as the study lasts:",
             f"  {shlex.quote(python)} -m dask scheduler --scheduler-file {file} \\",
-            f"    --host {shlex.quote(host)} --dashboard-address 127.0.0.1:8787",
-            "Whoever reaches its port can run programs as you, unless it asks for certificates:",
-            "see docs/how-to/studies-on-many-machines.md. Then:",
+            f"    --host {shlex.quote(host)} --dashboard-address 127.0.0.1:8787{protocol}",
+            *([] if asks_for_certificates else warning),
+            "Then:",
             f"  sbatch {shlex.quote(str(script))}",
             f"  python experiments/study.py with NAME scheduler_file={file}",
         ]

@@ -159,3 +159,13 @@ def test_files_are_found_from_wherever_workers_start(tmp_path, monkeypatch):
     ]
     names = [config["dataset"]["name"] for config in cells_of(steps=steps)]
     assert names == [str(tmp_path / "data.npz"), "digits"]
+
+
+def test_so_are_those_that_a_named_config_of_the_users_own_names(tmp_path, monkeypatch):
+    (tmp_path / "data.npz").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    stages = study.stages_of(study.experiment.full_config([]))
+    config = stages["train"].full_config([], {"dataset": {"name": "data.npz"}})
+    found = stages.common("train", config)
+    assert found["dataset"] == {"name": str(tmp_path / "data.npz")}
+    assert found.keys() == {"dataset", "n_threads", "training", "reuse", "tags"}

@@ -105,7 +105,8 @@ def test_killed_training_goes_on_to_the_same_end(run_experiment, store, killed_r
     ]  # fmt: skip
     # the same training on its own, told apart by its tag; a second time it is not run again
     completed(run_experiment("train", "with", *arguments, "tags=whole"), store)
-    (whole,) = store.find(experiment="train", tags=["whole"])
+    # the first: one that went on to the same end is used in its place, and gets its tag
+    whole = store.find(experiment="train", tags=["whole"])[-1]
     after = ("artifact", rf"^{phase}\.epoch_3\.checkpoint\.npz$", 1)
     killed = killed_run("train", *arguments, "reuse=False", after=after)
     # In its place the whole one would be used.
@@ -138,6 +139,14 @@ def test_killed_training_goes_on_to_the_same_end(run_experiment, store, killed_r
     finished = run_experiment("train", "with", f"resume={whole.id}")
     assert finished.returncode == 1
     assert f"resume={whole.id}" in finished.stderr
+
+    if phase == "pruned":  # one that goes on with another is gone on with, too
+        ended = {"$set": {"status": "INTERRUPTED"}}
+        store.database["runs"].update_one({"_id": resumed.id}, ended)
+        options = [f"resume={resumed.id}", "reuse=False"]
+        again = completed(run_experiment("train", "with", *options), store)
+        assert again.lineage == {"resume": resumed.id}
+        assert again.result == whole.result
 
 
 def test_training_without_checkpoints_cannot_go_on(run_experiment, store):

@@ -81,6 +81,38 @@ FILES = {
         if __name__ == "__main__":
             experiment.run_commandline()
         ''',
+    "experiments/plan.py": '''
+        """Plan to count as a named config says."""
+
+        import count
+
+        from nn_clustering.tracking import StageExperiment
+
+        experiment = StageExperiment("plan", base_dir=count.PROJECT, save_git_info=False)
+        experiment.configure(count.PROJECT / "configs")
+
+
+        def prepare(run):
+            config = count.experiment.full_config([run.config["name"]])
+            run.add_code(count.experiment.config_code(config))
+
+
+        @experiment.stage(prepare=prepare)
+        def plan(run):
+            """Store what it takes."""
+            run.add_config_files(count.experiment.config_files([run.config["name"]]))
+            return {}
+
+
+        if __name__ == "__main__":
+            experiment.run_commandline()
+        ''',
+    "configs/plan/default.yaml": """
+        seed: 0
+        name: default
+        reuse: true
+        tags: []
+        """,
     "experiments/step_size.py": "STEP = 10\n",
     "configs/count/default.yaml": """
         seed: 0
@@ -134,6 +166,15 @@ class CountingStudy:
         start = os.path.relpath(self.start, self.folder)
         self.snapshot = snapshot_of(self.database, self.run.id, start, self.home)
         return self
+
+    def plan(self, name):
+        """The code that is stored of a study of counts with a named config."""
+        program = self.folder / "experiments" / "plan.py"
+        finished = run_warm([program, "with", f"name={name}"], self.environ, cwd=self.start)
+        assert finished.returncode == 0, finished.stderr
+        start = os.path.relpath(self.start, self.folder)
+        run = self.store.run("latest", experiment="plan")
+        return snapshot_of(self.database, run.id, start, self.home)
 
     def order(self, seed, **updates):
         """What a worker is told of a cell."""

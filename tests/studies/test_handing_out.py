@@ -115,7 +115,7 @@ def test_a_worker_that_declines_is_not_asked_again(carry, tmp_path):
 
 
 def test_what_every_worker_declines_is_not_run(carry, tmp_path):
-    ended, lines = carry([make_cell("cell"), make_cell("other")], {"cell": "decline"})
+    ended, _ = carry([make_cell("cell"), make_cell("other")], {"cell": "decline"})
     assert sorted(starts(tmp_path)) == ["cell", "cell", "other"]
     assert ended.failed["cell"].reason == "no worker takes cell: it has not the time"
     assert list(ended.completed) == ["other"]

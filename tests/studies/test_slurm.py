@@ -8,6 +8,7 @@ import tempfile
 import time
 from itertools import pairwise
 
+import dask
 import pytest
 from distributed import Client, LocalCluster, get_worker
 
@@ -105,6 +106,13 @@ def test_says_what_to_type_next(place, capsys):
     assert str(place / "dask-scheduler.json") in scheduler
     assert submit == ["sbatch", str(place / "workers.sbatch")]
     assert study[-1] == f"scheduler_file={place}/dask-scheduler.json"
+    assert "--protocol" not in scheduler
+    assert "Whoever reaches its port can run programs as you" in said
+    with dask.config.set({"distributed.comm.require-encryption": True}):
+        write()
+    said = capsys.readouterr().out
+    assert "--protocol tls" in said
+    assert "Whoever" not in said
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,16 @@ def test_a_cell_runs_code_and_config_of_the_user_as_they_were(study, monkeypatch
     assert run.info["code"] == study.run.info["code"]
 
 
+def test_code_that_only_a_config_of_the_users_own_names_is_there_too(study, tmp_path):
+    mine = study.start / "configs" / "count" / "mine.yaml"
+    mine.write_text("of: own_code.NUMBER\n")
+    written = written_snapshot(study.database, study.plan("mine"), tmp_path)
+    assert (written.start / "own_code.py").read_text() == MODULE
+    assert (written.start / "own_parts.py").is_file()
+    assert (written.start / "configs" / "count" / "mine.yaml").read_bytes() == mine.read_bytes()
+    assert written.program("experiments/count.py").is_file()
+
+
 def test_damaged_code_is_made_anew(study, written, tmp_path):
     for name, content in (("own_code.py", "NUMBER = 0\n"), ("one_more.py", "")):
         (written.start / name).write_text(content)

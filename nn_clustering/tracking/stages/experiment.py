@@ -22,6 +22,7 @@ from nn_clustering.tracking.stages.definition import StageCode, StageDefinition,
 from nn_clustering.tracking.stages.execution import Execution
 from nn_clustering.tracking.stages.expected_code import NotedCode
 from nn_clustering.tracking.stages.git import checkout_state
+from nn_clustering.tracking.stages.identity import code_in_config
 from nn_clustering.tracking.stages.inputs import Input
 from nn_clustering.tracking.stages.program import (
     leave_run_id,
@@ -322,6 +323,15 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
             config: The whole config, nested.
         """
         return self._stage_code().digest(config)
+
+    def config_code(self, config: Mapping[str, Any]) -> OwnCode:
+        """Return the code of those modules of the user's own that a config names.
+
+        Args:
+            config: The whole config, nested.
+        """
+        code = self._definition.code
+        return code_in_config(config, code.keys, code.own_packages)
 
     @property
     def program(self) -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
     from typing_extensions import TypeVar
 
+    from nn_clustering.tracking.own_code import OwnCode
     from nn_clustering.tracking.run_ids import RunId
     from nn_clustering.tracking.stages.configs import ConfigFile
     from nn_clustering.tracking.store.run import Run
@@ -237,6 +238,13 @@ class StageRun(Generic[Inputs_co]):
             path = Path(folder, name)
             path.write_bytes(content)
             self.sacred_run.add_artifact(str(path), name)
+
+    def add_code(self, code: OwnCode) -> None:
+        """Store more code with a run that has not started: that of runs which it will have made."""
+        from nn_clustering.tracking.stages.identity import with_sources
+
+        info = self.sacred_run.experiment_info
+        info["sources"] = with_sources(info, code)
 
     def add_config_files(self, files: Iterable[ConfigFile]) -> None:
         """Store files that set configs, of this stage or of others that its code can run."""

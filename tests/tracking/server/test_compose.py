@@ -11,7 +11,14 @@ import pytest
 import yaml
 from pymongo.errors import OperationFailure
 
-from nn_clustering.tracking import Server, connect, resolve_server
+from nn_clustering.tracking import (
+    Server,
+    back_up,
+    connect,
+    read_backup,
+    resolve_server,
+    restore_backup,
+)
 from nn_clustering.tracking.server import credentials
 from tests.programs import PROJECT, environment
 
@@ -153,7 +160,7 @@ def run_users_script(**more):
     )
 
 
-def test_users_have_the_rights_that_they_need_and_no_more(own_home, services):
+def test_users_have_the_rights_that_they_need_and_no_more(own_home, services, tmp_path):
     embedded = resolve_server(environment(own_home))
     port = int(embedded.address.rpartition(":")[2])
     key = (own_home / ".mongo" / "mongod.key").read_text().strip()
@@ -181,6 +188,12 @@ def test_users_have_the_rights_that_they_need_and_no_more(own_home, services):
     assert reader["runs"].find_one() == {"_id": 1}
     with pytest.raises(OperationFailure):
         reader["runs"].delete_one({"_id": 1})
+    with (tmp_path / "backup").open("wb") as handle:
+        back_up(reader, handle)
+    writer["runs"].delete_many({})
+    restore_backup(writer, read_backup(tmp_path / "backup"))
+    assert reader["runs"].find_one() == {"_id": 1}
+    assert len(list(reader["runs"].list_indexes())) == 2
     writer.client.close()
     reader.client.close()
 
