@@ -31,7 +31,7 @@ class Keeper(RunObserver):
         self.artifacts[name] = Path(filename).read_bytes()
 
 
-def store_figure(name, figure):
+def store_figure(name, figure, folder=None):
     """Store a figure with a run; return the files by name."""
     keeper = Keeper()
     sacred = Experiment("draw", save_git_info=False, base_dir=str(Path(__file__).parent))
@@ -39,7 +39,7 @@ def store_figure(name, figure):
 
     @sacred.main
     def draw(_run):
-        StageRun(StageContext(), _run, None).add_figure(name, figure)
+        StageRun(StageContext(), _run, None).add_figure(name, figure, folder)
 
     sacred.run(options={"--capture": "no"})
     return keeper.artifacts
@@ -62,6 +62,11 @@ def test_a_figure_is_stored_as_picture_and_for_print():
         assert image.format == "PNG"
         assert image.size == (600, 400)
     assert stored["growth.pdf"].startswith(b"%PDF-")
+
+
+def test_a_figure_is_written_to_a_folder_besides(tmp_path):
+    stored = store_figure("growth", growth(), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == stored
 
 
 def test_text_of_the_print_is_text_in_true_type():
