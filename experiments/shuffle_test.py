@@ -203,15 +203,6 @@ def _alternatives(*verdicts: str) -> str:
     return " or ".join(words for one, words in _IN_WORDS.items() if one in verdicts)
 
 
-def is_fragile(result: Mapping[str, Any]) -> bool:
-    """Whether another seed, or another k-means start, of the clustering turns a verdict."""
-    over_seeds, lowest = result["over_seeds"], result["of_lowest_starts"]
-    return bool(
-        (over_seeds is not None and over_seeds["rests_on_seed"])
-        or (lowest is not None and lowest["rests_on_start"])
-    )
-
-
 def _shown(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.2f}"
 

@@ -35,7 +35,7 @@ from experiments._phase_settings import phase_names
 from experiments._result_tables import add_table
 from nn_clustering import reports, studies
 from nn_clustering.errors import InvalidInputError, TrackingError, did_you_mean
-from nn_clustering.tracking import StageExperiment, store_id
+from nn_clustering.tracking import OwnCode, StageExperiment, store_id
 
 if TYPE_CHECKING:
     from nn_clustering.studies import Cell, Plan, Study
@@ -209,9 +209,10 @@ def prepare(run: StageRun) -> Plan:
     plan = plan_of(run)
     if run.config["dry_run"]:
         raise SystemExit(0)
-    for cell in plan.to_do:  # modules of the user's own, which a named config of theirs may name
-        config = studies.full_config(cell, plan.stages)
-        run.add_code(EXPERIMENTS[cell.stage].config_code(config))
+    own = OwnCode()  # which a named config of the user's own may name
+    for cell in plan.to_do:
+        own |= EXPERIMENTS[cell.stage].config_code(studies.full_config(cell, plan.stages))
+    run.add_code(own)
     return plan
 
 

@@ -70,7 +70,7 @@ def clusterability_table(results: StudyResults) -> StudyTable | None:
     )
     return StudyTable(
         "clusterability",
-        f"{results.title}: n-cut beside the null distribution",
+        f"{results.title}: n-cut{' beside the null distribution' if is_tested else ''}",
         table,
         tuple([*header, "largest p"] if is_tested else header),
         tuple(lines),

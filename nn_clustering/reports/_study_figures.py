@@ -89,7 +89,8 @@ def figure_of_ncuts(results: StudyResults) -> Figure | None:
     axes.set_axisbelow(True)
     for place in range(1, len(names)):
         axes.axhline(place - 0.5, color="0.9", linewidth=0.8, zorder=0)
-    add_title(figure, f"{results.title}: n-cut against the null distribution")
+    against = " against the null distribution" if networks["shuffled_mean"].notna().any() else ""
+    add_title(figure, f"{results.title}: n-cut{against}")
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=2, fontsize=8)
     return figure
 

@@ -6,31 +6,32 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.machine import in_units, memory_bytes
-from nn_clustering.studies._schedulers import import_distributed
+from nn_clustering.studies._schedulers import import_distributed, new_keys
 
 if TYPE_CHECKING:
-    from distributed import SpecCluster, Worker
+    from distributed import Security, SpecCluster, Worker
 
 LOOPBACK = "127.0.0.1"
 # Dask's resources of a worker: a number, and bytes.
 GPU, MEMORY = "GPU", "MEMORY"
-# Dask's own, which people know; any other where it is taken.
-DASHBOARD_PORT = 8787
 # Of this machine's memory, what the cells may have: the study itself and MongoDB want some.
 SHARE_OF_MEMORY = 0.9
 _CONFIG = {
     # A cell whose worker died may have been the reason: it is for the study to try it again.
     "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.work-stealing": False,
+    # A laptop that slept has no dead workers: those whose process is gone are seen without this.
+    "distributed.scheduler.worker-ttl": None,
     # Dask would set numbers of threads, and a seed of hashes, which cells would inherit: they get
     # the threads that their config says, and any seed.
     "distributed.nanny.pre-spawn-environ": {"PYTHONHASHSEED": "random"},
@@ -121,33 +122,55 @@ def visible_gpus(environ: Mapping[str, str] = os.environ) -> list[str]:
 def local_cluster(processes: Sequence[WorkerProcess]) -> Iterator[SpecCluster]:
     """Within the block, there are workers on this machine, and a scheduler in this process.
 
-    They listen on loopback alone, and die with this process.
+    They listen on loopback alone, have keys that nobody else on this machine has, without which
+    anybody there could have them run any code, and die with this process.
 
     Raises:
-        InvalidInputError: If distributed is not installed.
+        InvalidInputError: If distributed, or what makes keys for it, is not installed.
     """
     distributed = import_distributed()
     import dask
 
+    security = new_keys()
     options = {
         "host": LOOPBACK,
         "port": 0,
+        "protocol": "tls://",
+        "security": security,
         "dashboard": True,
-        "dashboard_address": f"{LOOPBACK}:{_free_port(DASHBOARD_PORT)}",
+        "dashboard_address": f"{LOOPBACK}:0",
     }
-    with dask.config.set(_CONFIG):
+    with dask.config.set(_CONFIG), _program_not_imported():
         cluster = distributed.SpecCluster(
             scheduler={"cls": distributed.Scheduler, "options": options},
             workers={
-                number: {"cls": distributed.Nanny, "options": _options(process)}
+                number: {"cls": distributed.Nanny, "options": _options(process, security)}
                 for number, process in enumerate(processes)
             },
+            security=security,
             silence_logs=logging.CRITICAL,
         )
         try:
             yield cluster
         finally:
             cluster.close()
+
+
+@contextlib.contextmanager
+def _program_not_imported() -> Iterator[None]:
+    """Within the block, new workers do not import the program of this process.
+
+    multiprocessing has every process that it spawns import it, for what is defined there. Workers
+    need nothing of a study's program, which takes long to import, and which somebody may be
+    editing when a worker that has died is started again.
+    """
+    program = sys.modules["__main__"]
+    before = program.__spec__
+    program.__spec__ = ModuleSpec("__main__", None)  # by which multiprocessing leaves it out
+    try:
+        yield
+    finally:
+        program.__spec__ = before
 
 
 def dask_setup(worker: Worker) -> None:
@@ -158,10 +181,12 @@ def dask_setup(worker: Worker) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _options(process: WorkerProcess) -> dict[str, Any]:
+def _options(process: WorkerProcess, security: Security) -> dict[str, Any]:
     return {
         "nthreads": 1,
         "host": LOOPBACK,
+        "protocol": "tls://",
+        "security": security,
         # It is the cells that take memory, in processes of their own.
         "memory_limit": None,
         "resources": {GPU: int(process.gpu is not None), MEMORY: process.memory_bytes},
@@ -170,17 +195,6 @@ def _options(process: WorkerProcess) -> dict[str, Any]:
         "dashboard": False,
         "silence_logs": logging.CRITICAL,
     }
-
-
-def _free_port(wanted: int) -> int:
-    """A port of loopback: the one that is wanted, else 0 for any."""
-    with socket.socket() as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind((LOOPBACK, wanted))
-        except OSError:
-            return 0
-    return wanted
 
 
 def _listed_gpus(text: str) -> list[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nn_clustering.errors import InvalidInputError, NnClusteringError, in_one_line
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Security
 
 # A scheduler that has not answered by then will not.
 ANSWER_SECONDS = 5.0
@@ -44,6 +44,21 @@ def import_distributed() -> Any:
     return distributed
 
 
+def new_keys() -> Security:
+    """Return keys for a scheduler and its workers, which are kept in memory alone.
+
+    Raises:
+        InvalidInputError: If what makes them is not installed.
+    """
+    try:
+        return import_distributed().Security.temporary()
+    except ImportError as error:
+        raise InvalidInputError(
+            f"a study's workers need keys ({in_one_line(error)}); install what makes them with "
+            f"{INSTALL}"
+        ) from error
+
+
 def connect_client(
     scheduler: str | None,
     scheduler_file: str | os.PathLike[str] | None = None,
@@ -66,6 +81,7 @@ def connect_client(
     if scheduler_file is not None:
         address = _written_address(Path(scheduler_file))
         named = {"scheduler_file": os.fspath(scheduler_file)}  # which the client remembers
+    _check_keys(address)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of versions, which are looked at below
@@ -140,6 +156,16 @@ def different_versions(theirs: Mapping[str, str]) -> str:
         for name, version in own_versions().items()
         if theirs.get(name, version) != version
     )
+
+
+def _check_keys(address: str | None) -> None:
+    """Raise InvalidInputError if a scheduler wants keys, and Dask's configuration has none."""
+    keys = import_distributed().Security().get_connection_args("client")
+    if str(address).startswith("tls://") and keys.get("ssl_context") is None:
+        raise InvalidInputError(
+            f"the scheduler {address} wants keys; expected them in Dask's configuration, under "
+            "distributed.comm.tls"
+        )
 
 
 def _check_versions(client: Client) -> None:

@@ -306,7 +306,7 @@ SET_BY_PIPELINE = {
         "model_code",
         "preprocessing",
         "checkpoint",
-    },  # fmt: skip
+    },
     "shuffle_test": {*COMPUTES, "cluster_run", "model_code", "resume", "against_run"},
     "lesion": {*COMPUTES, "cluster_run", "model_code", "preprocessing", "output", "resume"},
     "visualise": {*COMPUTES, "cluster_run", "model_code", "preprocessing", "output", "resume"},

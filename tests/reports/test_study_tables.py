@@ -38,7 +38,7 @@ Fragile is a verdict that another seed or k-means start of the clustering turns.
 LATEX = r"""% in the preamble: \usepackage{booktabs,graphicx}
 \begin{table}
   \centering
-  \caption{Clusterability of the networks of small\_study \& more.}
+  \caption{small\_study \& more: n-cut beside the null distribution.}
   \label{tab:clusterability}
   \footnotesize
   \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%
@@ -162,7 +162,7 @@ def test_what_no_other_table_shows_has_the_first_numbers_of_its_results(store):
         store.database, NETWORKS, CLUSTERINGS, {"name": "k's", "stage": "choose_k", "of": "cluster"}
     ).add_all()
     table = study_tables(made.results(store), store)[-1]
-    assert (table.name, table.caption) == ("step_k_s", "k's of small study")
+    assert (table.name, table.caption) == ("step_k_s", "small study: k's")
     assert table.header == ("train", "phase", "runs", "suggested", "ncut")
     assert table.lines[0] == ("MLP", "unpruned", "2", "4.5 ± 0.7071", "2.5 ± 0")
 

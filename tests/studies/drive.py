@@ -25,3 +25,5 @@ def main():
 
 if __name__ == "__main__":
     main()
+elif __name__ == "__mp_main__":  # in a worker, which multiprocessing has import it
+    Path(sys.argv[1], "imported by a worker").touch()

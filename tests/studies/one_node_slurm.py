@@ -27,11 +27,11 @@ SlurmdLogFile={folder}/slurmd.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
+SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=batch_sched_delay=0,sched_interval=1
 MailProg=/bin/true
 KillWait=10
-NodeName={host} NodeAddr=127.0.0.1 CPUs={n_cpus} State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={n_cpus} RealMemory=2000 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 

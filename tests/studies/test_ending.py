@@ -81,6 +81,8 @@ def test_ctrl_c_twice_does_not_wait_for_cells(drive, tmp_path):
 def test_workers_die_with_a_killed_study(drive, tmp_path):
     study = drive("wait for go", 2, 2)
     wait_until(lambda: len(starts(tmp_path)) == 2)
+    # Which takes long, and it may have been edited since.
+    assert "imported by a worker" not in os.listdir(tmp_path)
     study.kill()
     for pid in workers(tmp_path):
         assert processes.wait_until_gone(pid, PATIENCE)

@@ -1,11 +1,13 @@
 """Studies on a scheduler that is there already: a lab's processes, killed and started again."""
 
 import contextlib
+import sys
 import threading
 import time
 
 import pytest
 
+from nn_clustering.errors import InvalidInputError
 from nn_clustering.studies import (
     Patience,
     Progress,
@@ -88,6 +90,16 @@ def test_workers_may_join_when_they_can_and_with_what_is_needed(lab, tmp_path):
         with started(lab, ("--resources", "GPU=1,MEMORY=4e9")):
             assert set(study.wait().ended.completed) == {"of a processor", "of a GPU"}
     assert len([line for line in study.lines if "1 GPU" in line]) == 1
+
+
+def test_a_scheduler_of_another_python_is_refused(lab, monkeypatch):
+    monkeypatch.setattr("platform.python_version_tuple", lambda: ("3", "99", "0"))
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    with pytest.raises(InvalidInputError) as refused, workplace(scheduler=lab.address):
+        pass
+    assert str(refused.value) == (
+        f"the scheduler {lab.address} has Python {here} (here 3.99); expected the same as here"
+    )
 
 
 def test_two_studies_share_the_workers(lab, tmp_path):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 from distributed import Client, LocalCluster, get_worker
 
 from tests.programs import environment
@@ -21,7 +22,8 @@ def wait_to_be_told(file):
     return "ended well"
 
 
-def test_cell_of_a_worker_that_is_asked_to_end(tmp_path):
+@pytest.mark.parametrize("lifetime", ["1h", "65s"], ids=["by a signal", "by its time"])
+def test_cell_of_a_worker_that_is_to_end(tmp_path, lifetime):
     here = {"n_workers": 0, "processes": False, "dashboard_address": "127.0.0.1:0"}
     with (
         LocalCluster(**here, protocol="tcp://", host="127.0.0.1") as cluster,
@@ -29,7 +31,7 @@ def test_cell_of_a_worker_that_is_asked_to_end(tmp_path):
         subprocess.Popen(
             [
                 *(sys.executable, "-m", "dask", "worker", cluster.scheduler_address),
-                *("--no-nanny", "--nthreads", "1", "--no-dashboard"),
+                *("--no-nanny", "--nthreads", "1", "--no-dashboard", "--lifetime", lifetime),
                 *("--local-directory", tmp_path, "--preload", "nn_clustering.studies.preload"),
             ],
             env=environment(tmp_path),
@@ -42,7 +44,8 @@ def test_cell_of_a_worker_that_is_asked_to_end(tmp_path):
         while not begun.exists():
             assert process.poll() is None
             time.sleep(0.02)
-        process.send_signal(signal.SIGTERM)
+        if lifetime == "1h":
+            process.send_signal(signal.SIGTERM)
         assert future.result() == "ended well"
         future.release()
         errors = process.communicate(timeout=60)[1]

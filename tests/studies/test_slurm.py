@@ -221,7 +221,7 @@ def test_workers_of_a_real_slurm(slurm, place, monkeypatch):
     ):
         address = {"address": cluster.scheduler_address}
         (place / "dask-scheduler.json").write_text(json.dumps(address))
-        write("--workers", "2", "--at-once", "1", "--time", "10")
+        write("--workers", "2", "--at-once", "1", "--time", "10", "--memory", "500M")
         array = slurm.submit(place / "workers.sbatch", place)
         job, other = f"{array}_1", f"{array}_2"
         slurm.wait_for(lambda: client.scheduler_info()["workers"], "a worker joins")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.tracking.errors import InvalidInputError
 from nn_clustering.tracking.names import listed
 from nn_clustering.tracking.run_keys import digest_of
-from nn_clustering.tracking.stages.identity import code_facts, code_in_config, with_sources
+from nn_clustering.tracking.stages.identity import (
+    code_facts,
+    code_of_names,
+    names_in_config,
+    with_sources,
+)
 
 if TYPE_CHECKING:
     from nn_clustering.tracking.own_code import OwnCode
@@ -34,26 +39,46 @@ class NotedCode:
     experiment_info: Mapping[str, Any]
     code: OwnCode
     settings: StageCode
-    # By what a config names, which most configs have in common, and its content.
-    _told: dict[tuple[OwnCode, str], tuple[str, str]] = field(default_factory=dict)
+    # By the current folder, and the names in a config, which most configs have in common.
+    _told: dict[tuple[str, frozenset[str]], _Told] = field(default_factory=dict)
 
     def digest(self, config: Mapping[str, Any]) -> str:
         """The digest of a run's code, for a run with this config."""
-        return self._of(config)[0]
+        return self._of(config).digest
 
     def in_words(self, config: Mapping[str, Any]) -> str:
         """The code of a run in a line, from which another process can tell its own."""
-        return self._of(config)[1]
+        return self._of(config).words
 
-    def _of(self, config: Mapping[str, Any]) -> tuple[str, str]:
-        named = code_in_config(config, self.settings.keys, self.settings.own_packages)
-        key = named, named.digest(Path.cwd())
+    def named(self, config: Mapping[str, Any]) -> OwnCode:
+        """The code of those modules of the user's own that a config names."""
+        return self._of(config).named
+
+    def _of(self, config: Mapping[str, Any]) -> _Told:
+        names = names_in_config(config, self.settings.keys)
+        key = os.getcwd(), names
         if key not in self._told:
+            named = code_of_names(names, self.settings.own_packages)
             info = dict(self.experiment_info)
             info["sources"] = with_sources(info, named)
             facts = code_facts(info, self.code | named)
-            self._told[key] = digest_of(facts), _in_words(facts)
+            self._told[key] = _Told(named, digest_of(facts), _in_words(facts))
         return self._told[key]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """The code of runs, as it was when it was first asked for: files may be edited later.
+
+    Attributes:
+        named: That of the modules that their configs name.
+        digest: Of all of it.
+        words: What tells it to another process.
+    """
+
+    named: OwnCode
+    digest: str
+    words: str
 
 
 def check_expected(expected: str, facts: Mapping[str, Any], stage: str) -> None:

@@ -22,7 +22,6 @@ from nn_clustering.tracking.stages.definition import StageCode, StageDefinition,
 from nn_clustering.tracking.stages.execution import Execution
 from nn_clustering.tracking.stages.expected_code import NotedCode
 from nn_clustering.tracking.stages.git import checkout_state
-from nn_clustering.tracking.stages.identity import code_in_config
 from nn_clustering.tracking.stages.inputs import Input
 from nn_clustering.tracking.stages.program import (
     leave_run_id,
@@ -316,8 +315,8 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
     def code_digest(self, config: Mapping[str, Any]) -> str:
         """Return what ``info.code`` of a run with this config would be, without making one.
 
-        That is the code as it was when this was first asked for; modules of the user's own that
-        the config names are looked up in the current folder now.
+        That is the code as it was when this was first asked for, for modules of the user's own that
+        the config names too.
 
         Args:
             config: The whole config, nested.
@@ -330,8 +329,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         Args:
             config: The whole config, nested.
         """
-        code = self._definition.code
-        return code_in_config(config, code.keys, code.own_packages)
+        return self._stage_code().named(config)
 
     @property
     def program(self) -> str:

@@ -114,10 +114,23 @@ def code_in_config(
             Values of others count where they are dotted names of modules of the user's own.
         own_packages: Names of packages that are the program's own even where they are installed.
     """
+    return code_of_names(names_in_config(config, keys), own_packages)
+
+
+def names_in_config(config: Mapping[str, Any], keys: Collection[str]) -> frozenset[str]:
+    """The names in a config that can be of modules of the user's own; see `code_in_config`."""
+    return frozenset(
+        name
+        for key, name in _words(config)
+        if "." in name or any(f".{key}".endswith(f".{named}") for named in keys)
+    )
+
+
+def code_of_names(names: Collection[str], own_packages: Sequence[str] = ()) -> OwnCode:
+    """The code of those modules that names are of, the current folder's before others."""
     found = OwnCode()
-    for key, name in set(_words(config)):
-        if "." in name or any(f".{key}".endswith(f".{named}") for named in keys):
-            found |= named_code(name, Path.cwd(), own_packages)
+    for name in names:
+        found |= named_code(name, Path.cwd(), own_packages)
     return found
 
 

@@ -114,6 +114,28 @@ def test_first_folder_must_have_the_stage(write):
         read_stage_configs(folders, "bake", {})
 
 
+def test_a_stage_has_the_keys_of_another_as_its_own(write):
+    folders = write(
+        {
+            "given/taste/default": "{seed: 7, spoons: 1}",
+            "given/bake/default": DEFAULT,
+            "given/bake/hot": "oven: {heat: 250.0}",
+            "own/bake/default": "dough: wheat",
+            "own/taste/default": "spoons: 2",
+        }
+    )
+    found = read_stage_configs(folders, "taste", {}, "bake")
+    of_bake = read_stage_configs(folders, "bake", {})
+    assert found.defaults == {**of_bake.defaults, "seed": 7, "spoons": 2}
+    assert found.named == {"hot": {"oven": {"heat": 250.0}}}
+    artifacts = [file.artifact for file in found.files["default"]]
+    assert artifacts == [
+        *("config.taste.default.yaml", "config.taste.1.default.yaml"),
+        *("config.bake.default.yaml", "config.bake.1.default.yaml"),
+    ]
+    assert found.documentation.endswith("taste/default.yaml")
+
+
 def test_parts_have_their_layers_too(write):
     folders = write(
         {

@@ -62,3 +62,25 @@ def test_no_process_of_the_stage_is_meant(look, succeed, database):
     """The runs of a command that makes several are checked once for all."""
     succeed("draw", "with", "n_repeats=2", **{EXPECTED_CODE: look("draw")[0]})
     assert database["runs"].count_documents({"status": "COMPLETED"}) == 2
+
+
+EDITED = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, "experiments")
+from measure import experiment
+own = Path("own_code.py")
+own.write_text("SIZE = 1")
+config = {**experiment.full_config([]), "file": "own_code.SIZE"}
+before = experiment.code_digest(config)
+assert [path.name for path in experiment.config_code(config).files] == ["own_code.py"]
+own.write_text("SIZE = 2")
+Path("experiments/constants.py").write_text("OFFSET = 2")
+assert experiment.code_digest(config) == before
+assert experiment.code_digest(experiment.full_config([])) != before
+"""
+
+
+def test_code_is_what_it_was_when_it_was_first_asked_for(project, home):
+    finished = run_warm(["-c", EDITED], environment(home), cwd=project)
+    assert finished.returncode == 0, finished.stderr

@@ -363,7 +363,7 @@
       const isLogarithmic = Boolean(axis.log) && low > 0 && high / low > 20;
       const at = isLogarithmic ? Math.log10 : Number;
       const share = (value) => (isMissing(value) ? undefined : high === low ? 0.5 : (at(value) - at(low)) / (at(high) - at(low)));
-      const ticks = high === low ? [low] : isLogarithmic ? powers(low, high) : steps(low, high);
+      const ticks = high === low ? [low] : isLogarithmic ? powers(low, high) : steps(low, high, values.every(Number.isInteger) ? 1 : 0);
       return { share, ticks: ticks.map((value) => [share(value), rounded(value)]), low, high };
     }
 
@@ -492,9 +492,9 @@
 
   const roomOf = (root) => root.querySelector('.parallel').clientWidth;
 
-  // About five round numbers from low to high.
-  function steps(low, high) {
-    const rough = (high - low) / 5, power = 10 ** Math.floor(Math.log10(rough));
+  // About five round numbers from low to high, so far apart at least.
+  function steps(low, high, least) {
+    const rough = Math.max(least, (high - low) / 5), power = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough * 0.999);
     const found = [];
     for (let number = Math.ceil(low / step - 1e-9); number * step <= high * (1 + Math.sign(high) * 1e-9) && found.length < 20; number += 1) found.push(number * step);
