@@ -385,7 +385,7 @@ class _HandingOut:
                 reason = f"its worker {running.worker.name} could not run it: {in_one_line(error)}"
                 self._settle(running, CellOutcome(running.cell.name, FAILED, reason=reason))
         else:  # nobody here has cancelled it
-            if self._client.status != "running":
+            if self._client.status != "running" or _is_connection_lost(running.future):
                 raise ConnectionError("the connection is lost")
             reason = f"its task on {running.worker.name} was taken away"
             self._settle(running, CellOutcome(running.cell.name, CRASHED, reason=reason))
@@ -498,3 +498,12 @@ class _HandingOut:
                 time.sleep(self._rules.patience.look)
         self._address = self._client.scheduler.address
         self._progress.tell(f"the scheduler {self._address} is there again")
+
+
+def _is_connection_lost(future: Future) -> bool:
+    """Whether a cancelled task was lost with its scheduler, which may be there again already."""
+    try:
+        future.result(timeout=QUESTION_SECONDS)
+    except _AWAY as error:
+        return getattr(error, "reason", None) == "scheduler-connection-lost"
+    return False

@@ -30,6 +30,8 @@ _CONFIG = {
     # A cell whose worker died may have been the reason: it is for the study to try it again.
     "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.work-stealing": False,
+    # A laptop that slept has no dead workers: those whose process is gone are seen without this.
+    "distributed.scheduler.worker-ttl": None,
     # Dask would set numbers of threads, and a seed of hashes, which cells would inherit: they get
     # the threads that their config says, and any seed.
     "distributed.nanny.pre-spawn-environ": {"PYTHONHASHSEED": "random"},
