@@ -116,19 +116,11 @@ class Progress:
     def tell(self, line: str) -> None:
         """Print a line, in the place of the bar, which comes again below it."""
         if self._bar is not None:
-<<<<<<< HEAD
-            self._bar.clear()
-            self._told_at = time.monotonic()
-        self._tell(line)
-=======
             with self._shown() as bar:
                 bar.clear()
+            self._told_at = time.monotonic()
         with contextlib.suppress(OSError):  # the terminal is gone; the run's log has it
             self._tell(line)
-        if self._bar is not None:
-            with self._shown() as bar:
-                bar.refresh()
->>>>>>> chaos
 
     def show(self, n_running: int, n_places: int) -> None:
         """Show where it stands, on a terminal.
