@@ -1,5 +1,6 @@
 """What a study says of its cells while they are computed."""
 
+import errno
 import io
 
 import pytest
@@ -79,3 +80,22 @@ def test_a_terminal_has_a_bar(n_failed):
     assert "1/3 runs |" in shown
     assert rest in shown
     assert len(lines) == 1 + n_failed
+
+
+class ClosableTerminal(io.StringIO):
+    is_closed = False
+
+    def write(self, text):
+        if self.is_closed:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().write(text)
+
+
+def test_a_terminal_that_is_closed_ends_nothing():
+    terminal = ClosableTerminal()
+    progress, lines = begun((50, 50, 50), terminal=terminal)
+    terminal.is_closed = True
+    progress.show(2, 2)
+    progress.complete(CELLS[0], completed(CELLS[0]))
+    progress.close()
+    assert len(lines) == 1
