@@ -8,6 +8,7 @@ import pytest
 from nn_clustering.studies import Progress
 from nn_clustering.studies._cell_orders import CellOutcome
 from tests.studies.cheap_cells import make_cell
+from tests.studies.processes import wait_until
 
 CELLS = [make_cell(f"cell {n}") for n in range(3)]
 
@@ -72,9 +73,9 @@ def test_a_terminal_has_a_bar(n_failed):
     progress.complete(CELLS[0], completed(CELLS[0]))
     for _ in range(n_failed):
         progress.fail(CELLS[1], CellOutcome("cell 1", "failed", reason="no"))
-    progress.show(2, 2)
-    progress.close()
+    wait_until(lambda: progress.show(2, 2) or "running" in terminal.getvalue())
     shown = terminal.getvalue().split("\r")[-1]
+    progress.close()
     rest = "2 running, 1 failed, 50 s left" if n_failed else "2 running, 50 s left"
     assert "1/3 runs |" in shown
     assert rest in shown
