@@ -172,3 +172,11 @@ def test_so_are_those_that_a_named_config_of_the_users_own_names(tmp_path, monke
     found = stages.common("train", config)
     assert found["dataset"] == {"name": str(tmp_path / "data.npz")}
     assert found.keys() == {"dataset", "n_threads", "training", "reuse", "tags"}
+
+
+@pytest.mark.parametrize(("gpu", "expected"), [(None, (2, 1)), (True, (1, 0)), (False, (0, 0))])
+def test_trainings_have_a_gpu_each_where_that_is_asked(gpu, expected):
+    steps = [{**step, "needs": {"gpu": n}} for step, n in zip(STEPS, (2, 1), strict=True)]
+    config = {**study.experiment.full_config([]), "steps": steps, "gpu": gpu}
+    cells = studies.cells_of(study.study_of(config, ["mine"]), study.stages_of(config))
+    assert (cells[0].needs.gpu, cells[-1].needs.gpu) == expected
