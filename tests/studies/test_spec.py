@@ -117,6 +117,19 @@ def test_steps_with_seeds_of_their_own_and_equal_grid_keys_are_told_apart():
     assert (found[2].seed, found[2].root_seed) == (5, 0)
 
 
+def test_runs_of_three_seeds_have_a_name_each():
+    steps = [
+        {"name": "train", "seeds": [0, 1]},
+        {"name": "cluster", "of": "train", "seeds": [0, 1]},
+        {"name": "lesion", "of": "cluster", "seeds": [0, 1]},
+    ]
+    found = [cell.name for cell in cells(steps) if cell.step == "lesion"]
+    assert found[:4] == [
+        "lesion: seed=0", "lesion: seed=0/0/1", "lesion: seed=0/1/0", "lesion: seed=0/1",
+    ]  # fmt: skip
+    assert len(set(found)) == 8
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -143,6 +156,18 @@ def test_steps_with_seeds_of_their_own_and_equal_grid_keys_are_told_apart():
         ([{**STEPS[0], "needs": {"gpu": -1}}], "needs: gpu=-1"),
         ([{**STEPS[0], "needs": {"memory_mb": 0}}], "needs: memory_mb=0"),
         ([{**STEPS[0], "needs": {"gpus": 1}}], "gpus=1 (did you mean gpu?)"),
+        ([{**STEPS[0], "config": {"seed": 7}}], "seed=7 is not for a step"),
+        ([{**STEPS[0], "grid": {"seed": [7, 8]}}], "seed=7 is not for a step"),
+        ([{**STEPS[0], "config": {"reuse": False}}], "reuse=False is not for a step"),
+        ([{**STEPS[0], "config": {"resume": 4}}], "resume=4 is not for a step"),
+        ([STEPS[0], {**STEPS[1], "config": {"train_run": 7}}], "of says which runs are read"),
+        ([{**STEPS[0], "cases": [{"name": "a\nb"}]}], "expected a word"),
+        ([STEPS[0], {**STEPS[1], "grid": {"train": [1]}}], "train=1 is no key"),
+        (
+            [{**STEPS[0], "name": "phase", "stage": "train"}, {**STEPS[1], "of": "phase"}],
+            "phase is a step and a key of a grid",
+        ),
+        ([STEPS[0], {**STEPS[1], "grid": {"n_clusters": [2, 2]}}], "each value of a grid once"),
     ],
 )
 def test_what_cannot_be_is_refused(change, told):
@@ -151,12 +176,32 @@ def test_what_cannot_be_is_refused(change, told):
     assert told in str(refused.value)
 
 
+def test_published_means_of_labels_that_no_run_has_together_are_refused():
+    steps = [
+        STEPS[0],
+        STEPS[1],
+        {"name": "other", "stage": "cluster", "of": "train", "grid": {"n_clusters": [3]}},
+    ]
+    with pytest.raises(InvalidInputError, match="no run has all of phase=pruned, n_clusters=3"):
+        cells(steps, published=[{"of": {"phase": "pruned", "n_clusters": 3}, "ncut": 1}])
+
+
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
         ({"variant": "quick"}, "variant=quick: this study has none"),
         ({"variant": "fast"}, "variant=fast; expected full or quick"),
         ({"variant": "quick", "quick": [{"name": "trane"}]}, "'trane' is no step"),
+        ({"variant": "quick", "quick": 3}, "quick: 3; expected a list"),
+        ({"variant": "quick", "quick": [{"name": ["train"]}]}, "is no step"),
+        ({"variant": "quick", "quick": [{"name": "train", "config": None}]}, "train: config: None"),
+        (
+            {"steps": [*STEPS, STEPS[1]], "variant": "quick", "quick": [{"name": "train"}]},
+            "steps: cluster: there are two of that name",
+        ),
+        ({"title": 3}, "title: 3; expected a word"),
+        ({"published": [{"of": {"train": ["long"]}, "ncut": 3}]}, "train=['long']; expected one"),
+        ({"published": [{"of": {"train": "long"}, "ncut": float("nan")}]}, "ncut=nan; expected"),
         ({"published": [{"of": {}, "n_cut": 3}]}, "n_cut=3 (did you mean ncut?)"),
         (
             {"published": [{"of": {"phase": "prned"}}]},
