@@ -49,6 +49,10 @@ _FORMS_OF_FIGURES = {
 # Of a font, by which programs set text. A PDF file says where each letter stands and needs none of
 # them, and to cut them to its letters takes longer than all else about it.
 _TABLES_FOR_SETTING_TEXT = ("GDEF", "GPOS", "GSUB", "MATH", "kern")
+# TrueType; and no layout of its own for a figure that has none.
+_SETTINGS = {
+    "pdf.fonttype": 42, "figure.autolayout": False, "figure.constrained_layout.use": False,
+}  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -72,7 +76,7 @@ def _text_as_text() -> Iterator[None]:
     level = subset.log.level
     subset.log.setLevel(logging.WARNING)
     try:
-        with rc_context({"pdf.fonttype": 42}), _replaced(subset, "load_font", load_letters):
+        with rc_context(_SETTINGS), _replaced(subset, "load_font", load_letters):
             yield
     finally:
         subset.log.setLevel(level)
@@ -325,13 +329,17 @@ class StageRun(Generic[Inputs_co]):
         given, ending = os.path.splitext(name)
         if ending.lower() in (".png", ".pdf", ".svg"):
             raise InvalidInputError(f"figure {name}; expected a name without ending: {given}")
+        layout = figure.get_layout_engine()
         with tempfile.TemporaryDirectory() as drafts, _text_as_text():
             for ending, unmentioned in _FORMS_OF_FIGURES.items():
                 path = Path(drafts, f"figure{ending}")
                 figure.savefig(path, dpi=200, metadata=dict.fromkeys(unmentioned))
+                # To lay it out takes as long as to draw it; once suffices.
+                figure.set_layout_engine(None)
                 self.sacred_run.add_artifact(str(path), f"{name}{ending}")
                 if folder is not None:
                     shutil.copyfile(path, Path(folder, f"{name}{ending}"))
+        figure.set_layout_engine(layout)
 
     @contextlib.contextmanager
     def uncaptured(self) -> Iterator[None]:

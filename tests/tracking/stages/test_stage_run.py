@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 from sacred import Experiment
 from sacred.observers import RunObserver
@@ -72,6 +73,22 @@ def test_a_figure_is_stored_as_picture_and_for_print():
         assert image.format == "PNG"
         assert image.size == (600, 400)
     assert stored["growth.pdf"].startswith(b"%PDF-")
+
+
+class Counted(ConstrainedLayoutEngine):
+    n_layouts = 0
+
+    def execute(self, fig):
+        self.n_layouts += 1
+        return super().execute(fig)
+
+
+def test_a_figure_is_laid_out_once_for_both_forms():
+    figure = growth()
+    figure.set_layout_engine(engine := Counted())
+    store_figure("growth", figure)
+    assert engine.n_layouts == 1
+    assert figure.get_layout_engine() is engine
 
 
 def test_a_figure_is_written_to_a_folder_besides(tmp_path):
