@@ -77,6 +77,10 @@ def test_a_planned_study_is_told_and_leaves_nothing(computed, homes):
         assert store.count(experiment="study") == 1
 
 
+def test_report_of_a_file_of_ones_own_is_what_to_type_next(computed, specs):
+    assert f"next: python experiments/report.py with {specs[0]}\n" in computed[1]
+
+
 def test_every_cell_is_one_run(computed, homes):
     with open_store(homes[0]) as store:
         whole = store.run("latest", experiment="study")
