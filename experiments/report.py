@@ -9,7 +9,6 @@ python experiments/report.py with my_study.yaml any_code=False
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT, configure, page_command, program
 from experiments._network_tables import check_resamples
-from experiments.study import stages_of, study_of
+from experiments.study import OF_STUDY, named_again, stages_of, study_of
 from nn_clustering import reports, studies
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.reports import page
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from nn_clustering.reports import StudyResults, StudyTable
     from nn_clustering.tracking import StageRun
 
-# The keys of `study` that say which runs there are; the others say how they are computed.
-OF_STUDY = ("title", "steps", "quick", "variant", "published", "n_threads", "checkpoint_every")
 OWN = ("seed", "folder", "any_code", "level", "n_resamples", "page_images_mb", "tags")
 # Names of missing runs that are printed; all of them are in the report.
 _MOST_NAMED = 5
@@ -196,9 +193,7 @@ def _missing_in_words(run: StageRun, results: StudyResults) -> Iterator[str]:
 
 def _study_command(run: StageRun) -> str:
     """Return what computes the runs of the study that are missing."""
-    typed = [shlex.quote(f"{key}={run.config[key]}") for key in run.typed_keys() if key in OF_STUDY]
-    words = [shlex.quote(name) for name in run.named_configs]
-    return " ".join([program("study"), "with", *words, *typed])
+    return f"{program('study')} with {named_again(run)}"
 
 
 def _folder(run: StageRun) -> Path:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,8 @@ EXPERIMENTS = {
 }
 # By which key others read a stage's runs.
 LINKS = {"train": "train_run", "import_network": "train_run", "cluster": "cluster_run"}
+# The keys that say which runs there are; the others say how they are computed.
+OF_STUDY = ("title", "steps", "quick", "variant", "published", "n_threads", "checkpoint_every")
 # What the config alone tells of each.
 CHECKS: dict[str, Callable[..., object]] = {
     "train": train.check_settings,
@@ -97,6 +100,12 @@ def study_name(named_configs: Sequence[str]) -> str:
     """Return the name of a study: that of the first named config, or of a file."""
     names = [Path(name).stem for name in named_configs if name != "quick"]
     return names[0] if names else "study"
+
+
+def named_again(run: StageRun) -> str:
+    """Return what a user types after ``with`` to mean the study of this run in another command."""
+    typed = [f"{key}={run.config[key]}" for key in run.typed_keys() if key in OF_STUDY]
+    return shlex.join([*run.named_configs, *typed])
 
 
 def study_of(config: Mapping[str, Any], named_configs: Sequence[str]) -> Study:
@@ -330,9 +339,8 @@ def _print_tables(run: StageRun, plan: Plan) -> None:
     results = reports.read_results(run.store, plan.study, plan.cells, found)
     for table in reports.study_tables(results, run.store):
         print(f"\n{table.caption}\n\n{table.markdown()}")
-    quick = " quick" if plan.study.variant == "quick" else ""
     print()
-    run.suggest(f"{program('report')} with {plan.study.name}{quick}", page_command())
+    run.suggest(f"{program('report')} with {named_again(run)}", page_command())
 
 
 if __name__ == "__main__":
