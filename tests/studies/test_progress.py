@@ -2,6 +2,7 @@
 
 import errno
 import io
+import time
 
 import pytest
 
@@ -60,6 +61,27 @@ def test_the_rest_takes_what_stored_runs_took():
     assert progress.remaining_seconds(1) == 200
     progress.begin(CELLS[0])
     assert 199 < progress.remaining_seconds(1) < 200
+
+
+def test_what_ends_takes_no_time_any_more(monkeypatch):
+    progress, _ = begun((100, 100, 40))
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    progress.begin(CELLS[2])
+    monkeypatch.setattr(time, "monotonic", lambda: now + 1000)
+    assert progress.remaining_seconds(1) == 200  # it takes longer than was expected
+    progress.stop(CELLS[2])
+    assert progress.remaining_seconds(1) == 240  # and will be begun anew
+    progress.fail(CELLS[0], CellOutcome("cell 0", "failed", reason="no"))
+    assert progress.remaining_seconds(1) == 140
+    progress.drop(CELLS[1:2], CELLS[0])
+    assert progress.remaining_seconds(1) == 40
+
+
+def test_what_was_stored_meanwhile_says_nothing_of_what_others_take():
+    progress, _ = begun((None, None, 40))
+    progress.complete(CELLS[0], completed(CELLS[0], was_there=True))
+    assert progress.remaining_seconds(1) is None
 
 
 def test_the_rest_takes_what_others_of_its_stage_took_where_none_was_stored():
