@@ -68,6 +68,8 @@ NEEDS = {
     "choose_k": studies.Needs(memory_mb=1500),
     "shuffle_test": studies.Needs(memory_mb=1500),
 }
+# Stages that use the network on samples.
+ON_GPU = ("train", "lesion", "visualise")
 
 experiment = StageExperiment("study", base_dir=PROJECT, save_git_info=False)
 configure(experiment)
@@ -86,7 +88,9 @@ def stages_of(config: Mapping[str, Any]) -> studies.Stages:
             found["training"] = {"checkpoint_every": every or config["checkpoint_every"]}
         return found
 
-    return studies.Stages(EXPERIMENTS, LINKS, NEEDS, common)
+    return studies.Stages(
+        EXPERIMENTS, LINKS, NEEDS, on_gpu=ON_GPU, gpu=config["gpu"], common=common
+    )
 
 
 def study_name(named_configs: Sequence[str]) -> str:

@@ -232,6 +232,7 @@ class _Try:
                 filter(None, [str(written.base), os.environ.get("PYTHONPATH")])
             ),
             **({} if n_threads is None else dict.fromkeys(_THREADS, str(n_threads))),
+            **({} if self.order.n_gpus else {"CUDA_VISIBLE_DEVICES": "-1"}),
             # As this process has them, which are looked for beside its own code.
             "NN_CLUSTERING_HOME": str(project_root()),
             "NN_CLUSTERING_DATASETS": os.pathsep.join(

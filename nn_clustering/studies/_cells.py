@@ -115,7 +115,7 @@ def _keys_of_several_steps(study: Study) -> set[str]:
 
 def _cells(step: Step, parent: Cell | None, stages: Stages, several: set[str]) -> Iterator[Cell]:
     link = None if parent is None else stages.link(step.stage, parent.stage)
-    needs = step.needs or stages.needs.get(step.stage, Needs())
+    needs = stages.needs_of(step.stage, step.needs)
     seeds = step.seeds or (parent.seed,)  # type: ignore[union-attr]  # a first step has seeds
     for case in step.cases:
         for values in combinations(step.grid):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from nn_clustering.studies._cell_orders import CellOutcome
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 _BAR = "{n_fmt}/{total_fmt} runs |{bar:20}| {desc}"
+# A captured line reaches the terminal a little later, and would be put behind the bar.
+_LINE_SECONDS = 0.3
 # The last lines of a failed run are shown with what is said of it.
 _SHOWN_LINES = 5
 
@@ -43,6 +46,7 @@ class Progress:
         self._total = n_stored
         self._tell, self._terminal = tell, terminal
         self._bar: tqdm[Any] | None = None
+        self._told_at = -_LINE_SECONDS
 
     def start(self, cells: Sequence[Cell], seconds: Mapping[str, float | None]) -> None:
         """Cells will be computed.
@@ -58,7 +62,11 @@ class Progress:
             from tqdm import tqdm
 
             self._bar = tqdm(
-                total=self._total, initial=self._n_done, file=self._terminal, bar_format=_BAR
+                total=self._total,
+                initial=self._n_done,
+                file=self._terminal,
+                bar_format=_BAR,
+                leave=False,
             )
 
     def begin(self, cell: Cell) -> None:
@@ -106,12 +114,13 @@ class Progress:
             self.tell(f"    {runs} not made, which would have read that of {failed.name}")
 
     def tell(self, line: str) -> None:
-        """Print a line, above the bar if there is one."""
+        """Print a line, in the place of the bar, which comes again below it."""
         if self._bar is not None:
-            self._bar.clear()
-        self._tell(line)
-        if self._bar is not None:
-            self._bar.refresh()
+            with self._shown() as bar:
+                bar.clear()
+            self._told_at = time.monotonic()
+        with contextlib.suppress(OSError):  # the terminal is gone; the run's log has it
+            self._tell(line)
 
     def show(self, n_running: int, n_places: int) -> None:
         """Show where it stands, on a terminal.
@@ -120,7 +129,7 @@ class Progress:
             n_running: Number of cells that are computed now.
             n_places: How many go side by side.
         """
-        if self._bar is None:
+        if self._bar is None or time.monotonic() - self._told_at < _LINE_SECONDS:
             return
         words = [f"{n_running} running"]
         if self._n_failed:
@@ -128,9 +137,10 @@ class Progress:
         rest = self.remaining_seconds(n_places)
         if rest is not None:
             words.append(f"{format_seconds(rest)} left")
-        self._bar.n = self._n_done
-        self._bar.set_description_str(", ".join(words), refresh=False)
-        self._bar.update(0)
+        with self._shown() as bar:
+            bar.n = self._n_done
+            bar.set_description_str(", ".join(words), refresh=False)
+            bar.update(0)
 
     def remaining_seconds(self, n_places: int) -> float | None:
         """Return what the rest should take, with so many side by side; None where nobody knows."""
@@ -144,9 +154,19 @@ class Progress:
         return total / max(1, min(n_places, len(self._left)))
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Take the bar away: the lines have said it all."""
         if self._bar is not None:
-            self._bar.close()
+            with self._shown() as bar:
+                bar.close()
+
+    @contextlib.contextmanager
+    def _shown(self) -> Iterator[tqdm[Any]]:
+        """The bar, which goes with its terminal: the runs go on."""
+        assert self._bar is not None
+        try:
+            yield self._bar
+        except OSError:
+            self._bar = None
 
     def _seconds(self, cell: Cell) -> float | None:
         """What a cell should take: as was known before, else as others of its stage took."""

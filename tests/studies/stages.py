@@ -41,15 +41,17 @@ def _set(config, updates, where):
             config[key] = value
 
 
-def made_up_stages():
+def made_up_stages(**more):
     common = {"seed": 0, "reuse": True, "tags": [], "n_threads": None}
     train = MadeUpStage(
         {**common, "resume": None, "training": {"epochs": 2, "rate": 0.1}},
         long={"training": {"epochs": 9}},
+        longer={"training": {"epochs": 20}},
     )
     cluster = MadeUpStage({**common, "train_run": None, "n_clusters": 2, "phase": None})
     lesion = MadeUpStage({**common, "cluster_run": None, "resume": None, "n_shuffles": 3})
     return Stages(
         {"train": train, "cluster": cluster, "lesion": lesion},
         links={"train": "train_run", "cluster": "cluster_run"},
+        **more,
     )

@@ -32,6 +32,13 @@ def test_a_cell_is_ready_once_the_one_that_it_reads_has_a_run():
     assert pending.n_left == 3
 
 
+def test_what_becomes_ready_comes_to_its_place():
+    first, second = make_cell("first"), make_cell("second")
+    pending = PendingCells([first, make_cell("cluster", first), second], {})
+    pending.complete(take(pending, "first").cell, 12)
+    assert names(pending) == ["cluster", "second"]
+
+
 def test_what_is_put_back_comes_to_its_place():
     pending = PendingCells(chain(), {})
     first = take(pending, "first")

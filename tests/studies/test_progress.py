@@ -1,12 +1,15 @@
 """What a study says of its cells while they are computed."""
 
+import errno
 import io
+import time
 
 import pytest
 
 from nn_clustering.studies import Progress
 from nn_clustering.studies._cell_orders import CellOutcome
 from tests.studies.cheap_cells import make_cell
+from tests.studies.processes import wait_until
 
 CELLS = [make_cell(f"cell {n}") for n in range(3)]
 
@@ -57,6 +60,27 @@ def test_the_rest_takes_what_stored_runs_took():
     assert 199 < progress.remaining_seconds(1) < 200
 
 
+def test_what_ends_takes_no_time_any_more(monkeypatch):
+    progress, _ = begun((100, 100, 40))
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    progress.begin(CELLS[2])
+    monkeypatch.setattr(time, "monotonic", lambda: now + 1000)
+    assert progress.remaining_seconds(1) == 200  # it takes longer than was expected
+    progress.stop(CELLS[2])
+    assert progress.remaining_seconds(1) == 240  # and will be begun anew
+    progress.fail(CELLS[0], CellOutcome("cell 0", "failed", reason="no"))
+    assert progress.remaining_seconds(1) == 140
+    progress.drop(CELLS[1:2], CELLS[0])
+    assert progress.remaining_seconds(1) == 40
+
+
+def test_what_was_stored_meanwhile_says_nothing_of_what_others_take():
+    progress, _ = begun((None, None, 40))
+    progress.complete(CELLS[0], completed(CELLS[0], was_there=True))
+    assert progress.remaining_seconds(1) is None
+
+
 def test_the_rest_takes_what_others_of_its_stage_took_where_none_was_stored():
     progress, _ = begun((None, None, 40))
     assert progress.remaining_seconds(1) is None
@@ -71,10 +95,29 @@ def test_a_terminal_has_a_bar(n_failed):
     progress.complete(CELLS[0], completed(CELLS[0]))
     for _ in range(n_failed):
         progress.fail(CELLS[1], CellOutcome("cell 1", "failed", reason="no"))
-    progress.show(2, 2)
-    progress.close()
+    wait_until(lambda: progress.show(2, 2) or "running" in terminal.getvalue())
     shown = terminal.getvalue().split("\r")[-1]
+    progress.close()
     rest = "2 running, 1 failed, 50 s left" if n_failed else "2 running, 50 s left"
     assert "1/3 runs |" in shown
     assert rest in shown
     assert len(lines) == 1 + n_failed
+
+
+class ClosableTerminal(io.StringIO):
+    is_closed = False
+
+    def write(self, text):
+        if self.is_closed:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().write(text)
+
+
+def test_a_terminal_that_is_closed_ends_nothing():
+    terminal = ClosableTerminal()
+    progress, lines = begun((50, 50, 50), terminal=terminal)
+    terminal.is_closed = True
+    progress.show(2, 2)
+    progress.complete(CELLS[0], completed(CELLS[0]))
+    progress.close()
+    assert len(lines) == 1

@@ -3,7 +3,8 @@
 import pytest
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.studies import cells_of, full_config, read_study
+from nn_clustering.studies import Needs, cells_of, full_config, read_study
+from nn_clustering.studies._spec import nested
 from tests.studies.stages import made_up_stages
 
 STEPS = [
@@ -28,6 +29,13 @@ STEPS = [
 def study(steps=STEPS, **more):
     config = {"title": None, "steps": steps, "quick": [], "variant": "full", "published": []}
     return read_study({**config, **more}, "a_study", made_up_stages())
+
+
+PUBLISHED = [{"of": {"train": "long", "phase": "pruned"}, "ncut": 10}]
+
+
+def trainings(step, **more):
+    return [full_config(cell, made_up_stages())["training"] for cell in cells([step], **more)]
 
 
 def cells(*arguments, **more):
@@ -58,6 +66,42 @@ def test_quick_variant_changes_steps_and_keeps_what_it_does_not_name():
     short, long = (full_config(cell, made_up_stages())["training"] for cell in found[:2])
     assert short == {"epochs": 1, "rate": 0.1}
     assert long == {"epochs": 1, "rate": 0.5}  # a step's config is on top of named configs
+
+
+def test_what_is_written_closer_to_a_run_counts_more():
+    step = {
+        "name": "train",
+        "seeds": [0],
+        "configs": ["longer"],
+        "config": {"training": {"rate": 0.5}},
+    }
+    cases = [{"name": "as the step"}, {"name": "own", "configs": ["long"]}]
+    assert trainings({**step, "cases": cases}) == [
+        {"epochs": 20, "rate": 0.5},
+        {"epochs": 9, "rate": 0.5},
+    ]
+    rate = {"training": {"rate": 0.7}}
+    assert trainings({**step, "cases": [{"name": "own", "config": rate}]})[0]["rate"] == 0.7
+    assert trainings({**step, "grid": {"training": {"rate": [0.8]}}})[0]["rate"] == 0.8
+    quick = [{"name": "train", "config": rate}]
+    assert trainings(step, quick=quick, variant="quick") == [{"epochs": 20, "rate": 0.7}]
+    assert nested({"a.b.c": 1, "a.d": 2}) == {"a": {"b": {"c": 1}, "d": 2}}
+
+
+def test_a_step_has_the_needs_of_its_stage_and_keys_of_the_study_unless_it_says_otherwise():
+    stages = made_up_stages(
+        needs={"train": Needs(memory_mb=9)}, common=lambda stage, config: {"tags": [stage]}
+    )
+    own = [STEPS[0], {**STEPS[1], "needs": {"memory_mb": 5}, "config": {"tags": ["mine"]}}]
+    train, *_, cluster = cells_of(study(own), stages)
+    assert (train.needs, cluster.needs) == (Needs(memory_mb=9), Needs(memory_mb=5))
+    assert [full_config(cell, stages)["tags"] for cell in (train, cluster)] == [["train"], ["mine"]]
+
+
+def test_means_may_be_published_of_what_the_quick_variant_leaves_out():
+    short = [{"name": "train", "cases": [{"name": "short"}]}]
+    assert cells(published=PUBLISHED, quick=short, variant="quick")
+    assert study(published=PUBLISHED).published[0].means == {"ncut": 10}
 
 
 def test_steps_with_seeds_of_their_own_and_equal_grid_keys_are_told_apart():
@@ -92,6 +136,8 @@ def test_runs_of_three_seeds_have_a_name_each():
         ([], "steps=[]: a study needs some"),
         ([{"name": "train"}], "steps: train: it has no seeds"),
         ([{"name": "train", "seeds": [1, 1]}], "seeds=[1, 1]; expected a list of integers"),
+        ([{"name": "train", "seeds": [2**32]}], "seeds=[4294967296]; expected a list of integers"),
+        ([{"name": " ", "seeds": [0]}], "has no name"),
         ([{"name": "train", "seeds": [-1]}], "seeds=[-1]; expected a list of integers"),
         ([{"seeds": [0]}], "has no name"),
         ([{"name": "a", "stage": "trian", "seeds": [0]}], "stage='trian' (did you mean train?)"),
@@ -102,10 +148,13 @@ def test_runs_of_three_seeds_have_a_name_each():
         ([{**STEPS[0], "cases": [{"name": "a"}, {"name": "a"}]}], "two are called a"),
         ([{**STEPS[0], "cases": []}], "cases: there are none"),
         ([{**STEPS[0], "cases": [{"configs": ["long"]}]}], "name: None; expected a word"),
-        ([{**STEPS[0], "config": {"epochs": 3}}], "epochs=3 is no key"),
+        ([{**STEPS[0], "config": {"epochs": 3}}], "steps: train: updates: epochs=3 is no key"),
+        ([{**STEPS[0], "grid": {"training": {"epochs": []}}}], "training.epochs=[]; expected a"),
+        ([STEPS[0], {**STEPS[1], "of": ["train", "train"]}], "two runs would be cluster: "),
         ([{**STEPS[0], "grid": {"training": {"epochs": 3}}}], "training.epochs=3; expected a list"),
         ([{**STEPS[0], "grid": {"training": {"epoch": [3]}}}], "epoch=3 is no key"),
         ([{**STEPS[0], "needs": {"gpu": -1}}], "needs: gpu=-1"),
+        ([{**STEPS[0], "needs": {"memory_mb": 0}}], "needs: memory_mb=0"),
         ([{**STEPS[0], "needs": {"gpus": 1}}], "gpus=1 (did you mean gpu?)"),
         ([{**STEPS[0], "config": {"seed": 7}}], "seed=7 is not for a step"),
         ([{**STEPS[0], "grid": {"seed": [7, 8]}}], "seed=7 is not for a step"),
@@ -154,6 +203,12 @@ def test_published_means_of_labels_that_no_run_has_together_are_refused():
         ({"published": [{"of": {"train": ["long"]}, "ncut": 3}]}, "train=['long']; expected one"),
         ({"published": [{"of": {"train": "long"}, "ncut": float("nan")}]}, "ncut=nan; expected"),
         ({"published": [{"of": {}, "n_cut": 3}]}, "n_cut=3 (did you mean ncut?)"),
+        (
+            {"published": [{"of": {"phase": "prned"}}]},
+            "phase='prned'; expected one of unpruned",
+        ),
+        ({"published": [{"of": {"phases": "pruned"}}]}, "expected labels: train, phase"),
+        ({"published": [{"of": {}, "ncut": True}]}, "ncut=True; expected a number"),
         ({"published": [{"ncut": 3}]}, "published: of: None"),
         ({"published": [{"of": {}, "ncut": "3"}]}, "ncut='3'; expected a number"),
     ],

@@ -2,9 +2,11 @@
 
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 from distributed import Client, LocalCluster
+from distributed.system_monitor import SystemMonitor
 
 from nn_clustering.studies._walltime import holds, remaining_seconds, whole_seconds
 
@@ -45,6 +47,18 @@ def test_end_of_a_dask_worker(monkeypatch):
         assert whole == pytest.approx(400, abs=2)
 
 
+def test_age_of_a_worker_whose_monitor_has_forgotten_its_start():
+    monitor = SystemMonitor(maxlen=1)
+    monitor.update()
+    worker = SimpleNamespace(lifetime=1e6, monitor=monitor)
+    of_process = monitor.proc.create_time() + 1e6 - time.time()
+    assert remaining_seconds(worker, {}) == pytest.approx(of_process, abs=1)
+    worker.monitor = SystemMonitor()
+    worker.monitor.quantities["time"][0] -= 5000  # it was started then
+    worker.monitor.update()
+    assert remaining_seconds(worker, {}) == pytest.approx(1e6 - 5000, abs=1)
+
+
 @pytest.mark.parametrize(
     ("remaining", "expected", "is_held"),
     [
@@ -68,3 +82,5 @@ def test_cell_longer_than_any_walltime_goes_on_from_one_worker_to_the_next():
     assert holds(100, None, 60, whole=100)  # a worker of two minutes takes something too
     assert not holds(50, None, 60, whole=100)
     assert not holds(1500, 10_000, 60)
+    assert not holds(120, 80, 60, whole=160)  # which a fresh one would just hold
+    assert not holds(60, None, 60, whole=60)  # in which nothing could be computed

@@ -46,24 +46,47 @@ _FORMS_OF_FIGURES = {
     ".png": ("Software",),
     ".pdf": ("CreationDate", "Creator", "Producer"),
 }
+# Of a font, by which programs set text. A PDF file says where each letter stands and needs none of
+# them, and to cut them to its letters takes longer than all else about it.
+_TABLES_FOR_SETTING_TEXT = ("GDEF", "GPOS", "GSUB", "MATH", "kern")
 
 
 @contextlib.contextmanager
 def _text_as_text() -> Iterator[None]:
     """Within the block, PDF files get TrueType, not drawings of letters that cannot be marked.
 
-    Nor is it told in dozens of lines which tables of the fonts they get.
+    Of the fonts they get the letters alone, and it is not told in dozens of lines which tables.
     """
+    from fontTools import subset
     from matplotlib import rc_context
 
-    subsetting = logging.getLogger("fontTools.subset")
-    level = subsetting.level
-    subsetting.setLevel(logging.WARNING)
+    load_font = subset.load_font
+
+    def load_letters(*file: Any, **options: Any) -> Any:
+        font = load_font(*file, **options)
+        for table in _TABLES_FOR_SETTING_TEXT:
+            if table in font:
+                del font[table]
+        return font
+
+    level = subset.log.level
+    subset.log.setLevel(logging.WARNING)
     try:
-        with rc_context({"pdf.fonttype": 42}):
+        with rc_context({"pdf.fonttype": 42}), _replaced(subset, "load_font", load_letters):
             yield
     finally:
-        subsetting.setLevel(level)
+        subset.log.setLevel(level)
+
+
+@contextlib.contextmanager
+def _replaced(module: object, name: str, other: object) -> Iterator[None]:
+    """Within the block, the module has the other one by that name."""
+    before = getattr(module, name)
+    setattr(module, name, other)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
 
 
 class Part(Protocol):

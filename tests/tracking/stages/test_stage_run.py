@@ -1,5 +1,6 @@
 """What a stage stores with its run: figures."""
 
+import contextlib
 import hashlib
 import io
 import logging
@@ -45,6 +46,15 @@ def store_figure(name, figure, folder=None):
     return keeper.artifacts
 
 
+def streams_of(pdf):
+    """What a PDF file holds compressed."""
+    found = []
+    for stream in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL):
+        with contextlib.suppress(zlib.error):
+            found.append(zlib.decompress(stream))
+    return found
+
+
 def growth():
     figure = Figure(figsize=(3, 2))
     axes = figure.subplots()
@@ -76,16 +86,20 @@ def test_text_of_the_print_is_text_in_true_type():
     assert b"/ToUnicode" in content  # what can be searched and copied
 
 
+def test_fonts_of_the_print_are_letters_alone():
+    content = store_figure("growth", growth())["growth.pdf"]
+    fonts = [stream for stream in streams_of(content) if b"glyf" in stream[:512]]
+    assert fonts
+    for font in fonts:
+        assert not [table for table in (b"GPOS", b"GSUB", b"kern") if table in font[:512]]
+
+
 def test_files_hold_neither_dates_nor_versions():
     stored = store_figure("growth", growth())
     with Image.open(io.BytesIO(stored["growth.png"])) as image:
         assert set(image.info) == {"dpi"}
     content = stored["growth.pdf"]
-    for stream in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", content, re.DOTALL):
-        try:
-            content += zlib.decompress(stream)
-        except zlib.error:
-            continue
+    content += b"".join(streams_of(content))
     assert b"Date" not in content
     assert b"atplotlib" not in content
 
