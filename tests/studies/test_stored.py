@@ -126,6 +126,9 @@ def test_costs_are_medians_of_the_kind_else_of_the_stage(database, stored):
     assert costs.seconds(short, stages) == 20
     everything = cells_of(study(), stages)
     assert costs.total(everything, stages) == (2 * 20 + 2 * 1000, 16)
+    database["runs"].update_many({}, {"$unset": {"config.n_threads": 1}})  # as of former code
+    costs = Costs.read(database, ["train", "cluster"], stages)
+    assert costs.total(everything, stages) == (2 * 20 + 2 * 1000, 16)
 
 
 def test_runs_that_read_other_data_are_left_out_with_what_rests_on_them(database, stored):
