@@ -1,5 +1,7 @@
 """Which stored run of a cell a worker takes, waits for, or goes on with."""
 
+from datetime import datetime, timezone
+
 import pytest
 
 from nn_clustering.studies._cell_orders import CellOrder, Snapshot
@@ -58,6 +60,15 @@ def test_the_newest_unfinished_run_that_has_kept_something_is_gone_on_with(add, 
     config = {key: value for key, value in ORDER.config.items() if key != "resume"}
     without = CellOrder(**{**vars(ORDER), "config": config})
     assert found(without).unfinished is None  # the stage cannot
+
+
+def test_a_run_that_another_process_makes_is_waited_for(add, found):
+    add(11, "INTERRUPTED")
+    now = datetime.now(timezone.utc).replace(tzinfo=None)
+    add(12, "RUNNING", heartbeat=now, start_time=now)
+    assert (found().running, found().unfinished) == (12, 11)
+    add(13, "RUNNING", code=None, heartbeat=now, start_time=now)  # of which code nobody knows yet
+    assert found().running == 12
 
 
 def test_a_cell_that_always_fails_is_begun_anew(add, found):

@@ -59,6 +59,7 @@ def test_entries_are_sorted_by_their_number_and_lead_to_their_runs(results):
         ("MLP", "unpruned", "-1.5 ± 0.2 (3)", "< 0.001", "-"),
         ("MLP", "pruned", "2e-5", "undefined", ""),
         ("MLP", "", "1", "1", "1"),
+        ("2 (3)", "", "", "", ""),
     )
     header = ("train", "phase", "a", "b", "c")
     found = summary(StudyTable("t", "T", pandas.DataFrame(), header, lines), results)
@@ -72,11 +73,13 @@ def test_entries_are_sorted_by_their_number_and_lead_to_their_runs(results):
     assert first.link == "#runs=1%2C2%2C3%2C4%2C8%2C9%2C10%2C11"
     assert [bool(entry.link) for entry in found.rows[1]] == [True, True, True, False, False]
     assert found.rows[2][2].link == "#runs=1%2C8"
+    assert (found.rows[3][0].text, found.rows[3][0].beside) == ("2 (3)", "")  # a label, no number
 
 
 def test_columns_are_called_by_what_they_show(results):
     results.cells["code"] = "0123456789"
-    results.cells["result.joint_p"] = results.cells["result.p_value"]
+    for end in ("joint_p", "fisher_p"):
+        results.cells[f"result.score.{end}"] = results.cells["result.p_value"]
     networks, runs = networks_table(results), runs_table(results)
     keys = [one["key"] for one in networks["columns"]]
     assert keys[0] == "cluster_run"  # by which a row is called
@@ -87,11 +90,8 @@ def test_columns_are_called_by_what_they_show(results):
     keys = [one["key"] for one in runs["columns"]]
     assert {row[keys.index("code")] for row in runs["rows"]} == {"01234567"}
     kinds = {one["key"]: one["kind"] for one in runs["columns"]}
-    assert [kinds[f"result.{key}"] for key in ("joint_p", "p_value", "ncut")] == [
-        "p",
-        "p",
-        "number",
-    ]
+    ps = ("score.joint_p", "score.fisher_p", "p_value")
+    assert [kinds[f"result.{key}"] for key in (*ps, "ncut")] == ["p", "p", "p", "number"]
     titles = ("importance_joint_p", "importance_p", "score_effect", "p_value", "n_shuffles")
     assert [figure_title(name) for name in titles] == [
         "importance joint p", "importance Fisher p", "score effect", "p", "shuffles",
