@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from nn_clustering.reports import StudyTable
-from nn_clustering.reports.page import RunImage
+from nn_clustering.reports.page import RunImage, study_page
 from nn_clustering.reports.page._data_tables import figure_title, networks_table, runs_table
 from nn_clustering.reports.page._html import duration, plain, rendered, script_json
 from nn_clustering.reports.page._lineage import lineage, step_summaries
@@ -178,10 +178,13 @@ def test_images_fill_the_page_in_their_order(results, monkeypatch):
     assert ([one.run for one in found], n_left_out) == ([2, 3, 4, 5], 1)
     content = base64.b64decode(found[0].uri.partition(",")[2])
     assert Image.open(io.BytesIO(content)).getpixel((1, 1)) == (255, 255, 255)
-    two = sum(len(one.uri) for one in found[:2])
+    two, small = sum(len(one.uri) for one in found[:2]), len(found[0].uri)
     # once one is too large, a smaller one does not take its place
-    found, n_left_out = pictures(results, [*images, images[1]], two + 1)
+    found, n_left_out = pictures(results, [*images, images[1]], two + small)
     assert ([one.run for one in found], n_left_out) == ([2, 3], 4)
+    for missing, n_shown in ((0, 1), (1, 0)):
+        page = study_page(results, images=images[1:2], max_image_mb=(small - missing) / 2**20)
+        assert page.count(b'src="data:image/webp') == n_shown
     monkeypatch.setattr(name, 100)
     assert [one.run for one in pictures(results, images, 10**6)[0]] == [2]
 
@@ -196,3 +199,11 @@ def test_facts_of_the_page(results):
     assert facts["Machines"] == "lab (12 runs), other (1 runs), unknown (1 runs)"
     assert facts["Code"].startswith("train 3f2a9c, cluster 3f2a9c")
     assert _data(results, "http://lab:9000")["statuses"] == {"2": "RUNNING"}
+
+
+def test_the_address_of_omniboard_and_what_failed(results):
+    object.__setattr__(results, "missing", ("lesion: seed=7",))
+    failures = {"lesion: seed=7": "no", "lesion: seed=8": "of a former try"}
+    page = study_page(results, omniboard="http://lab:9000/", failures=failures).decode()
+    assert '"omniboard":"http://lab:9000"' in page
+    assert "1 failed" in page
