@@ -115,8 +115,10 @@ def test_runs_side_by_side_give_bit_for_bit_what_one_alone_gives(computed, run_e
         assert clustered.artifact(name) == alone[1].artifact(name)
 
 
-def test_again_nothing_is_computed_and_runs_get_new_tags(computed, run_study):
-    assert "3 of 3 runs are stored; there is nothing to compute" in run_study("tags=second")
+def test_again_nothing_is_computed_and_runs_get_new_tags(computed, run_study, spec):
+    told = run_study("tags=second")
+    assert "3 of 3 runs are stored; there is nothing to compute" in told
+    assert f"next: python experiments/report.py with {spec}\n" in told
     assert computed.count(experiment=["train", "cluster"]) == 3
     assert computed.count(experiment=["train", "cluster"], tags=["first", "second"]) == 3
     assert computed.run("latest", experiment="study").result["n_stored_before"] == 3
