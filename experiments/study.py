@@ -74,8 +74,11 @@ NEEDS = {
 # Stages that use the network on samples.
 ON_GPU = ("train", "lesion", "visualise")
 
+# The keys that say which runs there are; the others say how they are computed.
+OF_STUDY = ("title", "steps", "quick", "variant", "published", "n_threads", "checkpoint_every")
+
 experiment = StageExperiment("study", base_dir=PROJECT, save_git_info=False)
-configure(experiment)
+configure(experiment, exclusive_keys=("steps",))
 
 
 def stages_of(config: Mapping[str, Any]) -> studies.Stages:
@@ -100,12 +103,6 @@ def study_name(named_configs: Sequence[str]) -> str:
     """Return the name of a study: that of the first named config, or of a file."""
     names = [Path(name).stem for name in named_configs if name != "quick"]
     return names[0] if names else "study"
-
-
-def named_again(run: StageRun) -> str:
-    """Return what a user types after ``with`` to mean the study of this run in another command."""
-    typed = [f"{key}={run.config[key]}" for key in run.typed_keys() if key in OF_STUDY]
-    return shlex.join([*run.named_configs, *typed])
 
 
 def study_of(config: Mapping[str, Any], named_configs: Sequence[str]) -> Study:
@@ -340,7 +337,13 @@ def _print_tables(run: StageRun, plan: Plan) -> None:
     for table in reports.study_tables(results, run.store):
         print(f"\n{table.caption}\n\n{table.markdown()}")
     print()
-    run.suggest(f"{program('report')} with {named_again(run)}", page_command())
+    run.suggest(same_study("report", run), page_command())
+
+
+def same_study(stage: str, run: StageRun) -> str:
+    """Return what a user types for the study of a run: to compute it, or to report it."""
+    typed = [f"{key}={run.config[key]}" for key in run.typed_keys() if key in OF_STUDY]
+    return " ".join([program(stage), "with", *map(shlex.quote, [*run.named_configs, *typed])])
 
 
 if __name__ == "__main__":
