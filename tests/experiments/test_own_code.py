@@ -209,10 +209,10 @@ def test_change_in_what_a_network_of_ones_own_imports_makes_a_run_anew(
     for run_id, width in ((first, 5), (second, 7)):
         run = store.run(run_id)
         assert network_of_run(run, "unpruned").layers[-2].units == width
-        # Told without a run, from the same folder.
+        # Told without a run, from the same folder; as it was when this was first asked for.
         (tmp_path / "my_blocks.py").write_text(f"WIDTH = {width}")
         monkeypatch.chdir(tmp_path)
-        assert train.experiment.code_digest(run.config) == run.info["code"]
+        assert train.experiment.code_digest(run.config) == store.run(first).info["code"]
         document = store.database["runs"].find_one({"_id": run_id})
         names = {Path(name).name: file for name, file in document["experiment"]["sources"]}
         content = gridfs.GridFS(store.database).get(names["my_blocks.py"]).read()
