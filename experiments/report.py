@@ -15,9 +15,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments import PROJECT, configure, page_command, program
+from experiments import PROJECT, configure, page_command
 from experiments._network_tables import check_resamples
-from experiments.study import OF_STUDY, named_again, stages_of, study_of
+from experiments.study import OF_STUDY, same_study, stages_of, study_of
 from nn_clustering import reports, studies
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.reports import page
@@ -37,7 +37,7 @@ OWN = ("seed", "folder", "any_code", "level", "n_resamples", "page_images_mb", "
 _MOST_NAMED = 5
 
 experiment = StageExperiment("report", base_dir=PROJECT, save_git_info=False)
-configure(experiment, keys_of="study")
+configure(experiment, exclusive_keys=("steps",), keys_of="study")
 
 
 def check(run: StageRun) -> None:
@@ -83,7 +83,7 @@ def prepare(run: StageRun) -> StudyResults:
         raise InvalidInputError(
             f"none of the {len(cells)} runs of {study.name} is stored"
             f"{'' if config['any_code'] else ' that is of the code as it is'}; compute them: "
-            f"{_study_command(run)}"
+            f"{same_study('study', run)}"
         )
     results = reports.read_results(run.store, study, cells, found)
     run.sacred_run.info["lineage"] = {
@@ -101,7 +101,7 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     print(f"\n  report     {folder / 'report.html'}\n  tables     {folder}/*.md, *.tex, *.csv")
     print(f"  Omniboard  {page_command()}\n")
     if results.missing:
-        run.suggest(_study_command(run))
+        run.suggest(same_study("study", run))
 
 
 @experiment.stage(check=check, prepare=prepare, summary=summary)
@@ -189,11 +189,6 @@ def _missing_in_words(run: StageRun, results: StudyResults) -> Iterator[str]:
     yield from (f"  missing: {name}" for name in results.missing[:_MOST_NAMED])
     if len(results.missing) > _MOST_NAMED:
         yield f"  and {len(results.missing) - _MOST_NAMED:,} more, which report.md names"
-
-
-def _study_command(run: StageRun) -> str:
-    """Return what computes the runs of the study that are missing."""
-    return f"{program('study')} with {named_again(run)}"
 
 
 def _folder(run: StageRun) -> Path:

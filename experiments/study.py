@@ -74,8 +74,11 @@ NEEDS = {
 # Stages that use the network on samples.
 ON_GPU = ("train", "lesion", "visualise")
 
+# The keys that say which runs there are; the others say how they are computed.
+OF_STUDY = ("title", "steps", "quick", "variant", "published", "n_threads", "checkpoint_every")
+
 experiment = StageExperiment("study", base_dir=PROJECT, save_git_info=False)
-configure(experiment)
+configure(experiment, exclusive_keys=("steps",))
 
 
 def stages_of(config: Mapping[str, Any]) -> studies.Stages:
@@ -102,12 +105,6 @@ def study_name(named_configs: Sequence[str]) -> str:
     return names[0] if names else "study"
 
 
-def named_again(run: StageRun) -> str:
-    """Return what a user types after ``with`` to mean the study of this run in another command."""
-    typed = [f"{key}={run.config[key]}" for key in run.typed_keys() if key in OF_STUDY]
-    return shlex.join([*run.named_configs, *typed])
-
-
 def study_of(config: Mapping[str, Any], named_configs: Sequence[str]) -> Study:
     """Read the study that a config describes.
 
@@ -115,14 +112,14 @@ def study_of(config: Mapping[str, Any], named_configs: Sequence[str]) -> Study:
         InvalidInputError: It describes none.
     """
     return studies.read_study(
-        {**config, "steps": _with_whole_paths(config["steps"])},
+        {**config, **{key: _with_whole_paths(config[key]) for key in ("steps", "quick")}},
         study_name(named_configs),
         stages_of(config),
     )
 
 
 def _with_whole_paths(value: Any, of: str = "") -> Any:
-    """The steps with whole paths of the files that they name: workers start elsewhere."""
+    """Steps with whole paths of the files that they name: workers start elsewhere."""
     if isinstance(value, Mapping):
         return {key: _with_whole_paths(inner, of or _own(key)) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -213,7 +210,7 @@ def plan_of(run: StageRun) -> Plan:
     stored = studies.without_changed_inputs(found, cells, stages, read)
     costs = studies.Costs.read(database, {step.stage for step in whole.steps}, stages)
     plan = studies.Plan(whole, cells, stored, costs, stages)
-    print("\n".join(["", *plan.lines(), ""]))
+    print("\n".join(["", *plan.lines(config["n_workers"]), ""]))
     return plan
 
 
@@ -312,7 +309,7 @@ def _store_cells(
             "step": cell.step,
             "stage": cell.stage,
             "seed": cell.seed,
-            **cell.labels,
+            **{f"label.{name}": value for name, value in cell.labels.items()},
             "run": completed.get(cell.name),
             "state": _state(cell, plan, ends),
             "reason": ends[cell.name].reason if cell.name in ends else "",
@@ -340,7 +337,13 @@ def _print_tables(run: StageRun, plan: Plan) -> None:
     for table in reports.study_tables(results, run.store):
         print(f"\n{table.caption}\n\n{table.markdown()}")
     print()
-    run.suggest(f"{program('report')} with {named_again(run)}", page_command())
+    run.suggest(same_study("report", run), page_command())
+
+
+def same_study(stage: str, run: StageRun) -> str:
+    """Return what a user types for the study of a run: to compute it, or to report it."""
+    typed = [f"{key}={run.config[key]}" for key in run.typed_keys() if key in OF_STUDY]
+    return " ".join([program(stage), "with", *map(shlex.quote, [*run.named_configs, *typed])])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from nn_clustering.errors import InvalidInputError, did_you_mean
 from nn_clustering.studies._stages import Needs, Stages
@@ -146,7 +146,7 @@ def _changed(
         step = found[names.index(name)]
         both = [_mapping(each.get("config", {}), f"{name}: config") for each in (step, change)]
         step |= {**change, **({"config": merged(*both)} if any(both) else {})}
-    return found
+    return [*found]
 
 
 def merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
@@ -294,7 +294,16 @@ def _read_published(entry: Any) -> Published:
     for key, mean in given.items():
         if type(mean) not in (int, float) or not math.isfinite(mean):
             raise InvalidInputError(f"published: {key}={mean!r}; expected a number")
-    return Published(dict(of), given)
+    return Published(dict(_scalars(of)), given)
+
+
+def _scalars(labels: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield labels by dotted keys: they are nested where a grid's key is."""
+    for key, value in labels.items():
+        if isinstance(value, Mapping):
+            yield from _scalars(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
 
 
 def _leaves(config: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, tuple[Any, ...]]]:
@@ -364,7 +373,7 @@ def _word(value: Any, key: str) -> str:
     return found
 
 
-def _is_word(value: Any) -> bool:
+def _is_word(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
 
