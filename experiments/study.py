@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,8 @@ EXPERIMENTS = {
 }
 # By which key others read a stage's runs.
 LINKS = {"train": "train_run", "import_network": "train_run", "cluster": "cluster_run"}
+# The keys that say which runs there are; the others say how they are computed.
+OF_STUDY = ("title", "steps", "quick", "variant", "published", "n_threads", "checkpoint_every")
 # What the config alone tells of each.
 CHECKS: dict[str, Callable[..., object]] = {
     "train": train.check_settings,
@@ -71,8 +74,11 @@ NEEDS = {
 # Stages that use the network on samples.
 ON_GPU = ("train", "lesion", "visualise")
 
+# The keys that say which runs there are; the others say how they are computed.
+OF_STUDY = ("title", "steps", "quick", "variant", "published", "n_threads", "checkpoint_every")
+
 experiment = StageExperiment("study", base_dir=PROJECT, save_git_info=False)
-configure(experiment)
+configure(experiment, exclusive_keys=("steps",))
 
 
 def stages_of(config: Mapping[str, Any]) -> studies.Stages:
@@ -343,9 +349,14 @@ def _print_tables(run: StageRun, plan: Plan) -> None:
     results = reports.read_results(run.store, plan.study, plan.cells, found)
     for table in reports.study_tables(results, run.store):
         print(f"\n{table.caption}\n\n{table.markdown()}")
-    quick = " quick" if plan.study.variant == "quick" else ""
     print()
-    run.suggest(f"{program('report')} with {plan.study.name}{quick}", page_command())
+    run.suggest(same_study("report", run), page_command())
+
+
+def same_study(stage: str, run: StageRun) -> str:
+    """Return what a user types for the study of a run: to compute it, or to report it."""
+    typed = [f"{key}={run.config[key]}" for key in run.typed_keys() if key in OF_STUDY]
+    return " ".join([program(stage), "with", *map(shlex.quote, [*run.named_configs, *typed])])
 
 
 if __name__ == "__main__":

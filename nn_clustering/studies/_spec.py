@@ -294,7 +294,16 @@ def _read_published(entry: Any) -> Published:
     for key, mean in given.items():
         if type(mean) not in (int, float) or not math.isfinite(mean):
             raise InvalidInputError(f"published: {key}={mean!r}; expected a number")
-    return Published(dict(of), given)
+    return Published(dict(_scalars(of)), given)
+
+
+def _scalars(labels: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield labels by dotted keys: they are nested where a grid's key is."""
+    for key, value in labels.items():
+        if isinstance(value, Mapping):
+            yield from _scalars(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
 
 
 def _leaves(config: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, tuple[Any, ...]]]:

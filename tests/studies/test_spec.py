@@ -89,13 +89,15 @@ def test_what_is_written_closer_to_a_run_counts_more():
 
 
 def test_a_step_has_the_needs_of_its_stage_and_keys_of_the_study_unless_it_says_otherwise():
+    common = {"train": {"training": {"rate": 0.2}}, "cluster": {"n_clusters": 5}}
     stages = made_up_stages(
-        needs={"train": Needs(memory_mb=9)}, common=lambda stage, config: {"tags": [stage]}
+        needs={"train": Needs(memory_mb=9)}, common=lambda stage, config: common[stage]
     )
-    own = [STEPS[0], {**STEPS[1], "needs": {"memory_mb": 5}, "config": {"tags": ["mine"]}}]
+    own = [STEPS[0], {**STEPS[1], "needs": {"memory_mb": 5}, "config": {"n_clusters": 4}}]
     train, *_, cluster = cells_of(study(own), stages)
     assert (train.needs, cluster.needs) == (Needs(memory_mb=9), Needs(memory_mb=5))
-    assert [full_config(cell, stages)["tags"] for cell in (train, cluster)] == [["train"], ["mine"]]
+    assert full_config(train, stages)["training"]["rate"] == 0.2
+    assert full_config(cluster, stages)["n_clusters"] == 4
 
 
 def test_means_may_be_published_of_what_the_quick_variant_leaves_out():
@@ -174,6 +176,14 @@ def test_what_cannot_be_is_refused(change, told):
     with pytest.raises(InvalidInputError) as refused:
         cells(change)
     assert told in str(refused.value)
+
+
+def test_published_means_of_a_nested_key_are_of_its_label():
+    """A config file has no keys with dots."""
+    steps = [{**STEPS[0], "grid": {"training": {"epochs": [1, 2]}}}]
+    found = study(steps, published=[{"of": {"training": {"epochs": 2}}, "accuracy": 0.9}])
+    assert found.published[0].of == {"training.epochs": 2}
+    assert cells_of(found, made_up_stages())[-1].labels["training.epochs"] == 2
 
 
 def test_published_means_of_labels_that_no_run_has_together_are_refused():
