@@ -223,6 +223,9 @@ def test_files_are_found_from_wherever_workers_start(tmp_path, monkeypatch):
     ]
     names = [config["dataset"]["name"] for config in cells_of(steps=steps)]
     assert names == [str(tmp_path / "data.npz"), "digits"]
+    quick = [{"name": "1", "config": configs[0]}]
+    names = [c["dataset"]["name"] for c in cells_of(steps=steps, quick=quick, variant="quick")]
+    assert names == [str(tmp_path / "data.npz")] * 2
 
 
 def test_so_are_those_that_a_named_config_of_the_users_own_names(tmp_path, monkeypatch):
