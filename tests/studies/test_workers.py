@@ -84,6 +84,8 @@ def test_a_worker_has_time_until_its_end():
     short = WorkerFacts("a", **facts, end=time.monotonic() + 200, whole_seconds=3600)
     assert short.has_time(60)
     assert not short.has_time(1000)
+    fresh = WorkerFacts("a", **facts, end=time.monotonic() + 3500, whole_seconds=3600)
+    assert fresh.has_time(10_000)  # which goes on from one worker to the next
     assert not WorkerFacts("a", **facts, end=time.monotonic() - 1).has_time(0)
     exactly = WorkerFacts("a", **facts)
     assert exactly.is_large_enough(Needs(memory_mb=1000))
@@ -114,9 +116,16 @@ def test_cells_that_go_side_by_side_fit_together_and_gpus_are_for_those_that_nee
     )
     where = {name: outcome.output.split() for name, outcome in ended.completed.items()}
     assert where["gpu"][0] == gpu
+    assert set(list(ended.completed)[:3]) == {"cell 0", "cell 1", "gpu"}  # at once
     # 4 GB hold one of them at a time, and the first ones went where no GPU is
     assert {n for address, n in where.values() if address == gpu} == {"1"}
     assert {where[f"cell {n}"][0] for n in (0, 1)} == {of_gpus(workers, 0).address}
+
+
+def test_a_worker_without_gpu_comes_first(client, workers, tmp_path):
+    silent = Progress(tell=lambda line: None)
+    ended = carry_out(client, [make_cell("cell")], orders(tmp_path), run=note, progress=silent)
+    assert ended.completed["cell"].output.split()[0] == of_gpus(workers, 0).address
 
 
 def test_an_order_says_all_that_a_worker_needs():
