@@ -22,9 +22,10 @@ GB = 1000 * 2**20
 def client():
     """Two workers of two threads: one with a GPU and 4 GB, one with 8 GB."""
     here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    times = {"lifetime": "3000s"}
     resources = ({"GPU": 1, "MEMORY": 4 * GB}, {"MEMORY": 8 * GB})
     workers = {
-        number: {"cls": Worker, "options": {**here, "nthreads": 2, "resources": each}}
+        number: {"cls": Worker, "options": {**here, **times, "nthreads": 2, "resources": each}}
         for number, each in enumerate(resources)
     }
     scheduler = {"cls": Scheduler, "options": {**here, "port": 0}}
@@ -78,7 +79,10 @@ def test_who_could_ever_take_a_cell_and_why_nobody_does(workers):
     ]
 
 
-def test_a_worker_has_time_until_its_end():
+def test_a_worker_has_time_until_its_end(workers):
+    seen = of_gpus(workers, 0)
+    assert 2500 < seen.end - time.monotonic() <= 3000
+    assert seen.whole_seconds == 3000
     facts = {"host": "a", "n_threads": 1, "gpus": 0, "memory_bytes": GB}
     assert WorkerFacts("a", **facts).has_time(1e9)
     short = WorkerFacts("a", **facts, end=time.monotonic() + 200, whole_seconds=3600)
