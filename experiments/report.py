@@ -9,16 +9,15 @@ python experiments/report.py with my_study.yaml any_code=False
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments import PROJECT, configure, page_command, program
+from experiments import PROJECT, configure, page_command
 from experiments._network_tables import check_resamples
-from experiments.study import stages_of, study_of
+from experiments.study import OF_STUDY, same_study, stages_of, study_of
 from nn_clustering import reports, studies
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.reports import page
@@ -33,14 +32,12 @@ if TYPE_CHECKING:
     from nn_clustering.reports import StudyResults, StudyTable
     from nn_clustering.tracking import StageRun
 
-# The keys of `study` that say which runs there are; the others say how they are computed.
-OF_STUDY = ("title", "steps", "quick", "variant", "published", "n_threads", "checkpoint_every")
 OWN = ("seed", "folder", "any_code", "level", "n_resamples", "page_images_mb", "tags")
 # Names of missing runs that are printed; all of them are in the report.
 _MOST_NAMED = 5
 
 experiment = StageExperiment("report", base_dir=PROJECT, save_git_info=False)
-configure(experiment, keys_of="study")
+configure(experiment, exclusive_keys=("steps",), keys_of="study")
 
 
 def check(run: StageRun) -> None:
@@ -86,7 +83,7 @@ def prepare(run: StageRun) -> StudyResults:
         raise InvalidInputError(
             f"none of the {len(cells)} runs of {study.name} is stored"
             f"{'' if config['any_code'] else ' that is of the code as it is'}; compute them: "
-            f"{_study_command(run)}"
+            f"{same_study('study', run)}"
         )
     results = reports.read_results(run.store, study, cells, found)
     run.sacred_run.info["lineage"] = {
@@ -104,7 +101,7 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     print(f"\n  report     {folder / 'report.html'}\n  tables     {folder}/*.md, *.tex, *.csv")
     print(f"  Omniboard  {page_command()}\n")
     if results.missing:
-        run.suggest(_study_command(run))
+        run.suggest(same_study("study", run))
 
 
 @experiment.stage(check=check, prepare=prepare, summary=summary)
@@ -192,13 +189,6 @@ def _missing_in_words(run: StageRun, results: StudyResults) -> Iterator[str]:
     yield from (f"  missing: {name}" for name in results.missing[:_MOST_NAMED])
     if len(results.missing) > _MOST_NAMED:
         yield f"  and {len(results.missing) - _MOST_NAMED:,} more, which report.md names"
-
-
-def _study_command(run: StageRun) -> str:
-    """Return what computes the runs of the study that are missing."""
-    typed = [shlex.quote(f"{key}={run.config[key]}") for key in run.typed_keys() if key in OF_STUDY]
-    words = [shlex.quote(name) for name in run.named_configs]
-    return " ".join([program("study"), "with", *words, *typed])
 
 
 def _folder(run: StageRun) -> Path:

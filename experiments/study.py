@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,8 @@ EXPERIMENTS = {
 }
 # By which key others read a stage's runs.
 LINKS = {"train": "train_run", "import_network": "train_run", "cluster": "cluster_run"}
+# The keys that say which runs there are; the others say how they are computed.
+OF_STUDY = ("title", "steps", "quick", "variant", "published", "n_threads", "checkpoint_every")
 # What the config alone tells of each.
 CHECKS: dict[str, Callable[..., object]] = {
     "train": train.check_settings,
@@ -68,9 +71,14 @@ NEEDS = {
     "choose_k": studies.Needs(memory_mb=1500),
     "shuffle_test": studies.Needs(memory_mb=1500),
 }
+# Stages that use the network on samples.
+ON_GPU = ("train", "lesion", "visualise")
+
+# The keys that say which runs there are; the others say how they are computed.
+OF_STUDY = ("title", "steps", "quick", "variant", "published", "n_threads", "checkpoint_every")
 
 experiment = StageExperiment("study", base_dir=PROJECT, save_git_info=False)
-configure(experiment)
+configure(experiment, exclusive_keys=("steps",))
 
 
 def stages_of(config: Mapping[str, Any]) -> studies.Stages:
@@ -86,7 +94,9 @@ def stages_of(config: Mapping[str, Any]) -> studies.Stages:
             found["training"] = {"checkpoint_every": every or config["checkpoint_every"]}
         return found
 
-    return studies.Stages(EXPERIMENTS, LINKS, NEEDS, common)
+    return studies.Stages(
+        EXPERIMENTS, LINKS, NEEDS, on_gpu=ON_GPU, gpu=config["gpu"], common=common
+    )
 
 
 def study_name(named_configs: Sequence[str]) -> str:
@@ -102,14 +112,14 @@ def study_of(config: Mapping[str, Any], named_configs: Sequence[str]) -> Study:
         InvalidInputError: It describes none.
     """
     return studies.read_study(
-        {**config, "steps": _with_whole_paths(config["steps"])},
+        {**config, **{key: _with_whole_paths(config[key]) for key in ("steps", "quick")}},
         study_name(named_configs),
         stages_of(config),
     )
 
 
 def _with_whole_paths(value: Any, of: str = "") -> Any:
-    """The steps with whole paths of the files that they name: workers start elsewhere."""
+    """Steps with whole paths of the files that they name: workers start elsewhere."""
     if isinstance(value, Mapping):
         return {key: _with_whole_paths(inner, of or _own(key)) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -200,7 +210,7 @@ def plan_of(run: StageRun) -> Plan:
     stored = studies.without_changed_inputs(found, cells, stages, read)
     costs = studies.Costs.read(database, {step.stage for step in whole.steps}, stages)
     plan = studies.Plan(whole, cells, stored, costs, stages)
-    print("\n".join(["", *plan.lines(), ""]))
+    print("\n".join(["", *plan.lines(config["n_workers"]), ""]))
     return plan
 
 
@@ -299,7 +309,7 @@ def _store_cells(
             "step": cell.step,
             "stage": cell.stage,
             "seed": cell.seed,
-            **cell.labels,
+            **{f"label.{name}": value for name, value in cell.labels.items()},
             "run": completed.get(cell.name),
             "state": _state(cell, plan, ends),
             "reason": ends[cell.name].reason if cell.name in ends else "",
@@ -326,9 +336,14 @@ def _print_tables(run: StageRun, plan: Plan) -> None:
     results = reports.read_results(run.store, plan.study, plan.cells, found)
     for table in reports.study_tables(results, run.store):
         print(f"\n{table.caption}\n\n{table.markdown()}")
-    quick = " quick" if plan.study.variant == "quick" else ""
     print()
-    run.suggest(f"{program('report')} with {plan.study.name}{quick}", page_command())
+    run.suggest(same_study("report", run), page_command())
+
+
+def same_study(stage: str, run: StageRun) -> str:
+    """Return what a user types for the study of a run: to compute it, or to report it."""
+    typed = [f"{key}={run.config[key]}" for key in run.typed_keys() if key in OF_STUDY]
+    return " ".join([program(stage), "with", *map(shlex.quote, [*run.named_configs, *typed])])
 
 
 if __name__ == "__main__":

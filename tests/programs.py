@@ -22,7 +22,7 @@ COMPUTING_MODULES = (
     "scipy.sparse.linalg", "scipy.stats", "scipy.optimize", "sklearn.cluster", "sklearn.metrics",
     "sknetwork.clustering", "pandas", "pyarrow.parquet", "joblib", "threadpoolctl", "networkx",
     "matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf",
-    "tqdm",
+    "tqdm", "tblib.pickling_support",
 )  # fmt: skip
 HIDDEN_MODULES = ("tensorflow", "keras")
 

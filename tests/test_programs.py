@@ -87,7 +87,9 @@ def test_libraries_count_as_imported_once_they_are(folder):
     code = """
 import sys
 assert "tensorflow" not in sys.modules and "keras" not in sys.modules
+loaded = dict(sys.meta_path[0]._modules)
 import keras.layers, tensorflow as tf
+assert keras is loaded["keras"] and tf is loaded["tensorflow"]
 assert sys.modules["keras"] is keras and keras.layers is sys.modules["keras.layers"]
 assert tf.__spec__.name == "tensorflow" and tf.__spec__.origin == tf.__file__
 print(float(tf.reduce_sum(keras.layers.Dense(2, kernel_initializer="ones")(tf.ones((1, 3))))))

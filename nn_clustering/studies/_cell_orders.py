@@ -57,6 +57,8 @@ class CellOrder:
         updates: Config keys on top of them, nested; seed, threads and the run that it reads too.
         config: The whole config, nested, by which a completed or unfinished run is found.
         n_threads: For libraries that count them when they are loaded; None leaves them alone.
+        n_gpus: How many GPUs it is to have: from others that its worker may have they are hidden,
+            so that what it computes on does not depend on where it goes.
         expected_seconds: For how long it will take; None where nobody knows.
         reuse: Whether runs that are stored already may stand for it, or be gone on with.
         reads_data: Whether it reads data by name, which may be other data than they were: only its
@@ -76,6 +78,7 @@ class CellOrder:
     updates: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     n_threads: int | None = 1
+    n_gpus: int = 0
     expected_seconds: float | None = None
     reuse: bool = True
     reads_data: bool = False

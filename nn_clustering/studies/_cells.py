@@ -69,7 +69,10 @@ def cells_of(study: Study, stages: Stages) -> tuple[Cell, ...]:
     cells = tuple(cell for step in study.steps for cell in known[step.name])
     twice = next((name for name, n in Counter(cell.name for cell in cells).items() if n > 1), None)
     if twice is not None:
-        raise InvalidInputError(f"steps: two runs would be {twice}; expected names for the cases")
+        raise InvalidInputError(
+            f"steps: two runs would be {twice}; expected cases with names that tell them apart, "
+            "and each value of a grid once"
+        )
     # a quick variant has fewer cells than there are published means of
     for published in study.published if study.variant == "full" else ():
         _check_published(published.of, cells)
@@ -78,15 +81,19 @@ def cells_of(study: Study, stages: Stages) -> tuple[Cell, ...]:
 
 def _check_published(of: Mapping[str, Any], cells: tuple[Cell, ...]) -> None:
     """Check that there are cells whose means can be laid beside published ones."""
+    if any(of.items() <= cell.labels.items() for cell in cells):
+        return
     for label, value in of.items():
-        known = dict.fromkeys(cell.labels[label] for cell in cells if label in cell.labels)
+        known = [cell.labels[label] for cell in cells if label in cell.labels]
         if value not in known:
-            labels = dict.fromkeys(label for cell in cells for label in cell.labels)
-            expected = ", ".join(map(str, known or labels)) or "none, for no cell has a label"
+            labels = [label for cell in cells for label in cell.labels]
+            expected = ", ".join(dict.fromkeys(map(str, known or labels)))
             raise InvalidInputError(
                 f"published: of: {label}={value!r}; expected {'one of ' if known else 'labels: '}"
-                f"{expected}"
+                f"{expected or 'none, for no cell has a label'}"
             )
+    words = ", ".join(f"{label}={value}" for label, value in of.items())
+    raise InvalidInputError(f"published: of: no run has all of {words}; expected labels of one")
 
 
 def full_config(cell: Cell, stages: Stages, parent_run: Any = None) -> dict[str, Any]:
@@ -108,7 +115,7 @@ def _keys_of_several_steps(study: Study) -> set[str]:
 
 def _cells(step: Step, parent: Cell | None, stages: Stages, several: set[str]) -> Iterator[Cell]:
     link = None if parent is None else stages.link(step.stage, parent.stage)
-    needs = step.needs or stages.needs.get(step.stage, Needs())
+    needs = stages.needs_of(step.stage, step.needs)
     seeds = step.seeds or (parent.seed,)  # type: ignore[union-attr]  # a first step has seeds
     for case in step.cases:
         for values in combinations(step.grid):
@@ -146,6 +153,8 @@ def _updates(
 def _name(step: Step, labels: Mapping[str, Any], parent: Cell | None, seed: int) -> str:
     words = [f"{key}={value}" for key, value in labels.items()]
     before = () if parent is None else (*parent.ancestors, parent)
-    seeds = dict.fromkeys([*(cell.seed for cell in before), seed])
+    seeds = [*(cell.seed for cell in before), seed]
+    while len(seeds) > 1 and seeds[-1] == seeds[-2]:  # of the run that it reads
+        seeds.pop()
     words.append("seed=" + "/".join(map(str, seeds)))
     return f"{step.name}: {', '.join(words)}"

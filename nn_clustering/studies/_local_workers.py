@@ -176,9 +176,11 @@ def _program_not_imported() -> Iterator[None]:
 def dask_setup(worker: Worker) -> None:
     """Prepare a worker of this machine; Dask calls it in its process.
 
-    Ctrl-C on a terminal reaches every process of it: it is the study that ends the cells.
+    Ctrl-C on a terminal, or its end, reaches every process of it: it is the study that ends the
+    cells.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _options(process: WorkerProcess, security: Security) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class Orders:
             updates=merged(cell.updates, link),
             config=config,
             n_threads=config.get("n_threads"),
+            n_gpus=cell.needs.gpu,
             expected_seconds=self.costs.seconds(cell, self.stages),
             reuse=self.reuse,
             reads_data=cell.parent is None,

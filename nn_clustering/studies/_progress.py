@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from nn_clustering.studies._cell_orders import CellOutcome
@@ -101,6 +102,8 @@ class Progress:
         self._left.pop(cell.name, None)
         where = "" if outcome.run_id is None else f" (run {outcome.run_id})"
         shown = outcome.output.splitlines()[-_SHOWN_LINES:]
+        if shown and shown[-1].strip() == outcome.reason:
+            shown.pop()
         lines = [f"{cell.name}: {outcome.state}{where}: {outcome.reason}", *shown]
         self.tell("\n    ".join(lines))
 
@@ -115,9 +118,11 @@ class Progress:
     def tell(self, line: str) -> None:
         """Print a line, in the place of the bar, which comes again below it."""
         if self._bar is not None:
-            self._bar.clear()
+            with self._shown() as bar:
+                bar.clear()
             self._told_at = time.monotonic()
-        self._tell(line)
+        with contextlib.suppress(OSError):  # the terminal is gone; the run's log has it
+            self._tell(line)
 
     def show(self, n_running: int, n_places: int) -> None:
         """Show where it stands, on a terminal.
@@ -134,9 +139,10 @@ class Progress:
         rest = self.remaining_seconds(n_places)
         if rest is not None:
             words.append(f"{format_seconds(rest)} left")
-        self._bar.n = self._n_done
-        self._bar.set_description_str(", ".join(words), refresh=False)
-        self._bar.update(0)
+        with self._shown() as bar:
+            bar.n = self._n_done
+            bar.set_description_str(", ".join(words), refresh=False)
+            bar.update(0)
 
     def remaining_seconds(self, n_places: int) -> float | None:
         """Return what the rest should take, with so many side by side; None where nobody knows."""
@@ -152,7 +158,17 @@ class Progress:
     def close(self) -> None:
         """Take the bar away: the lines have said it all."""
         if self._bar is not None:
-            self._bar.close()
+            with self._shown() as bar:
+                bar.close()
+
+    @contextlib.contextmanager
+    def _shown(self) -> Iterator[tqdm[Any]]:
+        """The bar, which goes with its terminal: the runs go on."""
+        assert self._bar is not None
+        try:
+            yield self._bar
+        except OSError:
+            self._bar = None
 
     def _seconds(self, cell: Cell) -> float | None:
         """What a cell should take: as was known before, else as others of its stage took."""

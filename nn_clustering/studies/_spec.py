@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from nn_clustering.errors import InvalidInputError, did_you_mean
 from nn_clustering.studies._stages import Needs, Stages
+from nn_clustering.tracking.execution_keys import OWN_KEYS, REPEAT_KEYS, RESUME
 
 VARIANTS = ("full", "quick")
 # What there can be published means of, and what tables have columns of.
@@ -108,19 +110,21 @@ def read_study(config: Mapping[str, Any], name: str, stages: Stages) -> Study:
     """
     if config["variant"] not in VARIANTS:
         raise InvalidInputError(f"variant={config['variant']}; expected {' or '.join(VARIANTS)}")
-    given = [_mapping(step, "steps") for step in _list(config["steps"], "steps")]
+    given = _mappings(config["steps"], "steps")
     if not given:
         raise InvalidInputError(
             "steps=[]: a study needs some: take a named config (print_named_configs lists the "
             "studies), or a YAML file of your own"
         )
     if config["variant"] == "quick":
-        given = _changed(given, [_mapping(step, "quick") for step in config["quick"]])
+        given = _changed(given, _mappings(config["quick"], "quick"))
     steps: list[Step] = []
     for entry in given:
         steps.append(_read_step(entry, steps, stages))
+    _check_labels(steps)
     published = tuple(_read_published(entry) for entry in _list(config["published"], "published"))
-    title = config["title"] or name.replace("_", " ")
+    title = config["title"]
+    title = name.replace("_", " ") if title is None else _word(title, "title")
     return Study(name, title, config["variant"], tuple(steps), published)
 
 
@@ -130,17 +134,19 @@ def _changed(
     """The steps as the quick variant has them: each key of a change replaces the step's."""
     if not changes:
         raise InvalidInputError("variant=quick: this study has none; expected its key quick")
-    found = {step.get("name"): dict(step) for step in steps}
+    found = [dict(step) for step in steps]
+    names = [step.get("name") for step in found]
     for change in changes:
         name = change.get("name")
-        if name not in found:
+        if name not in names:
             raise InvalidInputError(
-                f"quick: {name!r} is no step{did_you_mean(str(name), map(str, found))}; expected "
-                f"{', '.join(map(str, found))}"
+                f"quick: {name!r} is no step{did_you_mean(str(name), map(str, names))}; expected "
+                f"{', '.join(map(str, names))}"
             )
-        config = merged(found[name].get("config", {}), change.get("config", {}))
-        found[name] |= {**change, **({"config": config} if config else {})}
-    return list(found.values())
+        step = found[names.index(name)]
+        both = [_mapping(each.get("config", {}), f"{name}: config") for each in (step, change)]
+        step |= {**change, **({"config": merged(*both)} if any(both) else {})}
+    return [*found]
 
 
 def merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,7 +161,7 @@ def merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]
 
 def _read_step(entry: Mapping[str, Any], before: Sequence[Step], stages: Stages) -> Step:
     name = entry.get("name")
-    if not isinstance(name, str) or not name.strip():
+    if not _is_word(name):
         raise InvalidInputError(f"steps: {dict(entry)} has no name; expected a word")
     try:
         _check_keys(entry, _STEP_KEYS)
@@ -184,13 +190,48 @@ def _check_step(step: Step, before: Sequence[Step], stages: Stages) -> None:
                 f"of={of}{did_you_mean(of, names)}; expected steps that come before it: "
                 f"{', '.join(names) or 'there are none'}"
             )
-    for parent in {earlier.stage for earlier in before if earlier.name in step.of}:
-        stages.link(step.stage, parent)
+    parents = dict.fromkeys(earlier.stage for earlier in before if earlier.name in step.of)
+    links = [stages.link(step.stage, parent) for parent in parents]
     if not step.of and step.seeds is None:
         raise InvalidInputError("it has no seeds, and reads no step; expected seeds: [0, 1]")
     for case in step.cases:
         for values in combinations(step.grid):
-            stage.full_config(case.configs, merged(case.config, nested(values)))
+            given = merged(case.config, nested(values))
+            _check_not_set(given, links)
+            _check_is_one_run(stage.full_config(case.configs, given), stage.defaults)
+
+
+def _check_not_set(given: Mapping[str, Any], links: Collection[str]) -> None:
+    """Check that a step sets nothing that its study sets in each of its runs."""
+    ways = {
+        "seed": "its runs have those in its seeds, or of what it reads",
+        **dict.fromkeys(links, "of says which runs are read"),
+        **dict.fromkeys(OWN_KEYS, "it is a key of the whole study"),
+    }
+    for key, way in ways.items():
+        if key in given:
+            raise InvalidInputError(f"{key}={given[key]!r} is not for a step: {way}")
+
+
+def _check_is_one_run(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Check that a cell is one run, from its beginning."""
+    for key in (REPEAT_KEYS[0], RESUME):
+        if config.get(key) != defaults.get(key):
+            raise InvalidInputError(
+                f"{key}={config[key]!r} is not for a step, each cell of which is a run: leave it "
+                "out, and take several seeds instead of repeats"
+            )
+
+
+def _check_labels(steps: Sequence[Step]) -> None:
+    """Check that no step whose cases have names is called as a key of a grid is."""
+    keys = {key for step in steps for key in step.grid}
+    both = next((step.name for step in steps if step.name in keys and step.cases[0].name), None)
+    if both is not None:
+        raise InvalidInputError(
+            f"steps: {both} is a step and a key of a grid, which tables could not tell apart; "
+            "expected another name for the step"
+        )
 
 
 def _read_cases(entry: Mapping[str, Any]) -> tuple[Case, ...]:
@@ -251,9 +292,18 @@ def _read_published(entry: Any) -> Published:
     except InvalidInputError as error:
         raise InvalidInputError(f"published: {error}") from None
     for key, mean in given.items():
-        if type(mean) not in (int, float):
+        if type(mean) not in (int, float) or not math.isfinite(mean):
             raise InvalidInputError(f"published: {key}={mean!r}; expected a number")
-    return Published(dict(of), given)
+    return Published(dict(_scalars(of)), given)
+
+
+def _scalars(labels: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield labels by dotted keys: they are nested where a grid's key is."""
+    for key, value in labels.items():
+        if isinstance(value, Mapping):
+            yield from _scalars(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
 
 
 def _leaves(config: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, tuple[Any, ...]]]:
@@ -314,11 +364,17 @@ def _list(value: Any, key: str) -> Sequence[Any]:
     return found
 
 
+def _mappings(value: Any, key: str) -> list[Mapping[str, Any]]:
+    return [_mapping(entry, key) for entry in _list(value, key)]
+
+
 def _word(value: Any, key: str) -> str:
-    found: str = _checked(
-        value, key, "a word", lambda given: isinstance(given, str) and bool(given.strip())
-    )
+    found: str = _checked(value, key, "a word", _is_word)
     return found
+
+
+def _is_word(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
 
 def _words(value: Any, key: str) -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from nn_clustering.errors import InvalidInputError, did_you_mean
@@ -61,12 +61,16 @@ class Stages:
         experiments: They, by name.
         links: By the name of a stage, the config key with which others read its runs.
         needs: What the cells of a stage need, where its step does not say.
+        on_gpu: Stages whose cells a GPU helps.
+        gpu: Whether each of their cells has one; None leaves that to steps.
         common: From a stage's name and a config of it, the keys that the study sets in it, nested.
     """
 
     experiments: Mapping[str, Stage]
     links: Mapping[str, str]
     needs: Mapping[str, Needs] = field(default_factory=dict)
+    on_gpu: Collection[str] = ()
+    gpu: bool | None = None
     common: Callable[[str, Mapping[str, Any]], Mapping[str, Any]] = _nothing
 
     def __getitem__(self, name: str) -> Stage:
@@ -81,6 +85,18 @@ class Stages:
                 f"{', '.join(self.experiments)}"
             )
         return self.experiments[name]
+
+    def needs_of(self, stage: str, given: Needs | None) -> Needs:
+        """Return what the cells of a step need.
+
+        Args:
+            stage: The step's.
+            given: What the step says.
+        """
+        needs = given or self.needs.get(stage, Needs())
+        if self.gpu is None:
+            return needs
+        return replace(needs, gpu=int(self.gpu and stage in self.on_gpu))
 
     def link(self, stage: str, parent: str) -> str:
         """Return the key by which a stage reads a run of another.

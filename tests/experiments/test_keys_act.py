@@ -1345,7 +1345,7 @@ def test_keys_of_a_study():
     """Each acts in test_study.py."""
     assert set(study.experiment.defaults) == OF_TRACKING | {
         "seed", "title", "steps", "quick", "variant", "published", "checkpoint_every",
-        "max_attempts", "dry_run", "n_workers", "scheduler", "scheduler_file",
+        "gpu", "max_attempts", "dry_run", "n_workers", "scheduler", "scheduler_file",
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import uuid
 from types import SimpleNamespace
 
 import pandas
@@ -11,7 +12,7 @@ import yaml
 from experiments import study
 from nn_clustering import studies
 from nn_clustering.studies._cell_orders import Snapshot
-from nn_clustering.tracking import RunStore, connect, resolve_server, stop_embedded
+from nn_clustering.tracking import RunStore, Server, connect
 from tests.programs import PROJECT, environment, run_warm
 
 STEPS = [
@@ -19,107 +20,111 @@ STEPS = [
         "name": "train",
         "configs": ["cnn", "digits", "fast"],
         "config": {"training": {"epochs": 1}, "network": {"conv_filters": [4, 4]}},
-        "seeds": [0, 1],
+        "seeds": [0],
     },
-    {"name": "cluster", "of": "train", "config": {"n_clusters": 3, "stability": {"n_seeds": 0}}},
+    {
+        "name": "cluster",
+        "of": "train",
+        "config": {"stability": {"n_seeds": 0}},
+        "grid": {"n_clusters": [2, 3]},
+    },
 ]
+# The network and a clustering as a user computes them, one after the other.
+ALONE = {
+    "train": ("cnn", "digits", "fast", "training.epochs=1", "network.conv_filters=[4,4]"),
+    "cluster": ("n_clusters=3", "stability.n_seeds=0"),
+}
 PLAN = """
 step     runs  stored  to do  estimate
-train       2       0      2  unknown
+train       1       0      1  unknown
 cluster     2       0      2  unknown
-0 of 4 runs are stored; what the rest takes cannot be told: no run of these stages is stored
+0 of 3 runs are stored; what the rest takes cannot be told: no run of these stages is stored
 
 """
 
 
 @pytest.fixture(scope="module")
-def specs(tmp_path_factory):
-    """A study of one's own, and one of a single network of it."""
-    folder = tmp_path_factory.mktemp("specs")
-    paths = [folder / "my_study.yaml", folder / "one_network.yaml"]
-    for path, seeds in zip(paths, ([0, 1], [0]), strict=True):
-        steps = [{**STEPS[0], "seeds": seeds}, STEPS[1]]
-        path.write_text(yaml.safe_dump({"steps": steps}))
-    return paths
+def spec(tmp_path_factory):
+    """A study of one's own."""
+    path = tmp_path_factory.mktemp("specs") / "my_study.yaml"
+    path.write_text(yaml.safe_dump({"steps": STEPS}))
+    return path
 
 
 @pytest.fixture(scope="module")
-def homes(tmp_path_factory):
-    """Two stores of their own."""
-    folders = [tmp_path_factory.mktemp(f"home_{number}") for number in (1, 2)]
-    yield folders
-    for folder in folders:
-        stop_embedded(folder)
-
-
-def run_study(home, *arguments):
-    program = PROJECT / "experiments" / "study.py"
-    return run_warm([program, "with", *map(str, arguments)], environment(home), computes=True)
-
-
-def open_store(home):
-    return RunStore(connect(resolve_server(environment(home), home)), home)
+def own_store(embedded_server, home):
+    """A store in which there are no other runs, and the environment of commands with it."""
+    name = f"test_{uuid.uuid4().hex}"
+    database = connect(Server(embedded_server.url, name, embedded=True))
+    yield RunStore(database, home), environment(home, MONGO_DB=name)
+    database.client.drop_database(name)
+    database.client.close()
 
 
 @pytest.fixture(scope="module")
-def computed(specs, homes):
-    """The study's output, planned and then computed: side by side, and one network by itself."""
-    planned = run_study(homes[0], specs[0], "dry_run=True")
-    done = [
-        run_study(home, spec, f"n_workers={n}", "tags=first")
-        for home, spec, n in zip(homes, specs, (2, 1), strict=True)
-    ]
-    for finished in (planned, *done):
+def run_study(spec, own_store):
+    def run(*arguments):
+        program = PROJECT / "experiments" / "study.py"
+        finished = run_warm([program, "with", spec, *arguments], own_store[1], computes=True)
         assert finished.returncode == 0, finished.stdout + finished.stderr
-    return planned.stdout, *(finished.stdout for finished in done)
+        return finished.stdout
+
+    return run
 
 
-def test_a_planned_study_is_told_and_leaves_nothing(computed, homes):
-    assert computed[0] == PLAN
-    with open_store(homes[0]) as store:
-        assert store.count(experiment="study") == 1
+@pytest.fixture(scope="module")
+def told_beforehand(run_study, own_store):
+    """What is told of the study beforehand, and how many runs there are then."""
+    return run_study("dry_run=True"), own_store[0].count(status=None)
 
 
-def test_every_cell_is_one_run(computed, homes):
-    with open_store(homes[0]) as store:
-        whole = store.run("latest", experiment="study")
-        assert whole.result == {"n_cells": 4, "n_stored_before": 0, "n_computed": 4}
-        cells = pandas.read_csv(io.BytesIO(whole.artifact("cells.csv")))
-        assert cells["state"].tolist() == ["completed"] * 4
-        assert set(whole.info["lineage"].values()) == set(cells["run"])
-        for cell in cells.to_dict("records"):
-            run = store.run(cell["run"], experiment=cell["stage"])
-            assert (run.config["seed"], run.config["n_threads"]) == (cell["seed"], 1)
-            assert list(run.tags) == ["first"]
-        trained = cells.loc[cells["stage"] == "train", "run"].tolist()
-        clustered = [store.run(run) for run in cells.loc[cells["stage"] == "cluster", "run"]]
-        assert [run.lineage["train_run"] for run in clustered] == trained
-        assert {store.run(run).config["training"]["checkpoint_every"] for run in trained} == {5}
+@pytest.fixture(scope="module")
+def computed(told_beforehand, run_study, own_store):
+    """The store once the study is computed, by two workers side by side."""
+    run_study("n_workers=2", "tags=first")
+    return own_store[0]
 
 
-def test_runs_side_by_side_give_bit_for_bit_what_one_alone_gives(computed, homes):
-    found = []
-    for home in homes:
-        with open_store(home) as store:
-            ids = [
-                store.find(experiment=stage, config={"seed": 0}).ids
-                for stage in ("train", "cluster")
-            ]
-            (trained,), (clustered,) = ids
-            clustering = store.run(clustered)
-            files = [clustering.artifact(name) for name in ("graph.npz", "partition.npz")]
-            found.append([store.run(trained).result, clustering.result, *files])
-    assert found[0] == found[1]
+def test_a_planned_study_is_told_and_leaves_nothing(told_beforehand):
+    assert told_beforehand == (PLAN, 0)
 
 
-def test_again_nothing_is_computed_and_runs_get_new_tags(computed, homes, specs):
-    again = run_study(homes[0], specs[0], "tags=second")
-    assert again.returncode == 0, again.stderr
-    assert "4 of 4 runs are stored; there is nothing to compute" in again.stdout
-    with open_store(homes[0]) as store:
-        assert store.count(experiment=["train", "cluster"]) == 4
-        assert store.count(experiment=["train", "cluster"], tags=["first", "second"]) == 4
-        assert store.run("latest", experiment="study").result["n_stored_before"] == 4
+def test_every_cell_is_one_run(computed):
+    whole = computed.run("latest", experiment="study")
+    assert whole.result == {"n_cells": 3, "n_stored_before": 0, "n_computed": 3}
+    cells = pandas.read_csv(io.BytesIO(whole.artifact("cells.csv")))
+    assert cells["state"].tolist() == ["completed"] * 3
+    assert set(whole.info["lineage"].values()) == set(cells["run"])
+    for cell in cells.to_dict("records"):
+        run = computed.run(cell["run"], experiment=cell["stage"])
+        assert (run.config["seed"], run.config["n_threads"]) == (cell["seed"], 1)
+        assert list(run.tags) == ["first"]
+    trained, *clustered = map(computed.run, cells["run"])
+    assert {run.lineage["train_run"] for run in clustered} == {trained.id}
+    assert trained.config["training"]["checkpoint_every"] == 5
+
+
+def test_runs_side_by_side_give_bit_for_bit_what_one_alone_gives(computed, run_experiment, store):
+    alone, linked = [], []
+    for stage, words in ALONE.items():
+        finished = run_experiment(stage, "with", *words, "n_threads=1", "reuse=False", *linked)
+        assert finished.returncode == 0, finished.stderr
+        alone.append(store.run(finished.run_id))
+        linked = [f"train_run={finished.run_id}"]
+    (trained,) = computed.find(experiment="train")
+    (clustered,) = computed.find(config={"n_clusters": 3})
+    assert [trained.result, clustered.result] == [run.result for run in alone]
+    for name in ("graph.npz", "partition.npz"):
+        assert clustered.artifact(name) == alone[1].artifact(name)
+
+
+def test_again_nothing_is_computed_and_runs_get_new_tags(computed, run_study, spec):
+    told = run_study("tags=second")
+    assert "3 of 3 runs are stored; there is nothing to compute" in told
+    assert f"next: python experiments/report.py with {spec}\n" in told
+    assert computed.count(experiment=["train", "cluster"]) == 3
+    assert computed.count(experiment=["train", "cluster"], tags=["first", "second"]) == 3
+    assert computed.run("latest", experiment="study").result["n_stored_before"] == 3
 
 
 def cells_of(**changes):
@@ -228,3 +233,11 @@ def test_so_are_those_that_a_named_config_of_the_users_own_names(tmp_path, monke
     found = stages.common("train", config)
     assert found["dataset"] == {"name": str(tmp_path / "data.npz")}
     assert found.keys() == {"dataset", "n_threads", "training", "reuse", "tags"}
+
+
+@pytest.mark.parametrize(("gpu", "expected"), [(None, (2, 1)), (True, (1, 0)), (False, (0, 0))])
+def test_trainings_have_a_gpu_each_where_that_is_asked(gpu, expected):
+    steps = [{**step, "needs": {"gpu": n}} for step, n in zip(STEPS, (2, 1), strict=True)]
+    config = {**study.experiment.full_config([]), "steps": steps, "gpu": gpu}
+    cells = studies.cells_of(study.study_of(config, ["mine"]), study.stages_of(config))
+    assert (cells[0].needs.gpu, cells[-1].needs.gpu) == expected

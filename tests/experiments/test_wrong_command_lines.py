@@ -48,6 +48,7 @@ FILES = {
     "mlp.yaml": b"network: {kind: mlp}\n",
     "cnn.yaml": b"network: {kind: cnn}\n",
     "notes.txt": b"seed: 1\n",
+    "own_study.yaml": b"steps: [{name: cluster, grid: {stability.n_seeds: [0, 3]}}]\n",
     "config.pickle": b"\x80\x04N.",
     "folder/file": b"",
     "my.py": b"""

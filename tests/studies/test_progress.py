@@ -1,5 +1,6 @@
 """What a study says of its cells while they are computed."""
 
+import errno
 import io
 import time
 
@@ -46,6 +47,9 @@ def test_a_failed_run_shows_its_last_lines():
     progress.fail(CELLS[0], failed)
     shown = "\n".join(f"    line {n}" for n in range(4, 9))
     assert lines == [f"cell 0: failed (run 3): ValueError: no\n{shown}"]
+    failed = CellOutcome("cell 1", "failed", reason="Error: no", output="a line\nError: no")
+    progress.fail(CELLS[1], failed)
+    assert lines[1:] == ["cell 1: failed: Error: no\n    a line"]  # which is not said twice
 
 
 def test_the_rest_takes_what_stored_runs_took():
@@ -101,3 +105,22 @@ def test_a_terminal_has_a_bar(n_failed):
     assert "1/3 runs |" in shown
     assert rest in shown
     assert len(lines) == 1 + n_failed
+
+
+class ClosableTerminal(io.StringIO):
+    is_closed = False
+
+    def write(self, text):
+        if self.is_closed:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().write(text)
+
+
+def test_a_terminal_that_is_closed_ends_nothing():
+    terminal = ClosableTerminal()
+    progress, lines = begun((50, 50, 50), terminal=terminal)
+    terminal.is_closed = True
+    progress.show(2, 2)
+    progress.complete(CELLS[0], completed(CELLS[0]))
+    progress.close()
+    assert len(lines) == 1

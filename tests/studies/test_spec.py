@@ -89,13 +89,15 @@ def test_what_is_written_closer_to_a_run_counts_more():
 
 
 def test_a_step_has_the_needs_of_its_stage_and_keys_of_the_study_unless_it_says_otherwise():
+    common = {"train": {"training": {"rate": 0.2}}, "cluster": {"n_clusters": 5}}
     stages = made_up_stages(
-        needs={"train": Needs(memory_mb=9)}, common=lambda stage, config: {"tags": [stage]}
+        needs={"train": Needs(memory_mb=9)}, common=lambda stage, config: common[stage]
     )
-    own = [STEPS[0], {**STEPS[1], "needs": {"memory_mb": 5}, "config": {"tags": ["mine"]}}]
+    own = [STEPS[0], {**STEPS[1], "needs": {"memory_mb": 5}, "config": {"n_clusters": 4}}]
     train, *_, cluster = cells_of(study(own), stages)
     assert (train.needs, cluster.needs) == (Needs(memory_mb=9), Needs(memory_mb=5))
-    assert [full_config(cell, stages)["tags"] for cell in (train, cluster)] == [["train"], ["mine"]]
+    assert full_config(train, stages)["training"]["rate"] == 0.2
+    assert full_config(cluster, stages)["n_clusters"] == 4
 
 
 def test_means_may_be_published_of_what_the_quick_variant_leaves_out():
@@ -115,6 +117,19 @@ def test_steps_with_seeds_of_their_own_and_equal_grid_keys_are_told_apart():
     assert names[2] == "cluster: training.epochs=1, cluster.n_clusters=2, seed=0/5"
     assert names[-1] == "other: training.epochs=2, other.n_clusters=4, seed=0"
     assert (found[2].seed, found[2].root_seed) == (5, 0)
+
+
+def test_runs_of_three_seeds_have_a_name_each():
+    steps = [
+        {"name": "train", "seeds": [0, 1]},
+        {"name": "cluster", "of": "train", "seeds": [0, 1]},
+        {"name": "lesion", "of": "cluster", "seeds": [0, 1]},
+    ]
+    found = [cell.name for cell in cells(steps) if cell.step == "lesion"]
+    assert found[:4] == [
+        "lesion: seed=0", "lesion: seed=0/0/1", "lesion: seed=0/1/0", "lesion: seed=0/1",
+    ]  # fmt: skip
+    assert len(set(found)) == 8
 
 
 @pytest.mark.parametrize(
@@ -143,6 +158,18 @@ def test_steps_with_seeds_of_their_own_and_equal_grid_keys_are_told_apart():
         ([{**STEPS[0], "needs": {"gpu": -1}}], "needs: gpu=-1"),
         ([{**STEPS[0], "needs": {"memory_mb": 0}}], "needs: memory_mb=0"),
         ([{**STEPS[0], "needs": {"gpus": 1}}], "gpus=1 (did you mean gpu?)"),
+        ([{**STEPS[0], "config": {"seed": 7}}], "seed=7 is not for a step"),
+        ([{**STEPS[0], "grid": {"seed": [7, 8]}}], "seed=7 is not for a step"),
+        ([{**STEPS[0], "config": {"reuse": False}}], "reuse=False is not for a step"),
+        ([{**STEPS[0], "config": {"resume": 4}}], "resume=4 is not for a step"),
+        ([STEPS[0], {**STEPS[1], "config": {"train_run": 7}}], "of says which runs are read"),
+        ([{**STEPS[0], "cases": [{"name": "a\nb"}]}], "expected a word"),
+        ([STEPS[0], {**STEPS[1], "grid": {"train": [1]}}], "train=1 is no key"),
+        (
+            [{**STEPS[0], "name": "phase", "stage": "train"}, {**STEPS[1], "of": "phase"}],
+            "phase is a step and a key of a grid",
+        ),
+        ([STEPS[0], {**STEPS[1], "grid": {"n_clusters": [2, 2]}}], "each value of a grid once"),
     ],
 )
 def test_what_cannot_be_is_refused(change, told):
@@ -151,12 +178,40 @@ def test_what_cannot_be_is_refused(change, told):
     assert told in str(refused.value)
 
 
+def test_published_means_of_a_nested_key_are_of_its_label():
+    """A config file has no keys with dots."""
+    steps = [{**STEPS[0], "grid": {"training": {"epochs": [1, 2]}}}]
+    found = study(steps, published=[{"of": {"training": {"epochs": 2}}, "accuracy": 0.9}])
+    assert found.published[0].of == {"training.epochs": 2}
+    assert cells_of(found, made_up_stages())[-1].labels["training.epochs"] == 2
+
+
+def test_published_means_of_labels_that_no_run_has_together_are_refused():
+    steps = [
+        STEPS[0],
+        STEPS[1],
+        {"name": "other", "stage": "cluster", "of": "train", "grid": {"n_clusters": [3]}},
+    ]
+    with pytest.raises(InvalidInputError, match="no run has all of phase=pruned, n_clusters=3"):
+        cells(steps, published=[{"of": {"phase": "pruned", "n_clusters": 3}, "ncut": 1}])
+
+
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
         ({"variant": "quick"}, "variant=quick: this study has none"),
         ({"variant": "fast"}, "variant=fast; expected full or quick"),
         ({"variant": "quick", "quick": [{"name": "trane"}]}, "'trane' is no step"),
+        ({"variant": "quick", "quick": 3}, "quick: 3; expected a list"),
+        ({"variant": "quick", "quick": [{"name": ["train"]}]}, "is no step"),
+        ({"variant": "quick", "quick": [{"name": "train", "config": None}]}, "train: config: None"),
+        (
+            {"steps": [*STEPS, STEPS[1]], "variant": "quick", "quick": [{"name": "train"}]},
+            "steps: cluster: there are two of that name",
+        ),
+        ({"title": 3}, "title: 3; expected a word"),
+        ({"published": [{"of": {"train": ["long"]}, "ncut": 3}]}, "train=['long']; expected one"),
+        ({"published": [{"of": {"train": "long"}, "ncut": float("nan")}]}, "ncut=nan; expected"),
         ({"published": [{"of": {}, "n_cut": 3}]}, "n_cut=3 (did you mean ncut?)"),
         (
             {"published": [{"of": {"phase": "prned"}}]},

@@ -135,6 +135,8 @@ def test_costs_are_medians_of_the_kind_else_of_the_stage(database, stored):
     costs = Costs.read(database, ["train", "cluster"], stages)
     assert costs.seconds(everything[4], stages) == 6  # whichever run was read
     assert costs.seconds(everything[5], stages) == 100
+    database["runs"].update_many({}, {"$unset": {"config.n_threads": 1}})  # as of former code
+    assert Costs.read(database, ["train", "cluster"], stages).seconds(short, stages) == 20
 
 
 def test_runs_of_all_seeds_and_networks_are_found_at_once(database, stored):

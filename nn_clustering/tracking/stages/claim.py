@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 import pymongo.errors
 
 from nn_clustering.tracking.stages.lease import Holder, Lease
+from nn_clustering.tracking.store.liveness import Watch
+from nn_clustering.tracking.store.run_store import RunStore
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -22,7 +24,11 @@ PATIENCE = 3.0
 
 @contextlib.contextmanager
 def claimed(
-    database: Database, identity: str, what: str, find: Callable[[], Found | None]
+    database: Database,
+    identity: str,
+    what: str,
+    find: Callable[[], Found | None],
+    on_lost: Callable[[str], object] = lambda why: None,
 ) -> Iterator[tuple[Found | None, Lease | None]]:
     """Within the block, no other process computes what this one does; or there is no need to.
 
@@ -33,6 +39,8 @@ def claimed(
         identity: Of the run that would be made.
         what: The stage, for what is said of it.
         find: Finds the completed run of that identity.
+        on_lost: Is told, in a thread, where this process gave no sign for so long that another does
+            the work now, or has done it.
 
     Yields:
         The completed run that was found, or None; and the lease that is held for as long as the run
@@ -42,8 +50,8 @@ def claimed(
     if found is not None:
         yield found, None
         return
-    waiting = _Waiting(what)
-    with Lease(database, identity) as lease:
+    waiting = _Waiting(what, Watch(database, RunStore(database).journal_root))
+    with Lease(database, identity, on_lost=on_lost) as lease:
         is_held = waiting.wait_for(lease)
         found = find() if is_held else None  # whoever held it may have completed it
         if found is not None:
@@ -60,9 +68,9 @@ class _Waiting:
         is_told: Whether it was said.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, watch: Watch) -> None:
         self.is_told = False
-        self._what = what
+        self._what, self._watch = what, watch
         self._began: float | None = None
 
     def wait_for(self, lease: Lease) -> bool:
@@ -72,6 +80,7 @@ class _Waiting:
                 if lease.take():
                     return True
                 self._tell_of(lease.holder())
+                self._watch.look()  # whether its run has died
             except pymongo.errors.PyMongoError:
                 if self._began is None:
                     return False  # it will be said why when the run is to be stored

@@ -15,7 +15,7 @@ from sacred.utils import convert_to_nested_dict, iterate_flattened
 
 from nn_clustering.tracking.errors import InvalidInputError
 from nn_clustering.tracking.execution_keys import N_THREADS, own_keys
-from nn_clustering.tracking.stages.validation import check_updates
+from nn_clustering.tracking.stages.validation import CONFIG_SUFFIXES, check_updates
 
 DEFAULT = "default"
 _EXPECTED = "expected config keys, KEY: VALUE"
@@ -134,7 +134,7 @@ def read_given_file(path: Path) -> ConfigFile:
     Raises:
         InvalidInputError: If it is no YAML or JSON file of config keys.
     """
-    if path.suffix not in (".yaml", ".yml", ".json"):
+    if path.suffix not in CONFIG_SUFFIXES:
         raise InvalidInputError(
             f"{path} is a file, and a config file is YAML or JSON; expected the name of a .yaml, "
             ".yml or .json file, or a named config whose name no file here has"
@@ -251,9 +251,11 @@ def _check_keys(config: Mapping[Any, Any], path: Path) -> None:
             )
 
 
-def _keys(config: Mapping[Any, Any]) -> Iterator[Any]:
-    """All keys, those of groups too."""
-    for key, value in config.items():
-        yield key
-        if isinstance(value, Mapping):
-            yield from _keys(value)
+def _keys(value: Any) -> Iterator[Any]:
+    """All keys, those of groups and in lists too."""
+    if isinstance(value, Mapping):
+        yield from value
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from _keys(inner)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import signal
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -232,12 +234,20 @@ class Execution:
         from nn_clustering.tracking.stages.claim import claimed
 
         find = partial(find_reusable, self._store.open(), self._run, identity)
-        with claimed(database, identity, self._definition.settings.stage, find) as (stored, lease):
+        stage = self._definition.settings.stage
+        with claimed(database, identity, stage, find, self._end_as_one_too_many) as claim:
+            stored, lease = claim
             if stored is None:
                 tell_of_dropped(self._store.open(), identity)
                 return self._run_tracked(identity, lease)
         self._sum_up(replace(self.stage_run, reused=stored), stored.result)
         return ReusedRun(stored)
+
+    def _end_as_one_too_many(self, why: str) -> None:
+        """Interrupt this process, whose run would be the second of its kind."""
+        if self.surroundings.command:  # a program, or a part of one
+            print(f"this run gave no sign for a while, and {why}: it ends, and keeps what it has")
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _run_tracked(self, identity: str | None, lease: Lease | None = None) -> FinishedRun:
         """Run; not tracked where there is no database."""

@@ -3,7 +3,8 @@
 A lease is a document of the collection `leases`, whose `_id` names the work, so that two can never
 hold it at once. It lasts for some seconds of the server's clock, never of a machine's; its holder
 renews it in a thread, and lets it go in the end. That of a process which is killed runs out, or is
-left as soon as its run is known to have died.
+left as soon as its run is known to have died; while its run gives signs of life, nobody takes it.
+A holder that slept, or was cut off, and finds that another has it now, is told: it is one too many.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 import pymongo.errors
 
+from nn_clustering.tracking.stages.identity import completed_run
+from nn_clustering.tracking.writing.signs_of_life import IS_SILENT
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pymongo.database import Database
 
@@ -58,14 +62,23 @@ class Lease:
     As a context manager, it is let go at the end of the block.
     """
 
-    def __init__(self, database: Database, key: str, *, seconds: float = LEASE_SECONDS) -> None:
+    def __init__(
+        self,
+        database: Database,
+        key: str,
+        *,
+        seconds: float = LEASE_SECONDS,
+        on_lost: Callable[[str], object] = lambda why: None,
+    ) -> None:
         """Hold nothing yet.
 
         Args:
             database: Where leases are; `connect` has made sure that it answers.
-            key: Names the work.
+            key: Names the work, as the identity of the run that does it.
             seconds: For how long it lasts when it is not renewed.
+            on_lost: Is told, in a thread, that another does the work or has done it, in words.
         """
+        self._on_lost = on_lost
         self._leases = database[COLLECTION]
         self._runs = database["runs"]
         self._key = key
@@ -74,7 +87,7 @@ class Lease:
         self._run_id: Any = None
         self._renewal: threading.Thread | None = None
         self._wakes = threading.Semaphore(0)
-        self._is_over = False
+        self._is_over = self._is_lost = False
         self._may_hold = False
 
     def take(self) -> bool:
@@ -88,10 +101,9 @@ class Lease:
         try:
             self._leases.update_one(ours, self._terms(is_new=True), upsert=True)
         except pymongo.errors.DuplicateKeyError:
-            is_over = [{"$expr": {"$lte": ["$expires_at", "$$NOW"]}}, *self._left()]
-            over = {"_id": self._key, "$or": is_over}
-            taken = self._leases.update_one(over, self._terms(is_new=True))
-            self._may_hold = bool(taken.matched_count)
+            over = self._over()
+            taken = over is not None and self._leases.update_one(over, self._terms(is_new=True))
+            self._may_hold = bool(taken and taken.matched_count)
             if not self._may_hold:
                 return False
         renewal = threading.Thread(target=self._renew, name="lease", daemon=True)
@@ -138,13 +150,22 @@ class Lease:
     def __exit__(self, *error: object) -> None:
         self.let_go()
 
-    def _left(self) -> list[dict[str, Any]]:
-        """Matches the lease as it is, where the run that it is held for has ended."""
+    def _over(self) -> dict[str, Any] | None:
+        """Matches the lease as it is, if it is over; None where the run that it is for goes on."""
+        over: dict[str, Any] = {
+            "_id": self._key,
+            "$expr": {"$lte": ["$expires_at", "$$NOW"]},
+        }
         held = self._leases.find_one({"_id": self._key}, {"run_id": 1, "token": 1}) or {}
-        ended = {"_id": held.get("run_id"), "status": {"$ne": "RUNNING"}}
-        if ended["_id"] is None or self._runs.find_one(ended, {"_id": 1}) is None:
-            return []
-        return [{"token": held["token"]}]
+        if held.get("run_id") is None:
+            return over
+        run = {"_id": held["run_id"]}
+        alive = {**run, "status": "RUNNING", "$expr": {"$not": [IS_SILENT]}}
+        if self._runs.find_one(alive, {"_id": 1}) is not None:
+            return None
+        ended = {**run, "status": {"$ne": "RUNNING"}}
+        is_left = self._runs.find_one(ended, {"_id": 1}) is not None
+        return {"_id": self._key, "token": held["token"]} if is_left else over
 
     def _terms(self, *, is_new: bool) -> list[Mapping[str, Any]]:
         """The document, as an update: times are those of the server."""
@@ -160,7 +181,7 @@ class Lease:
         return [{"$set": fields}]
 
     def _renew(self) -> None:
-        while not self._is_over:
+        while not (self._is_over or self._is_lost):
             self._wakes.acquire(timeout=self.renewal_seconds)
             self._say_once()
 
@@ -173,8 +194,24 @@ class Lease:
         with contextlib.suppress(pymongo.errors.PyMongoError), pymongo.timeout(patience):
             if self._is_over:
                 self._leases.delete_one(ours)
-            else:
-                self._leases.update_one(ours, self._terms(is_new=False))
+            elif not self._leases.update_one(ours, self._terms(is_new=False)).matched_count:
+                self._see_who_was_faster()
+
+    def _see_who_was_faster(self) -> None:
+        """Tell of it, where another took the lease; take it back, where it is nobody's."""
+        done = completed_run(self._runs.database, self._key)
+        if done is not None and isinstance(self._run_id, int) and done > self._run_id:
+            self._lose(f"run {done} has done it")
+            return
+        ours = {"_id": self._key, "token": self._token}
+        try:
+            self._leases.update_one(ours, self._terms(is_new=True), upsert=True)
+        except pymongo.errors.DuplicateKeyError:
+            self._lose(f"another does it now ({self.holder()})")
+
+    def _lose(self, why: str) -> None:
+        self._is_lost = True
+        self._on_lost(why)
 
 
 def release_of_dead(database: Database, pid: int, seconds: float) -> Any:

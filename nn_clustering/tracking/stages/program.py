@@ -16,7 +16,7 @@ from pathlib import Path
 from docopt import DocoptExit
 from sacred.utils import ensure_wellformed_argv
 
-from nn_clustering.tracking.errors import InvalidInputError
+from nn_clustering.tracking.errors import InvalidInputError, ServerUnavailableError
 from nn_clustering.tracking.execution_keys import EXPECTED_CODE
 from nn_clustering.tracking.stages.context import Surroundings
 from nn_clustering.tracking.stages.validation import check_paths
@@ -25,12 +25,17 @@ from nn_clustering.tracking.writing.capture import complete_capture
 # Names the file into which a process writes the id of its run.
 RUN_ID_VARIABLE = "NN_CLUSTERING_RUN_ID_FILE"
 AT_ONCE_SECONDS = 1.0
-INTERRUPTED = 130  # exit status of a process that Ctrl-C or SIGTERM has ended
+INTERRUPTED = 130  # exit status of a process that Ctrl-C, SIGTERM or SIGHUP has ended
+
+# Of one that MongoDB did not answer when it had to read from it: 75 means "try again later".
+SERVER_AWAY = 75
 
 
 @contextlib.contextmanager
 def running_as_program(argv: Sequence[str] | None = None) -> Iterator[Surroundings]:
-    """Within the block, this process is a stage's program; it ends well on SIGTERM and Ctrl-C.
+    """Within the block, this process is a stage's program, which ends well when it is asked to.
+
+    That is by SIGTERM, by Ctrl-C, or by the end of its terminal, unless nohup shields it from that.
 
     Args:
         argv: The command; that of the process by default.
@@ -53,7 +58,10 @@ def running_as_program(argv: Sequence[str] | None = None) -> Iterator[Surroundin
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
     # With -l DEBUG it would print every command that stores the run, and that output as well.
     logging.getLogger("pymongo").setLevel(logging.INFO)
-    signal.signal(signal.SIGTERM, _interrupts())
+    interrupt = _interrupts()
+    signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        signal.signal(signal.SIGHUP, interrupt)
     surroundings = Surroundings(
         is_program=True,
         command=tuple(map(str, command)),
@@ -66,8 +74,9 @@ def running_as_program(argv: Sequence[str] | None = None) -> Iterator[Surroundin
     try:
         with complete_capture():
             yield surroundings
-    except KeyboardInterrupt as interrupt:
-        print(": ".join(["interrupted", *map(str, interrupt.args)]), file=sys.stderr)
+    except KeyboardInterrupt as ended:
+        with contextlib.suppress(OSError):  # the terminal is gone
+            print(": ".join(["interrupted", *map(str, ended.args)]), file=sys.stderr)
         sys.exit(INTERRUPTED)
 
 
@@ -89,6 +98,17 @@ def malformed_commands_told(argv: Sequence[str] | None = None) -> Iterator[None]
         )
     except InvalidInputError as error:
         sys.exit(f"Error: {error}")
+
+
+def is_server_away(error: BaseException) -> bool:
+    """Whether an error, or one that it comes from, is that MongoDB does not answer."""
+    import pymongo.errors
+
+    kinds = (ServerUnavailableError, pymongo.errors.ConnectionFailure)
+    each: BaseException | None = error
+    while each is not None and not isinstance(each, kinds):
+        each = each.__cause__ or each.__context__
+    return each is not None
 
 
 def leave_run_id(surroundings: Surroundings, run_id: int | None) -> None:

@@ -20,6 +20,8 @@ _TYPE_NAMES = {
     str: "a word",
     list: "a list",
 }
+# Files of config keys.
+CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 # MongoDB stores no larger ones.
 _LARGEST_INTEGER = 2**63 - 1
 # A config key, as messages have it: followed by its value, and no part of a longer name or a URL.
@@ -246,9 +248,15 @@ def check_exclusive(given: Mapping[str, Mapping[str, Any]], exclusive_keys: Sequ
         if any(value != next(iter(values.values())) for value in values.values()):
             *others, last = values
             raise InvalidInputError(
-                f"{', '.join(others)} and {last} {'all' if others[1:] else 'both'} set {key} "
-                f"({', '.join(map(str, values.values()))}); name one of them"
+                f"{', '.join(others)} and {last} {'all' if others[1:] else 'both'} set {key}"
+                f"{_listed(values.values())}; name one of them"
             )
+
+
+def _listed(values: Collection[Any]) -> str:
+    """What is short enough to be told, in brackets."""
+    is_short = all(isinstance(value, str | int | float | None) for value in values)
+    return f" ({', '.join(map(str, values))})" if is_short else ""
 
 
 def unknown_command(name: str, commands: Collection[str], configs: Collection[str]) -> str:
@@ -262,7 +270,16 @@ def unknown_command(name: str, commands: Collection[str], configs: Collection[st
 
 
 def unknown_named_config(name: str, stage: str, known: Collection[str]) -> str:
-    """The message for a named config that is not there."""
+    """The message for a named config, or a config file, that is not there."""
+    path = Path(name)
+    if path.suffix in CONFIG_SUFFIXES and path.name != path.suffix:
+        return (
+            f"{name!r} is no named config of {stage}, and there is no such file; expected a YAML "
+            "or JSON file that is there, or a named config (print_named_configs lists them)"
+        )
+    files = [f"{name}{suffix}" for suffix in CONFIG_SUFFIXES if Path(f"{name}{suffix}").is_file()]
+    if files:
+        return f"{name!r} is no named config of {stage}; did you mean the file {files[0]}?"
     return (
         f"{name!r} is no named config of {stage}{did_you_mean(name, known)}; there are: "
         f"{', '.join(sorted(known)) or 'none'}; a single key is set as key=value"

@@ -134,6 +134,18 @@ def test_one_takes_over_where_the_first_is_killed(held, start, database):
     assert runs(database)[1:] == ["COMPLETED"]
 
 
+def test_one_that_slept_ends_where_another_has_taken_over(held, database):
+    sleeper = held()
+    awake = {"token": "of another", "run_id": 2, "pid": 4711, "host": "lab3"}
+    assert database["leases"].update_one({}, {"$set": awake}).modified_count == 1
+    assert sleeper.wait(60) == 130
+    said = sleeper.said()
+    assert "gave no sign for a while, and another does it now (run 2, pid 4711 on lab3" in said
+    assert "Traceback" not in said
+    assert runs(database) == ["INTERRUPTED"]
+    assert database["leases"].find_one()["token"] == "of another"
+
+
 def test_plain_command_waits_for_the_one_that_goes_on(held, start, database):
     killed = held("with", "long")
     killed.kill()

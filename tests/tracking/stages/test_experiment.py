@@ -194,12 +194,15 @@ def test_run_as_a_part_is_the_run_by_itself(succeed, store):
     assert store.run("latest", experiment="both").result["runs"] == [6, 7]
 
 
-def test_interrupted_whole_goes_on_where_it_stopped(project, home, succeed, database, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_whole_goes_on_where_it_stopped(
+    project, home, succeed, database, tmp_path, number
+):
     sign = tmp_path / "started"
     environ = environment(home, MONGO_DB=database.name, SAMPLE_STARTED=str(sign))
     with started(project, "both", environ=environ) as process:
         wait_for(sign.exists)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         process.communicate(timeout=60)
         assert process.returncode == 130
     statuses = {found["experiment"]["name"]: found["status"] for found in database["runs"].find()}

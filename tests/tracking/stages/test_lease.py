@@ -77,6 +77,58 @@ def test_that_for_a_run_that_has_ended_is_taken_over(lease, add_run, database):
     assert living.holder().run_id is None
 
 
+def test_that_for_a_run_that_gives_signs_is_taken_by_nobody(lease, add_run, database):
+    """The server was away for a moment, or the line to it."""
+    holder, other = lease(), lease()
+    assert holder.take()
+    holder.note_run(add_run(3, status="RUNNING"))
+    wait_for(lambda: holder.holder().run_id == 3)
+    now = {"tracking.last_seen": datetime.datetime.now(datetime.timezone.utc)}
+    database["runs"].update_one({"_id": 3}, {"$set": now})
+    past = [{"$set": {"expires_at": {"$subtract": ["$$NOW", 1]}}}]
+    database[COLLECTION].update_one({"_id": "work"}, past)
+    assert not other.take()
+    before = {"tracking.last_seen": datetime.datetime(2000, 1, 1)}
+    database["runs"].update_one({"_id": 3}, {"$set": before})
+    database[COLLECTION].update_one({"_id": "work"}, past)
+    assert other.take()
+
+
+def test_who_slept_is_told_that_another_has_it(lease, database):
+    told = []
+    sleeper = lease(seconds=1.0, on_lost=told.append)
+    assert sleeper.take()
+    run_out(database)
+    assert lease().take()
+    wait_for(lambda: told)
+    time.sleep(0.5)
+    assert len(told) == 1, told
+    assert told[0].startswith(f"another does it now (pid {os.getpid()} on ")
+    sleeper.let_go()
+    assert not lease().take()
+
+
+def test_who_slept_is_told_that_another_has_done_it_meanwhile(lease, add_run, database):
+    told = []
+    sleeper = lease(seconds=1.0, on_lost=told.append)
+    assert sleeper.take()
+    sleeper.note_run(add_run(3, status="RUNNING"))
+    done = add_run(4, status="COMPLETED")
+    database["runs"].update_one({"_id": done}, {"$set": {"tracking.identity": "work"}})
+    database[COLLECTION].delete_many({})
+    wait_for(lambda: told)
+    assert told == ["run 4 has done it"]
+
+
+def test_lease_that_vanished_is_taken_back(lease, database):
+    """As the database was restored."""
+    holder = lease(seconds=1.0, on_lost=pytest.fail)
+    assert holder.take()
+    database[COLLECTION].delete_many({})
+    wait_for(lambda: holder.holder() is not None)
+    assert not lease().take()
+
+
 def test_it_lasts_by_the_servers_clock_and_is_renewed(lease, database):
     held = lease(seconds=1.0)
     assert held.take()
