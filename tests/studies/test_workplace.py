@@ -112,6 +112,7 @@ def test_the_number_of_workers_goes_by_processors_threads_and_memory(monkeypatch
     half = 0.9 * memory_bytes() / 2 / 2**20
     assert len(worker_processes(1)) == n_processors
     assert len(worker_processes(n_processors)) == len(worker_processes(None)) == 1
+    assert len(worker_processes(n_processors + 1)) == 1
     assert len(worker_processes(1, memory_mb=half - 1)) == min(2, n_processors)
     assert len(worker_processes(1, memory_mb=half + 1)) == 1
     with pytest.raises(InvalidInputError, match=r"each of 3 workers would have .*n_workers=2, or"):
