@@ -1,6 +1,7 @@
 """A study as a user runs it: planned, computed by workers, and not again."""
 
 import io
+import sys
 import uuid
 
 import pandas
@@ -9,6 +10,7 @@ import yaml
 
 from experiments import study
 from nn_clustering import studies
+from nn_clustering.errors import InvalidInputError
 from nn_clustering.tracking import RunStore, Server, connect
 from tests.programs import PROJECT, environment, run_warm
 
@@ -122,6 +124,12 @@ def test_again_nothing_is_computed_and_runs_get_new_tags(computed, run_study, sp
     assert computed.count(experiment=["train", "cluster"]) == 3
     assert computed.count(experiment=["train", "cluster"], tags=["first", "second"]) == 3
     assert computed.run("latest", experiment="study").result["n_stored_before"] == 3
+
+
+def test_without_dask_it_is_said_what_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InvalidInputError, match="not installed; type make install-study"):
+        study.check_installed()
 
 
 def cells_of(**changes):
