@@ -56,6 +56,8 @@ EXPERIMENTS = {
 }
 # By which key others read a stage's runs.
 LINKS = {"train": "train_run", "import_network": "train_run", "cluster": "cluster_run"}
+# The keys that say which runs there are; the others say how they are computed.
+OF_STUDY = ("title", "steps", "quick", "variant", "published", "n_threads", "checkpoint_every")
 # What the config alone tells of each.
 CHECKS: dict[str, Callable[..., object]] = {
     "train": train.check_settings,
@@ -112,14 +114,14 @@ def study_of(config: Mapping[str, Any], named_configs: Sequence[str]) -> Study:
         InvalidInputError: It describes none.
     """
     return studies.read_study(
-        {**config, "steps": _with_whole_paths(config["steps"])},
+        {**config, **{key: _with_whole_paths(config[key]) for key in ("steps", "quick")}},
         study_name(named_configs),
         stages_of(config),
     )
 
 
 def _with_whole_paths(value: Any, of: str = "") -> Any:
-    """The steps with whole paths of the files that they name: workers start elsewhere."""
+    """Steps with whole paths of the files that they name: workers start elsewhere."""
     if isinstance(value, Mapping):
         return {key: _with_whole_paths(inner, of or _own(key)) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -210,7 +212,7 @@ def plan_of(run: StageRun) -> Plan:
     stored = studies.without_changed_inputs(found, cells, stages, read)
     costs = studies.Costs.read(database, {step.stage for step in whole.steps}, stages)
     plan = studies.Plan(whole, cells, stored, costs, stages)
-    print("\n".join(["", *plan.lines(), ""]))
+    print("\n".join(["", *plan.lines(config["n_workers"]), ""]))
     return plan
 
 
@@ -324,7 +326,7 @@ def _store_cells(
             "step": cell.step,
             "stage": cell.stage,
             "seed": cell.seed,
-            **cell.labels,
+            **{f"label.{name}": value for name, value in cell.labels.items()},
             "run": completed.get(cell.name),
             "state": _state(cell, plan, ends),
             "reason": ends[cell.name].reason if cell.name in ends else "",

@@ -50,7 +50,9 @@ class HiddenModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             return None
         sys.meta_path.remove(self)
         # But this one, or it would be loaded from its file again, a second module of that name.
-        sys.modules.update({other: self._modules[other] for other in self._modules if other != name})
+        sys.modules.update(
+            {other: self._modules[other] for other in self._modules if other != name}
+        )
         self._specs[name] = self._modules[name].__spec__
         return importlib.util.spec_from_loader(name, self)
 

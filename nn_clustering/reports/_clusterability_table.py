@@ -98,6 +98,8 @@ def over_networks(group: pandas.DataFrame, measure: str) -> pandas.Series:
     Returns:
         Of each network, the mean over its clusterings; of a single one, all of these.
     """
+    if measure not in _OF_TEST:  # however often a clustering is tested
+        group = group.drop_duplicates("cluster_run")
     values = group[measure].astype(float)
     # a clustering of a file is of a network of its own
     network = group["network"].where(group["network"].notna(), group["cluster_run"].map(repr))
@@ -111,8 +113,8 @@ def _row(
     row: dict[str, Any] = {
         "labels": labels,
         "n_networks": int(group["network"].nunique()) or len(group),
-        "n_clusterings": len(group),
-        "n_tested": int(group["shuffle_test_run"].notna().sum()),
+        "n_clusterings": int(group["cluster_run"].nunique()),
+        "n_tested": int(group.loc[group["shuffle_test_run"].notna(), "cluster_run"].nunique()),
     }
     for measure in MEASURES:
         values = over_networks(group, measure).dropna()
@@ -121,7 +123,8 @@ def _row(
         row[f"{measure}_published"] = means.get(measure)
     largest = group["p_value"].max()
     row["largest_p_value"] = None if math.isnan(largest) else largest
-    row["n_fragile"] = int(group["fragile"].eq(True).sum()) if row["n_tested"] else None
+    fragile = group.loc[group["fragile"].eq(True), "cluster_run"].nunique()
+    row["n_fragile"] = int(fragile) if row["n_tested"] else None
     return row
 
 

@@ -249,6 +249,9 @@ def _ways(
             shared[cell.stage] = cell
         else:
             ways.setdefault(repr((labels, cell.seed)), (labels, {}))[1][cell.stage] = cell
+    several = {stage for _, of_way in ways.values() for stage in of_way} & set(shared)
+    if several:  # its seed is one of several
+        ways = {"own": (own, {stage: shared.pop(stage) for stage in several}), **ways}
     for labels, of_way in ways.values() or [(own, {})]:
         yield _Network(clustering, labels, {**shared, **of_way})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.reports._clusterability_table import (
@@ -77,11 +77,12 @@ def figures_table(results: StudyResults, step: str) -> StudyTable | None:
     import pandas
 
     cells = results.cells[results.cells["step"] == step]
-    figures = _numbers_of(results, cells)
-    if not figures:
-        return None
     conditions = conditions_of(cells, results.label_columns)
     labels = [name for name in results.labels if any(name in one for one, _ in conditions)]
+    # a label says already what the result repeats
+    figures = _numbers_of(results, cells, {f"result.{name}" for name in labels})
+    if not figures:
+        return None
     rows: list[dict[str, Any]] = []
     lines = []
     for found, group in conditions:
@@ -105,7 +106,7 @@ def figures_table(results: StudyResults, step: str) -> StudyTable | None:
     )
 
 
-def _numbers_of(results: StudyResults, cells: pandas.DataFrame) -> list[str]:
+def _numbers_of(results: StudyResults, cells: pandas.DataFrame, but: Collection[str]) -> list[str]:
     """Return the columns of the first numbers of results, those of the result itself first."""
     names = dict.fromkeys(
         name for run_id in cells["run"] for name in _keys(results.runs[run_id].result, "result")
@@ -114,6 +115,7 @@ def _numbers_of(results: StudyResults, cells: pandas.DataFrame) -> list[str]:
         name
         for name in names
         if name in cells
+        and name not in but
         and all(type(value) in (int, float, type(None)) for value in cells[name])
         and cells[name].notna().any()
     ]

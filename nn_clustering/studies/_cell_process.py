@@ -52,7 +52,11 @@ from nn_clustering.tracking.passwords import mask_passwords
 from nn_clustering.tracking.run_keys import store_id
 from nn_clustering.tracking.stages.expected_code import NOT_EXPECTED
 from nn_clustering.tracking.stages.lease import release_of_dead
-from nn_clustering.tracking.stages.program import INTERRUPTED as INTERRUPTED_STATUS, RUN_ID_VARIABLE
+from nn_clustering.tracking.stages.program import (
+    INTERRUPTED as INTERRUPTED_STATUS,
+    RUN_ID_VARIABLE,
+    SERVER_AWAY,
+)
 from nn_clustering.tracking.store.stored_programs import program_arguments
 
 if TYPE_CHECKING:
@@ -303,12 +307,16 @@ def _state(ended: EndedProcess, run_id: Any) -> str:
         return COMPLETED if run_id is not None else FAILED
     if ended.cause is not None or _was_asked(ended.status):
         return INTERRUPTED
+    if ended.status == SERVER_AWAY:
+        return DECLINED if run_id is None else INTERRUPTED
     return CRASHED if ended.status < 0 else FAILED
 
 
 def _cause(ended: EndedProcess) -> str | None:
     if ended.status == 0:
         return None
+    if ended.cause is None and ended.status == SERVER_AWAY:
+        return SERVER
     return SIGNAL if ended.cause is None and _was_asked(ended.status) else ended.cause
 
 

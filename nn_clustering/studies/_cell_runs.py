@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.studies._cell_orders import CellOrder
-from nn_clustering.studies._stored import UNFINISHED, StoredCell, seconds_of
-from nn_clustering.tracking import request_digest, whole_files
+from nn_clustering.studies._stored import UNFINISHED, StoredCell, seconds_of, usable_runs
+from nn_clustering.tracking import request_digest
 from nn_clustering.tracking.store.liveness import journal_folder, mark_died
 from nn_clustering.tracking.writing.sync import sync_folders
 
@@ -57,10 +57,8 @@ def find_runs(database: Database, order: CellOrder, journal_root: Path) -> CellR
     runs = [run for run in runs if (run.get("info") or {}).get("code") == order.code]
     # Older ones were looked at when the study was planned, with the data that they had read.
     newer = [run for run in runs if run["_id"] > order.snapshot.run_id]
-    completed = next((run for run in newer if _is_usable(database, run)), None)
-    if completed is not None:
-        stored = StoredCell(completed["_id"], seconds_of(completed), order.code)
-        return CellRuns(completed=stored)
+    for run in usable_runs(database, newer):
+        return CellRuns(completed=StoredCell(run["_id"], seconds_of(run), order.code))
     running = next((run["_id"] for run in runs if run["status"] == "RUNNING"), None)
     return CellRuns(running=running, unfinished=_to_go_on_with(database, order, runs))
 
@@ -96,16 +94,6 @@ def _runs(database: Database, order: CellOrder) -> Iterator[dict[str, Any]]:
     for run in database["runs"].find(query, _FIELDS).sort("_id", -1):
         if request_digest(order.stage, run.get("config") or {}) == wanted:
             yield run
-
-
-def _is_usable(database: Database, run: Mapping[str, Any]) -> bool:
-    """Whether a run can stand for a new one: it is completed and whole, and of one code."""
-    if run["status"] != "COMPLETED" or run.get("dropped_artifacts"):
-        return False
-    if (run.get("info") or {}).get("changed_code"):
-        return False
-    ids = [entry["file_id"] for entry in run.get("artifacts") or ()]
-    return set(ids) <= set(whole_files(database, ids))
 
 
 def _to_go_on_with(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.studies._cells import Cell, full_config
+from nn_clustering.studies._spec import merged
 from nn_clustering.studies._stages import Stages
 from nn_clustering.studies._stored import seconds_of
 from nn_clustering.tracking import request_digest
@@ -54,6 +55,8 @@ class Costs:
                 seconds, config = seconds_of(run), run.get("config")
                 if seconds is None or not isinstance(config, Mapping):
                     continue
+                # of former code, which did what the defaults of keys that came since do
+                config = merged(stages[name].defaults, config)
                 kinds.setdefault(_kind(name, config, links), []).append(seconds)
                 totals.setdefault(name, []).append(seconds)
         return cls(_medians(kinds), _medians(totals), links)

@@ -218,9 +218,11 @@ class _HandingOut:
         """Ask what runs to end, and wait until it has."""
         if not self._running:
             return
+        n = len(self._running)
+        runs = "the run that goes on" if n == 1 else f"the {n} runs that go on"
         self._progress.tell(
-            f"asking the {len(self._running)} runs that go on to end, which keep what they have "
-            "(Ctrl-C again leaves at once)"
+            f"asking {runs} to end, and to keep what there is (Ctrl-C again leaves at once); what "
+            "is completed is stored, and the same command goes on from there"
         )
         addresses = sorted({running.worker.address for running in self._running.values()})
         keys = list(self._running)

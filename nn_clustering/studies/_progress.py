@@ -102,6 +102,8 @@ class Progress:
         self._left.pop(cell.name, None)
         where = "" if outcome.run_id is None else f" (run {outcome.run_id})"
         shown = outcome.output.splitlines()[-_SHOWN_LINES:]
+        if shown and shown[-1].strip() == outcome.reason:
+            shown.pop()
         lines = [f"{cell.name}: {outcome.state}{where}: {outcome.reason}", *shown]
         self.tell("\n    ".join(lines))
 

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from nn_clustering.errors import InvalidInputError, did_you_mean
 from nn_clustering.studies._stages import Needs, Stages
@@ -146,7 +146,7 @@ def _changed(
         step = found[names.index(name)]
         both = [_mapping(each.get("config", {}), f"{name}: config") for each in (step, change)]
         step |= {**change, **({"config": merged(*both)} if any(both) else {})}
-    return found
+    return [*found]
 
 
 def merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
@@ -373,7 +373,7 @@ def _word(value: Any, key: str) -> str:
     return found
 
 
-def _is_word(value: Any) -> bool:
+def _is_word(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 _FIELDS = {
-    "config": 1, "info.code": 1, "info.changed_code": 1, "info.inputs": 1,
+    "config": 1, "info.code": 1, "info.changed_code": 1, "info.inputs": 1, "status": 1,
+    "experiment.name": 1,
     "start_time": 1, "stop_time": 1, "dropped_artifacts": 1, "artifacts.file_id": 1,
 }  # fmt: skip
 # What a run calls the one that it goes on with, among what it has read.
@@ -63,11 +64,11 @@ def find_completed(
             )
             for cell in ready
         }
-        stored = _stored_runs(database, ready, configs, stages)
-        stored = _whole(database, stored)
+        wanted = {cell.name: request_digest(cell.stage, configs[cell.name]) for cell in ready}
+        stored = _stored_runs(database, ready, configs, stages, set(wanted.values()))
         for cell in ready:
             config = configs[cell.name]
-            runs = stored.get(request_digest(cell.stage, config), ())
+            runs = stored.get(wanted[cell.name], ())
             code = None if any_code or not runs else stages[cell.stage].code_digest(config)
             run = next((run for run in runs if any_code or _code(run) == code), None)
             if run is not None:
@@ -132,18 +133,41 @@ def _levels(cells: Sequence[Cell]) -> Iterator[list[Cell]]:
         yield [cell for cell in cells if depths[cell.name] == depth]
 
 
+def usable_runs(database: Database, runs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return those completed runs that can stand for new ones.
+
+    These lack no artifact, and their code did not change while they ran.
+
+    Args:
+        database: Where they are.
+        runs: Their documents: status, artifacts, what was dropped of these, and `changed_code`.
+    """
+    left = [
+        run
+        for run in runs
+        if run["status"] == "COMPLETED"
+        and not run.get("dropped_artifacts")
+        and not (run.get("info") or {}).get("changed_code")
+    ]
+    files = [{entry["file_id"] for entry in run.get("artifacts") or ()} for run in left]
+    whole = whole_files(database, set().union(*files))
+    return [run for run, of_run in zip(left, files, strict=True) if of_run <= whole]
+
+
 def _stored_runs(
     database: Database,
     cells: Sequence[Cell],
     configs: Mapping[str, Mapping[str, Any]],
     stages: Stages,
-) -> dict[str, list[dict[str, Any]]]:
-    """The completed runs that can be those of cells, by what they were asked for."""
+    wanted: Collection[str],
+) -> dict[str, list[Mapping[str, Any]]]:
+    """The runs that can be those of cells, by what they were asked for, one of `wanted`."""
     if not cells:
         return {}
     links = {cell.link for cell in cells if cell.link is not None}
     query: dict[str, Any] = {
         "experiment.name": {"$in": sorted({cell.stage for cell in cells})},
+        "_id": {"$type": "number"},
         "status": "COMPLETED",
         "config.seed": {"$in": sorted({cell.seed for cell in cells})},
     }
@@ -156,37 +180,19 @@ def _stored_runs(
             }
             for link in sorted(links)
         ]
-    found: dict[str, list[dict[str, Any]]] = {}
-    fields = {**_FIELDS, "experiment.name": 1}
-    for run in database["runs"].find(query, fields).sort("_id", -1):
+    digests: dict[Any, str] = {}
+    runs = []
+    for run in database["runs"].find(query, _FIELDS).sort("_id", -1):
         name = run["experiment"]["name"]
         # One of former code does not have the keys that came since: it did what their defaults do.
         config = merged(stages[name].defaults, run.get("config") or {})
-        found.setdefault(request_digest(name, config), []).append(run)
+        digests[run["_id"]] = request_digest(name, config)
+        if digests[run["_id"]] in wanted:
+            runs.append(run)
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for usable in usable_runs(database, runs):
+        found.setdefault(digests[usable["_id"]], []).append(usable)
     return found
-
-
-def _whole(
-    database: Database, stored: Mapping[str, list[dict[str, Any]]]
-) -> dict[str, list[dict[str, Any]]]:
-    """Those runs that can be used: no artifact is missing, and their code did not change."""
-    ids = [
-        entry["file_id"]
-        for runs in stored.values()
-        for run in runs
-        for entry in run.get("artifacts") or ()
-    ]
-    whole = whole_files(database, ids)
-    return {
-        key: [
-            run
-            for run in runs
-            if not run.get("dropped_artifacts")
-            and not (run.get("info") or {}).get("changed_code")
-            and all(entry["file_id"] in whole for entry in run.get("artifacts") or ())
-        ]
-        for key, runs in stored.items()
-    }
 
 
 def _code(run: Mapping[str, Any]) -> str | None:

@@ -1357,14 +1357,10 @@ def test_keys_of_a_report():
     assert set(report.OF_STUDY) < set(study.experiment.defaults)
 
 
-# reuse and tags, of all stages
-
-EXPERIMENTS = [*(stage.experiment for stage in STAGES.values()), pipeline.experiment]
-EXPERIMENTS += [study.experiment, report.experiment]
 # n_threads, reuse and tags, of all stages
 
 EXPERIMENTS = [*(stage.experiment for stage in STAGES.values()), pipeline.experiment]
-EXPERIMENTS.append(study.experiment)
+EXPERIMENTS += [study.experiment, report.experiment]
 TABLES = ("lesion_table", "visualisation_table")  # which compute too little
 COMPUTING = [experiment for experiment in EXPERIMENTS if experiment.path not in TABLES]
 

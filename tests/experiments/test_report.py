@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from experiments import report
+from nn_clustering import reports
 from nn_clustering.errors import NnClusteringError
 from nn_clustering.tracking import RunStore, Server, connect
 from tests.programs import PROJECT, environment, run_warm
@@ -102,11 +103,16 @@ def test_only_runs_of_the_code_as_it_is(made, here):
     assert not (here / "my_study" / "ncuts.png").exists()
 
 
-def test_keys_of_the_tables_and_the_page(made, here):
+def test_keys_of_the_tables_and_the_page(made, here, monkeypatch):
     few = {"folder": str(here), "n_threads": 1}
     steps = [{**NETWORKS, "seeds": [0], "cases": NETWORKS["cases"][:1]}, CLUSTERINGS, LESIONS]
     config = {**few, "steps": steps, "title": "Few"}
+    asked, tables = [], reports.study_tables
+    monkeypatch.setattr(
+        reports, "study_tables", lambda *given, **keys: asked.append(keys) or tables(*given, **keys)
+    )
     run = in_process(**config, level=0.9, n_resamples=9, page_images_mb=0)
+    assert asked == [{"level": 0.9, "seed": 0, "n_resamples": 9}]
     assert run.result["n_cells"] == 5
     rate = (here / "study" / "lesions.md").read_text()
     page = (here / "study" / "report.html").read_bytes()

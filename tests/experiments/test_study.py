@@ -1,8 +1,10 @@
 """A study as a user runs it: planned, computed by workers, and not again."""
 
+import contextlib
 import io
 import sys
 import uuid
+from types import SimpleNamespace
 
 import pandas
 import pytest
@@ -11,6 +13,7 @@ import yaml
 from experiments import study
 from nn_clustering import studies
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.studies._cell_orders import Snapshot
 from nn_clustering.tracking import RunStore, Server, connect
 from tests.programs import PROJECT, environment, run_warm
 
@@ -72,20 +75,20 @@ def run_study(spec, own_store):
 
 
 @pytest.fixture(scope="module")
-def planned(run_study, own_store):
+def told_beforehand(run_study, own_store):
     """What is told of the study beforehand, and how many runs there are then."""
     return run_study("dry_run=True"), own_store[0].count(status=None)
 
 
 @pytest.fixture(scope="module")
-def computed(planned, run_study, own_store):
+def computed(told_beforehand, run_study, own_store):
     """The store once the study is computed, by two workers side by side."""
     run_study("n_workers=2", "tags=first")
     return own_store[0]
 
 
-def test_a_planned_study_is_told_and_leaves_nothing(planned):
-    assert planned == (PLAN, 0)
+def test_a_planned_study_is_told_and_leaves_nothing(told_beforehand):
+    assert told_beforehand == (PLAN, 0)
 
 
 def test_every_cell_is_one_run(computed):
@@ -152,6 +155,62 @@ def test_a_training_keeps_its_own_checkpoints_and_an_untrained_network_has_none(
     assert cells_of(steps=[own])[0]["training"]["checkpoint_every"] == 2
     untrained = {**STEPS[0], "configs": ["mlp", "digits", "untrained"], "config": {}}
     assert cells_of(steps=[untrained])[0]["training"]["checkpoint_every"] is None
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """Plans a study of one's own, of which nothing is stored, in a run that has begun."""
+    cells = {"first": studies.StoredCell(5, 1.0, None)}
+    monkeypatch.setattr(studies, "find_completed", lambda *given: cells)
+    monkeypatch.setattr(studies, "without_changed_inputs", lambda found, *others: found)
+    monkeypatch.setattr(studies.Costs, "read", lambda *given: studies.Costs({}, {"cluster": 7.0}))
+
+    def planned(**changes):
+        config = {**study.experiment.full_config([]), "steps": STEPS, **changes}
+        run = SimpleNamespace(
+            config=config,
+            named_configs=("my_study",),
+            id=3,
+            store=SimpleNamespace(database=None),
+            context=SimpleNamespace(surroundings=SimpleNamespace(terminal=None)),
+            sacred_run=SimpleNamespace(experiment_info={"base_dir": str(PROJECT)}),
+            add_config_files=lambda files: None,
+            await_stored_program=lambda: None,
+            uncaptured=contextlib.nullcontext,
+        )
+        return run, study.plan_of(run)
+
+    return planned
+
+
+def test_keys_reach_where_cells_are_computed(planned, monkeypatch):
+    reached = {}
+
+    def workplace(**given):
+        reached.update(given)
+        return contextlib.nullcontext("client")
+
+    def carry_out(client, cells, order_of, **given):
+        order = order_of(cells[0], None)
+        reached.update(given, order=order, seconds=given["seconds_of"](cells[-1]))
+
+    monkeypatch.setattr(studies, "snapshot_of", lambda *given: Snapshot(3, "5d"))
+    monkeypatch.setattr(study, "store_id", lambda database: "store")
+    monkeypatch.setattr(studies, "workplace", workplace)
+    monkeypatch.setattr(studies, "carry_out", carry_out)
+    keys = {"n_threads": 2, "n_workers": 3, "scheduler": "tcp://a:1", "scheduler_file": "b.json"}
+    large = {**STEPS[0], "needs": {"memory_mb": 9000}}
+    run, plan = planned(**keys, max_attempts=4, reuse=False, steps=[large, STEPS[1]])
+    study._carry_out(run, plan, {})
+    assert {key: reached[key] for key in keys} == keys
+    assert (reached["memory_mb"], reached["max_attempts"], reached["seconds"]) == (9000, 4, 7.0)
+    order = reached["order"]
+    assert (order["reuse"], order["max_resumed"], order["n_threads"]) == (False, 4, 2)
+
+
+def test_stored_runs_are_looked_for_where_they_may_be_reused(planned):
+    assert planned()[1].stored.keys() == {"first"}
+    assert not planned(reuse=False)[1].stored
 
 
 def test_a_study_is_called_by_its_first_named_config_or_file():

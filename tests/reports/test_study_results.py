@@ -5,6 +5,7 @@ import math
 import pytest
 
 from nn_clustering.errors import RunNotFoundError
+from nn_clustering.reports import study_tables
 from tests.reports.stored_study import (
     CLUSTERINGS,
     LESIONS,
@@ -84,3 +85,20 @@ def test_two_tests_of_one_kind_are_two_rows_that_share_the_others(store):
     assert rows["shuffle_test_run"].nunique() == 3
     assert rows["lesion_run"].nunique() == 1
     assert rows["lesion_run"].notna().all()
+
+
+def test_tests_of_one_clustering_with_several_seeds_are_all_there(store):
+    networks = {**NETWORKS, "seeds": [0], "cases": NETWORKS["cases"][:1]}
+    clusterings = {**CLUSTERINGS, "grid": {"phase": ["pruned"]}}
+    tests = {**SHUFFLES, "seeds": [0, 1, 2]}
+    made = StoredCells(store.database, networks, clusterings, tests, LESIONS).add_all()
+    results = made.results(store)
+    rows = results.networks
+    assert rows["shuffle_test_run"].tolist() == [
+        made.runs[cell.name] for cell in made.cells if cell.stage == "shuffle_test"
+    ]
+    assert rows["lesion_run"].nunique() == 1
+    assert rows["lesion_run"].notna().all()
+    (row,) = study_tables(results, store, n_resamples=99)[0].rows.to_dict("records")
+    assert (row["n_clusterings"], row["n_tested"]) == (1, 1)
+    assert row["ncut_std"] is None or math.isnan(row["ncut_std"])  # of one clustering

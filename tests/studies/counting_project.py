@@ -20,6 +20,7 @@ FILES = {
         import time
         from pathlib import Path
 
+        import pymongo
         import step_size
 
         from nn_clustering.errors import InvalidInputError
@@ -65,6 +66,9 @@ FILES = {
                     time.sleep(0.02)
             if what == "abort":
                 os.abort()
+            if what == "read":
+                nobody = pymongo.MongoClient("127.0.0.1:9", serverSelectionTimeoutMS=100)
+                nobody.admin.command("ping")
             if what == "fail":
                 print("mongodb://me:a secret 1@host/x")
                 raise RuntimeError("told to fail")

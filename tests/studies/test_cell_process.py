@@ -69,6 +69,8 @@ def test_a_cell_is_computed_once_from_the_frozen_code(study, here):
         ({"n_steps": 0}, "failed", "Error: n_steps=0; expected at least 1"),
         ({"then": "fail"}, "failed", "RuntimeError: told to fail"),
         ({"then": "abort"}, "crashed", "killed by SIGABRT"),
+        # It is tried again, as the server may be there by then.
+        ({"then": "read"}, "interrupted", "Error: MongoDB did not answer (127.0.0.1:9: [Errno"),
     ],
 )
 def test_how_a_process_ended_is_told(study, here, updates, state, told):

@@ -47,6 +47,9 @@ def test_a_failed_run_shows_its_last_lines():
     progress.fail(CELLS[0], failed)
     shown = "\n".join(f"    line {n}" for n in range(4, 9))
     assert lines == [f"cell 0: failed (run 3): ValueError: no\n{shown}"]
+    failed = CellOutcome("cell 1", "failed", reason="Error: no", output="a line\nError: no")
+    progress.fail(CELLS[1], failed)
+    assert lines[1:] == ["cell 1: failed: Error: no\n    a line"]  # which is not said twice
 
 
 def test_the_rest_takes_what_stored_runs_took():

@@ -4,9 +4,11 @@ import json
 import os
 import shlex
 import subprocess
+import sys
 import tempfile
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import dask
 import pytest
@@ -54,7 +56,15 @@ def options(script):
 
 def test_script_is_what_bash_reads(place):
     """Run with a worker that only says how it was started."""
-    script = write("--workers", "3", "--time", "01:00:00", "--gpus", "1", "--memory", "8G")
+    script = write(
+        *("--workers", "3", "--time", "01:00:00", "--gpus", "1", "--memory", "8G", "--cpus", "4")
+    )
+    assert script.startswith("#!/bin/bash -l\n")  # as the user's own shells
+    activate = Path(sys.executable).with_name("activate")
+    assert (f". {activate}\n" in script) == activate.is_file()
+    assert "\nexport MONGO_DB=runs\n" in script
+    journals = shlex.quote(f"{place}/journals")
+    assert f"\nexport NN_CLUSTERING_JOURNAL={journals}\n" in script
     # What comes before is Slurm's and the environment's.
     start = script.index("\ncd ")
     stand_in = 'show() { printf "%s\\n" "$@" "$PWD" "$MONGO_URL_FILE" "$NN_CLUSTERING_DATASETS"; }'
@@ -66,6 +76,10 @@ def test_script_is_what_bash_reads(place):
     assert said[1:4] == ["-m", "dask", "worker"]
     assert said[-3:] == [str(place), str(place / "the url"), f"{place}/samples:/data"]
     words = dict(pairwise(said))
+    assert said[0] == sys.executable
+    assert (words["--nthreads"], words["--death-timeout"]) == ("1", "300s")
+    assert words["--preload"] == "nn_clustering.studies.preload"
+    assert {"--no-nanny", "--no-dashboard"} < set(said)
     assert words["--scheduler-file"] == str(place / "dask-scheduler.json")
     assert words["--name"] == "12.0"
     assert 3600 - 120 - 5 <= int(words["--lifetime"].rstrip("s")) <= 3600 - 120
@@ -85,6 +99,7 @@ def test_what_slurm_is_asked_for(place):
     assert asked["time"] == "1-02:03:04"
     assert (asked["cpus-per-task"], asked["mem"], asked["gres"]) == ("4", "1500M", "gpu:2")
     assert (asked["partition"], asked["account"]) == ("gpu", "lab")
+    assert (asked["requeue"], asked["open-mode"]) == ("", "append")  # a job may begin anew
     assert asked["signal"] == "B:TERM@60"  # after the worker's own end
     assert not asked.keys() & options(write()).keys() >= {"gres", "mem", "partition"}
 
@@ -117,7 +132,14 @@ def test_says_what_to_type_next(place, capsys):
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("30", 1800), ("30:30", 1830), ("2:00:00", 7200), ("1-1", 90_000), ("1-1:1", 90_060)],
+    [
+        ("30", 1800),
+        ("30:30", 1830),
+        ("5", 300),
+        ("2:00:00", 7200),
+        ("1-1", 90_000),
+        ("1-1:1", 90_060),
+    ],
 )
 def test_times_as_slurm_reads_them(place, text, seconds):
     lifetime = write("--time", text).partition("--lifetime")[2]

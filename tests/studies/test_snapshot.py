@@ -1,6 +1,8 @@
 """A study's stored code is written out once a machine, as it was, wherever it lay."""
 
+import errno
 import os
+import shutil
 import threading
 import time
 
@@ -143,6 +145,17 @@ def test_code_that_nobody_used_for_long_goes(study, written, tmp_path):
     written_snapshot(study.database, study.snapshot, tmp_path)
     assert not old.exists()
     assert written.start.is_dir()
+
+
+def test_a_full_disk_is_told_once(study, tmp_path, monkeypatch):
+    def copy(source, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), source, None, target)
+
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    with pytest.raises(TrackingError, match="No space left on device") as raised:
+        snapshot_of(study.database, study.run.id, root=tmp_path)
+    assert str(raised.value).count("No space left") == 1
+    assert "free some space" in str(raised.value)
 
 
 def test_the_same_code_is_taken_as_the_same(study, tmp_path):

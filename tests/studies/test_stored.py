@@ -12,6 +12,8 @@ from nn_clustering.studies import (
     full_config,
     without_changed_inputs,
 )
+from nn_clustering.studies._plan import in_words
+from nn_clustering.studies._stored import StoredCell
 from tests.studies.stages import made_up_stages
 from tests.studies.test_spec import study
 from tests.tracking.stored_files import store_file
@@ -126,6 +128,51 @@ def test_costs_are_medians_of_the_kind_else_of_the_stage(database, stored):
     assert costs.seconds(short, stages) == 20
     everything = cells_of(study(), stages)
     assert costs.total(everything, stages) == (2 * 20 + 2 * 1000, 16)
+    for parent_run, seconds in ((1, 5), (2, 7)):
+        stored(everything[4], parent_run, seconds=seconds)
+    stored(everything[5], 1, seconds=100)
+    stored(everything[4], 1, seconds=10_000, status="FAILED")
+    costs = Costs.read(database, ["train", "cluster"], stages)
+    assert costs.seconds(everything[4], stages) == 6  # whichever run was read
+    assert costs.seconds(everything[5], stages) == 100
+    database["runs"].update_many({}, {"$unset": {"config.n_threads": 1}})  # as of former code
+    assert Costs.read(database, ["train", "cluster"], stages).seconds(short, stages) == 20
+
+
+def test_runs_of_all_seeds_and_networks_are_found_at_once(database, stored):
+    cells = cells_of(study(), made_up_stages())
+    trained = [stored(cell) for cell in cells[:4]]
+    clustered = [stored(cell, trained[cells.index(cell.parent)]) for cell in cells[4:12]]
+    assert ids(database, cells)[:12] == [*trained, *clustered]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "some 1 s"),
+        (99, "some 99 s"),
+        (100, "some 2 minutes"),
+        (5999, "some 100 minutes"),
+        (6000, "some 1.7 hours"),
+    ],
+)
+def test_times_in_words(seconds, words):
+    assert in_words(seconds) == words
+
+
+def test_plan_of_a_step_that_is_stored():
+    stages = made_up_stages()
+    whole = study([{"name": "train", "seeds": [0, 1]}])
+    cells = cells_of(whole, stages)
+    there = {cell.name: StoredCell(1, 2.0, None) for cell in cells}
+    costs = Costs(of_stages={"train": 30.0})
+    assert Plan(whole, cells, there, costs, stages).lines()[1:] == [
+        "train     2       2      0",
+        "2 of 2 runs are stored; there is nothing to compute",
+    ]
+    del there[cells[0].name]
+    (*_, said) = Plan(whole, cells, there, costs, stages).lines(n_workers=1)
+    assert said == "1 of 2 runs are stored; the rest should take some 30 s of computing"
 
 
 def test_runs_that_read_other_data_are_left_out_with_what_rests_on_them(database, stored):

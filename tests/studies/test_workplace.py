@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 
+import distributed
 import pytest
 
 from nn_clustering.errors import InvalidInputError
@@ -80,7 +81,14 @@ def test_workers_share_what_this_machine_has(nvidia_smi, monkeypatch):
         # Anyone may look at a page that listens elsewhere, and a client there may run any code.
         assert client.dashboard_link.startswith("http://127.0.0.1:")
         # Without the keys, which nobody else on this machine has.
-        assert "wants keys; expected them in Dask's" in refusal(scheduler=client.scheduler.address)
+        address = client.scheduler.address
+        assert "wants keys; expected them in Dask's" in refusal(scheduler=address)
+        for place, keys in (
+            (address, distributed.Security.temporary()),  # of somebody else's
+            (address.replace("tls", "tcp"), None),
+        ):
+            with pytest.raises(OSError, match=r"certificate does not match|reset|closed"):
+                distributed.Client(place, security=keys, timeout=3, set_as_default=False)
     assert told == [f"workers: 2 on this machine, 1 with a GPU, dashboard: {client.dashboard_link}"]
     assert logging.getLogger("distributed").level < logging.CRITICAL
 

@@ -6,6 +6,7 @@ A stage that would repeat a completed run exactly uses that one instead of runni
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from sacred.config import ConfigDict
 from nn_clustering.tracking.errors import InvalidInputError, NnClusteringError
 from nn_clustering.tracking.execution_keys import KEYS_OF_THE_WHOLE
 from nn_clustering.tracking.own_code import OwnCode, add_own_code, add_sources, python_files
+from nn_clustering.tracking.passwords import mask_passwords
 from nn_clustering.tracking.stages.context import FinishedRun, Surroundings
 from nn_clustering.tracking.stages.definition import StageCode, StageDefinition, StageFunctions
 from nn_clustering.tracking.stages.execution import Execution
@@ -24,6 +26,8 @@ from nn_clustering.tracking.stages.expected_code import NotedCode
 from nn_clustering.tracking.stages.git import checkout_state
 from nn_clustering.tracking.stages.inputs import Input
 from nn_clustering.tracking.stages.program import (
+    SERVER_AWAY,
+    is_server_away,
     leave_run_id,
     malformed_commands_told,
     running_as_program,
@@ -81,6 +85,7 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
     _execution: Execution | None = None  # of the run that is on, or was
     _own_code = OwnCode()
     _noted_code: NotedCode | None = None  # once it was asked for
+    _is_server_away = False  # as the program's run has found
 
     def configure(
         self,
@@ -218,11 +223,15 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         """Run as a program: track the run, keep all output, end well on SIGTERM and Ctrl-C."""
         with running_as_program(argv) as surroundings:
             run: FinishedRun | None = None
-            self._surroundings = surroundings
+            self._surroundings, self._is_server_away = surroundings, False
             try:
                 with malformed_commands_told(argv):
                     run = super().run_commandline(argv)
                 return run
+            except SystemExit as ended:
+                if ended.code and self._is_server_away:
+                    sys.exit(SERVER_AWAY)
+                raise
             except KeyboardInterrupt:
                 way_on = None if self._execution is None else self._execution.way_on()
                 raise KeyboardInterrupt(*([] if way_on is None else [way_on])) from None
@@ -249,7 +258,12 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
         updates = config_updates or {}
         try:
             return self._run(command_name, updates, named_configs, info, meta_info, options)
-        except NnClusteringError as error:
+        except Exception as error:
+            self._is_server_away = is_server_away(error)
+            if self._is_server_away and self._surroundings.is_program:
+                raise Error(mask_passwords(_told_of_server(error))) from error
+            if not isinstance(error, NnClusteringError):
+                raise
             told = str(error)
             if type(error) is InvalidInputError:
                 told = self._definition.settings.told(told, updates, named_configs)
@@ -405,3 +419,11 @@ class StageExperiment(Experiment):  # type: ignore[misc]  # Sacred has no types
             )
         settings.check_config(run.config)
         return run
+
+
+def _told_of_server(error: Exception) -> str:
+    """What is said of a server that is away, in one line."""
+    if isinstance(error, NnClusteringError):
+        return " ".join(str(error).split())
+    why = " ".join(str(error).partition(" (configured")[0].split())
+    return f"MongoDB did not answer ({why}); type the same command again once it does"

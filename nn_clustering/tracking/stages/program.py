@@ -16,7 +16,7 @@ from pathlib import Path
 from docopt import DocoptExit
 from sacred.utils import ensure_wellformed_argv
 
-from nn_clustering.tracking.errors import InvalidInputError
+from nn_clustering.tracking.errors import InvalidInputError, ServerUnavailableError
 from nn_clustering.tracking.execution_keys import EXPECTED_CODE
 from nn_clustering.tracking.stages.context import Surroundings
 from nn_clustering.tracking.stages.validation import check_paths
@@ -26,6 +26,9 @@ from nn_clustering.tracking.writing.capture import complete_capture
 RUN_ID_VARIABLE = "NN_CLUSTERING_RUN_ID_FILE"
 AT_ONCE_SECONDS = 1.0
 INTERRUPTED = 130  # exit status of a process that Ctrl-C, SIGTERM or SIGHUP has ended
+
+# Of one that MongoDB did not answer when it had to read from it: 75 means "try again later".
+SERVER_AWAY = 75
 
 
 @contextlib.contextmanager
@@ -95,6 +98,17 @@ def malformed_commands_told(argv: Sequence[str] | None = None) -> Iterator[None]
         )
     except InvalidInputError as error:
         sys.exit(f"Error: {error}")
+
+
+def is_server_away(error: BaseException) -> bool:
+    """Whether an error, or one that it comes from, is that MongoDB does not answer."""
+    import pymongo.errors
+
+    kinds = (ServerUnavailableError, pymongo.errors.ConnectionFailure)
+    each: BaseException | None = error
+    while each is not None and not isinstance(each, kinds):
+        each = each.__cause__ or each.__context__
+    return each is not None
 
 
 def leave_run_id(surroundings: Surroundings, run_id: int | None) -> None:

@@ -6,9 +6,11 @@ The names of sources come from the database: each becomes a path below one folde
 from __future__ import annotations
 
 import ast
+import errno
 import posixpath
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
     from nn_clustering.tracking.store.run import Run
 
+# What goes wrong with each of the files, if with one.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 # A stage stores each file of its configs as such an artifact: stage, then the name of the config.
 _CONFIG = re.compile(r"config\.([A-Za-z]\w*)\.([^/\\]+\.yaml)")
 
@@ -211,6 +215,12 @@ def _write_sources(
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)
         except (DamagedArtifactError, OSError) as problem:
+            if isinstance(problem, OSError) and problem.errno in _NO_ROOM:
+                raise TrackingError(
+                    f"the stored sources of run {id_text(run.id)} cannot be written to "
+                    f"{target.parent} ({problem.strerror}): free some space there, or in "
+                    f"{tempfile.gettempdir()}"
+                ) from None
             problems.append(str(problem))
     if problems:
         raise TrackingError(

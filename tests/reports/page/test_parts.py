@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from nn_clustering.reports import StudyTable
-from nn_clustering.reports.page import RunImage
+from nn_clustering.reports.page import RunImage, study_page
 from nn_clustering.reports.page._data_tables import figure_title, networks_table, runs_table
 from nn_clustering.reports.page._html import duration, plain, rendered, script_json
 from nn_clustering.reports.page._lineage import lineage, step_summaries
@@ -59,6 +59,7 @@ def test_entries_are_sorted_by_their_number_and_lead_to_their_runs(results):
         ("MLP", "unpruned", "-1.5 ± 0.2 (3)", "< 0.001", "-"),
         ("MLP", "pruned", "2e-5", "undefined", ""),
         ("MLP", "", "1", "1", "1"),
+        ("2 (3)", "", "", "", ""),
     )
     header = ("train", "phase", "a", "b", "c")
     found = summary(StudyTable("t", "T", pandas.DataFrame(), header, lines), results)
@@ -72,11 +73,13 @@ def test_entries_are_sorted_by_their_number_and_lead_to_their_runs(results):
     assert first.link == "#runs=1%2C2%2C3%2C4%2C8%2C9%2C10%2C11"
     assert [bool(entry.link) for entry in found.rows[1]] == [True, True, True, False, False]
     assert found.rows[2][2].link == "#runs=1%2C8"
+    assert (found.rows[3][0].text, found.rows[3][0].beside) == ("2 (3)", "")  # a label, no number
 
 
 def test_columns_are_called_by_what_they_show(results):
     results.cells["code"] = "0123456789"
-    results.cells["result.joint_p"] = results.cells["result.p_value"]
+    for end in ("joint_p", "fisher_p"):
+        results.cells[f"result.score.{end}"] = results.cells["result.p_value"]
     networks, runs = networks_table(results), runs_table(results)
     keys = [one["key"] for one in networks["columns"]]
     assert keys[0] == "cluster_run"  # by which a row is called
@@ -87,11 +90,8 @@ def test_columns_are_called_by_what_they_show(results):
     keys = [one["key"] for one in runs["columns"]]
     assert {row[keys.index("code")] for row in runs["rows"]} == {"01234567"}
     kinds = {one["key"]: one["kind"] for one in runs["columns"]}
-    assert [kinds[f"result.{key}"] for key in ("joint_p", "p_value", "ncut")] == [
-        "p",
-        "p",
-        "number",
-    ]
+    ps = ("score.joint_p", "score.fisher_p", "p_value")
+    assert [kinds[f"result.{key}"] for key in (*ps, "ncut")] == ["p", "p", "p", "number"]
     titles = ("importance_joint_p", "importance_p", "score_effect", "p_value", "n_shuffles")
     assert [figure_title(name) for name in titles] == [
         "importance joint p", "importance Fisher p", "score effect", "p", "shuffles",
@@ -178,10 +178,13 @@ def test_images_fill_the_page_in_their_order(results, monkeypatch):
     assert ([one.run for one in found], n_left_out) == ([2, 3, 4, 5], 1)
     content = base64.b64decode(found[0].uri.partition(",")[2])
     assert Image.open(io.BytesIO(content)).getpixel((1, 1)) == (255, 255, 255)
-    two = sum(len(one.uri) for one in found[:2])
+    two, small = sum(len(one.uri) for one in found[:2]), len(found[0].uri)
     # once one is too large, a smaller one does not take its place
-    found, n_left_out = pictures(results, [*images, images[1]], two + 1)
+    found, n_left_out = pictures(results, [*images, images[1]], two + small)
     assert ([one.run for one in found], n_left_out) == ([2, 3], 4)
+    for missing, n_shown in ((0, 1), (1, 0)):
+        page = study_page(results, images=images[1:2], max_image_mb=(small - missing) / 2**20)
+        assert page.count(b'src="data:image/webp') == n_shown
     monkeypatch.setattr(name, 100)
     assert [one.run for one in pictures(results, images, 10**6)[0]] == [2]
 
@@ -196,3 +199,11 @@ def test_facts_of_the_page(results):
     assert facts["Machines"] == "lab (12 runs), other (1 runs), unknown (1 runs)"
     assert facts["Code"].startswith("train 3f2a9c, cluster 3f2a9c")
     assert _data(results, "http://lab:9000")["statuses"] == {"2": "RUNNING"}
+
+
+def test_the_address_of_omniboard_and_what_failed(results):
+    object.__setattr__(results, "missing", ("lesion: seed=7",))
+    failures = {"lesion: seed=7": "no", "lesion: seed=8": "of a former try"}
+    page = study_page(results, omniboard="http://lab:9000/", failures=failures).decode()
+    assert '"omniboard":"http://lab:9000"' in page
+    assert "1 failed" in page
