@@ -121,7 +121,7 @@ STUDIES = [
     _last_step("n_clusters=1", "2", config={"n_clusters": 1}),
     _last_step("grid: n_clusters=3", "a list of values", grid={"n_clusters": 3}),
     _last_step("n_cluster", "did you mean n_clusters", grid={"n_cluster": [3]}),
-    _last_step("phase=prund", "did you mean pruned", grid={"phase": ["prund"]}),
+    _last_step("phase=prund", "did you mean unpruned?", grid={"phase": ["prund"]}),
     _last_step("needs: gpu=-1", "an integer from 0", needs={"gpu": -1}),
     *(
         Line("study", ("with", "fast", f"published={published!r}"), expected)
