@@ -10,6 +10,7 @@ python experiments/study.py with my_study.yaml scheduler=tcp://host:8786
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pandas
 
 from experiments import (
+    CHECKOUT,
     PROJECT,
     choose_k,
     cluster,
@@ -234,11 +236,26 @@ def prepare(run: StageRun) -> Plan:
     print("\n".join(["", *plan.lines(run.config["n_workers"]), ""]))
     if run.config["dry_run"]:
         raise SystemExit(0)
+    if plan.to_do:
+        check_installed()
     own = OwnCode()  # which a named config of the user's own may name
     for cell in plan.to_do:
         own |= EXPERIMENTS[cell.stage].config_code(studies.full_config(cell, plan.stages))
     run.add_code(own)
     return plan
+
+
+def check_installed() -> None:
+    """Check that there is what hands out runs, which `make demo` alone does not install.
+
+    Raises:
+        InvalidInputError: There is not.
+    """
+    if importlib.util.find_spec("distributed") is None:
+        how = "make install-study" if CHECKOUT else 'pip install "nn_clustering[cluster]"'
+        raise InvalidInputError(
+            f"studies need Dask Distributed, which is not installed; type {how}, and this again"
+        )
 
 
 @experiment.stage(check=check, prepare=prepare)

@@ -93,11 +93,11 @@ def check_workplace(
     if n_workers is None:
         return
     if not isinstance(n_workers, int) or isinstance(n_workers, bool) or n_workers < 1:
-        raise InvalidInputError(f"n_workers={n_workers!r}; expected a number from 1 on, or None")
+        raise InvalidInputError(f"n_workers={n_workers!r}; expected an integer from 1, or None")
     named = scheduler if scheduler_file is None else os.fspath(scheduler_file)
     if named is not None:
         raise InvalidInputError(
-            f"n_workers={n_workers} says nothing beside {named}, whose workers are there already; "
+            f"n_workers={n_workers} changes nothing beside {named}, whose workers are there; "
             "leave it out"
         )
 

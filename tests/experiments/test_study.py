@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import sys
 import uuid
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import yaml
 
 from experiments import study
 from nn_clustering import studies
+from nn_clustering.errors import InvalidInputError
 from nn_clustering.studies._cell_orders import Snapshot
 from nn_clustering.tracking import RunStore, Server, connect
 from tests.programs import PROJECT, environment, run_warm
@@ -125,6 +127,12 @@ def test_again_nothing_is_computed_and_runs_get_new_tags(computed, run_study, sp
     assert computed.count(experiment=["train", "cluster"]) == 3
     assert computed.count(experiment=["train", "cluster"], tags=["first", "second"]) == 3
     assert computed.run("latest", experiment="study").result["n_stored_before"] == 3
+
+
+def test_without_dask_it_is_said_what_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InvalidInputError, match="not installed; type make install-study"):
+        study.check_installed()
 
 
 def cells_of(**changes):

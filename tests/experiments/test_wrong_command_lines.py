@@ -121,7 +121,7 @@ STUDIES = [
     _last_step("n_clusters=1", "2", config={"n_clusters": 1}),
     _last_step("grid: n_clusters=3", "a list of values", grid={"n_clusters": 3}),
     _last_step("n_cluster", "did you mean n_clusters", grid={"n_cluster": [3]}),
-    _last_step("phase=prund", "this training has unpruned", grid={"phase": ["prund"]}),
+    _last_step("phase=prund", "unpruned", grid={"phase": ["prund"]}),
     _last_step("cluster: seed=0: it reads no run", "of: [train]", of=[], seeds=[0]),
     _last_step("needs: gpu=-1", "an integer from 0", needs={"gpu": -1}),
     _last_step("needs 10", "TB of memory", "less in `needs`", needs={"memory_mb": 10**8}),

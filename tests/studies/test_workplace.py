@@ -140,7 +140,7 @@ def test_what_is_no_scheduler_is_refused(tmp_path):
     assert "says no address (KeyError" in refusal(scheduler_file=missing)
     assert "expected one of them" in refusal(scheduler="tcp://a:1", scheduler_file=missing)
     assert "leave it out" in refusal(scheduler="tcp://a:1", n_workers=2)
-    assert refusal(n_workers=0) == "n_workers=0; expected a number from 1 on, or None"
+    assert refusal(n_workers=0) == "n_workers=0; expected an integer from 1, or None"
 
 
 def test_without_dask_it_is_said_how_to_install_it(monkeypatch):
