@@ -241,7 +241,8 @@ install() {  # EXTRAS
   for extra in $1; do
     if [ "$extra $mongod" != "mongod never" ]; then spec="${spec:+$spec,}$extra"; fi
   done
-  say "Installing the Python packages: 0.8 GB to download at first, 1 to 10 minutes."
+  if [ -n "$was_from" ]; then say "Installing the Python packages that are new."
+  else say "Installing the Python packages: 0.8 GB to download at first, 1 to 10 minutes."; fi
   say "  (what pip is doing: tail -f $log)"
   run_logged .venv/bin/python -m pip install --progress-bar off -c requirements.lock \
     -e ".${spec:+[$spec]}"
@@ -257,6 +258,7 @@ main() {
     *) die "usage: devops/install.sh demo|study|dev [EXTRA]..." ;;
   esac
   one_at_a_time
+  was_from=
   extras=$(wanted_extras "$@")
   if reusable; then
     if satisfied "$extras"; then return; fi
@@ -265,6 +267,7 @@ main() {
   else
     find_python
     clear_venv
+    was_from=
   fi
   mkdir -p .venv
   : >"$log"

@@ -10,6 +10,7 @@ python experiments/study.py with my_study.yaml scheduler=tcp://host:8786
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pandas
 
 from experiments import (
+    CHECKOUT,
     PROJECT,
     choose_k,
     cluster,
@@ -173,6 +175,8 @@ def _check_cell(cell: Cell, stages: studies.Stages) -> None:
     config = studies.full_config(cell, stages, 1)
     if cell.stage in CHECKS:
         CHECKS[cell.stage](config)
+    if cell.parent is None:
+        _check_first(cell, config)
     if cell.parent is None or config.get("phase") is None:
         return
     if cell.parent.stage != "train":
@@ -188,6 +192,18 @@ def _check_cell(cell: Cell, stages: studies.Stages) -> None:
         )
 
 
+def _check_first(cell: Cell, config: Mapping[str, Any]) -> None:
+    """Check that a cell that reads none of the study's runs has what it works on."""
+    lacking = (stage for stage, key in LINKS.items() if key in config and config[key] is None)
+    stage = next(lacking, None)
+    is_given = cell.stage == "cluster" and (config["model"] or config["graph"]["source"] == "file")
+    if stage is not None and not is_given:
+        raise InvalidInputError(
+            f"it reads no run; expected of: [{stage}], a step of this study, or {LINKS[stage]} in "
+            "its config"
+        )
+
+
 def _check_workplace(config: Mapping[str, Any]) -> None:
     for key in ("n_threads", "max_attempts", "checkpoint_every"):
         value = config[key]
@@ -197,7 +213,7 @@ def _check_workplace(config: Mapping[str, Any]) -> None:
 
 
 def plan_of(run: StageRun) -> Plan:
-    """Look up which runs of a study there are, and say what is to do."""
+    """Look up which runs of a study there are."""
     config, stages = run.config, stages_of(run.config)
     whole = study_of(config, run.named_configs)
     cells = studies.cells_of(whole, stages)
@@ -209,21 +225,37 @@ def plan_of(run: StageRun) -> Plan:
 
     stored = studies.without_changed_inputs(found, cells, stages, read)
     costs = studies.Costs.read(database, {step.stage for step in whole.steps}, stages)
-    plan = studies.Plan(whole, cells, stored, costs, stages)
-    print("\n".join(["", *plan.lines(config["n_workers"]), ""]))
-    return plan
+    return studies.Plan(whole, cells, stored, costs, stages)
 
 
 def prepare(run: StageRun) -> Plan:
-    """Plan; a study that is only planned ends here."""
+    """Plan, and say what is to do; a study that is only planned ends here."""
     plan = plan_of(run)
+    if plan.to_do and not run.config["dry_run"]:
+        studies.check_workplace_is_there(**_place(run.config, plan))
+    print("\n".join(["", *plan.lines(run.config["n_workers"]), ""]))
     if run.config["dry_run"]:
         raise SystemExit(0)
+    if plan.to_do:
+        check_installed()
     own = OwnCode()  # which a named config of the user's own may name
     for cell in plan.to_do:
         own |= EXPERIMENTS[cell.stage].config_code(studies.full_config(cell, plan.stages))
     run.add_code(own)
     return plan
+
+
+def check_installed() -> None:
+    """Check that there is what hands out runs, which `make demo` alone does not install.
+
+    Raises:
+        InvalidInputError: There is not.
+    """
+    if importlib.util.find_spec("distributed") is None:
+        how = "make install-study" if CHECKOUT else 'pip install "nn_clustering[cluster]"'
+        raise InvalidInputError(
+            f"studies need Dask Distributed, which is not installed; type {how}, and this again"
+        )
 
 
 @experiment.stage(check=check, prepare=prepare)
@@ -275,15 +307,7 @@ def _carry_out(run: StageRun, plan: Plan, completed: Mapping[str, Any]) -> studi
     terminal = run.context.surroundings.terminal
     with contextlib.ExitStack() as stack:
         with run.uncaptured():  # workers would hold the captured output open
-            client = stack.enter_context(
-                studies.workplace(
-                    n_threads=config["n_threads"],
-                    n_workers=config["n_workers"],
-                    memory_mb=max(cell.needs.memory_mb for cell in plan.to_do),
-                    scheduler=config["scheduler"],
-                    scheduler_file=config["scheduler_file"],
-                )
-            )
+            client = stack.enter_context(studies.workplace(**_place(config, plan)))
         return studies.carry_out(
             client,
             plan.cells,
@@ -293,6 +317,12 @@ def _carry_out(run: StageRun, plan: Plan, completed: Mapping[str, Any]) -> studi
             max_attempts=config["max_attempts"],
             progress=studies.Progress(n_stored=len(completed), terminal=terminal),
         )
+
+
+def _place(config: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """Where the cells that are missing are computed, as `studies.workplace` takes it."""
+    named = {key: config[key] for key in ("n_threads", "n_workers", "scheduler", "scheduler_file")}
+    return {**named, "memory_mb": max(cell.needs.memory_mb for cell in plan.to_do)}
 
 
 def _store_cells(

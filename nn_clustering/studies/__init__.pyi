@@ -23,4 +23,8 @@ from ._stored import (
     find_completed as find_completed,
     without_changed_inputs as without_changed_inputs,
 )
-from ._workplace import check_workplace as check_workplace, workplace as workplace
+from ._workplace import (
+    check_workplace as check_workplace,
+    check_workplace_is_there as check_workplace_is_there,
+    workplace as workplace,
+)

@@ -134,9 +134,9 @@ def carry_out(
     progress.start(to_do, seconds)
     try:
         handing_out.work()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         handing_out.end_cells()
-        raise
+        raise interrupt from None  # whatever was waited for when it came
     finally:
         handing_out.close()
     return handing_out.result

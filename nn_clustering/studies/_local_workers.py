@@ -74,7 +74,7 @@ def worker_processes(
     gpus = visible_gpus()
     if n_workers is None:
         n_processors: int = cpu_count()
-        by_threads = n_processors // min(n_threads or n_processors, n_processors)
+        by_threads = n_processors // (n_threads or n_processors)
         wanted = max(by_threads, len(gpus))
         n_workers = max(1, min(wanted, int(memory // needed)) if needed else wanted)
     if needed > memory / n_workers:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import platform
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 ANSWER_SECONDS = 5.0
 INSTALL = 'pip install "nn_clustering[cluster]"'
 CLIENT_NAME = "nn_clustering"
+_ADDRESS = re.compile(r"((tcp|tls|wss?|ucxx?)://)?([^\s/:\[\]]+|\[[^\s/]+\]):\d{1,5}")
 # Their logs tell of what a study says in a line, or of what is meant to happen.
 _TALKATIVE = ("distributed", "tornado", "bokeh", "asyncio")
 
@@ -57,6 +59,14 @@ def new_keys() -> Security:
             f"a study's workers need keys ({in_one_line(error)}); install what makes them with "
             f"{INSTALL}"
         ) from error
+
+
+def check_address(scheduler: Any) -> None:
+    """Raise InvalidInputError if an address is none that a scheduler can have."""
+    if not isinstance(scheduler, str) or _ADDRESS.fullmatch(scheduler) is None:
+        raise InvalidInputError(
+            f"scheduler={scheduler!r} is no address; expected one like tcp://host:8786"
+        )
 
 
 def connect_client(

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 from nn_clustering.errors import InvalidInputError, did_you_mean
 from nn_clustering.studies._stages import Needs, Stages
-from nn_clustering.tracking.execution_keys import OWN_KEYS, REPEAT_KEYS, RESUME
+from nn_clustering.tracking.execution_keys import REPEAT_KEYS, RESUME
 
 VARIANTS = ("full", "quick")
 # What there can be published means of, and what tables have columns of.
@@ -206,7 +206,7 @@ def _check_not_set(given: Mapping[str, Any], links: Collection[str]) -> None:
     ways = {
         "seed": "its runs have those in its seeds, or of what it reads",
         **dict.fromkeys(links, "of says which runs are read"),
-        **dict.fromkeys(OWN_KEYS, "it is a key of the whole study"),
+        "reuse": "it is a key of the whole study",
     }
     for key, way in ways.items():
         if key in given:

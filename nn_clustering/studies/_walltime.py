@@ -73,7 +73,7 @@ def holds(
 def _lifetime_end(worker: Any | None) -> float | None:
     """When Dask closes the worker, in seconds since the epoch."""
     lifetime = _lifetime(worker)
-    return None if worker is None or lifetime is None else _started(worker) + lifetime
+    return None if lifetime is None else _started(worker) + lifetime
 
 
 def _lifetime(worker: Any | None) -> float | None:

@@ -15,6 +15,7 @@ from nn_clustering.errors import InvalidInputError
 from nn_clustering.studies._local_workers import local_cluster, worker_processes
 from nn_clustering.studies._schedulers import (
     CLIENT_NAME,
+    check_address,
     close_client,
     connect_client,
     import_distributed,
@@ -87,16 +88,35 @@ def check_workplace(
             f"scheduler={scheduler!r} and scheduler_file={os.fspath(scheduler_file)!r} are both "
             "given; expected one of them"
         )
+    if scheduler is not None:
+        check_address(scheduler)
     if n_workers is None:
         return
     if not isinstance(n_workers, int) or isinstance(n_workers, bool) or n_workers < 1:
-        raise InvalidInputError(f"n_workers={n_workers!r}; expected a number from 1 on, or None")
+        raise InvalidInputError(f"n_workers={n_workers!r}; expected an integer from 1, or None")
     named = scheduler if scheduler_file is None else os.fspath(scheduler_file)
     if named is not None:
         raise InvalidInputError(
-            f"n_workers={n_workers} says nothing beside {named}, whose workers are there already; "
+            f"n_workers={n_workers} changes nothing beside {named}, whose workers are there; "
             "leave it out"
         )
+
+
+def check_workplace_is_there(
+    *,
+    n_threads: int | None = 1,
+    n_workers: int | None = None,
+    memory_mb: float = 0,
+    scheduler: str | None = None,
+    scheduler_file: str | os.PathLike[str] | None = None,
+) -> None:
+    """Raise what `workplace` would raise for these arguments, before anything is begun."""
+    import_distributed()
+    if scheduler is None and scheduler_file is None:
+        worker_processes(n_threads, n_workers, memory_mb)
+        return
+    with quiet():
+        close_client(connect_client(scheduler, scheduler_file))
 
 
 def _dashboard(client: Client) -> str:

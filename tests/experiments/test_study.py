@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import sys
 import uuid
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import yaml
 
 from experiments import study
 from nn_clustering import studies
+from nn_clustering.errors import InvalidInputError
 from nn_clustering.studies._cell_orders import Snapshot
 from nn_clustering.tracking import RunStore, Server, connect
 from tests.programs import PROJECT, environment, run_warm
@@ -127,6 +129,12 @@ def test_again_nothing_is_computed_and_runs_get_new_tags(computed, run_study, sp
     assert computed.run("latest", experiment="study").result["n_stored_before"] == 3
 
 
+def test_without_dask_it_is_said_what_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InvalidInputError, match="not installed; type make install-study"):
+        study.check_installed()
+
+
 def cells_of(**changes):
     config = {**study.experiment.full_config([]), "steps": STEPS, **changes}
     stages = study.stages_of(config)
@@ -223,6 +231,9 @@ def test_files_are_found_from_wherever_workers_start(tmp_path, monkeypatch):
     ]
     names = [config["dataset"]["name"] for config in cells_of(steps=steps)]
     assert names == [str(tmp_path / "data.npz"), "digits"]
+    quick = [{"name": "1", "config": configs[0]}]
+    names = [c["dataset"]["name"] for c in cells_of(steps=steps, quick=quick, variant="quick")]
+    assert names == [str(tmp_path / "data.npz")] * 2
 
 
 def test_so_are_those_that_a_named_config_of_the_users_own_names(tmp_path, monkeypatch):

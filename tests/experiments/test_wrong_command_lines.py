@@ -121,8 +121,11 @@ STUDIES = [
     _last_step("n_clusters=1", "2", config={"n_clusters": 1}),
     _last_step("grid: n_clusters=3", "a list of values", grid={"n_clusters": 3}),
     _last_step("n_cluster", "did you mean n_clusters", grid={"n_cluster": [3]}),
-    _last_step("phase=prund", "did you mean pruned", grid={"phase": ["prund"]}),
+    _last_step("phase=prund", "unpruned", grid={"phase": ["prund"]}),
+    _last_step("cluster: seed=0: it reads no run", "of: [train]", of=[], seeds=[0]),
     _last_step("needs: gpu=-1", "an integer from 0", needs={"gpu": -1}),
+    _last_step("needs 10", "TB of memory", "less in `needs`", needs={"memory_mb": 10**8}),
+    _last_step("train_run=3 is not for a step", config={"train_run": 3}),
     *(
         Line("study", ("with", "fast", f"published={published!r}"), expected)
         for published, *expected in (

@@ -140,6 +140,7 @@ def test_lesions_by_condition_of_the_study(store):
     assert line["Fisher p"] == f"{fisher[[1, 3]].mean():.4f} ± {spread:.4f} (0.25)"
     assert table.lines[1][table.header.index("Fisher p")].count("(") == 0
     assert "over 8 tests" in table.notes[0]
+    assert table.rows["importance_p_published"].fillna(0).tolist() == [0, 0.25, 0, 0.25]
 
 
 def test_a_network_tested_twice_in_a_condition_counts_with_the_first(store):
@@ -152,6 +153,9 @@ def test_a_network_tested_twice_in_a_condition_counts_with_the_first(store):
     _, table = study_tables(made.results(store), store, n_resamples=99)
     (row,) = table.rows.to_dict("records")
     assert row["n_networks"] == 2
+    adjusted = {line[2]: line[table.header.index("adjusted")] for line in table.lines}
+    assert adjusted.pop("dispersion") == "-"  # no test of the published ones
+    assert all(float(text.lstrip("< ").rstrip("* ")) <= 1 for text in adjusted.values())
     said = " ".join(table.notes)
     assert "1 more tests of networks that are in their condition already are left out" in said
     assert "1 tests are left out that cannot be read: run" in said

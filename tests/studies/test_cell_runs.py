@@ -46,6 +46,7 @@ def test_completed_is_a_whole_run_of_this_code_since_the_study_began(add, found)
     add(13, "COMPLETED", dropped_artifacts=[{"name": "network.keras"}])
     add(14, "COMPLETED", info={"code": "c0de", "changed_code": ["train.py"]})
     add(15, "COMPLETED", config={**ORDER.config, "epochs": 4})
+    add("65f0c0ffee", "COMPLETED")  # of another program, which numbers runs by itself
     assert found() == CellRuns()
     add(16, "COMPLETED")
     add(17, "COMPLETED")

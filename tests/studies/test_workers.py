@@ -22,9 +22,10 @@ GB = 1000 * 2**20
 def client():
     """Two workers of two threads: one with a GPU and 4 GB, one with 8 GB."""
     here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    times = {"lifetime": "3000s"}
     resources = ({"GPU": 1, "MEMORY": 4 * GB}, {"MEMORY": 8 * GB})
     workers = {
-        number: {"cls": Worker, "options": {**here, "nthreads": 2, "resources": each}}
+        number: {"cls": Worker, "options": {**here, **times, "nthreads": 2, "resources": each}}
         for number, each in enumerate(resources)
     }
     scheduler = {"cls": Scheduler, "options": {**here, "port": 0}}
@@ -78,12 +79,17 @@ def test_who_could_ever_take_a_cell_and_why_nobody_does(workers):
     ]
 
 
-def test_a_worker_has_time_until_its_end():
+def test_a_worker_has_time_until_its_end(workers):
+    seen = of_gpus(workers, 0)
+    assert 2500 < seen.end - time.monotonic() <= 3000
+    assert seen.whole_seconds == 3000
     facts = {"host": "a", "n_threads": 1, "gpus": 0, "memory_bytes": GB}
     assert WorkerFacts("a", **facts).has_time(1e9)
     short = WorkerFacts("a", **facts, end=time.monotonic() + 200, whole_seconds=3600)
     assert short.has_time(60)
     assert not short.has_time(1000)
+    fresh = WorkerFacts("a", **facts, end=time.monotonic() + 3500, whole_seconds=3600)
+    assert fresh.has_time(10_000)  # which goes on from one worker to the next
     assert not WorkerFacts("a", **facts, end=time.monotonic() - 1).has_time(0)
     exactly = WorkerFacts("a", **facts)
     assert exactly.is_large_enough(Needs(memory_mb=1000))
@@ -114,9 +120,16 @@ def test_cells_that_go_side_by_side_fit_together_and_gpus_are_for_those_that_nee
     )
     where = {name: outcome.output.split() for name, outcome in ended.completed.items()}
     assert where["gpu"][0] == gpu
+    assert set(list(ended.completed)[:3]) == {"cell 0", "cell 1", "gpu"}  # at once
     # 4 GB hold one of them at a time, and the first ones went where no GPU is
     assert {n for address, n in where.values() if address == gpu} == {"1"}
     assert {where[f"cell {n}"][0] for n in (0, 1)} == {of_gpus(workers, 0).address}
+
+
+def test_a_worker_without_gpu_comes_first(client, workers, tmp_path):
+    silent = Progress(tell=lambda line: None)
+    ended = carry_out(client, [make_cell("cell")], orders(tmp_path), run=note, progress=silent)
+    assert ended.completed["cell"].output.split()[0] == of_gpus(workers, 0).address
 
 
 def test_an_order_says_all_that_a_worker_needs():

@@ -112,6 +112,7 @@ def test_the_number_of_workers_goes_by_processors_threads_and_memory(monkeypatch
     half = 0.9 * memory_bytes() / 2 / 2**20
     assert len(worker_processes(1)) == n_processors
     assert len(worker_processes(n_processors)) == len(worker_processes(None)) == 1
+    assert len(worker_processes(n_processors + 1)) == 1
     assert len(worker_processes(1, memory_mb=half - 1)) == min(2, n_processors)
     assert len(worker_processes(1, memory_mb=half + 1)) == 1
     with pytest.raises(InvalidInputError, match=r"each of 3 workers would have .*n_workers=2, or"):
@@ -139,7 +140,7 @@ def test_what_is_no_scheduler_is_refused(tmp_path):
     assert "says no address (KeyError" in refusal(scheduler_file=missing)
     assert "expected one of them" in refusal(scheduler="tcp://a:1", scheduler_file=missing)
     assert "leave it out" in refusal(scheduler="tcp://a:1", n_workers=2)
-    assert refusal(n_workers=0) == "n_workers=0; expected a number from 1 on, or None"
+    assert refusal(n_workers=0) == "n_workers=0; expected an integer from 1, or None"
 
 
 def test_without_dask_it_is_said_how_to_install_it(monkeypatch):

@@ -2,7 +2,9 @@
 
 import datetime
 import gzip
+import hashlib
 import io
+import json
 import math
 import os
 import signal
@@ -178,6 +180,40 @@ def test_what_is_damaged_is_refused_before_anything_is_written(what, file, other
     with pytest.raises(InvalidInputError if what == "no backup" else DamagedArtifactError):
         restore_backup(other, read_backup(path))
     assert everything(other) == {}
+
+
+def test_runs_are_written_before_what_they_name(file):
+    """What a run names was stored before it, so that it is in a backup that is made meanwhile."""
+    names = [name.split("/")[1] for name in members(file)]
+    assert names == ["runs", "fs.files", "fs.chunks", "manifest.json", "SHA256SUMS"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "told"),
+    [
+        ({"format": 2}, InvalidInputError, "has the format 2; expected 1: a newer version"),
+        ({"collections": []}, DamagedArtifactError, "its documents are not those of manifest"),
+        ({"collections": [{}]}, DamagedArtifactError, "its manifest.json cannot be read"),
+    ],
+)
+def test_a_manifest_that_says_something_else_is_refused(file, tmp_path, change, error, told):
+    content = {name.partition("/")[2]: data for name, data in members(file).items()}
+    del content["SHA256SUMS"]
+    manifest = {**json.loads(content["manifest.json"]), **change}
+    content["manifest.json"] = json.dumps(manifest).encode()
+    sums = [f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in content.items()]
+    content["SHA256SUMS"] = "".join(sums).encode()
+    whole = {f"backup/{name}": data for name, data in content.items()}
+    with pytest.raises(error, match=told):
+        read_backup(packed(tmp_path / "other.tar.gz", whole))
+
+
+def test_a_file_that_changes_after_it_was_looked_at_is_refused(file, database):
+    backup = read_backup(file)
+    database["runs"].update_one({"_id": 1}, {"$set": {"status": "FAILED"}})
+    written(database, file)
+    with pytest.raises(DamagedArtifactError, match="was changed while it was read: runs/00001"):
+        list(backup.pieces())
 
 
 @pytest.mark.parametrize(
