@@ -71,6 +71,7 @@ FILES = {
                 nobody.admin.command("ping")
             if what == "fail":
                 print("mongodb://me:a secret 1@host/x")
+                print("devices", os.environ.get("CUDA_VISIBLE_DEVICES"))
                 raise RuntimeError("told to fail")
 
 
@@ -185,7 +186,10 @@ class CountingStudy:
         updates = {**self.settings, **updates, "seed": seed}
         fields = {
             key: updates.pop(key)
-            for key in ("store", "code", "expected_code", "expected_seconds", "configs")
+            for key in (
+                *("store", "code", "expected_code", "expected_seconds", "configs"),
+                *("n_gpus", "reads_data"),
+            )
             if key in updates
         }
         code = self.run.info["code"]
@@ -198,6 +202,7 @@ class CountingStudy:
             "code": code,
             "store": store_id(self.database),
             "updates": updates,
+            "reuse": updates.get("reuse", True),
             "config": {**self.run.config, "resume": None, **updates},
             **fields,
         }

@@ -81,6 +81,26 @@ def test_how_a_process_ended_is_told(study, here, updates, state, told):
     assert (outcome.exit_status < 0) == (state == "crashed")
 
 
+@pytest.mark.parametrize(("n_gpus", "seen"), [(0, "-1"), (1, "3")])
+def test_gpus_of_the_worker_are_hidden_from_runs_that_have_none(
+    study, here, monkeypatch, n_gpus, seen
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    outcome = compute(study.order(20 + n_gpus, then="fail", n_gpus=n_gpus))
+    assert f"devices {seen}\n" in f"{outcome.output}\n"
+
+
+@pytest.mark.parametrize(
+    ("keys", "is_used"), [({"reuse": False}, False), ({"reads_data": True}, True)]
+)
+def test_a_stored_run_stands_for_a_cell_only_where_it_may(study, here, keys, is_used):
+    """Whether one that reads data by name does is for its stage to tell, in a process."""
+    first = compute(study.order(30 + is_used))
+    again = compute(study.order(30 + is_used, **keys))
+    assert (again.state, again.exit_status) == ("completed", 0)  # a process was asked
+    assert (again.run_id == first.run_id) == is_used
+
+
 @pytest.mark.parametrize(
     ("fields", "cause"),
     [({"store": "another"}, "store"), ({"expected_code": "0" * 64, "code": "0" * 64}, "code")],
