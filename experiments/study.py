@@ -158,9 +158,16 @@ def check(run: StageRun) -> None:
             "steps; leave it out, or change their seeds"
         )
     _check_workplace(config)
-    stages = stages_of(config)
+    _check_runs(study_of(config, run.named_configs), stages_of(config))
+    if config["quick"] and config["variant"] != "quick":
+        quick = {**config, "variant": "quick"}
+        _check_runs(study_of(quick, run.named_configs), stages_of(quick))
+
+
+def _check_runs(whole: Study, stages: studies.Stages) -> None:
+    """Check what the configs of a study's runs alone tell."""
     checked: set[Any] = set()
-    for cell in studies.cells_of(study_of(config, run.named_configs), stages):
+    for cell in studies.cells_of(whole, stages):
         key = (cell.step, *map(str, cell.labels.items()))
         if key in checked:
             continue
