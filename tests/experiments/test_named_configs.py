@@ -279,6 +279,7 @@ DEFAULTS = {
         "variant": "full",
         "published": [],
         "n_threads": 1,
+        "gpu": None,
         "checkpoint_every": 5,
         "max_attempts": 3,
         "dry_run": False,

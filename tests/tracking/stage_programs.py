@@ -7,8 +7,8 @@ import time
 from tests.programs import WarmProcess
 
 
-def assert_refused(finished, *expected):
-    assert finished.returncode == 1
+def assert_refused(finished, *expected, status=1):
+    assert finished.returncode == status
     assert "Traceback" not in finished.stderr
     errors = [line for line in finished.stderr.splitlines() if line.startswith("Error: ")]
     assert len(errors) == 1, finished.stderr

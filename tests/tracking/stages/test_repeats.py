@@ -8,6 +8,7 @@ import statistics
 import pytest
 
 from nn_clustering.tracking import RunStore
+from nn_clustering.tracking.stages.program import SERVER_AWAY
 from tests.programs import environment, run_python
 from tests.tracking.stage_programs import assert_refused, started, wait_for
 
@@ -189,7 +190,7 @@ def test_mistakes_are_told_once_before_any_run(run, database, arguments, expecte
 
 def test_server_out_of_reach_is_told_once(run):
     finished = run("draw", "with", "n_repeats=2", MONGO_URL="mongodb://127.0.0.1:1")
-    assert_refused(finished, "no usable MongoDB at 127.0.0.1:1")
+    assert_refused(finished, "no usable MongoDB at 127.0.0.1:1", status=SERVER_AWAY)
     assert "seed 0" not in finished.stdout
 
 
