@@ -8,11 +8,11 @@ from nn_clustering.errors import InvalidInputError
 from nn_clustering.studies._command_line import settings_of
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
+# A mapping with a key that Sacred would make an object of is refused.
+KEYS = st.text(max_size=4).filter(lambda key: not key.startswith("py/"))
 VALUES = st.recursive(
     PLAIN,
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
     max_leaves=6,
 )
 NAMES = st.from_regex(r"[a-z_][a-z_0-9]{0,5}", fullmatch=True)
