@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 
 import pytest
 
@@ -43,6 +44,7 @@ def test_a_cell_is_completed_once_the_server_is_back(own_home, tmp_path, monkeyp
     pause.parent.rmdir()
     (journal,) = journal_folders(own_home / ".mongo" / "journal")
     wait_until(lambda: is_finished(journal))
+    time.sleep(1)  # until it has noted that, and waits for the server
     os.kill(process, signal.SIGINT)  # which ends its waiting for the server
     wait_until(lambda: not is_there(process))
     resolve_server(environment(own_home))
