@@ -76,9 +76,6 @@ NEEDS = {
 # Stages that use the network on samples.
 ON_GPU = ("train", "lesion", "visualise")
 
-# The keys that say which runs there are; the others say how they are computed.
-OF_STUDY = ("title", "steps", "quick", "variant", "published", "n_threads", "checkpoint_every")
-
 experiment = StageExperiment("study", base_dir=PROJECT, save_git_info=False)
 configure(experiment, exclusive_keys=("steps",))
 
