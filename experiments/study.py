@@ -224,12 +224,25 @@ def plan_of(run: StageRun) -> Plan:
     database = run.store.database
     found = studies.find_completed(database, cells, stages) if config["reuse"] else {}
 
-    def read(cell: Cell) -> Mapping[str, Any]:
-        return EXPERIMENTS[cell.stage].input_digests(cell.configs, cell.updates)
+    def names_data(cell: Cell) -> bool:
+        return _names_file(studies.full_config(cell, stages))
 
-    stored = studies.without_changed_inputs(found, cells, stages, read)
+    def read(cell: Cell, parent_run: Any) -> Mapping[str, Any]:
+        link = {} if cell.link is None else {cell.link: parent_run}
+        return EXPERIMENTS[cell.stage].input_digests(cell.configs, {**cell.updates, **link})
+
+    stored = studies.without_changed_inputs(found, cells, stages, names_data, read)
     costs = studies.Costs.read(database, {step.stage for step in whole.steps}, stages)
     return studies.Plan(whole, cells, stored, costs, stages)
+
+
+def _names_file(value: Any) -> bool:
+    """Whether a config names a file or a folder; those of a study are whole paths."""
+    if isinstance(value, Mapping):
+        return any(map(_names_file, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_names_file, value))
+    return isinstance(value, str) and os.path.isabs(value) and Path(value).exists()
 
 
 def prepare(run: StageRun) -> Plan:
@@ -274,7 +287,7 @@ def study(run: StageRun) -> dict[str, Any]:
     if carried is not None:
         completed |= {name: outcome.run_id for name, outcome in carried.completed.items()}
     _store_cells(run, plan, completed, carried)
-    _print_tables(run, plan)
+    _print_tables(run, plan, carried)
     failed, not_run = (carried.failed, carried.not_run) if carried is not None else ({}, {})
     if failed:
         raise TrackingError(
@@ -364,9 +377,16 @@ def _state(cell: Cell, plan: Plan, ends: Mapping[str, Any]) -> str:
     return ends[cell.name].state if cell.name in ends else "not run"
 
 
-def _print_tables(run: StageRun, plan: Plan) -> None:
-    """Print what the stored runs say, and what to type next."""
-    found = studies.find_completed(run.store.database, plan.cells, plan.stages)
+def _print_tables(run: StageRun, plan: Plan, carried: studies.CarriedOut | None) -> None:
+    """Print what the study's runs say, and what to type next."""
+    computed = {} if carried is None else carried.completed
+    found = {
+        **plan.stored,
+        **{
+            name: studies.StoredCell(outcome.run_id, outcome.seconds, None)
+            for name, outcome in computed.items()
+        },
+    }
     results = reports.read_results(run.store, plan.study, plan.cells, found)
     for table in reports.study_tables(results, run.store):
         print(f"\n{table.caption}\n\n{table.markdown()}")

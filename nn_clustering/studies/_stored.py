@@ -85,31 +85,35 @@ def without_changed_inputs(
     found: Mapping[str, StoredCell],
     cells: Sequence[Cell],
     stages: Stages,
-    read: Callable[[Cell], Mapping[str, Any]],
+    names_data: Callable[[Cell], bool],
+    read: Callable[[Cell, Any], Mapping[str, Any]],
 ) -> dict[str, StoredCell]:
     """Leave out cells whose run read other data than it would read now, and what rests on them.
 
-    Only first cells read data by name; of those that differ in the seed alone one is looked at.
+    First cells are looked at, and others that name data besides the run that they read; of those
+    that differ in the seed alone one is.
 
     Args:
         found: Runs of cells, by name.
         cells: Of a study, each after the one that it reads.
         stages: The study's.
-        read: Returns what the run of a cell would read now, by name.
+        names_data: Whether a cell that reads a run reads other data, too.
+        read: Returns what the run of a cell would read now, by name, from the cell and the id of
+            the run that it reads.
     """
     known: dict[str, Mapping[str, Any]] = {}
     left: dict[str, StoredCell] = {}
     for cell in cells:
-        if cell.name not in found:
+        if cell.name not in found or (cell.parent is not None and cell.parent.name not in left):
             continue
-        if cell.parent is not None:
-            if cell.parent.name in left:
-                left[cell.name] = found[cell.name]
+        if cell.parent is not None and not names_data(cell):
+            left[cell.name] = found[cell.name]
             continue
-        config = full_config(cell, stages)
+        parent_run = None if cell.parent is None else left[cell.parent.name].run_id
+        config = full_config(cell, stages, parent_run)
         key = request_digest(cell.stage, {**config, "seed": None})
         if key not in known:
-            known[key] = read(cell)
+            known[key] = read(cell, parent_run)
         stored = dict(found[cell.name].inputs)
         stored.pop(UNFINISHED_INPUT, None)
         if stored == known[key]:

@@ -252,3 +252,11 @@ def test_trainings_have_a_gpu_each_where_that_is_asked(gpu, expected):
     config = {**study.experiment.full_config([]), "steps": steps, "gpu": gpu}
     cells = studies.cells_of(study.study_of(config, ["mine"]), study.stages_of(config))
     assert (cells[0].needs.gpu, cells[-1].needs.gpu) == expected
+
+
+def test_files_that_a_run_reads_besides_are_looked_at_again(tmp_path):
+    there, gone = tmp_path / "data.npz", tmp_path / "gone.npz"
+    there.write_bytes(b"")
+    assert study._names_file({"dataset": {"name": str(there)}})
+    assert study._names_file({"files": ["mnist", str(tmp_path)]})
+    assert not study._names_file({"dataset": {"name": "mnist"}, "model": str(gone), "seed": 3})

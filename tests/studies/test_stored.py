@@ -189,13 +189,19 @@ def test_runs_that_read_other_data_are_left_out_with_what_rests_on_them(database
     assert {of_changed, of_kept} < {cell.run_id for cell in found.values()}
     asked = []
 
-    def read(cell):
-        asked.append(cell.name)
+    def read(cell, parent_run):
+        asked.append((cell.name, parent_run))
         return as_it_is
 
-    left = without_changed_inputs(found, cells, made_up_stages(), read)
-    assert {cell.run_id for cell in left.values()} == {*ids_of[1:], of_kept}
-    assert asked == [cells[0].name, cells[2].name]  # not again for another seed
+    def left(names_data):
+        kept = without_changed_inputs(found, cells, made_up_stages(), names_data, read)
+        return {cell.run_id for cell in kept.values()}
+
+    assert left(lambda cell: False) == {*ids_of[1:], of_kept}
+    # not again for another seed
+    assert asked == [(cells[0].name, None), (cells[2].name, None)]
+    assert left(lambda cell: True) == set(ids_of[1:])  # the clustering read nothing then
+    assert (cells[6].name, ids_of[1]) in asked
 
 
 def test_plan_says_what_is_stored_and_what_the_rest_should_cost(database, stored):
