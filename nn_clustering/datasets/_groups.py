@@ -53,7 +53,8 @@ class Groups:
 
     def chosen(self, split: str, rows: NDArray[np.integer] | slice) -> Groups:
         """Return the groups where only some samples of a part are taken."""
-        return replace(self, **{split: self.of(split)[rows]})
+        taken: dict[str, Any] = {split: self.of(split)[rows]}
+        return replace(self, **taken)
 
     def _check(self, split: str, numbers: Any) -> None:
         if not isinstance(numbers, np.ndarray) or numbers.dtype != np.int32:
