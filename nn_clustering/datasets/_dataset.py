@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.datasets._groups import Groups
-from nn_clustering.datasets._samples import Samples, chosen
+from nn_clustering.datasets._samples import Samples
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.machine import in_units, memory_bytes
 
@@ -125,19 +125,6 @@ class Dataset:
     def answers_positions(self) -> bool:
         """Whether a class is asked at every position of a sample, not of the whole."""
         return self.task == "classification" and self.y_test.ndim == 2
-
-    def taking(self, split: str, rows: NDArray[np.integer]) -> Dataset:
-        """Return the data set with some of the samples of a part.
-
-        Args:
-            split: "train" or "test".
-            rows: Their numbers, ascending.
-        """
-        x, y = getattr(self, f"x_{split}"), getattr(self, f"y_{split}")
-        parts: dict[str, Any] = {f"x_{split}": chosen(x, rows), f"y_{split}": y[rows]}
-        if self.groups is not None:
-            parts["groups"] = self.groups.chosen(split, rows)
-        return replace(self, **parts)
 
     @property
     def n_outputs(self) -> int:

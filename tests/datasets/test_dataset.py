@@ -152,10 +152,9 @@ def test_digest_is_of_vocabulary_and_groups_too():
 
 def test_groups_go_with_the_samples_that_are_taken():
     train = np.array([[0, 0, 0], [1, 1, 1]], np.int32)
-    taken = tokens(groups=tasks(train=train)).taking("train", np.array([1]))
-    assert taken.x_train.tolist() == [[3, 3, 0]]
-    assert taken.groups.train.tolist() == [[1, 1, 1]]
-    assert taken.groups.test.tolist() == [[-1, 1, 0]]
+    taken = tasks(train=train).chosen("train", np.array([1]))
+    assert taken.train.tolist() == [[1, 1, 1]]
+    assert taken.of("test").tolist() == [[-1, 1, 0]]
 
 
 @pytest.mark.parametrize(
