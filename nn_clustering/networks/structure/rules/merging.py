@@ -5,10 +5,14 @@ import numpy as np
 from nn_clustering.networks.structure._channels import Broadcast, Concatenated, Merged, Scaled
 from nn_clustering.networks.structure._walk import Step
 from nn_clustering.networks.structure._weights_builder import WeightsBuilder
+from nn_clustering.networks.structure.rules.unitwise import unitwise
 
 
 def merge(builder: WeightsBuilder, step: Step) -> None:
     """Sum, product, maximum or the like, element by element; one channel goes with each."""
+    if len(builder.tensors_of_units(step)) == 1 < len(step.inputs):
+        unitwise(builder, step)  # beside what all units have in common
+        return
     reads = _one_for_each(builder, step)
     builder.add(Merged(step.name, step.outputs[0], reads), step.outputs[0])
 
