@@ -5,7 +5,8 @@ that is not of Keras' operations, or that asks for values, cannot be followed.
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,17 +90,22 @@ def with_known_sizes(
     return Opened(tuple(inputs), tuple(keras.tree.flatten(made)))
 
 
-def forget(nodes: Sequence[Any]) -> None:
-    """Take calls that were recorded on symbolic tensors from their layers.
+@contextmanager
+def unrecorded(network: keras.Model) -> Iterator[None]:
+    """Take from the layers of a network, at the end of the block, what was recorded within it.
 
-    These would otherwise have one output more.
+    A layer would otherwise seem to be called once more, and have several outputs.
     """
-    read_by = [(parent.operation, node) for node in nodes for parent in node.parent_nodes]
-    for operation, node in read_by:
-        if node in operation._outbound_nodes:
-            operation._outbound_nodes.remove(node)
-    for node in nodes:
-        node.operation._inbound_nodes.remove(node)
+    nodes = [
+        (recorded, len(recorded))
+        for layer in network._flatten_layers()
+        for recorded in (layer._inbound_nodes, layer._outbound_nodes)
+    ]
+    try:
+        yield
+    finally:
+        for recorded, n_before in nodes:
+            del recorded[n_before:]
 
 
 def _traced(layer: keras.Layer, args: Any, kwargs: dict[str, Any], n_samples: int | None) -> Opened:

@@ -32,10 +32,10 @@ from nn_clustering.networks.structure._opening import (
     Opened,
     OpenTensor,
     batch_free,
-    forget,
     node_that_made,
     nodes_between,
     opened,
+    unrecorded,
     with_known_sizes,
 )
 from nn_clustering.networks.structure._walk import Step, TensorId, Walk
@@ -65,6 +65,11 @@ def walk_network(network: keras.Model, sample_shape: Sequence[int] | None = None
             f"network {network.name!r} is a {type(network).__name__} with a call method of its "
             "own, which cannot be read; expected a sequential or functional Keras model"
         )
+    with unrecorded(network):
+        return _walk_of(network, sample_shape)
+
+
+def _walk_of(network: keras.Model, sample_shape: Sequence[int] | None) -> Walk:
     walker = _Walker()
     known = _with_known_sizes(network, sample_shape)
     given, wanted = (
@@ -72,8 +77,6 @@ def walk_network(network: keras.Model, sample_shape: Sequence[int] | None = None
     )
     inputs = tuple(walker.new_tensor(tensor.shape, tensor.dtype) for tensor in given)
     outputs = walker.walk(given, wanted, inputs)
-    if known is not None:
-        forget(nodes_between(known.inputs, known.outputs))
     names = tuple(tensor.name for tensor in network.inputs)
     return Walk(network.name, tuple(walker.steps), inputs, outputs, tuple(walker.shapes), names)
 
@@ -227,11 +230,9 @@ class _Walker:
         nodes = nodes_between(inside.inputs, inside.outputs)
         numbers = [leaf.number for leaf in _tensors((call.args, call.kwargs))]
         names = _names_inside(call.operation, [node.operation for node in nodes])
-        made = self.walk(
+        return self.walk(
             inside.inputs, inside.outputs, numbers, replace(around, prefix=call.name + "/"), names
         )
-        forget(nodes)
-        return made
 
     def _open_tensors(self, call: _Call) -> tuple[Any, Any]:
         found: tuple[Any, Any] = keras.tree.map_structure(
