@@ -33,6 +33,9 @@ class NetworkWeights:
             passes them: (inputs, units); (height, width, inputs a group, units), with a width of 1
             in one dimension; of depthwise convolutions (height, width, channels, multiplier). A
             separable convolution has a depthwise and a pointwise one.
+        nonlinear: Indices in ``channels`` of where units arise behind which stands a nonlinearity,
+            a product or an attention before a weight layer reads them, or which are no sums; all
+            others are read linearly, but for what a norm divides by.
     """
 
     name: str
@@ -40,6 +43,7 @@ class NetworkWeights:
     outputs: tuple[int, ...]
     kernel_layers: tuple[str, ...]
     kernels: tuple[NDArray[np.floating], ...] = field(repr=False)
+    nonlinear: frozenset[int] = frozenset()
 
     def with_kernels(self, kernels: Sequence[NDArray[np.floating]]) -> "NetworkWeights":
         """Return the network with other kernels.

@@ -46,6 +46,7 @@ class WeightsBuilder:
         self._kernel_layers: list[str] = []
         # tensors made of maps by a flatten or a global pooling, on how many axes slice by slice
         self._behind_maps: dict[int, int] = {}
+        self._nonlinear: set[int] = set()  # channels
         self._moved: set[int] = set()  # tensors whose positions may not be those of a reshape
 
     def add(self, channels: Channels, tensor: int) -> None:
@@ -88,6 +89,30 @@ class WeightsBuilder:
     def read(self, step: Step) -> int:
         """Return the index of the channels that a step reads, of several tensors of the first."""
         return self._at[step.inputs[0]]
+
+    def made(self, step: Step) -> int:
+        """Return the index of the channels that a step makes."""
+        return self._at[step.outputs[0]]
+
+    def mark_nonlinear(self, index: int) -> None:
+        """Note that what reads these channels does not read them linearly, or they are no sum.
+
+        What is marked is where they arise, through all that multiplies or arranges them.
+        """
+        match self._channels[index]:
+            case Concatenated(reads=several):
+                for one in several:
+                    self.mark_nonlinear(one)
+            case (
+                Scaled(reads=reads)
+                | Depthwise(reads=reads)
+                | Broadcast(reads=reads)
+                | Flattened(reads=reads)
+                | Rearranged(reads=reads)
+            ):
+                self.mark_nonlinear(reads)
+            case _:
+                self._nonlinear.add(index)
 
     def all_read(self, step: Step) -> tuple[int, ...]:
         """Return the indices of the channels of all tensors that a step reads."""
@@ -295,6 +320,7 @@ class WeightsBuilder:
             tuple(self._at[tensor] for tensor in outputs),
             tuple(self._kernel_layers),
             tuple(self._kernels),
+            nonlinear=frozenset(self._nonlinear),
         )
 
 

@@ -55,6 +55,8 @@ def read_weights(network: keras.Model) -> NetworkWeights:
             )
         assert kind.rule is not None
         kind.rule(builder, step)
+        if not kind.is_linear:
+            builder.mark_nonlinear(builder.read(step))
         builder.follow_positions(step, has_kernels=bool(kind.kernels))
         builder.follow_moves(step, keeps_positions=kind.keeps_positions)
     return builder.weights(walk.outputs)

@@ -8,9 +8,16 @@ from nn_clustering.networks.structure._weights_builder import WeightsBuilder
 
 
 def merge(builder: WeightsBuilder, step: Step) -> None:
-    """Sum, product, maximum or the like, element by element; one channel goes with each."""
+    """Sum or difference, element by element; one channel goes with each."""
     reads = _one_for_each(builder, step)
     builder.add(Merged(step.name, step.outputs[0], reads), step.outputs[0])
+
+
+def nonlinear_merge(builder: WeightsBuilder, step: Step) -> None:
+    """Product, maximum or the like: what it makes is no sum of what it makes of each."""
+    merge(builder, step)
+    for index in (*builder.all_read(step), builder.made(step)):
+        builder.mark_nonlinear(index)
 
 
 def average(builder: WeightsBuilder, step: Step) -> None:
