@@ -44,7 +44,8 @@ def with_copies(network: NetworkWeights) -> NetworkWeights:
         channels.append(moved)
         index[number] = len(channels) - 1
     outputs = tuple(index[output] for output in network.outputs)
-    return replace(network, channels=tuple(channels), outputs=outputs)
+    nonlinear = frozenset(index[made] for made in network.nonlinear)
+    return replace(network, channels=tuple(channels), outputs=outputs, nonlinear=nonlinear)
 
 
 def _names(network: NetworkWeights, reader: str, parts: tuple[Part, ...]) -> list[str]:

@@ -26,6 +26,7 @@ from nn_clustering.networks.structure.rules.merging import (
     average,
     concatenation,
     merge,
+    nonlinear_merge,
     scaled_sum,
 )
 from nn_clustering.networks.structure.rules.normalisation import (
@@ -37,6 +38,7 @@ from nn_clustering.networks.structure.rules.normalisation import (
 )
 from nn_clustering.networks.structure.rules.reshaping import permutation, reshape
 from nn_clustering.networks.structure.rules.scaling import (
+    extreme,
     layer_scale,
     product,
     quotient,
@@ -77,6 +79,8 @@ class LayerKind:
             joins units where there is a rule. A layer with kernels applies its activation last.
         convolves: Whether the kernels slide over positions.
         is_nonlinearity: Whether it is what makes a unit's value of what was summed up for it.
+        is_linear: Whether it makes of a sum the sum of what it makes of each part, but for what is
+            added and for what a norm divides by; a nonlinearity never is.
         joins_units: Whether a unit's value hangs on those of other units, without weights.
         takes_heads: Whether it may read channels that stand on two axes, heads and their channels.
         is_homogeneous: Whether c x instead of x, with c > 0 of every unit's own, makes c times as
@@ -90,6 +94,7 @@ class LayerKind:
     kernels: tuple[str, ...] = ()
     convolves: bool = False
     is_nonlinearity: bool = False
+    is_linear: bool = True
     joins_units: bool = False
     takes_heads: bool = False
     is_homogeneous: bool = False
@@ -140,7 +145,11 @@ _UNITWISE = LayerKind(unitwise)
 _UNITWISE_IN_CHAIN = LayerKind(unitwise, place_in_chain="unitwise")
 _HOMOGENEOUS = LayerKind(unitwise, is_homogeneous=True)
 _HOMOGENEOUS_IN_CHAIN = replace(_HOMOGENEOUS, place_in_chain="unitwise")
-_NONLINEARITY = LayerKind(unitwise, is_nonlinearity=True, place_in_chain="unitwise")
+_NONLINEAR = LayerKind(unitwise, is_linear=False)
+_MAX_POOLING = replace(_HOMOGENEOUS, is_linear=False)
+_NONLINEARITY = LayerKind(
+    unitwise, is_nonlinearity=True, is_linear=False, place_in_chain="unitwise"
+)
 _SOFTMAX = replace(_NONLINEARITY, joins_units=True)
 
 # By the name in ``keras.layers``; it counts for classes that are derived from one, too. What a
@@ -160,7 +169,8 @@ LAYER_KINDS: Mapping[str, LayerKind] = {
     "UnitNormalization": LayerKind(unit_normalisation, joins_units=True),
     "Normalization": LayerKind(fixed_normalisation),
     "Rescaling": LayerKind(rescaling, place_in_chain="input scaling"),
-    **_each(LayerKind(merge), "Add", "Subtract", "Multiply", "Maximum", "Minimum"),
+    **_each(LayerKind(merge), "Add", "Subtract"),
+    **_each(LayerKind(nonlinear_merge), "Multiply", "Maximum", "Minimum"),
     "Average": LayerKind(average),
     "Concatenate": LayerKind(concatenation),
     "Flatten": LayerKind(reshape, is_homogeneous=True, place_in_chain="flatten"),
@@ -175,17 +185,18 @@ LAYER_KINDS: Mapping[str, LayerKind] = {
     "ELU": _NONLINEARITY,
     "PReLU": replace(_NONLINEARITY, place_in_chain=None),
     "Softmax": _SOFTMAX,
-    **_each(_HOMOGENEOUS_IN_CHAIN, "Dropout", "MaxPooling2D", "AveragePooling2D"),
+    **_each(_HOMOGENEOUS_IN_CHAIN, "Dropout", "AveragePooling2D", "GlobalAveragePooling2D"),
+    **_each(replace(_MAX_POOLING, place_in_chain="unitwise"), "MaxPooling2D", "GlobalMaxPooling2D"),
     **_each(_HOMOGENEOUS_IN_CHAIN, *_in_dimensions(["SpatialDropout"], 1, 2, 3)),
-    **_each(_HOMOGENEOUS_IN_CHAIN, "GlobalMaxPooling2D", "GlobalAveragePooling2D"),
     "ZeroPadding2D": _HOMOGENEOUS_IN_CHAIN,
-    **_each(_HOMOGENEOUS, *_in_dimensions(["MaxPooling", "AveragePooling"], 1, 3)),
-    **_each(_HOMOGENEOUS, *_in_dimensions(["GlobalMaxPooling", "GlobalAveragePooling"], 1, 3)),
+    **_each(_MAX_POOLING, *_in_dimensions(["MaxPooling", "GlobalMaxPooling"], 1, 3)),
+    **_each(_HOMOGENEOUS, *_in_dimensions(["AveragePooling", "GlobalAveragePooling"], 1, 3)),
     **_each(_HOMOGENEOUS, *_in_dimensions(["ZeroPadding"], 1, 3)),
     "GaussianNoise": _UNITWISE_IN_CHAIN,
     **_each(_UNITWISE, "Identity", "AlphaDropout", "GaussianDropout", "ActivityRegularization"),
     **_each(_UNITWISE, "RepeatVector", "Masking"),
-    **_each(_UNITWISE, *_in_dimensions(["AdaptiveMaxPooling", "Cropping"], 1, 2, 3)),
+    **_each(_NONLINEAR, *_in_dimensions(["AdaptiveMaxPooling"], 1, 2, 3)),
+    **_each(_UNITWISE, *_in_dimensions(["Cropping"], 1, 2, 3)),
     **_each(_UNITWISE, *_in_dimensions(["AdaptiveAveragePooling", "UpSampling"], 1, 2, 3)),
     **_each(_RECURRENT, "RNN", "LSTM", "GRU", "Bidirectional"),
     **_each(_ATTENTION, "Attention", "AdditiveAttention"),
@@ -211,19 +222,21 @@ INNER_LAYER_KINDS: Mapping[str, LayerKind] = {
 
 # By the name of the class of what ``keras.ops`` calls, which is not a public one.
 OPERATION_KINDS: Mapping[str, LayerKind] = {
-    **_each(LayerKind(sum_or_constant), "Add", "Subtract", "Maximum", "Minimum"),
+    **_each(LayerKind(sum_or_constant), "Add", "Subtract"),
+    **_each(LayerKind(extreme), "Maximum", "Minimum"),
     "Multiply": LayerKind(product),
     **_each(LayerKind(quotient), "Divide", "TrueDivide"),
     "Concatenate": LayerKind(concatenation),
     **_each(LayerKind(reshape), "Reshape", "ExpandDims", "Squeeze"),
-    **_each(LayerKind(reduction), "Mean", "Sum", "Max", "Min", "Amax", "Amin"),
+    **_each(LayerKind(reduction), "Mean", "Sum"),
+    **_each(LayerKind(reduction, is_linear=False), "Max", "Min", "Amax", "Amin"),
     **_each(_NONLINEARITY, "Relu", "Relu6", "Sigmoid", "Softplus", "Softsign", "Silu"),
     **_each(_NONLINEARITY, "LogSigmoid", "LeakyRelu", "HardSigmoid", "HardSilu", "HardTanh"),
     **_each(_NONLINEARITY, "Elu", "Selu", "Gelu", "Celu", "Tanh"),
     **_each(_SOFTMAX, "Softmax", "LogSoftmax"),
-    **_each(_UNITWISE, "MaxPool", "AveragePool", "Absolute", "Abs", "Negative", "Exp", "Log"),
-    **_each(_UNITWISE, "Log1p", "Sqrt", "Square", "Sign", "Clip", "Pad"),
-    **_each(_UNITWISE, "Copy", "StopGradient"),
+    **_each(_NONLINEAR, "MaxPool", "Absolute", "Abs", "Exp", "Log", "Log1p", "Sqrt", "Square"),
+    **_each(_NONLINEAR, "Sign", "Clip"),
+    **_each(_UNITWISE, "AveragePool", "Negative", "Pad", "Copy", "StopGradient"),
     "Cast": replace(_UNITWISE, takes_heads=True),
     "DotProductAttention": LayerKind(dot_product_attention, takes_heads=True),
     "Einsum": LayerKind(einsum, takes_heads=True),

@@ -34,6 +34,9 @@ class NetworkWeights:
             in one dimension; of depthwise convolutions (height, width, channels, multiplier). A
             separable convolution has a depthwise and a pointwise one.
         has_attention: Whether positions are mixed by weights that are made anew for every input.
+        nonlinear: Indices in ``channels`` of where units arise behind which stands a nonlinearity,
+            a product or an attention before a weight layer reads them, or which are no sums; all
+            others are read linearly, but for what a norm divides by.
     """
 
     name: str
@@ -42,6 +45,7 @@ class NetworkWeights:
     kernel_layers: tuple[str, ...]
     kernels: tuple[NDArray[np.floating], ...] = field(repr=False)
     has_attention: bool = False
+    nonlinear: frozenset[int] = frozenset()
 
     def with_kernels(self, kernels: Sequence[NDArray[np.floating]]) -> "NetworkWeights":
         """Return the network with other kernels.

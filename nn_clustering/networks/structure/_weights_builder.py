@@ -69,6 +69,7 @@ class WeightsBuilder:
         self._kernel_layers: list[str] = []
         # tensors made of maps by a flatten or a global pooling, on how many axes slice by slice
         self._behind_maps: dict[int, int] = {}
+        self._nonlinear: set[int] = set()  # channels
         self._moved: set[int] = set()  # tensors whose positions may not be those of a reshape
 
     def add(self, channels: Channels, tensor: int) -> None:
@@ -163,9 +164,10 @@ class WeightsBuilder:
         """
         self.leave_out(step, NoUnits("common", self.refusal(step, reason)))
 
-    def mix_positions(self, step: Step) -> None:
-        """Note that a step mixes positions by weights that it makes of its input."""
+    def mix_positions(self, tensor: int) -> None:
+        """Note that the positions of a tensor are mixed by weights that are made of the input."""
         self._has_attention = True
+        self.mark_nonlinear(self.channels_of(tensor))
 
     def channels_of(self, tensor: int) -> int:
         """Return the index of the channels that a tensor holds.
@@ -215,6 +217,31 @@ class WeightsBuilder:
     def read(self, step: Step) -> int:
         """Return the index of the channels that a step reads, of several tensors of the first."""
         return self.channels_of(self.tensors_of_units(step)[0])
+
+    def made(self, step: Step) -> int:
+        """Return the index of the channels that a step makes."""
+        return self.channels_of(step.outputs[0])
+
+    def mark_nonlinear(self, index: int) -> None:
+        """Note that what reads these channels does not read them linearly, or they are no sum.
+
+        What is marked is where they arise, through all that multiplies or arranges them.
+        """
+        match self._channels[index]:
+            case Concatenated(reads=several):
+                for one in several:
+                    self.mark_nonlinear(one)
+            case (
+                Scaled(reads=reads)
+                | Depthwise(reads=reads)
+                | Broadcast(reads=reads)
+                | Gathered(reads=reads)
+                | Flattened(reads=reads)
+                | Rearranged(reads=reads)
+            ):
+                self.mark_nonlinear(reads)
+            case _:
+                self._nonlinear.add(index)
 
     def all_read(self, step: Step) -> tuple[int, ...]:
         """Return the indices of the channels of all tensors of units that a step reads."""
@@ -446,6 +473,7 @@ class WeightsBuilder:
                 tuple(self._kernel_layers),
                 tuple(self._kernels),
                 has_attention=self._has_attention,
+                nonlinear=frozenset(self._nonlinear),
             )
         )
 
@@ -480,6 +508,7 @@ def only_leading_to_outputs(network: NetworkWeights) -> NetworkWeights:
     return replace(
         network,
         channels=tuple(channels),
+        nonlinear=frozenset(place[number] for number in network.nonlinear if number in place),
         outputs=tuple(place[number] for number in network.outputs),
         kernel_layers=tuple(network.kernel_layers[kernel] for kernel in kernels),
         kernels=tuple(network.kernels[kernel] for kernel in kernels),

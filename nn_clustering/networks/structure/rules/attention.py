@@ -24,7 +24,7 @@ def dot_product_attention(builder: WeightsBuilder, step: Step) -> None:
         raise builder.refusal(
             step, "whose values have no axis of heads; expected (batch, positions, heads, channels)"
         )
-    builder.mix_positions(step)
+    builder.mix_positions(value.number)
     builder.pass_on_of(step, value.number, heads=-2)
 
 
@@ -44,7 +44,7 @@ def einsum(builder: WeightsBuilder, step: Step) -> None:
         heads = builder.heads(tensor)
         named = labels[-1] if heads is None else labels[heads] + labels[-1]
         if made[-1] == labels[-1] and set(named) <= set(made):
-            builder.mix_positions(step)
+            builder.mix_positions(tensor)
             axis = None if heads is None else made.index(labels[heads]) - len(made)
             builder.pass_on_of(step, tensor, heads=axis)
             return
@@ -67,7 +67,7 @@ def matrix_product(builder: WeightsBuilder, step: Step) -> None:
     if nothing is not None and nothing.kind != "unknown" and values is None:
         if builder.heads(second) == -2:
             raise builder.refusal(step, "which sums over the heads of values")
-        builder.mix_positions(step)
+        builder.mix_positions(second)
         builder.pass_on_of(step, second, heads=builder.heads(second))
     elif values is not None and values.kind == "unknown":  # keys whose channels are not the last
         builder.add_pattern(step, _PATTERN)

@@ -7,7 +7,7 @@ import numpy as np
 from nn_clustering.networks.structure._channels import Scaled
 from nn_clustering.networks.structure._walk import Step, TensorId
 from nn_clustering.networks.structure._weights_builder import WeightsBuilder
-from nn_clustering.networks.structure.rules.merging import merge
+from nn_clustering.networks.structure.rules.merging import merge, nonlinear_merge
 from nn_clustering.networks.structure.rules.unitwise import unitwise
 from nn_clustering.networks.structure.rules.variables import to_numpy
 
@@ -52,10 +52,19 @@ def sum_or_constant(builder: WeightsBuilder, step: Step) -> None:
         unitwise(builder, step)
 
 
+def extreme(builder: WeightsBuilder, step: Step) -> None:
+    """Two tensors are merged; beside a constant it is a nonlinearity."""
+    if len(builder.tensors_of_units(step)) > 1:
+        nonlinear_merge(builder, step)
+    else:
+        unitwise(builder, step)
+        builder.mark_nonlinear(builder.read(step))
+
+
 def product(builder: WeightsBuilder, step: Step) -> None:
     """Two tensors are merged; a constant multiplies one."""
     if len(builder.tensors_of_units(step)) > 1:
-        merge(builder, step)
+        nonlinear_merge(builder, step)
     elif len(step.inputs) > 1:  # by what all units have in common
         unitwise(builder, step)
     else:
