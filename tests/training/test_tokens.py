@@ -39,7 +39,7 @@ def next_tokens(n_samples=40):
 
 
 def build(*, positions=True, seed=0, **changes):
-    sizes = {"n_blocks": 2, "n_channels": 8, "n_heads": 2, "n_neurons": 16, "seed": seed}
+    sizes = {"n_blocks": 1, "n_channels": 8, "n_heads": 2, "n_neurons": 16, "seed": seed}
     tokens = TokenInput(9, positions)
     return build_network(
         "transformer", (7,), 9, hidden_units=[], conv_filters=[], tokens=tokens, **sizes, **changes
