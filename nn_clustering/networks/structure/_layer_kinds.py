@@ -36,7 +36,7 @@ from nn_clustering.networks.structure.rules.normalisation import (
     rms_normalisation,
     unit_normalisation,
 )
-from nn_clustering.networks.structure.rules.reshaping import permutation, reshape
+from nn_clustering.networks.structure.rules.reshaping import item, permutation, reshape, split
 from nn_clustering.networks.structure.rules.scaling import (
     extreme,
     layer_scale,
@@ -174,7 +174,7 @@ LAYER_KINDS: Mapping[str, LayerKind] = {
     "Average": LayerKind(average),
     "Concatenate": LayerKind(concatenation),
     "Flatten": LayerKind(reshape, is_homogeneous=True, place_in_chain="flatten"),
-    "Reshape": LayerKind(reshape),
+    "Reshape": LayerKind(reshape, takes_heads=True),
     "Permute": LayerKind(permutation),
     "SpectralNormalization": LayerKind(wraps="layer"),
     "TimeDistributed": LayerKind(wraps="layer at each time"),
@@ -185,7 +185,8 @@ LAYER_KINDS: Mapping[str, LayerKind] = {
     "ELU": _NONLINEARITY,
     "PReLU": replace(_NONLINEARITY, place_in_chain=None),
     "Softmax": _SOFTMAX,
-    **_each(_HOMOGENEOUS_IN_CHAIN, "Dropout", "AveragePooling2D", "GlobalAveragePooling2D"),
+    "Dropout": replace(_HOMOGENEOUS_IN_CHAIN, takes_heads=True),
+    **_each(_HOMOGENEOUS_IN_CHAIN, "AveragePooling2D", "GlobalAveragePooling2D"),
     **_each(replace(_MAX_POOLING, place_in_chain="unitwise"), "MaxPooling2D", "GlobalMaxPooling2D"),
     **_each(_HOMOGENEOUS_IN_CHAIN, *_in_dimensions(["SpatialDropout"], 1, 2, 3)),
     "ZeroPadding2D": _HOMOGENEOUS_IN_CHAIN,
@@ -227,7 +228,7 @@ OPERATION_KINDS: Mapping[str, LayerKind] = {
     "Multiply": LayerKind(product),
     **_each(LayerKind(quotient), "Divide", "TrueDivide"),
     "Concatenate": LayerKind(concatenation),
-    **_each(LayerKind(reshape), "Reshape", "ExpandDims", "Squeeze"),
+    **_each(LayerKind(reshape, takes_heads=True), "Reshape", "ExpandDims", "Squeeze"),
     **_each(LayerKind(reduction), "Mean", "Sum"),
     **_each(LayerKind(reduction, is_linear=False), "Max", "Min", "Amax", "Amin"),
     **_each(_NONLINEARITY, "Relu", "Relu6", "Sigmoid", "Softplus", "Softsign", "Silu"),
@@ -237,7 +238,9 @@ OPERATION_KINDS: Mapping[str, LayerKind] = {
     **_each(_NONLINEAR, "MaxPool", "Absolute", "Abs", "Exp", "Log", "Log1p", "Sqrt", "Square"),
     **_each(_NONLINEAR, "Sign", "Clip"),
     **_each(_UNITWISE, "AveragePool", "Negative", "Pad", "Copy", "StopGradient"),
-    "Cast": replace(_UNITWISE, takes_heads=True),
+    **_each(replace(_UNITWISE, takes_heads=True), "Cast", "ConvertToTensor"),
+    "GetItem": LayerKind(item),
+    "Split": LayerKind(split),
     "DotProductAttention": LayerKind(dot_product_attention, takes_heads=True),
     "Einsum": LayerKind(einsum, takes_heads=True),
     "Matmul": LayerKind(matrix_product, takes_heads=True),
@@ -251,6 +254,7 @@ OPERATION_KINDS: Mapping[str, LayerKind] = {
 # By the name of the class of what a walk puts in the place of a layer's parts.
 WALK_KINDS: Mapping[str, LayerKind] = {
     "FlatProjection": LayerKind(flat_projection, kernels=("kernel",)),
+    "ConcatenatedForEach": LayerKind(concatenation),
     "Parted": LayerKind(part_heads),
     "Joined": LayerKind(join_heads, takes_heads=True),
 }

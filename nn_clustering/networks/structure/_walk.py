@@ -37,6 +37,7 @@ class Step:
         n_times: Number of axes behind the batch's that the operation does not see: it is called on
             every slice along them, as a ``TimeDistributed`` layer calls what it wraps.
         reads_mask: Whether it also hangs on a mask that goes with what it reads.
+        is_constant: Whether it makes the same of everything that has the same shape.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Step:
     layer: "keras.Layer | None"
     n_times: int = 0
     reads_mask: bool = False
+    is_constant: bool = False
 
     def run(self, read: Callable[[int], Any]) -> list[Any]:
         """Call the operation on the tensors that ``read`` gives for their numbers."""

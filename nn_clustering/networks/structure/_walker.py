@@ -185,7 +185,7 @@ class _Walker:
             )
             call = _Call(
                 self._unique(around.prefix + _name_of(node.operation, names)),
-                batch_free(node.operation, node.input_tensors),
+                batch_free(node),
                 args,
                 kwargs,
                 tuple(around.shape(made.shape) for made in node.output_tensors),
@@ -227,6 +227,10 @@ class _Walker:
         )
         if inside is None:
             return None
+        if not inside.outputs:
+            made = self._add_steps(call, around)
+            self.steps[-1] = replace(self.steps[-1], is_constant=True)
+            return made
         nodes = nodes_between(inside.inputs, inside.outputs)
         numbers = [leaf.number for leaf in _tensors((call.args, call.kwargs))]
         names = _names_inside(call.operation, [node.operation for node in nodes])

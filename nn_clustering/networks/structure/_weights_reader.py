@@ -14,6 +14,8 @@ from nn_clustering.networks.structure._walk import Step, Walk
 from nn_clustering.networks.structure._walker import walk_network
 from nn_clustering.networks.structure._weights_builder import NoUnits, WeightsBuilder
 from nn_clustering.networks.structure.rules.lookup import embedding
+from nn_clustering.networks.structure.rules.reshaping import item
+from nn_clustering.networks.structure.rules.unitwise import constant, unitwise
 
 
 def read_weights(network: keras.Model) -> NetworkWeights:
@@ -47,6 +49,9 @@ def read_weights(network: keras.Model) -> NetworkWeights:
 
 
 def _add_step(builder: WeightsBuilder, step: Step) -> None:
+    if step.is_constant:
+        constant(builder, step)
+        return
     nothing, kind = builder.nothing_read(step), layer_kind(step.operation)
     if nothing is not None:
         if nothing.kind == "common" and kind.kernels:
@@ -98,11 +103,16 @@ def _n_tokens(walk: Walk, tensor: int) -> int | None:
     Raises:
         InvalidInputError: If embeddings of several numbers of tokens read it.
     """
-    readers = [
-        step
-        for step in walk.steps
-        if tensor in step.inputs and layer_kind(step.operation).rule is embedding
-    ]
+    passed_on = {tensor}
+    readers = []
+    for step in walk.steps:
+        kind = layer_kind(step.operation)
+        if passed_on.isdisjoint(step.inputs):
+            continue
+        if kind.rule is embedding:
+            readers.append(step)
+        elif kind.rule in (unitwise, item) and not kind.is_nonlinearity:
+            passed_on.update(step.outputs)
     sizes = {int(step.operation.input_dim) for step in readers}
     if len(sizes) > 1:
         raise InvalidInputError(
