@@ -8,14 +8,22 @@ from nn_clustering.networks.structure._weights_builder import WeightsBuilder
 
 
 def merge(builder: WeightsBuilder, step: Step) -> None:
-    """Sum or difference, element by element; one channel goes with each."""
+    """Sum, element by element; one channel goes with each."""
     reads = _one_for_each(builder, step)
     builder.add(Merged(step.name, step.outputs[0], reads), step.outputs[0])
 
 
+def difference(builder: WeightsBuilder, step: Step) -> None:
+    """A sum with the second tensor's channels reversed."""
+    first, second = _one_for_each(builder, step)
+    reversed_ = builder.add_inner(Scaled(second, np.array([-1.0]), is_normalisation=False))
+    builder.add(Merged(step.name, step.outputs[0], (first, reversed_)), step.outputs[0])
+
+
 def nonlinear_merge(builder: WeightsBuilder, step: Step) -> None:
     """Product, maximum or the like: what it makes is no sum of what it makes of each."""
-    merge(builder, step)
+    reads = _one_for_each(builder, step)
+    builder.add(Merged(step.name, step.outputs[0], reads, is_sum=False), step.outputs[0])
     for index in (*builder.all_read(step), builder.made(step)):
         builder.mark_nonlinear(index)
 
