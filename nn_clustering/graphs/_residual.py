@@ -29,7 +29,7 @@ def resolved_residual(network: NetworkWeights, residual: str | None) -> str:
     """
     check_residual(residual)
     if residual is None:
-        return "contracted" if getattr(network, "has_attention", False) else "one_set"
+        return "contracted" if network.has_attention else "one_set"
     return residual
 
 

@@ -44,10 +44,9 @@ class Selection:
         self._network = network
         self._dense = not network.has_convolutions if dense_layers is None else dense_layers
         # of tokens and pixels there are many, and what is put out of a stream is its own basis
-        has_attention = bool(getattr(network, "has_attention", False))
-        by_default = not network.has_convolutions and not has_attention
+        by_default = not network.has_convolutions and not network.has_attention
         self._inputs = by_default if inputs is None else inputs
-        self._outputs = not has_attention if outputs is None else outputs
+        self._outputs = not network.has_attention if outputs is None else outputs
         signed = network.residual == "contracted"
         self.parts = trace_parts(
             network.channels,

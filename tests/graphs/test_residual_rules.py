@@ -228,3 +228,46 @@ def test_the_rule_of_a_network_without_attention_is_one_set(network):
     assert own.layers == one_set.layers
     with pytest.raises(InvalidInputError, match="residual='all'; expected one of one_set"):
         graph_of_weights(weights, residual="all")
+
+
+@pytest.fixture(scope="module")
+def transformer():
+    """One block of attention and neurons on embedded tokens and positions, with tokens put out."""
+    tokens = keras.Input((6,), dtype="int32")
+    places = ops.cumsum(ops.ones_like(tokens), axis=1) - 1
+    stream = layers.Embedding(11, WIDTH, name="tokens")(tokens)
+    stream = layers.Add()([stream, layers.Embedding(6, WIDTH, name="places")(places)])
+    normed = layers.LayerNormalization(name="norm_heads")(stream)
+    mixed = layers.MultiHeadAttention(2, 3, name="attention")(normed, normed)
+    stream = block(layers.Add()([stream, mixed]), "a", 5, norm=layers.LayerNormalization)
+    last = layers.LayerNormalization(name="norm")(stream)
+    return randomised(keras.Model(tokens, layers.Dense(11, name="output")(last)))
+
+
+def test_a_transformer_is_its_neurons_and_values(transformer):
+    weights = read_weights(transformer)
+    graph = graph_of_weights(weights)
+    assert [(layer.name, layer.n_units) for layer in graph.layers] == [
+        ("attention/value", 6),
+        ("in_a", 5),
+    ]
+    kernel = dict(zip(weights.kernel_layers, weights.kernels, strict=True))
+    gamma = np.array(transformer.get_layer("norm_a").gamma)
+    joined = kernel["attention/attention_output"] @ (gamma[:, None] * kernel["in_a"])
+    np.testing.assert_allclose(graph.edges[0].weights, np.abs(joined), rtol=2e-6)
+    assert graph.layers == graph_of_weights(weights, residual="contracted").layers
+
+
+def test_tokens_read_and_put_out_are_units_if_asked_for(transformer):
+    found = edges(transformer, inputs=True, outputs=True)
+    order = ["input", "attention/value", "in_a", "output"]
+    assert set(found) == set(itertools.combinations(order, 2))
+    embedded = np.array(transformer.get_layer("tokens").embeddings)
+    gamma = np.array(transformer.get_layer("norm").gamma)
+    put_out = np.array(transformer.get_layer("output").kernel)
+    through = np.abs(embedded @ (gamma[:, None] * put_out))
+    np.testing.assert_allclose(found["input", "output"], through, rtol=1e-5, atol=1e-6)
+    streams = graph_from_weights(transformer, residual="units")
+    names = [layer.name for layer in streams.layers]
+    assert names == ["tokens", "attention/value", "in_a"]
+    assert {(block.source, block.target) for block in streams.edges} == {(0, 1), (0, 2)}

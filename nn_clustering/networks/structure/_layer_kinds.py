@@ -12,6 +12,16 @@ from typing import Any, Literal
 
 from nn_clustering.networks.structure._walk import Step
 from nn_clustering.networks.structure._weights_builder import WeightsBuilder
+from nn_clustering.networks.structure.rules.attention import (
+    dot_product_attention,
+    einsum,
+    join_heads,
+    matrix_product,
+    part_heads,
+    repetition,
+    transposition,
+)
+from nn_clustering.networks.structure.rules.lookup import embedding
 from nn_clustering.networks.structure.rules.merging import (
     average,
     concatenation,
@@ -38,19 +48,25 @@ from nn_clustering.networks.structure.rules.scaling import (
     rescaling,
     sum_or_constant,
 )
-from nn_clustering.networks.structure.rules.unitwise import reduction, unitwise
+from nn_clustering.networks.structure.rules.unitwise import (
+    comparison,
+    constant,
+    reduction,
+    unitwise,
+)
 from nn_clustering.networks.structure.rules.weighted import (
     convolution,
     dense,
     depthwise_convolution,
     einsum_dense,
+    flat_projection,
     separable_convolution,
     transposed_convolution,
 )
 
 Rule = Callable[[WeightsBuilder, Step], None]
 PlaceInChain = Literal["weights", "unitwise", "batch norm", "flatten", "input scaling"]
-Wrapping = Literal["layer", "layer at each time", "layers in turn"]
+Wrapping = Literal["layer", "layer at each time", "layers in turn", "code"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +77,7 @@ class LayerKind:
         rule: What it makes of the channels that it reads; None if it has no place in a graph.
         refusal: Why it has none, a relative clause.
         wraps: What it wraps, if it computes what other layers do and nothing else: the walk takes
-            their steps instead.
+            their steps instead. "code": other layers and operations, which its code calls.
         kernels: Names of the variables that are its kernels: what is pruned and penalised, and
             joins units where there is a rule. A layer with kernels applies its activation last.
         convolves: Whether the kernels slide over positions.
@@ -69,6 +85,7 @@ class LayerKind:
         is_linear: Whether it makes of a sum the sum of what it makes of each part, but for what is
             added and for what a norm divides by; a nonlinearity never is.
         joins_units: Whether a unit's value hangs on those of other units, without weights.
+        takes_heads: Whether it may read channels that stand on two axes, heads and their channels.
         is_homogeneous: Whether c x instead of x, with c > 0 of every unit's own, makes c times as
             much of it; of a layer with kernels its activation says so.
         place_in_chain: What it is in a plain chain of layers; None if it has no place there.
@@ -82,6 +99,7 @@ class LayerKind:
     is_nonlinearity: bool = False
     is_linear: bool = True
     joins_units: bool = False
+    takes_heads: bool = False
     is_homogeneous: bool = False
     place_in_chain: PlaceInChain | None = None
 
@@ -91,8 +109,13 @@ class LayerKind:
         return self.is_nonlinearity or self.rule not in _MAY_MOVE_POSITIONS
 
 
+_flat_projections_module = f"{__package__}._flat_projections"
+
 # pooling, padding and the like among them
-_MAY_MOVE_POSITIONS = (unitwise, reduction, reshape, permutation, depthwise_convolution)
+_MAY_MOVE_POSITIONS = (
+    *(unitwise, reduction, reshape, permutation, depthwise_convolution),
+    *(dot_product_attention, einsum, matrix_product, repetition, transposition),
+)
 
 
 def _each(kind: LayerKind, *names: str) -> dict[str, LayerKind]:
@@ -115,9 +138,7 @@ _IN_THREE_DIMENSIONS = replace(
     refusal="whose kernels have three dimensions; there are norms for one and two",
 )
 _RECURRENT = LayerKind(refusal="which is recurrent: its units join themselves over time")
-_ATTENTION = LayerKind(
-    refusal="which mixes positions by weights that it makes anew for every input"
-)
+_ATTENTION = LayerKind(wraps="code")
 _RECURRENT_CELL = LayerKind(refusal="which is a cell of a recurrent layer")
 _OF_CATEGORIES = LayerKind(refusal="which makes numbers of categories or texts and reads no units")
 _OF_SPECTRA = LayerKind(refusal="which makes spectra of waves, whose values are no units")
@@ -185,11 +206,7 @@ LAYER_KINDS: Mapping[str, LayerKind] = {
     **_each(_ATTENTION, "Attention", "AdditiveAttention"),
     **_each(_ATTENTION, "MultiHeadAttention", "GroupQueryAttention"),
     **_each(_RECURRENT_CELL, "GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"),
-    **_each(
-        LayerKind(refusal="which looks its outputs up and reads no units"),
-        "Embedding",
-        "ReversibleEmbedding",
-    ),
+    **_each(LayerKind(embedding, kernels=("embeddings",)), "Embedding", "ReversibleEmbedding"),
     "Dot": LayerKind(refusal="which sums products of the units of two tensors, without weights"),
     **_each(_OF_CATEGORIES, "CategoryEncoding", "Discretization", "HashedCrossing", "Hashing"),
     **_each(_OF_CATEGORIES, "IntegerLookup", "StringLookup", "TextVectorization"),
@@ -225,7 +242,23 @@ OPERATION_KINDS: Mapping[str, LayerKind] = {
     **_each(_SOFTMAX, "Softmax", "LogSoftmax"),
     **_each(_NONLINEAR, "MaxPool", "Absolute", "Abs", "Exp", "Log", "Log1p", "Sqrt", "Square"),
     **_each(_NONLINEAR, "Sign", "Clip"),
-    **_each(_UNITWISE, "AveragePool", "Pad", "Copy", "Cast", "StopGradient"),
+    **_each(_UNITWISE, "AveragePool", "Pad", "Copy", "StopGradient"),
+    "Cast": replace(_UNITWISE, takes_heads=True),
+    "DotProductAttention": LayerKind(dot_product_attention, takes_heads=True),
+    "Einsum": LayerKind(einsum, takes_heads=True),
+    "Matmul": LayerKind(matrix_product, takes_heads=True),
+    "Repeat": LayerKind(repetition, takes_heads=True),
+    "Transpose": LayerKind(transposition, takes_heads=True),
+    **_each(LayerKind(constant), "OnesLike", "ZerosLike", "FullLike"),
+    **_each(LayerKind(comparison), "Equal", "NotEqual", "Greater", "GreaterEqual", "Less"),
+    **_each(LayerKind(comparison), "LessEqual", "LogicalAnd", "LogicalOr", "LogicalNot"),
+}
+
+# By the name of the class of what a walk puts in the place of a layer's parts.
+WALK_KINDS: Mapping[str, LayerKind] = {
+    "FlatProjection": LayerKind(flat_projection, kernels=("kernel",)),
+    "Parted": LayerKind(part_heads),
+    "Joined": LayerKind(join_heads, takes_heads=True),
 }
 
 # By the name in ``keras.activations``; every other function is a nonlinearity of each unit's own.
@@ -250,6 +283,8 @@ def layer_kind(operation: Any) -> LayerKind:
     if isinstance(operation, keras.Layer):
         found = (_of_class(kind) for kind in type(operation).__mro__)
         return next((kind for kind in found if kind is not None), LayerKind())
+    if _is_of_walk(operation):
+        return WALK_KINDS[type(operation).__name__]
     if isinstance(operation, keras.Operation):
         return OPERATION_KINDS.get(type(operation).__name__, LayerKind())
     return activation_kind(operation)
@@ -263,6 +298,10 @@ def activation_kind(function: Any) -> LayerKind:
         name for name in ACTIVATION_KINDS if function is getattr(keras.activations, name, None)
     )
     return ACTIVATION_KINDS.get(next(names, ""), _NONLINEARITY)
+
+
+def _is_of_walk(operation: Any) -> bool:
+    return type(operation).__module__ == _flat_projections_module
 
 
 def _of_class(layer_class: type) -> LayerKind | None:
@@ -298,6 +337,8 @@ def computes_as_in_keras(operation: Any) -> bool:
     import keras
 
     classes = type(operation).__mro__
+    if _is_of_walk(operation):
+        return True
     if isinstance(operation, keras.Model) or not isinstance(operation, keras.Layer):
         return _is_of_keras(next(kind for kind in classes if "call" in vars(kind)))
     n_own = next(place for place, kind in enumerate(classes) if _is_of_keras(kind))
@@ -345,7 +386,7 @@ def is_homogeneous(layer: Any) -> bool:
     """Return whether scaling a unit's weights and bias scales what the layer makes of it."""
     kind = layer_kind(layer)
     if kind.kernels:
-        return activation_kind(layer.activation).is_homogeneous
+        return activation_kind(getattr(layer, "activation", None)).is_homogeneous
     # of a ReLU
     is_bounded = getattr(layer, "max_value", None) is not None or getattr(layer, "threshold", False)
     return kind.is_homogeneous and not is_bounded
