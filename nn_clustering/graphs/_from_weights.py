@@ -14,7 +14,7 @@ from nn_clustering.graphs._selection import Selection
 from nn_clustering.graphs._single_precision import in_single_precision
 from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
 from nn_clustering.graphs._unit_sets import unit_set
-from nn_clustering.networks.structure import NetworkWeights, check_kernel_norm, read_weights
+from nn_clustering.networks.structure import NetworkWeights, check_kernel_norm
 
 if TYPE_CHECKING:
     import keras
@@ -150,6 +150,9 @@ def graph_from_weights(
         InvalidInputError: If the network has a layer that is not supported, or no two layers of
             units with weights between them, or the settings contradict each other.
     """
+    # brings Keras, which graphs of weights that are there as arrays do without
+    from nn_clustering.networks.structure import read_weights
+
     return graph_of_weights(
         read_weights(network),
         kernel_norm=kernel_norm,
