@@ -41,6 +41,8 @@ class Weighted:
             units).
         groups: Number of groups; each reads its own share of the inputs.
         is_behind_maps: Whether it reads what a flatten or a global pooling made of maps.
+        n_heads: Of an attention's values the number of heads, one after the other among the units;
+            else None.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Weighted:
     kernel: int
     groups: int = 1
     is_behind_maps: bool = False
+    n_heads: int | None = None
 
 
 @dataclass(frozen=True)
