@@ -79,6 +79,7 @@ from ._shuffled_kernels import (
     shuffled_kernels as shuffled_kernels,
 )
 from ._shuffles import (
+    ENTRY_SHUFFLES as ENTRY_SHUFFLES,
     SHUFFLES as SHUFFLES,
     shuffle as shuffle,
 )
