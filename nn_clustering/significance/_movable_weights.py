@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.graphs import (
+    CONTRACTED,
     KernelUnits,
     by_residual_rule,
     graph_of_weights,
@@ -39,13 +40,12 @@ def movable_weights(
     Returns:
         For each kernel an array of shape (channels that it reads, units).
     """
-    rule = graph_settings.get("residual", "one_set")
     graph = graph_of_weights(weights, **graph_settings)
     has_edges = ~graph.isolated
     if reconnect_last_layer:
         has_edges[graph.units(len(graph.layers) - 1)] = True
     of_units = {key: graph_settings[key] for key in _OF_UNITS if key in graph_settings}
-    arranged = by_residual_rule(weights, rule)
+    arranged = by_residual_rule(weights, graph_settings.get("residual"))
     return tuple(
         None if units is None else _movable(units, has_edges)
         for units in kernel_units(arranged, **of_units)
@@ -53,8 +53,10 @@ def movable_weights(
 
 
 def _movable(units: KernelUnits, has_edges: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    # What is no unit of the graph has the number -1, which then is the last.
-    known = np.append(has_edges, False)
+    # What is no unit of the graph has the number -1, which then is the last, and what is left out
+    # but joins units CONTRACTED, which then is the one before.
+    assert CONTRACTED == -2
+    known = np.append(has_edges, [True, False])
     columns = known[units.columns].any(axis=0)
     of_group = np.repeat(known[units.rows], columns.size // len(units.rows), axis=0)
     return of_group.T & columns
