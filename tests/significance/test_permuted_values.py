@@ -5,8 +5,9 @@ import pytest
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import graph_of_weights
-from nn_clustering.networks.structure import InputValues, NetworkWeights, Weighted
+from nn_clustering.networks.structure import InputValues, NetworkWeights, Weighted, read_weights
 from nn_clustering.significance import permuted_values
+from tests.graphs.plain_transformer import DESIGNS, HEAD as CHANNELS_OF_A_HEAD, build
 
 N_STREAM, N_HEADS, HEAD, N_NEURONS = 5, 4, 3, 7
 
@@ -103,6 +104,17 @@ def test_an_isolated_channel_stays():
     graph = permuted_values(weights, "channels", {}).draw(np.random.default_rng(0))
     assert np.array_equal(graph.isolated, graph_of_weights(weights).isolated)
     assert graph.isolated.sum() == 1
+
+
+def test_heads_of_grouped_queries_are_those_of_values():
+    """Without inputs nothing leads into the values of the first block, which stay."""
+    (design,) = (one for one in DESIGNS if one.n_value_heads == 2)
+    weights = read_weights(build(design))
+    for settings, moved in (({}, [1]), ({"inputs": True}, [0, 1]), ({"residual": "units"}, [0, 1])):
+        null = permuted_values(weights, "heads", settings)
+        names = [weights.kernel_layers[kernel] for kernel in null.movable]
+        assert names == [f"block_{block}_attention/value" for block in moved]
+        assert all(channels.shape == (2, CHANNELS_OF_A_HEAD) for channels in null.movable.values())
 
 
 @pytest.mark.parametrize(
