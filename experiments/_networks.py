@@ -297,3 +297,8 @@ def residual_rule(config: Mapping[str, Any]) -> str:
     settings = config["graph"]
     rule: str = settings.get("residual", "one_set")
     return rule if settings.get("source", "weights") == "weights" else "one_set"
+
+
+def stored_residual_rule(clustered: Run) -> str:
+    """Return the rule of a clustering run's graph; the network's own where the key is null."""
+    return str(residual_rule(clustered.config) or clustered.info["residual"])

@@ -593,6 +593,7 @@ SHUFFLE_TEST = Stage(
         "worker_pool": significance,
         "shuffled_edges": significance,
         "shuffled_kernels": significance,
+        "permuted_values": significance,
         "FreshNetworks": significance,
         "figure_of_null_distribution": reports,
         "cohens_d": significance,
@@ -620,6 +621,7 @@ SHUFFLE_TEST = Stage(
         "method": [
             Case("layer_nonzero", "shuffled_edges", "method"),
             Case("layer_nonzero", "shuffled_kernels", "method", given=KERNELS),
+            Case("heads", "permuted_values", "method"),
             Case("fresh_initialisation", "FreshNetworks", stop="shuffle_test"),
         ],
         "kernels": Case("weights", "shuffled_kernels", stop="shuffle_test"),

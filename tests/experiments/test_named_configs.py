@@ -186,7 +186,7 @@ DEFAULTS = {
         "model_code": None,
         "n_shuffles": 50,  # D3
         "method": "layer",  # D1
-        "kernels": "norms",  # D2
+        "kernels": None,  # D2
         "n_workers": None,
         "count_ties": True,
         "reconnect_last_layer": False,  # quirk 11
@@ -601,6 +601,8 @@ EFFECTS = {
         "layer_all_distribution": ("D1", {"method": "layer_all_distribution"}),
         "kernels": ("D2", {"kernels": "weights"}),
         "all_edges": ("E3", {"method": "all_edges"}),
+        "heads": ("", {"method": "heads"}),
+        "channels": ("", {"method": "channels"}),
         "rewiring": ("", {"method": "rewiring"}),
         "fresh_initialisation": ("D6", {"method": "fresh_initialisation"}),
         "stop_early": ("", {"n_shuffles": 1000, "stop_early.enabled": True}),
