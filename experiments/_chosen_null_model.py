@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ from nn_clustering.networks import structure
 from nn_clustering.tracking import Input
 
 if TYPE_CHECKING:
+    import keras
+
     from nn_clustering.graphs import UnitGraph
     from nn_clustering.significance import FreshNetworks, NullModel
     from nn_clustering.tracking import Run, StageRun
@@ -93,12 +95,14 @@ def _fresh_networks(run: StageRun[NullModelInputs]) -> FreshNetworks:
     own = file.training.info.get("dataset", {})
     task = own.get("task") or datasets.dataset_task(config["dataset"]["name"])
     assert task is not None  # a training records that of data of one's own
+    tokens = _tokens_of(own.get("vocabulary"), trained)
 
     def build(seed: int) -> UnitGraph:
         network = networks.build_network(
             input_shape=trained.input_shape[1:],
             n_outputs=trained.output_shape[-1],
             task=task,
+            tokens=tokens,
             seed=seed,
             **config["network"],
         )
@@ -109,6 +113,15 @@ def _fresh_networks(run: StageRun[NullModelInputs]) -> FreshNetworks:
         return weight_graph(network, settings)
 
     return significance.FreshNetworks(build)
+
+
+def _tokens_of(
+    vocabulary: Sequence[str] | None, network: keras.Model
+) -> networks.TokenInput | None:
+    """Return what a network that was trained on tokens reads; None of one of other data."""
+    if vocabulary is None:
+        return None
+    return networks.TokenInput(len(vocabulary), len(network.output_shape) == 3)
 
 
 def _network(run: StageRun[NullModelInputs]) -> NetworkFile:

@@ -80,9 +80,19 @@ class NetworkFile:
                 was trained on.
 
         Raises:
-            InvalidInputError: If neither names a data set, or there is no such one.
+            InvalidInputError: If neither names a data set, or there is no such one, or its tokens
+                are others than those that the network was trained on.
         """
-        return datasets.load_dataset(**self.dataset_settings(settings))
+        dataset = datasets.load_dataset(**self.dataset_settings(settings))
+        trained_on = {} if self.training is None else self.training.info.get("dataset", {})
+        known = trained_on.get("vocabulary")
+        if known is not None and tuple(known) != (dataset.vocabulary or ()):
+            raise InvalidInputError(
+                f"dataset.name={dataset.name!r}: its vocabulary is not that of {self.source}, so "
+                "that numbers would stand for other tokens; expected a data set of the same "
+                f"{len(known)} tokens"
+            )
+        return dataset
 
     def dataset_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings of the data set that :meth:`dataset` returns.

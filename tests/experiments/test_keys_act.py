@@ -51,6 +51,7 @@ from nn_clustering.tracking.stages.reuse import find_reusable, may_reuse
 from nn_clustering.tracking.stages.threads import Threads
 from tests.experiments.seam import (
     TO_THE_END,
+    UNSET,
     Calls,
     Case,
     ReachedError,
@@ -176,6 +177,8 @@ def runs(embedded_server, home, tmp_path_factory):
     stored.model, stored.partition = folder / "network.keras", folder / "partition.npz"
     second.save(stored.model)
     stored.data = own_data(folder)
+    stored.text = folder / "my.txt"
+    stored.text.write_text("three blind mice, see how they run; " * 40)
     stored.partition.write_bytes(stored.files["clustered"]["partition.npz"])
     stored.graph = folder / "graph.npz"
     stored.graph.write_bytes(stored.files["clustered"]["graph.npz"])
@@ -270,6 +273,8 @@ OF_OWN_DATA = {
     "targets": ["height"],
     "damaged": "skip",
 }
+# The same of tokens.
+OF_TOKENS = {"prime": 31, "length": 9, "train_share": 0.5}
 
 
 # train
@@ -285,6 +290,22 @@ PENALTY = "phase.penalty"
 # So that the graph has the eigenvalues that are asked for.
 ENOUGH_UNITS = {"network.hidden_units": [8]}
 
+ON_SUMS = {
+    "dataset.name": "modular_addition",
+    "dataset.n_train": None,
+    "dataset.n_test": None,
+    "network.kind": "transformer",
+    "network.hidden_units": UNSET,
+}
+OF_TRANSFORMERS = {
+    "n_blocks": 1,
+    "n_channels": 8,
+    "n_heads": 2,
+    "n_neurons": [5, 6],
+    "norm": "rms",
+    "norm_first": False,
+    "gated": True,
+}
 TRAIN = Stage(
     train.experiment,
     {
@@ -320,6 +341,28 @@ TRAIN = Stage(
             )
             for key, value in OF_OWN_DATA.items()
         },
+        **{
+            f"dataset.{key}": Case(
+                value,
+                "load_dataset",
+                key,
+                given={
+                    **ON_SUMS,
+                    **({"dataset.name": lambda runs: str(runs.text)} if key == "length" else {}),
+                },
+            )
+            for key, value in OF_TOKENS.items()
+        },
+        **{
+            f"network.{key}": Case(value, "build_network", key, given=ON_SUMS)
+            for key, value in OF_TRANSFORMERS.items()
+        },
+        "network.patch_size": Case(
+            2,
+            "build_network",
+            "patch_size",
+            given={"network.kind": "vit", "network.hidden_units": UNSET},
+        ),
         "network.kind": Case("cnn", "build_network", "kind"),
         "network.hidden_units": Case([3, 4], "build_network", "hidden_units"),
         "network.conv_filters": Case(
@@ -340,7 +383,11 @@ TRAIN = Stage(
         },
         "training.enabled": Case(False, "evaluate", stop="train"),
         "training.epochs": Case(3, "train", "phase.epochs"),
-        "training.batch_size": Case(16, "train", "phase.batch_size"),
+        "training.batch_size": [
+            Case(16, "train", "phase.batch_size"),
+            Case(None, "train", "phase.batch_size", 129, given={"dataset.n_train": 129}),
+        ],
+        "training.weight_decay": Case(0.5, "train", "phase.weight_decay"),
         "training.learning_rate": Case(0.25, "train", "phase.learning_rate"),
         "training.shuffle": Case(False, "train", "phase.shuffle"),
         "training.checkpoint_every": Case(2, "train", "checkpoint_every"),
@@ -519,7 +566,7 @@ CLUSTER = Stage(
         "dataset.name": Case("lines", "load_dataset", "name", given=ACTIVE),
         **{
             f"dataset.{key}": Case(value, "load_dataset", key, given=ACTIVE)
-            for key, value in {**OF_OWN_DATA, "n_train": 129, "n_test": 33}.items()
+            for key, value in {**OF_OWN_DATA, **OF_TOKENS, "n_train": 129, "n_test": 33}.items()
         },
         "activations.split": [
             Case("train", "gather_activations", "x", is_the_training_split, given=ACTIVE),
@@ -831,7 +878,7 @@ LESION = Stage(
         "dataset.name": Case("lines", "load_dataset", "name"),
         **{
             f"dataset.{key}": Case(value, "load_dataset", key)
-            for key, value in {**OF_OWN_DATA, "n_test": 33}.items()
+            for key, value in {**OF_OWN_DATA, **OF_TOKENS, "n_test": 33}.items()
         },
         "n_shuffles": Case(6, "lesion_test", "n_shuffles"),
         "silence": Case("mean", "LesionEngine", "silence"),
@@ -920,7 +967,7 @@ VISUALISE = Stage(
         "dataset.name": Case("lines", "load_dataset", "name"),
         **{
             f"dataset.{key}": Case(value, "load_dataset", key)
-            for key, value in {**OF_OWN_DATA, "n_test": 33}.items()
+            for key, value in {**OF_OWN_DATA, **OF_TOKENS, "n_test": 33}.items()
         },
         **{
             key: Case(value, "InputOptimiser", key)
@@ -977,6 +1024,21 @@ RANDOM_INIT = Stage(
         "n_networks": Case(3, "figure_of_random_networks", "ncuts", of_length(3)),
         "input_shape": Case([6, 5, 1], "build_network", "input_shape"),
         "n_outputs": Case(7, "build_network", "n_outputs"),
+        "n_tokens": Case(
+            7, "build_network", "tokens.n_tokens",
+            given={
+                "input_shape": [5], "network.kind": "transformer", "network.hidden_units": UNSET,
+            },
+            needed=True,
+        ),
+        **{
+            f"network.{key}": Case(
+                value, "build_network", key,
+                given={"network.kind": "vit", "network.hidden_units": UNSET},
+            )
+            for key, value in {**OF_TRANSFORMERS, "patch_size": 2}.items()
+            if not key.startswith("norm")
+        },
         "network.kind": Case("cnn", "build_network", "kind"),
         "network.hidden_units": Case([5], "build_network", "hidden_units"),
         "network.conv_filters": Case(
@@ -1198,7 +1260,7 @@ IMPORT_NETWORK = Stage(
 # They act in the stages that use the network.
 OF_IMPORTED_DATASET = {
     "name": lambda runs: str(runs.data[0]), "seed": 7, "channels": 3, "n_train": 129, "n_test": 33,
-    **OF_OWN_DATA,
+    **OF_OWN_DATA, **OF_TOKENS,
 }  # fmt: skip
 
 

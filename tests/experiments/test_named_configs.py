@@ -63,7 +63,16 @@ OF_DATASET = {
     f"dataset.{key}": None
     for key in (
         *("n_test", "per_class", "image_size", "resize", "class_names", "targets", "damaged"),
+        *("prime", "length", "train_share"),
     )
+}
+OF_TRANSFORMERS = {
+    "network.n_blocks": 2,
+    "network.n_channels": 64,
+    "network.n_heads": 4,
+    "network.n_neurons": 256,
+    "network.gated": False,
+    "network.patch_size": 4,
 }
 KMEANS = {"kmeans.n_init": None, "kmeans.select": "ncut"}
 OF_NETWORK_TABLE = {
@@ -92,10 +101,16 @@ DEFAULTS = {
         "dataset.class_names": None,
         "dataset.targets": None,
         "dataset.damaged": "refuse",
+        "dataset.prime": None,
+        "dataset.length": None,
+        "dataset.train_share": None,
         "network.kind": "mlp",
         "network.hidden_units": MLP,  # A1
         "network.conv_filters": [64, 64, 64],  # A2
         "network.activation": "relu",
+        **OF_TRANSFORMERS,
+        "network.norm": "layer",
+        "network.norm_first": True,
         "network.dropout": False,
         "network.dropout_rate": None,
         "network.precision": "float32",
@@ -103,6 +118,7 @@ DEFAULTS = {
         "training.epochs": 20,  # A7
         "training.batch_size": 128,
         "training.learning_rate": 1e-3,  # A6
+        "training.weight_decay": 0.0,
         "training.shuffle": True,
         "training.checkpoint_every": None,
         "pruning.enabled": False,
@@ -147,6 +163,9 @@ DEFAULTS = {
         "dataset.class_names": None,
         "dataset.targets": None,
         "dataset.damaged": "refuse",
+        "dataset.prime": None,
+        "dataset.length": None,
+        "dataset.train_share": None,
     },
     "cluster": {
         **COMPUTES,
@@ -266,9 +285,11 @@ DEFAULTS = {
         "n_networks": 100,  # D6
         "input_shape": [28, 28, 1],
         "n_outputs": 10,
+        "n_tokens": None,
         "network.kind": "mlp",
         "network.hidden_units": MLP,
         "network.conv_filters": [64, 64, 64],
+        **OF_TRANSFORMERS,
         "n_clusters": 12,  # D6
     },
     "study": {
@@ -412,6 +433,7 @@ DATASETS = {
     ),
     "B6": ("lines", "circles", "random", "random_labels"),
     "B7": ("poly",),
+    "": ("modular_addition",),
 }  # fmt: skip
 NETWORKS = {
     "A1": {"mlp": network("mlp", 20, 128, 20, **{"network.hidden_units": MLP})},
@@ -462,6 +484,43 @@ NETWORKS = {
         },
     },
     "quirk 4": {"cnn_128": cnn([128, 128, 128])},
+    "": {
+        "transformer": {
+            "network.kind": "transformer",
+            "network.n_blocks": 1,
+            "network.n_channels": 128,
+            "network.n_neurons": 512,
+            "network.norm": "none",
+            "training.epochs": 400,
+            "training.batch_size": 512,
+            "training.learning_rate": 5e-3,
+            "training.weight_decay": 1.0,
+        },
+        "character_transformer": {
+            "network.kind": "transformer",
+            "network.activation": "gelu",
+            "training.epochs": 10,
+            "training.batch_size": 32,
+            "training.learning_rate": 2e-3,
+            "training.weight_decay": 0.1,
+        },
+        "vit": {
+            "network.kind": "vit",
+            "network.activation": "gelu",
+            "training.epochs": 5,
+            "training.weight_decay": 0.1,
+        },
+        "vit_mnist": {
+            "network.kind": "vit",
+            "network.activation": "gelu",
+            "network.n_channels": 32,
+            "network.n_neurons": 128,
+            "network.patch_size": 7,
+            "training.epochs": 10,
+            "training.learning_rate": 2e-3,
+            "training.weight_decay": 0.1,
+        },
+    },
 }  # fmt: skip
 # Those of image-classifiers, and those of Keras.
 IMAGE_CLASSIFIERS = """
@@ -517,6 +576,10 @@ EFFECTS = {
             {
                 "network.hidden_units": [32, 32],
                 "network.conv_filters": [8, 8],
+                "network.n_blocks": 1,
+                "network.n_channels": 16,
+                "network.n_heads": 2,
+                "network.n_neurons": 32,
                 "training.epochs": 2,
                 "training.batch_size": 64,
                 "pruning.epochs": 2,
