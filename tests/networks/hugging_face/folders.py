@@ -83,14 +83,38 @@ def bert(kind="bert", head="BertForMaskedLM"):
     return config, shapes
 
 
+def distilbert():
+    """DistilBERT's names for what is a BERT without kinds of tokens; its head first a ReLU."""
+    shapes = {
+        "distilbert.embeddings.word_embeddings.weight": (VOCABULARY, WIDTH),
+        "distilbert.embeddings.position_embeddings.weight": (POSITIONS, WIDTH),
+    }
+    _norm(shapes, "distilbert.embeddings.LayerNorm")
+    for block in (f"distilbert.transformer.layer.{number}." for number in range(BLOCKS)):
+        for role in ("q", "k", "v", "out"):
+            _linear(shapes, f"{block}attention.{role}_lin", WIDTH, WIDTH)
+        _norm(shapes, f"{block}sa_layer_norm")
+        _linear(shapes, f"{block}ffn.lin1", WIDTH, HIDDEN)
+        _linear(shapes, f"{block}ffn.lin2", HIDDEN, WIDTH)
+        _norm(shapes, f"{block}output_layer_norm")
+    _linear(shapes, "pre_classifier", WIDTH, WIDTH)
+    _linear(shapes, "classifier", WIDTH, 3)
+    config = {
+        "model_type": "distilbert", "architectures": ["DistilBertForSequenceClassification"],
+        "vocab_size": VOCABULARY, "dim": WIDTH, "n_layers": BLOCKS, "n_heads": HEADS,
+        "hidden_dim": HIDDEN, "activation": "gelu", "max_position_embeddings": POSITIONS,
+        "id2label": {"0": "a", "1": "b", "2": "c"},
+    }  # fmt: skip
+    return config, shapes
+
+
 def vit():
     shapes = {
         "vit.embeddings.cls_token": (1, 1, WIDTH),
-        "vit.embeddings.position_embeddings": (1, 7, WIDTH),
+        "vit.embeddings.position_embeddings": (1, 5, WIDTH),
         "vit.embeddings.patch_embeddings.projection.weight": (WIDTH, 3, 2, 2),
         "vit.embeddings.patch_embeddings.projection.bias": (WIDTH,),
     }
-    shapes["vit.embeddings.position_embeddings"] = (1, 5, WIDTH)
     for block in (f"vit.encoder.layer.{number}." for number in range(BLOCKS)):
         for role in ("query", "key", "value"):
             _linear(shapes, f"{block}attention.attention.{role}", WIDTH, WIDTH)

@@ -112,6 +112,22 @@ def bert(config, t, tokens):
     return x @ t[f"{at}word_embeddings.weight"].T + t[bias]
 
 
+def distilbert(config, t, tokens):
+    x = t["distilbert.embeddings.word_embeddings.weight"][tokens]
+    x = x + t["distilbert.embeddings.position_embeddings.weight"][: len(tokens)]
+    x = layer_norm(t, "distilbert.embeddings.LayerNorm", x, 1e-12)
+    for block in (f"distilbert.transformer.layer.{n}." for n in range(config["n_layers"])):
+        parts = [
+            linear(t, f"{block}attention.{role}_lin", x).reshape(len(x), config["n_heads"], -1)
+            for role in "qkv"
+        ]
+        mixed = linear(t, f"{block}attention.out_lin", attended(*parts, causal=False))
+        x = layer_norm(t, f"{block}sa_layer_norm", x + mixed, 1e-12)
+        hidden = linear(t, f"{block}ffn.lin2", gelu(linear(t, f"{block}ffn.lin1", x)))
+        x = layer_norm(t, f"{block}output_layer_norm", x + hidden, 1e-12)
+    return linear(t, "classifier", np.maximum(linear(t, "pre_classifier", x[0]), 0))
+
+
 def vit(config, t, image):
     size, n_heads = config["patch_size"], config["num_attention_heads"]
     kernel = t["vit.embeddings.patch_embeddings.projection.weight"]

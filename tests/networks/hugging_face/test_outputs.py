@@ -18,6 +18,7 @@ CASES = {
     "roberta classes": (
         lambda: folders.bert("roberta", "RobertaForSequenceClassification"), forward_passes.bert,
     ),
+    "distilbert": (folders.distilbert, forward_passes.distilbert),
     "vit": (folders.vit, forward_passes.vit),
     "llama": (folders.llama, forward_passes.llama),
     "mistral": (lambda: folders.llama("mistral"), forward_passes.llama),
