@@ -36,7 +36,11 @@ from nn_clustering.networks.structure.rules.normalisation import (
     rms_normalisation,
     unit_normalisation,
 )
-from nn_clustering.networks.structure.rules.reshaping import permutation, reshape
+from nn_clustering.networks.structure.rules.reshaping import (
+    permutation,
+    reshape,
+    selection,
+)
 from nn_clustering.networks.structure.rules.scaling import (
     extreme,
     layer_scale,
@@ -110,7 +114,7 @@ _flat_projections_module = f"{__package__}._flat_projections"
 
 # pooling, padding and the like among them
 _MAY_MOVE_POSITIONS = (
-    *(unitwise, reduction, reshape, permutation, depthwise_convolution),
+    *(unitwise, reduction, reshape, permutation, selection, depthwise_convolution),
     *(dot_product_attention, einsum, matrix_product, repetition, transposition),
 )
 
@@ -228,6 +232,7 @@ OPERATION_KINDS: Mapping[str, LayerKind] = {
     **_each(LayerKind(quotient), "Divide", "TrueDivide"),
     "Concatenate": LayerKind(concatenation),
     **_each(LayerKind(reshape), "Reshape", "ExpandDims", "Squeeze"),
+    "GetItem": LayerKind(selection),
     **_each(LayerKind(reduction), "Mean", "Sum"),
     **_each(LayerKind(reduction, is_linear=False), "Max", "Min", "Amax", "Amin"),
     **_each(_NONLINEARITY, "Relu", "Relu6", "Sigmoid", "Softplus", "Softsign", "Silu"),

@@ -51,6 +51,23 @@ def permutation(builder: WeightsBuilder, step: Step) -> None:
     unitwise(builder, step)
 
 
+def selection(builder: WeightsBuilder, step: Step) -> None:
+    """Some of the positions, as that of the first token."""
+    before, _ = builder.shapes(step)
+    key = step.kwargs["key"] if "key" in step.kwargs else step.args[1]
+    entries = list(key) if isinstance(key, tuple | list) else [key]
+    if not any(entry is Ellipsis for entry in entries):
+        entries.append(Ellipsis)
+    at = next(place for place, entry in enumerate(entries) if entry is Ellipsis)
+    n_left_out = len(before) - len(entries) + 1
+    by_axis = [*entries[:at], *[slice(None)] * n_left_out, *entries[at + 1 :]]
+    if len(by_axis) != len(before) or by_axis[0] != slice(None) or by_axis[-1] != slice(None):
+        raise builder.refusal(
+            step, f"of {key} in {before}; expected positions, neither the batch nor the channels"
+        )
+    unitwise(builder, step)
+
+
 def _unflatten(builder: WeightsBuilder, step: Step) -> None:
     """Maps of what is on one axis, as behind the dense layer of a decoder."""
     _, after = builder.shapes(step)
