@@ -216,6 +216,8 @@ def _check_images(network: keras.Model, config: Mapping[str, Any], name: str | N
         outline = datasets.outline_of_own(**{**fitted, **asked})
         if outline is not None and outline.input_shape is not None:
             networks.fitted_shape(network, outline.input_shape)
+            if outline.n_tokens is not None:
+                networks.check_tokens(network, outline.input_shape[0], outline.n_tokens)
     if name is not None and is_of_images and None not in shape:
         networks.preprocessing(name, shape)(np.zeros((1, *shape), np.float32))
 

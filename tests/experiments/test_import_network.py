@@ -96,6 +96,13 @@ def test_folder_is_imported_clustered_and_tested(tracked, tmp_path):
     assert tested.about["network"] == run.about["network"]
 
 
+def test_tokens_of_another_vocabulary_are_told_before_a_run(here):
+    config, shapes = folders.gpt2()
+    folder = folders.save_folder(here / "gpt2", config, folders.random_tensors(shapes))
+    told = refusal("import_network", f"model={folder}", "dataset.name=modular_addition")
+    assert "knows 13 tokens, and the data set has 114" in told
+
+
 def test_network_for_graphs_alone_is_no_more(tracked, here):
     config, shapes = folders.llama()
     config["rope_scaling"] = {"rope_type": "yarn", "factor": 4.0}
