@@ -43,6 +43,7 @@ from nn_clustering import (
     training,
     visualisation,
 )
+from nn_clustering.networks import hugging_face
 from nn_clustering.seeds import integer_seed
 from nn_clustering.tracking import RunStore, Server, StageExperiment, StageRun, connect
 from nn_clustering.tracking.stages import execution
@@ -60,6 +61,7 @@ from tests.experiments.seam import (
     arrives,
     run_of,
 )
+from tests.networks.hugging_face import folders
 
 HIDDEN = [12, 10]
 NULL = [3.0, 2.5]
@@ -179,6 +181,8 @@ def runs(embedded_server, home, tmp_path_factory):
     stored.data = own_data(folder)
     stored.text = folder / "my.txt"
     stored.text.write_text("three blind mice, see how they run; " * 40)
+    config, shapes = folders.gpt2()
+    stored.folder = folders.save_folder(folder / "gpt2", config, folders.random_tensors(shapes))
     stored.partition.write_bytes(stored.files["clustered"]["partition.npz"])
     stored.graph = folder / "graph.npz"
     stored.graph.write_bytes(stored.files["clustered"]["graph.npz"])
@@ -1217,6 +1221,7 @@ IMPORT_NETWORK = Stage(
         "build_imagenet_network": networks,
         "check_preprocessing": networks,
         "network_from_bytes": networks,
+        "network_of_folder": hugging_face,
         "weight_file": datasets,
         "given_file": datasets,
         "outline_of_own": datasets,
@@ -1242,11 +1247,18 @@ IMPORT_NETWORK = Stage(
                 lambda runs: str(runs.model), "given_file", "name", stop="build_imagenet_network"
             ),
         ],
-        "model": Case(
-            lambda runs: str(runs.model), "network_from_bytes", "content",
-            lambda found, runs: found == runs.model.read_bytes(),
-            given={"network.name": None}, needed=True,
-        ),
+        "model": [
+            Case(
+                lambda runs: str(runs.model), "network_from_bytes", "content",
+                lambda found, runs: found == runs.model.read_bytes(),
+                given={"network.name": None}, needed=True,
+            ),
+            Case(
+                lambda runs: str(runs.folder), "network_of_folder", "folder",
+                lambda found, runs: found.path == runs.folder,
+                given={"network.name": None}, needed=True,
+            ),
+        ],
         "model_code": Case(
             lambda runs: str(runs.code), "network_from_bytes", "model_code", is_the_authors_code,
             given={"network.name": None, "model": lambda runs: str(runs.own)}, needed=True,

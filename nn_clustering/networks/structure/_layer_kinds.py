@@ -113,7 +113,7 @@ _flat_projections_module = f"{__package__}._flat_projections"
 
 # pooling, padding and the like among them
 _MAY_MOVE_POSITIONS = (
-    *(unitwise, reduction, reshape, permutation, depthwise_convolution),
+    *(unitwise, reduction, reshape, permutation, selection, depthwise_convolution),
     *(dot_product_attention, einsum, matrix_product, repetition, transposition),
 )
 

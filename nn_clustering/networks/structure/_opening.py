@@ -93,7 +93,16 @@ def with_known_sizes(
         made = network.call(keras.tree.pack_sequence_as(network._inputs_struct, inputs))
     except Exception:
         return None
-    return Opened(tuple(inputs), tuple(keras.tree.flatten(made)))
+    return Opened(tuple(map(_as_converted, inputs)), tuple(keras.tree.flatten(made)))
+
+
+def _as_converted(tensor: keras.KerasTensor) -> keras.KerasTensor:
+    """Return what the layers of a network read, which converts what it is given first."""
+    operation, _, _ = tensor._keras_history
+    for node in operation._outbound_nodes:
+        if type(node.operation).__name__ == "ConvertToTensor":
+            return node.output_tensors[0]
+    return tensor
 
 
 @contextmanager
