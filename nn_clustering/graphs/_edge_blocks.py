@@ -14,18 +14,25 @@ from nn_clustering.networks.structure import (
     Part,
     SharedFactors,
     norms_of_kernel,
+    norms_over_gates,
 )
 
 
 def edge_blocks(
-    network: NetworkWeights, selection: Selection, kernel_norm: str
+    network: NetworkWeights, selection: Selection, kernel_norm: str, gate_norm: str
 ) -> dict[tuple[int, int], NDArray[np.float64]]:
-    """Return the weights between sets, by the indices of the two."""
+    """Return the weights between sets, by the indices of the two.
+
+    Within a set, of a recurrent layer, those of both directions are added up, and none is left
+    from a unit to itself.
+    """
     index = {origin: place for place, origin in enumerate(selection.origins)}
     blocks: dict[tuple[int, int], NDArray[np.float64]] = {}
     for number in selection.layers:
         layer = network.weight_layers[number]
         kernel = network.kernels[layer.kernel]
+        if kernel.ndim == 3:
+            kernel = norms_over_gates(kernel, gate_norm)
         norms = (
             _grouped(norms_of_kernel(kernel, kernel_norm), layer.groups)
             if kernel.ndim == 4
@@ -43,7 +50,15 @@ def edge_blocks(
                         scale = selection.shared_factors[target].scale
                         added = _into_units(by_unit, contribution, scale, kernel_norm)
                         _add(blocks, pair, added, contribution.units, target.n_units)
-    return blocks
+    return {pair: _undirected(pair, weights) for pair, weights in blocks.items()}
+
+
+def _undirected(pair: tuple[int, int], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    if pair[0] != pair[1]:
+        return weights
+    both: NDArray[np.float64] = weights + weights.T
+    np.fill_diagonal(both, 0)
+    return both
 
 
 def _by_unit(

@@ -155,6 +155,8 @@ def _targets(
     steps = {step.name: step for step in walk.steps}
     layers_into: dict[int, list[ReadingLayer]] = defaultdict(list)
     for reader in weight_readers(weights, **settings):
+        if reader.tensor in steps[reader.name].outputs:  # a recurrent layer, of its own states
+            continue
         sources = sorted({source for source in reader.sources if source is not None})
         leaves = tuple(_leaf(walk, reader.tensor, sets[s], s, made) for s in sources)
         for target in reader.targets:

@@ -30,17 +30,22 @@ class Rearranged:
 
 @dataclass(frozen=True)
 class Weighted:
-    """What a dense or convolutional layer makes, before its activation.
+    """What a dense, convolutional or recurrent layer makes, before an activation behind it.
+
+    A recurrent layer reads its own states too, by a second kernel: that is a ``Weighted`` of its
+    own, which reads the first and makes no units beside its.
 
     Attributes:
         name: Name of the layer.
         tensor: Number of the tensor it makes, in :func:`~nn_clustering.graphs.walk_network`.
         reads: Index of the channels that it reads.
         read_tensor: Number of the tensor that it reads.
-        kernel: Index of its kernel, of shape (inputs, units) or (height, width, inputs a group,
-            units).
+        kernel: Index of its kernel, of shape (inputs, units), (gates, inputs, units) or (height,
+            width, inputs a group, units).
         groups: Number of groups; each reads its own share of the inputs.
         is_behind_maps: Whether it reads what a flatten or a global pooling made of maps.
+        recurrence: Of a recurrent layer the index of what reads its states.
+        reads_itself: Whether it is what reads the states of a recurrent layer.
     """
 
     name: str
@@ -50,6 +55,8 @@ class Weighted:
     kernel: int
     groups: int = 1
     is_behind_maps: bool = False
+    recurrence: int | None = None
+    reads_itself: bool = False
 
 
 @dataclass(frozen=True)

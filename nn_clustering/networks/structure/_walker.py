@@ -15,6 +15,7 @@ import keras
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.networks.structure._layer_kinds import computes_as_in_keras, layer_kind
+from nn_clustering.networks.structure._recurrence import with_all_states
 from nn_clustering.networks.structure._walk import Step, TensorId, Walk
 
 
@@ -141,6 +142,8 @@ class _Walker:
                 return self._add_call(_of_wrapped(call), around)
             case "layers in turn":
                 return self._add_in_turn(call, around)
+            case "layer both ways":
+                return self._add_both_ways(call, around)
         return self._add_steps(call, around)
 
     def _add_in_turn(self, call: _Call, around: _Around) -> tuple[int, ...]:
@@ -157,6 +160,28 @@ class _Walker:
             )
             made = TensorId(number)
         return (made.number,)
+
+    def _add_both_ways(self, call: _Call, around: _Around) -> tuple[int, ...]:
+        """Add the calls of two recurrent layers, of which one reads backwards, and their merge."""
+        both = call.operation
+        (read,) = _tensors((call.args, call.kwargs))
+        seen = self.shapes[read.number]
+        seen = (*seen[:1], *seen[1 + len(around.times) :])
+        made: list[int] = []
+        shapes: list[tuple[int | None, ...]] = []
+        for layer in (both.forward_layer, both.backward_layer):
+            name = self._unique(f"{call.name}/{layer.name}")
+            shapes.append(layer.compute_output_shape(seen))
+            inner = _Call(
+                name, layer, (read,), {}, (around.shape(shapes[-1]),), reads_mask=call.reads_mask
+            )
+            made += self._add_call(inner, around)
+        inside = replace(around, prefix=call.name + "/", has_masks=call.reads_mask)
+        if both.return_sequences:
+            made[1:] = self.walk(_turned_round(both, shapes[1]), made[1:], inside)
+        if both.merge_mode is None:
+            return tuple(made)
+        return self.walk(_merge_of_both_ways(both, shapes), made, inside)
 
     def _add_steps(self, call: _Call, around: _Around) -> tuple[int, ...]:
         """Add a call as it is, but for an activation that is part of it."""
@@ -178,6 +203,8 @@ class _Walker:
             len(around.times),
             call.reads_mask,
         )
+        if _is_opened_recurrence(operation):
+            return self._add_recurrence(step)
         if not _has_activation(operation):
             self.steps.append(step)
             return outputs
@@ -199,6 +226,23 @@ class _Walker:
             )
         )
         return outputs
+
+    def _add_recurrence(self, step: Step) -> tuple[int, ...]:
+        """Add a recurrent layer's step, which makes all its states and what it puts out of them."""
+        made = self.shapes[step.outputs[0]]
+        outputs = step.outputs
+        if not step.operation.return_sequences:
+            read = self.shapes[step.inputs[0]]
+            outputs = (*outputs, self.new_tensor((*read[:-1], made[-1])))
+        self.steps.append(
+            replace(
+                step,
+                operation=with_all_states(step.operation),
+                outputs=outputs,
+                is_recurrent=True,
+            )
+        )
+        return outputs[:1]
 
     def _unique(self, name: str) -> str:
         self._calls[name] += 1
@@ -225,7 +269,37 @@ def _wraps(call: _Call) -> str | None:
     wraps = layer_kind(call.operation).wraps
     # slices of a tensor do not have slices of its mask
     is_masked = call.kwargs.get("mask") is not None or (call.reads_mask and wraps != "layer")
-    return wraps if computes_as_in_keras(call.operation) and not is_masked else None
+    if not computes_as_in_keras(call.operation) or is_masked:
+        return None
+    if wraps == "layer both ways" and not _is_opened_both_ways(call):
+        return None
+    return wraps
+
+
+def _is_opened_both_ways(call: _Call) -> bool:
+    """Return whether both layers of a bidirectional one are known, and begin without states."""
+    layers = (call.operation.forward_layer, call.operation.backward_layer)
+    return all(map(_is_opened_recurrence, layers)) and len(_tensors((call.args, call.kwargs))) == 1
+
+
+def _turned_round(both: keras.Layer, shape: Sequence[int | None]) -> keras.Function:
+    """Return what a bidirectional layer makes of the states of the layer that reads backwards."""
+    states = keras.KerasTensor(shape, both.compute_dtype)
+    return keras.Function([states], [keras.ops.flip(states, axis=1)])
+
+
+def _merge_of_both_ways(
+    both: keras.Layer, shapes: Sequence[Sequence[int | None]]
+) -> keras.Function:
+    """Return what a bidirectional layer makes of what its two layers make, of these shapes."""
+    made = [keras.KerasTensor(shape, both.compute_dtype) for shape in shapes]
+    merge = {
+        "concat": keras.layers.Concatenate,
+        "sum": keras.layers.Add,
+        "ave": keras.layers.Average,
+        "mul": keras.layers.Multiply,
+    }[both.merge_mode]
+    return keras.Function(made, [merge(name=both.merge_mode, dtype=both.dtype_policy)(made)])
 
 
 def _of_wrapped(call: _Call) -> _Call:
@@ -264,8 +338,9 @@ def _hangs_on_masks(operation: Any, n_tensors: int) -> bool:
     """
     if layer_kind(operation).wraps == "layers in turn":
         return any(_hangs_on_masks(layer, n_tensors) for layer in operation.layers)
-    while layer_kind(operation).wraps is not None:
-        operation = operation.layer
+    while (wraps := layer_kind(operation).wraps) is not None:
+        both_ways = wraps == "layer both ways"
+        operation = operation.forward_layer if both_ways else operation.layer
     if isinstance(operation, keras.layers.BatchNormalization):
         return False
     return n_tensors > 1 or getattr(operation, "_call_has_mask_arg", False)
@@ -295,8 +370,18 @@ def _has_activation(operation: Any) -> bool:
     """Return whether an operation applies an activation of its own, last."""
     return (
         bool(layer_kind(operation).kernels)
+        and not layer_kind(operation).is_recurrent
         and computes_as_in_keras(operation)
         and operation.activation not in (None, keras.activations.linear)
+    )
+
+
+def _is_opened_recurrence(operation: Any) -> bool:
+    """Return whether an operation is a recurrent layer whose step makes all its states."""
+    return (
+        layer_kind(operation).is_recurrent
+        and computes_as_in_keras(operation)
+        and not operation.return_state
     )
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +81,31 @@ class WeightsBuilder:
         is_behind_maps = read in self._behind_maps and self._sees_one_position(step, read)
         index = self.add_kernel(step, kernel)
         self.add(Weighted(step.name, tensor, reads, read, index, groups, is_behind_maps), tensor)
+
+    def add_recurrent(
+        self, step: Step, kernel: NDArray[np.floating], recurrent_kernel: NDArray[np.floating]
+    ) -> None:
+        """Add the channels that a recurrent step makes of those that it reads and of its own.
+
+        Args:
+            step: The step.
+            kernel: Its kernel, of shape (gates, inputs, units).
+            recurrent_kernel: The kernel by which it reads its states, (gates, units, units).
+        """
+        self.add_weighted(step, kernel)
+        number, states = self._at[step.outputs[0]], step.outputs[-1]
+        made = self._channels[number]
+        assert isinstance(made, Weighted)
+        reading = Weighted(
+            step.name,
+            states,
+            number,
+            states,
+            self.add_kernel(step, recurrent_kernel),
+            is_behind_maps=made.is_behind_maps,
+            reads_itself=True,
+        )
+        self._channels[number] = replace(made, recurrence=self.add_inner(reading))
 
     def pass_on(self, step: Step) -> None:
         """Say that the tensor that a step makes holds the channels that it reads."""
@@ -161,8 +187,8 @@ class WeightsBuilder:
             case Scaled(reads=reads) | Depthwise(reads=reads) | Broadcast(reads=reads):
                 return self._are_values(reads, step)
             case Weighted(kernel=kernel, tensor=tensor):
-                is_dense = self._kernels[kernel].ndim == 2
-                return is_dense and self._is_at_one_position(tensor, step)
+                convolves = self._kernels[kernel].ndim == 4
+                return not convolves and self._is_at_one_position(tensor, step)
             case InputValues(tensor=tensor) | Rearranged(tensor=tensor):
                 return self._is_at_one_position(tensor, step)
             case Unflattened() | Copied() | Copies():  # made of what is built

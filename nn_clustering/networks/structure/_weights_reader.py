@@ -21,10 +21,11 @@ def read_weights(network: keras.Model) -> NetworkWeights:
     """Return the weights of a network and how they join its units, as arrays.
 
     Supported are dense layers, convolutions (one- and two-dimensional, grouped, dilated,
-    depthwise, separable, transposed), batch, layer, group and RMS normalisation, element-by-element
-    merges and gates, concatenation, flattening and the way back, whatever keeps the channels on the
-    last axis apart (activations, dropout, noise, pooling, padding, cropping, upsampling,
-    augmentation), and all these inside layers that wrap others.
+    depthwise, separable, transposed), recurrent layers (LSTM, GRU, SimpleRNN), batch, layer, group
+    and RMS normalisation, element-by-element merges and gates, concatenation, flattening and the
+    way back, whatever keeps the channels on the last axis apart (activations, dropout, noise,
+    pooling, padding, cropping, upsampling, augmentation), and all these inside layers that wrap
+    others.
 
     Args:
         network: Any built sequential or functional network.
@@ -90,6 +91,11 @@ def _reason(operation: keras.Operation, kind: LayerKind) -> str:
     """Return why an operation has no place in the graph of units."""
     if kind.refusal is not None:
         return kind.refusal
+    if kind.wraps == "layer both ways":
+        return (
+            "which is recurrent both ways; expected Keras' own, around LSTM, GRU or SimpleRNN "
+            "layers that return no states and read no mask and no states"
+        )
     if kind.wraps is not None:
         return "derived from Keras' or around a layer that reads a mask; expected neither"
     if isinstance(operation, keras.Model):
