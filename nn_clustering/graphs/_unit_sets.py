@@ -37,12 +37,15 @@ class UnitSet:
             activation, for a copy the one that is read.
         arises_from: "input", "dense", "convolution", "recurrent", "merge", "reshape" or, where one
             weight layer reads them, "copy".
+        n_heads: Number of heads of an attention whose values the units are, in their order; None
+            for other units.
     """
 
     name: str
     n_units: int
     tensor: int
     arises_from: str
+    n_heads: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +181,7 @@ def unit_set(network: NetworkWeights, origin: Origin, parts: Sequence[tuple[Part
     channels, name = network.channels[origin.channels], network.name_of(origin)
     if isinstance(channels, Weighted):
         kind = _KINDS[network.kernels[channels.kernel].ndim]
-        return UnitSet(name, origin.n_units, channels.tensor, kind)
+        return UnitSet(name, origin.n_units, channels.tensor, kind, channels.n_heads)
     if isinstance(channels, Merged):
         return UnitSet(name, origin.n_units, channels.tensor, "merge")
     if isinstance(channels, Unflattened):

@@ -8,6 +8,8 @@ from nn_clustering.networks.structure._channels import (
     Copied,
     Copies,
     Weighted,
+    reading_from,
+    with_recurrence,
 )
 from nn_clustering.networks.structure._network_weights import NetworkWeights
 from nn_clustering.networks.structure._tracing import Part, trace_parts
@@ -27,7 +29,7 @@ def with_copies(network: NetworkWeights) -> NetworkWeights:
     index: dict[int, int] = {}  # of channels, where they stand now
 
     for number, made in enumerate(network.channels):
-        moved = _moved(made, index)
+        moved = reading_from(made, index)
         if isinstance(made, Weighted) and isinstance(moved, Weighted):
             read = network.read_by(made)
             reader = f"{made.name}/states" if made.reads_itself else f"{made.name}/inputs"
@@ -39,30 +41,15 @@ def with_copies(network: NetworkWeights) -> NetworkWeights:
             )
             channels.append(Copies(index[read], tuple(range(first, len(channels)))))
             if read != made.reads:
-                depthwise = _moved(network.channels[made.reads], {read: len(channels) - 1})
+                depthwise = reading_from(network.channels[made.reads], {read: len(channels) - 1})
                 channels.append(depthwise)
             moved = replace(moved, reads=len(channels) - 1)
         channels.append(moved)
         index[number] = len(channels) - 1
     outputs = tuple(index[output] for output in network.outputs)
-    joined = tuple(_with_recurrence(made, index) for made in channels)
-    return replace(network, channels=joined, outputs=outputs)
-
-
-def _moved(made: Channels, index: dict[int, int]) -> Channels:
-    """Return channels that read the same, where that stands now."""
-    reads = getattr(made, "reads", None)
-    if reads is None:
-        return made
-    now = index[reads] if isinstance(reads, int) else tuple(index[read] for read in reads)
-    return replace(made, reads=now)  # type: ignore[arg-type]
-
-
-def _with_recurrence(made: Channels, index: dict[int, int]) -> Channels:
-    """Return what a recurrent layer makes with what reads its states where that stands now."""
-    if isinstance(made, Weighted) and made.recurrence is not None:
-        return replace(made, recurrence=index[made.recurrence])
-    return made
+    nonlinear = frozenset(index[made] for made in network.nonlinear)
+    joined = tuple(with_recurrence(made, index) for made in channels)
+    return replace(network, channels=joined, outputs=outputs, nonlinear=nonlinear)
 
 
 def _names(network: NetworkWeights, reader: str, parts: tuple[Part, ...]) -> list[str]:
