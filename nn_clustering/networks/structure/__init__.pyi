@@ -38,6 +38,9 @@ from ._layer_kinds import (
 from ._network_weights import (
     NetworkWeights as NetworkWeights,
 )
+from ._recurrence import (
+    states_with_added as states_with_added,
+)
 from ._tensor_sizes import (
     most_alive as most_alive,
     tensor_bytes as tensor_bytes,
