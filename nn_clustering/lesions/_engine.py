@@ -34,6 +34,7 @@ from nn_clustering.lesions._reduced_steps import (
 )
 from nn_clustering.lesions._repeated import Repeated
 from nn_clustering.lesions._samples import Samples
+from nn_clustering.lesions._silent_states import require_silence_without_weights
 from nn_clustering.machine import check_memory_mb, memory_bound
 from nn_clustering.networks import output_index
 from nn_clustering.networks.structure import read_weights, tensor_bytes, walk_network
@@ -120,6 +121,8 @@ class LesionEngine:
         walk = walk_network(network)
         self._walk = replace(walk, outputs=(walk.outputs[index],))
         self._walk.require_no_masks("a lesion")
+        if silence == "weights":
+            require_silence_without_weights(self._walk)
         self._samples = Samples(network, x, y, task=task, output=index)
         self._units = unit_layers(
             read_weights(network), of_weights=silence == "weights", residual=residual
@@ -336,7 +339,10 @@ class LesionEngine:
         """Return the hidden layers that the output hangs on: all, if it is the only one."""
         steps = self._walk.steps_between(self._walk.inputs, self._walk.outputs)
         reads = {
-            (name, number) for step in steps for number in step.inputs for name in (step.name, None)
+            (name, number)
+            for step in steps
+            for number in step.tensors_read
+            for name in (step.name, None)
         }
         return {
             layer: n_units

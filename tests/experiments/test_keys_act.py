@@ -541,6 +541,7 @@ CLUSTER = Stage(
             given={"train_run": None, "graph.source": "file"}, needed=True,
         ),
         "graph.kernel_norm": Case("frobenius", "graph_from_weights", "kernel_norm"),
+        "graph.gate_norm": Case("l2", "graph_from_weights", "gate_norm"),
         "graph.fold_normalisation": Case(False, "graph_from_weights", "fold_normalisation"),
         "graph.residual": Case("copied", "graph_from_weights", "residual"),
         **{
@@ -743,6 +744,7 @@ OF_CLUSTERING = {
 }
 OF_GRAPH = {
     "kernel_norm": "frobenius",
+    "gate_norm": "max",
     "fold_normalisation": False,
     "inputs": True,
     "outputs": True,
@@ -1059,9 +1061,9 @@ RANDOM_INIT = Stage(
         **{
             f"graph.{key}": Case(value, "graph_from_weights", key)
             for key, value in (
-                ("kernel_norm", "frobenius"), ("fold_normalisation", False), ("inputs", False),
-                ("outputs", False), ("dense_layers", True), ("isolated_below", 1e-3),
-                ("residual", "copied"),
+                ("kernel_norm", "frobenius"), ("gate_norm", "l2"), ("fold_normalisation", False),
+                ("inputs", False), ("outputs", False), ("dense_layers", True),
+                ("isolated_below", 1e-3), ("residual", "copied"),
             )
         },
         "graph.normalise_units": Case(True, "normalise_units", stop="spectral_partition"),

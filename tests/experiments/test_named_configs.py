@@ -49,6 +49,7 @@ MODULAR = {
 }
 OF_WEIGHTS = {
     "graph.kernel_norm": "l1",  # quirk 1
+    "graph.gate_norm": "l1",
     "graph.fold_normalisation": True,  # quirk 2
     "graph.inputs": None,
     "graph.outputs": None,

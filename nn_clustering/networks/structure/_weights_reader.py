@@ -22,11 +22,12 @@ def read_weights(network: keras.Model) -> NetworkWeights:
     """Return the weights of a network and how they join its units, as arrays.
 
     Supported are dense layers, convolutions (one- and two-dimensional, grouped, dilated,
-    depthwise, separable, transposed), batch, layer, group and RMS normalisation, element-by-element
-    merges and gates, concatenation, flattening and the way back, whatever keeps the channels on the
-    last axis apart (activations, dropout, noise, pooling, padding, cropping, upsampling,
-    augmentation), embeddings and attention, and all these inside layers that wrap others or whose
-    code can be followed. A weight layer that is used several times makes units each time.
+    depthwise, separable, transposed), recurrent layers (LSTM, GRU, SimpleRNN), batch, layer, group
+    and RMS normalisation, element-by-element merges and gates, concatenation, flattening and the
+    way back, whatever keeps the channels on the last axis apart (activations, dropout, noise,
+    pooling, padding, cropping, upsampling, augmentation), embeddings and attention, and all these
+    inside layers that wrap others or whose code can be followed. A weight layer that is used
+    several times makes units each time.
 
     Args:
         network: Any built sequential or functional network.
@@ -135,14 +136,24 @@ def _readable_kind(builder: WeightsBuilder, step: Step) -> LayerKind:
     return kind
 
 
+_WHY_NOT_OPENED = {
+    "code": "whose code cannot be followed; expected floating point weights, and Keras' layers",
+    "layer both ways": (
+        "which is recurrent both ways; expected Keras' own, around LSTM, GRU or SimpleRNN layers "
+        "that return no states and read no mask and no states"
+    ),
+}
+
+
 def _reason(operation: keras.Operation, kind: LayerKind) -> str:
     """Return why an operation has no place in the graph of units."""
     if kind.refusal is not None:
         return kind.refusal
-    if kind.wraps == "code":
-        return "whose code cannot be followed; expected floating point weights, and Keras' layers"
     if kind.wraps is not None:
-        return "derived from Keras' or around a layer that reads a mask; expected neither"
+        return _WHY_NOT_OPENED.get(
+            kind.wraps,
+            "derived from Keras' or around a layer that reads a mask; expected neither",
+        )
     if isinstance(operation, keras.Model):
         return "which computes by code of its own; expected a sequential or functional network"
     if isinstance(operation, keras.Layer) and operation.weights:
