@@ -15,6 +15,7 @@ from ._lesion_settings import (
 )
 from ._measures import (
     Groups as Groups,
+    answers_in_groups as answers_in_groups,
     classes_of as classes_of,
     targets_in_groups as targets_in_groups,
 )

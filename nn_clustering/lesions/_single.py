@@ -100,6 +100,7 @@ def lesion_test(
     return LesionTest(
         task=groups.task,
         groups=groups.names,
+        group_kind=groups.kind,
         intact=scale.intact,
         intact_overall=scale.intact_overall,
         n_images=scale.n_images,

@@ -118,12 +118,17 @@ class Change:
     colours: str
 
     @classmethod
-    def of_task(cls, task: str) -> Change:
-        """Return how changes are shown in a classification or a regression."""
+    def of_task(cls, task: str, group: str = "class") -> Change:
+        """Return how changes are shown in a classification or a regression.
+
+        Args:
+            task: One of the two.
+            group: What the groups of a classification are, in the singular.
+        """
         if task == "classification":
             unit = "(percentage points)"
-            mean, group = f"of class-mean accuracy\n{unit}", f"of class accuracy {unit}"
-            return cls(100, f"change {mean}", f"change {group}", "class", "RdBu")
+            mean, each = f"of {group}-mean accuracy\n{unit}", f"of {group} accuracy {unit}"
+            return cls(100, f"change {mean}", f"change {each}", group, "RdBu")
         error = "squared error"
         return cls(1, f"change of mean {error}", f"change of {error}", "group of targets", "RdBu_r")
 
