@@ -49,11 +49,13 @@ class UnitLayers:
         sizes: For every name of a layer the numbers of units of the layers so called: of one, but
             that an input may have the name of another.
         places: For every hidden layer where a lesion of its units strikes.
+        heads: Number of heads of every hidden layer whose units are values of attention.
     """
 
     network: str
     sizes: Mapping[str, tuple[int, ...]]
     places: Mapping[str, tuple[Places, ...]]
+    heads: Mapping[str, int]
 
     @property
     def hidden(self) -> dict[str, int]:
@@ -127,7 +129,8 @@ def unit_layers(
         )
         for index in hidden
     }
-    return UnitLayers(weights.name, sizes, places)
+    heads = {sets[index].name: getattr(sets[index], "n_heads", None) for index in hidden}
+    return UnitLayers(weights.name, sizes, places, {name: n for name, n in heads.items() if n})
 
 
 def _require_units_of_their_own(weights: NetworkWeights, residual: str) -> None:

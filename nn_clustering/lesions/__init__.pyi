@@ -10,6 +10,11 @@ from ._engine import (
     LesionEngine as LesionEngine,
     lesionable_layers as lesionable_layers,
 )
+from ._heads import (
+    HeadLesions as HeadLesions,
+    check_head_lesions as check_head_lesions,
+    partition_into_heads as partition_into_heads,
+)
 from ._lesion_settings import (
     check_lesion_test as check_lesion_test,
 )

@@ -61,6 +61,8 @@ class LesionEngine:
     Attributes:
         layers: Name and number of units of every layer that can be lesioned: all hidden ones that
             the output hangs on, named as in graphs and partitions.
+        heads: Number of heads of every such layer whose units are value channels of attention,
+            those of a head one behind the other.
         task: "classification" or "regression".
         n_outputs: Number of classes or targets.
         n_scores: Number of scores of a lesion: of classes or targets; or of groups, and of answers
@@ -145,6 +147,9 @@ class LesionEngine:
         self._tensor_bytes = tensor_bytes(self._walk, network, self._samples.shape)
         self.task = task
         self.layers: Mapping[str, int] = self._leading_to_output()
+        self.heads: Mapping[str, int] = {
+            name: n_heads for name, n_heads in self._units.heads.items() if name in self.layers
+        }
         self.n_outputs = self._samples.n_outputs
         self.n_scores = self._samples.n_scores
         self.n_images = self._samples.n_images

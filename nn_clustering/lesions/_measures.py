@@ -1,4 +1,4 @@
-"""What lesions are measured by: accuracy of classes or groups, or errors of targets (methods G5)."""
+"""What lesions are measured by: accuracy of classes or groups, errors of targets (methods G5)."""
 
 from __future__ import annotations
 

@@ -83,13 +83,17 @@ class Significance:
         )
 
     @classmethod
-    def of_measure(cls, measure: Measure) -> Significance:
+    def of_measure(cls, measure: Measure, what: str = "sub-cluster") -> Significance:
         """Tell the significant ones among sub-clusters.
 
         Those that are all units of their layer are not tested: nothing can be said of them, though
         their p-values can be small if starts differ or ties do not count.
+
+        Args:
+            measure: Of sub-clusters, or of what is tested as such.
+            what: What one of them is, of which several end in s.
         """
-        of_tested = cls.of(measure.p_values[measure.combined])
+        of_tested = cls.of(measure.p_values[measure.combined], what)
         corrected, uncorrected = (np.zeros(measure.combined.size, bool) for _ in range(2))
         corrected[measure.combined] = of_tested.corrected
         uncorrected[measure.combined] = of_tested.uncorrected

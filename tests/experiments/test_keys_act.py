@@ -803,6 +803,7 @@ LESION = Stage(
         "lesion_test": lesions,
         "double_lesion_test": lesions,
         "single_unit_lesions": lesions,
+        "partition_into_heads": lesions,
     },
     lambda runs: {"cluster_run": runs.ids["clustered"]},
     {
@@ -856,6 +857,7 @@ LESION = Stage(
         "single_units": Case(
             True, "single_unit_lesions", given={"n_shuffles": 2}, stop=TO_THE_END
         ),
+        "heads": Case(True, "partition_into_heads"),
         "memory_mb": Case(99, "LesionEngine", "memory_mb"),
         "resume": Case(
             run_of("half_lesioned"), "lesion_test", "known", lambda found, runs: list(found) == [0]
@@ -873,7 +875,7 @@ def test_tail_reaches_the_groups_of_a_regression(monkeypatch, tail, names):
     own = datasets.polynomial_names() if names == "polynomials" else ("a", "b")
     x, y = np.zeros((2, 3), np.float32), np.zeros((2, len(own)), np.float32)
     dataset = datasets.Dataset("own", x, y, x, y, class_names=own, task="regression")
-    found = _lesion_steps.groups_of(dataset, None, tail)
+    found = _lesion_steps.groups_of(dataset, None, tail=tail, measure_by=None)
     (call,) = calls.of["targets_in_groups"]
     assert call["tail"] == tail
     assert found.tail == (tail or "right")
