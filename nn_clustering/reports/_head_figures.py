@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,7 +58,8 @@ def figure_of_heads(heads: HeadLesions, title: str) -> Figure:
     n_heads = int(at[:, 1].max()) + 1
     cell = min(_CELL, _WIDEST / (n_heads * len(shown)))
     across, down = max(cell * n_heads, 1.4), max(_CELL * len(layers), 1.0)
-    of_names = 0.075 * max(len(shortened(name)) for name in layers)
+    told = [shortened(name) for name in without_common_end(layers)]
+    of_names = 0.075 * max(map(len, told))
     figure = Figure(
         figsize=(max(across * len(shown) + of_names + 1.8, 6), down + 2.4), layout="constrained"
     )
@@ -72,11 +74,19 @@ def figure_of_heads(heads: HeadLesions, title: str) -> Figure:
         axes.set_xticks(range(0, n_heads, math.ceil(_NUMBER / cell)))
         axes.tick_params(labelsize=7)
         axes.set_xlabel("head", fontsize=8)
-    panels[0].set_yticks(range(len(layers)), [shortened(name) for name in layers])
+    panels[0].set_yticks(range(len(layers)), told)
     _mark(figure, panels[0], at, Significance.of_measure(test.importance, "head"))
     add_colour_bar(figure, panels[0], panels[-1], change.of_group)
     add_title(figure, title)
     return figure
+
+
+def without_common_end(names: Sequence[str]) -> list[str]:
+    """Return names of layers without the last parts that are the same in all of several."""
+    parts = [name.split("/") for name in names]
+    while len(parts) > 1 and min(map(len, parts)) > 1 and len({part[-1] for part in parts}) == 1:
+        parts = [part[:-1] for part in parts]
+    return ["/".join(part) for part in parts]
 
 
 def _mark(figure: Figure, axes: Axes, at: NDArray[np.int64], found: Significance) -> None:
