@@ -2,9 +2,13 @@ from ._data_files import (
     dataset_folders as dataset_folders,
 )
 from ._dataset import (
+    NOT_ASKED as NOT_ASKED,
     TASKS as TASKS,
     WHITE_BYTE as WHITE_BYTE,
     Dataset as Dataset,
+)
+from ._groups import (
+    Groups as Groups,
 )
 from ._loading import (
     dataset_names as dataset_names,

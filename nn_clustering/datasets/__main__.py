@@ -64,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_settings(prepare)
     prepare.set_defaults(function=prepare_datasets)
 
-    explanation = "write a picture of a data set: ten images of every class"
+    explanation = "write a picture of a data set: ten images of every class, or some of its tokens"
     show = commands.add_parser(
         "show",
         help=explanation,
@@ -95,7 +95,8 @@ def list_datasets(arguments: argparse.Namespace) -> None:
         rows.append(
             (
                 entry.name,
-                " x ".join(map(str, entry.input_shape)) or "any size",
+                (" x ".join(map(str, entry.input_shape)) or "any size")
+                + (" tokens" if entry.rule is not None else ""),
                 outputs,
                 *map(str, entry.sizes),
                 " ".join(file.name for file in entry.files)

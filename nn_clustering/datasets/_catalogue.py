@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations, permutations
 
-from nn_clustering.datasets import _composed, _sources, _synthetic
+from nn_clustering.datasets import _composed, _modular_addition, _sources, _synthetic
 from nn_clustering.datasets._data_files import DataFile
 from nn_clustering.datasets._dataset import Dataset
 from nn_clustering.datasets._images import Images
@@ -40,6 +40,21 @@ class Reader:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """What makes a data set of tokens, as settings of its own say.
+
+    Attributes:
+        read: Makes it.
+        outline: Says what is known before.
+        takes: Settings that act on it, besides seed, n_train and n_test.
+    """
+
+    read: Callable[[Settings], Dataset]
+    outline: Callable[[Settings], Outline]
+    takes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Entry:
     """One data set.
 
@@ -47,12 +62,14 @@ class Entry:
         name: Its name in configs.
         about: What it holds, in a few words.
         make: Makes it with a seed.
-        input_shape: (height, width, channels) or (features,); () of images of any size.
+        input_shape: (height, width, channels), (features,) or (length,) of tokens; () of images of
+            any size.
         n_outputs: Number of classes or targets.
         sizes: Numbers of train and test samples, as distributed.
         files: The data files that it is made of.
         task: "classification" or "regression".
         own: What reads it, where it is read as data of one's own are.
+        rule: What makes it, where its settings change it.
     """
 
     name: str
@@ -64,6 +81,7 @@ class Entry:
     files: tuple[DataFile, ...] = ()
     task: str = "classification"
     own: Reader | None = None
+    rule: Rule | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +154,7 @@ COMPOSITIONS = (
 def listed_entries(*, both_ways: bool = False) -> list[Entry]:
     """Return all entries, mixtures of A and B one way round or both."""
     pairs = permutations if both_ways else combinations
-    entries = [*sources(), *rules(), *streamed()]
+    entries = [*sources(), *rules(), *tokens(), *streamed()]
     for composition in COMPOSITIONS:
         if composition.n_parts == 2:
             entries += [composition.entry(*pair) for pair in pairs(_mixable(), 2)]
@@ -174,11 +192,11 @@ def no_such_dataset(name: str) -> InvalidInputError:
     if reason is not None:
         return InvalidInputError(f"dataset.name={name!r} is not a data set: {reason}")
     names = [entry.name for entry in listed_entries(both_ways=True)]
-    bases = ", ".join(entry.name for entry in [*sources(), *rules(), *streamed()])
+    bases = ", ".join(entry.name for entry in [*sources(), *rules(), *tokens(), *streamed()])
     return InvalidInputError(
         f"dataset.name={name!r} is not a data set{did_you_mean(str(name), names)}; expected one "
         f"of {bases} or a composition like halves_mnist, as `{LIST_COMMAND}` shows them, or data "
-        "of your own: a folder, an .npz, .csv or .parquet file, or a function"
+        "of your own: a folder, an .npz, .csv, .parquet or .txt file, or a function"
     )
 
 
@@ -215,6 +233,23 @@ def rules() -> list[Entry]:
             n_outputs=_synthetic.N_POLYNOMIALS,
             task="regression",
         ),
+    ]
+
+
+def tokens() -> list[Entry]:
+    """Return the data sets of tokens, made by rule."""
+    prime, share = _modular_addition.PRIME, _modular_addition.TRAIN_SHARE
+    n_train = round(share * prime**2)
+    return [
+        Entry(
+            _modular_addition.NAME,
+            f"a + b modulo {prime}, as tokens",
+            lambda seed: _modular_addition.read(Settings(seed=seed)),
+            (3,),
+            n_outputs=prime,
+            sizes=(n_train, prime**2 - n_train),
+            rule=Rule(_modular_addition.read, _modular_addition.outline, _modular_addition.TAKES),
+        )
     ]
 
 

@@ -1,4 +1,4 @@
-"""A figure of a data set to look at: some images of every class, or some target functions."""
+"""A figure of a data set to look at: images of every class, target functions, or tokens."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 IMAGES_PER_CLASS = 10
 TARGETS_SHOWN = 12
 CLASSES_SHOWN = 40
+# Samples of tokens, and characters of each.
+LINES_SHOWN, LINE_LENGTH = 24, 90
 # Height of an image on the sheet, in inches, and about how many of its dots that is.
 HEIGHT, DOTS = 0.6, 90
 GAP = 6
@@ -31,15 +33,19 @@ REACH, CELLS = 2.0, 24
 def contact_sheet(dataset: Dataset) -> Figure:
     """Draw ten train images of every class, a row a class, or heat maps of some targets.
 
+    Of tokens it shows the first samples, a line each, with what is asked of them.
+
     Without a train part they are test images; of many classes there are the first ones.
 
     Channels are shown as images side by side, the first one left, unless they are red, green and
     blue.
 
     Raises:
-        InvalidInputError: If the inputs are neither images of classes nor pairs of numbers with
-            targets.
+        InvalidInputError: If the inputs are neither images of classes nor tokens, nor pairs of
+            numbers with targets.
     """
+    if dataset.vocabulary is not None:
+        return _sheet_of_tokens(dataset, dataset.vocabulary)
     if len(dataset.input_shape) == 3 and dataset.task == "classification":
         return _sheet_of_images(dataset)
     if dataset.input_shape == (2,) and dataset.task == "regression":
@@ -76,6 +82,33 @@ def _sheet_of_images(dataset: Dataset) -> Figure:
     )
     axes.set_title(_title(dataset) + some, fontsize=10)
     return figure
+
+
+def _sheet_of_tokens(dataset: Dataset, vocabulary: tuple[str, ...]) -> Figure:
+    x, y = dataset.x_train[:LINES_SHOWN], dataset.y_train[:LINES_SHOWN]
+    if not dataset.has_train_part:
+        x, y = dataset.x_test[:LINES_SHOWN], dataset.y_test[:LINES_SHOWN]
+    lines = []
+    for tokens, asked in zip(x, y, strict=True):
+        read = _in_one_line([vocabulary[token] for token in tokens])
+        wanted = [dataset.class_names[one] if one >= 0 else "." for one in np.atleast_1d(asked)]
+        lines += [read, f"    \N{RIGHTWARDS ARROW} {_in_one_line(wanted)}"]
+    figure = Figure(figsize=(9, 0.5 + 0.17 * len(lines)), layout="constrained")
+    axes = figure.subplots()
+    axes.set_axis_off()
+    text = "\n".join(lines)
+    # no formula begins with a dollar sign of a text
+    axes.text(0, 1, text, va="top", family="monospace", fontsize=8, parse_math=False)
+    axes.set_title(_title(dataset), fontsize=10)
+    return figure
+
+
+def _in_one_line(names: list[str]) -> str:
+    """Return tokens one after the other: characters as a text, others apart."""
+    written = [name if name.isprintable() else "\N{MIDDLE DOT}" for name in names]
+    is_text = all(len(name) == 1 or name.startswith("'") for name in names)
+    line = "".join(name.strip("'")[:1] or " " for name in written) if is_text else " ".join(written)
+    return line if len(line) <= LINE_LENGTH else f"{line[: LINE_LENGTH - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _from_0_to_1(images: list[NDArray[Any]], white: float | None) -> list[NDArray[np.float32]]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nn_clustering.datasets._groups import Groups
 from nn_clustering.datasets._samples import Samples
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.machine import in_units, memory_bytes
@@ -17,18 +18,22 @@ from nn_clustering.machine import in_units, memory_bytes
 TASKS = ("classification", "regression")
 # White in images of bytes.
 WHITE_BYTE = 255
+# The class of a position at which nothing is asked.
+NOT_ASKED = -1
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images or vectors with classes or real-valued targets, split into train and test.
+    """Images, vectors or tokens with classes or real-valued targets, split into train and test.
 
     Attributes:
         name: What the data set is called in configs.
         x_train: Inputs: images of shape (samples, height, width, channels), or vectors of shape
-            (samples, features), of any finite values. Arrays, or what reads them when they are
-            needed; none at all where there is no train part.
-        y_train: For classification, classes, int32 of shape (samples,), in 0..n_outputs - 1; for
+            (samples, features), of any finite values; or tokens, int32 of shape (samples, length),
+            numbers in ``vocabulary``. Arrays, or what reads them when they are needed; none at all
+            where there is no train part.
+        y_train: For classification, classes, int32 of shape (samples,), in 0..n_outputs - 1, or,
+            of tokens, (samples, length), a class at every position, -1 where nothing is asked; for
             regression, targets, float32 of shape (samples, n_outputs).
         x_test: Like ``x_train``.
         y_test: Like ``y_train``.
@@ -40,6 +45,8 @@ class Dataset:
             computed of them.
         skipped: Names of what could not be read and was left out, as a config said.
         notes: What whoever uses it should be told, in sentences.
+        vocabulary: One name a token; None where the inputs are no tokens.
+        groups: What accuracy is measured by beside the classes.
 
     Raises:
         InvalidInputError: If types, shapes, ranges or labels are not as above.
@@ -56,6 +63,8 @@ class Dataset:
     source_digest: str | None = None
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    vocabulary: tuple[str, ...] | None = None
+    groups: Groups | None = None
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -78,16 +87,44 @@ class Dataset:
             where = f"data set {self.name!r}, {split} split"
             if split == "train" and not len(x):
                 continue
-            _check_inputs(where, x, self.white)
+            if self.vocabulary is not None:
+                _check_tokens(where, x, len(self.vocabulary))
+            else:
+                _check_inputs(where, x, self.white)
             if self.task == "classification":
-                _check_classes(where, y, len(x), self.n_outputs)
+                _check_classes(where, y, self._shapes_of_classes(x), self.n_outputs)
             else:
                 _check_targets(where, y, len(x), self.n_outputs)
+            if self.groups is not None:
+                _check_groups(where, self.groups.of(split), y)
+        self._check_parts_alike()
+
+    def _check_parts_alike(self) -> None:
+        if self.groups is not None and self.task != "classification":
+            raise InvalidInputError(
+                f"data set {self.name!r}: groups of answers of a regression; expected none"
+            )
+        if self.has_train_part and self.y_train.ndim != self.y_test.ndim:
+            raise InvalidInputError(
+                f"data set {self.name!r}: train labels of shape {self.y_train.shape}, test labels "
+                f"of shape {self.y_test.shape}; expected one class a sample, or one a position, in "
+                "both"
+            )
         if self.has_train_part and self.x_train.shape[1:] != self.x_test.shape[1:]:
             raise InvalidInputError(
                 f"data set {self.name!r}: train inputs are {self.x_train.shape[1:]}, test inputs "
                 f"{self.x_test.shape[1:]}; expected one shape"
             )
+
+    def _shapes_of_classes(self, x: Samples) -> tuple[tuple[int, ...], ...]:
+        """Return the shapes that labels of samples may have."""
+        whole: tuple[int, ...] = (len(x),)
+        return (whole,) if self.vocabulary is None else (whole, tuple(x.shape))
+
+    @property
+    def answers_positions(self) -> bool:
+        """Whether a class is asked at every position of a sample, not of the whole."""
+        return self.task == "classification" and self.y_test.ndim == 2
 
     @property
     def n_outputs(self) -> int:
@@ -96,7 +133,7 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """The shape of one input: (height, width, channels), or (features,)."""
+        """The shape of one input: (height, width, channels), (features,), or (length,)."""
         return tuple(self.x_test.shape[1:])
 
     @property
@@ -105,7 +142,7 @@ class Dataset:
         return len(self.x_train) > 0
 
     def in_memory(self) -> Dataset:
-        """Return the data set with its samples as float32 arrays, pixels from 0 to 1.
+        """Return the data set with its samples as arrays: tokens, or float32, pixels from 0 to 1.
 
         Raises:
             InvalidInputError: If they are larger than half of the memory there is.
@@ -126,19 +163,31 @@ class Dataset:
 
     def digest(self) -> str:
         """Return the SHA-256 of all arrays or of their source, the same on every machine."""
-        if self.source_digest is not None:
-            return self.source_digest
-        sha = hashlib.sha256()
-        for samples in (self.x_train, self.y_train, self.x_test, self.y_test):
-            array = np.asarray(samples)
-            little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-            sha.update(f"{array.shape} {array.dtype}".encode())
-            sha.update(little_endian.data)
+        digest = self.source_digest or _digest_of(
+            self.x_train, self.y_train, self.x_test, self.y_test
+        )
+        if self.vocabulary is None and self.groups is None:
+            return digest
+        # of tokens their meaning too, and what the answers are grouped by
+        sha = hashlib.sha256(f"{digest} {self.vocabulary}".encode())
+        if self.groups is not None:
+            sha.update(f"{self.groups.kind} {self.groups.names}".encode())
+            sha.update(_digest_of(self.groups.train, self.groups.test).encode())
         return sha.hexdigest()
 
 
-def _read(x: Samples, white: float | None) -> NDArray[np.float32]:
-    values: NDArray[np.float32] = x[:]
+def _digest_of(*arrays: Samples) -> str:
+    sha = hashlib.sha256()
+    for samples in arrays:
+        array = np.asarray(samples)
+        little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        sha.update(f"{array.shape} {array.dtype}".encode())
+        sha.update(little_endian.data)
+    return sha.hexdigest()
+
+
+def _read(x: Samples, white: float | None) -> NDArray[Any]:
+    values: NDArray[Any] = x[:]
     return values.astype(np.float32) / np.float32(WHITE_BYTE) if white == WHITE_BYTE else values
 
 
@@ -168,14 +217,51 @@ def _check_values(where: str, x: NDArray[np.float32], white: float | None) -> No
         )
 
 
-def _check_classes(where: str, y: NDArray[Any], n_samples: int, n_classes: int) -> None:
-    if y.shape != (n_samples,):
-        raise InvalidInputError(f"{where}: {n_samples} inputs but labels of shape {y.shape}")
+def _check_tokens(where: str, x: Samples, n_tokens: int) -> None:
+    if n_tokens == 0:
+        raise InvalidInputError(f"{where}: an empty vocabulary; expected one name a token")
+    if len(x.shape) != 2 or 0 in x.shape:
+        raise InvalidInputError(
+            f"{where}: tokens of shape {x.shape}; expected (samples, length), with at least one "
+            "sample"
+        )
+    if x.dtype != np.int32:
+        raise InvalidInputError(f"{where}: tokens of {x.dtype}; expected int32")
+    if isinstance(x, np.ndarray) and (x.min() < 0 or x.max() >= n_tokens):
+        raise InvalidInputError(
+            f"{where}: tokens run from {x.min()} to {x.max()}; expected 0 to {n_tokens - 1}, the "
+            "numbers of the vocabulary"
+        )
+
+
+def _check_classes(
+    where: str, y: NDArray[Any], shapes: tuple[tuple[int, ...], ...], n_classes: int
+) -> None:
+    if y.shape not in shapes:
+        or_positions = f", expected {' or '.join(map(str, shapes))}" if len(shapes) > 1 else ""
+        raise InvalidInputError(
+            f"{where}: {shapes[0][0]} inputs but labels of shape {y.shape}{or_positions}"
+        )
     if y.dtype != np.int32:
         raise InvalidInputError(f"{where}: labels of {y.dtype}; expected int32")
-    if y.min() < 0 or y.max() >= n_classes:
+    lowest, highest = (0 if y.ndim == 1 else NOT_ASKED), y.max()
+    if y.min() < lowest or highest >= n_classes:
+        unasked = "" if lowest == 0 else f", or {NOT_ASKED} where nothing is asked"
         raise InvalidInputError(
-            f"{where}: labels run from {y.min()} to {y.max()}; expected 0 to {n_classes - 1}"
+            f"{where}: labels run from {y.min()} to {highest}; expected 0 to {n_classes - 1}"
+            f"{unasked}"
+        )
+    if highest < 0:
+        raise InvalidInputError(
+            f"{where}: nothing is asked at any position; expected a class at one at least"
+        )
+
+
+def _check_groups(where: str, groups: NDArray[np.int32], y: NDArray[Any]) -> None:
+    if groups.shape != y.shape:
+        raise InvalidInputError(
+            f"{where}: groups of shape {groups.shape} for labels of shape {y.shape}; expected one "
+            "a label"
         )
 
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nn_clustering.datasets._catalogue import Entry, entry_of, listed_entries, no_such_dataset
+from nn_clustering.datasets._catalogue import Entry, Rule, entry_of, listed_entries, no_such_dataset
 from nn_clustering.datasets._data_files import dataset_folders, locate
 from nn_clustering.datasets._dataset import Dataset
 from nn_clustering.datasets._download import require_obtainable
@@ -25,67 +26,45 @@ Made = TypeVar("Made", Images, Dataset)
 OF_CATALOGUE = ("channels", "per_class", "image_size", "resize")
 
 
-def load_dataset(
-    name: str,
-    *,
-    seed: int = SEED,
-    channels: int | None = None,
-    n_train: int | None = None,
-    n_test: int | None = None,
-    per_class: int | None = None,
-    image_size: Any = None,
-    resize: str | None = None,
-    class_names: str | None = None,
-    targets: Any = None,
-    damaged: str | None = None,
-) -> Dataset:
+def load_dataset(name: str, *, seed: int = SEED, **others: Any) -> Dataset:
     """Load or make a data set by name, or read one's own.
 
     Args:
         name: One of :func:`dataset_names`, mixtures also the other way round; or the path of a
             folder of images by class, of a folder that TensorFlow Datasets prepared, of an .npz,
-            .csv or .parquet file; or the dotted name of a function.
+            .csv, .parquet or .txt file; or the dotted name of a function.
         seed: Seed of composed sets, of those made by rule, and of what is drawn; sources do not
             depend on it.
-        channels: 3 copies grey images into three equal channels (methods B8, quirk 6), 1 reads
-            one's own images in grey; None leaves images as they are.
-        n_train: How many train samples to keep: of the catalogue's sets the first ones, of others
-            some that are drawn, balanced by class; None keeps all.
-        n_test: How many test samples to keep.
-        per_class: How many test samples of every class to keep, drawn.
-        image_size: (height, width) of the images, or one number for both; None leaves them as
-            they are.
-        resize: "straight" (None) or "crop".
-        class_names: A JSON file with the names of the classes.
-        targets: Columns of a table that are predicted.
-        damaged: "refuse" (None) or "skip" images and rows that cannot be read.
+        others: What else is asked, by its name; None is as if it were not. ``channels``: 3 copies
+            grey images into three equal channels (methods B8, quirk 6), 1 reads one's own images
+            in grey. ``n_train``: how many train samples to keep, of the catalogue's sets the first
+            ones, of others some that are drawn, balanced by class; ``n_test``: how many test
+            samples; ``per_class``: how many test samples of every class, drawn. ``image_size``:
+            (height, width) of the images, or one number for both; ``resize``: "straight" or
+            "crop". ``class_names``: a JSON file with the names of the classes. ``targets``: columns
+            of a table that are predicted. ``damaged``: "refuse" or "skip" images and rows that
+            cannot be read. ``prime``: modulus of modular addition. ``length``: characters of a
+            sample of a text. ``train_share``: share of the samples that are for training, of
+            modular addition and texts.
 
     Raises:
         InvalidInputError: If an argument makes no sense, or a file is damaged or not to be had.
     """
-    settings = Settings(
-        seed=seed,
-        channels=channels,
-        n_train=n_train,
-        n_test=n_test,
-        per_class=per_class,
-        image_size=image_size,
-        resize=resize,
-        class_names=class_names,
-        targets=targets,
-        damaged=damaged,
-    )
+    settings = Settings(seed=seed, **others)
     named = _find(name)
     if isinstance(named, Found):
         return named.read(settings)
     if named.own is not None:
         settings.check_act(named.own.takes, named.name)
         return named.own.read(settings)
+    if named.rule is not None:
+        settings.check_act(named.rule.takes, named.name)
+        return _chosen(named.rule.read(settings), named.name, settings)
     _require(named, settings)
     made = named.make(seed)
     if isinstance(made, Dataset):
         return _chosen(made, named.name, settings)
-    images = _with_channels(_chosen(made, named.name, settings), channels)
+    images = _with_channels(_chosen(made, named.name, settings), settings.channels)
     return resized(images.dataset(named.name), settings)
 
 
@@ -126,6 +105,8 @@ def outline_of_own(name: str, **settings: Any) -> Outline | None:
     named = _find(name)
     if isinstance(named, Found):
         return named.outline(asked)
+    if named.rule is not None:
+        return _require(named, asked)
     asked.check_act(OF_CATALOGUE if named.own is None else named.own.takes, named.name)
     if named.own is None:
         _check_channels(named, asked.channels)
@@ -194,6 +175,8 @@ def _require(entry: Entry, settings: Settings) -> Outline:
     if entry.own is not None:
         settings.check_act(entry.own.takes, entry.name)
         return entry.own.outline(settings)
+    if entry.rule is not None:
+        return _of_rule(entry, entry.rule, settings)
     settings.check_act(OF_CATALOGUE, entry.name)
     channels, n_train = settings.channels, settings.n_train
     _check_channels(entry, channels)
@@ -241,20 +224,42 @@ def _check_channels(entry: Entry, channels: int | None) -> None:
         )
 
 
+def _of_rule(entry: Entry, rule: Rule, settings: Settings) -> Outline:
+    settings.check_act(rule.takes, entry.name)
+    found = rule.outline(settings)
+    if settings.n_train is None:
+        return found
+    check_available("n_train", settings.n_train, found.n_train, entry.name)
+    return replace(found, n_train=settings.n_train)
+
+
 def _chosen(made: Made, name: str, settings: Settings) -> Made:
     """Return the first samples, as the studies took them, or some of every class."""
-    changes: dict[str, Any] = {}
     for split in ("train", "test"):
-        x, y = getattr(made, f"x_{split}"), getattr(made, f"y_{split}")
-        number = getattr(settings, f"n_{split}")
-        if split == "test" and settings.per_class is not None:
-            rows = chosen_rows(settings, split, y, made.class_names, name)
-            changes |= {f"x_{split}": x[rows], f"y_{split}": y[rows]}
-        elif number is not None:
-            check_available(f"n_{split}", number, len(y), name)
-            # copies, so that the others need not be kept in memory
-            changes |= {f"x_{split}": x[:number].copy(), f"y_{split}": y[:number].copy()}
-    return replace(made, **changes)
+        rows = _rows(made, split, name, settings)
+        if rows is None:
+            continue
+        # copies, so that the others need not be kept in memory
+        changes: dict[str, Any] = {
+            f"x_{split}": getattr(made, f"x_{split}")[rows],
+            f"y_{split}": getattr(made, f"y_{split}")[rows],
+        }
+        if isinstance(made, Dataset) and made.groups is not None:
+            changes["groups"] = made.groups.chosen(split, rows)
+        made = replace(made, **changes)
+    return made
+
+
+def _rows(
+    made: Images | Dataset, split: str, name: str, settings: Settings
+) -> NDArray[np.int64] | None:
+    y, number = getattr(made, f"y_{split}"), getattr(settings, f"n_{split}")
+    if split == "test" and settings.per_class is not None:
+        return chosen_rows(settings, split, y, made.class_names, name)
+    if number is None:
+        return None
+    check_available(f"n_{split}", number, len(y), name)
+    return np.arange(number)
 
 
 def _with_channels(images: Images, channels: int | None) -> Images:

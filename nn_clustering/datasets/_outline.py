@@ -15,6 +15,8 @@ class Outline:
         input_shape: Of one sample.
         n_outputs: Number of classes or targets.
         n_train: Number of training samples.
+        n_tokens: Number of tokens of its vocabulary; None where samples are no tokens.
+        answers_positions: Whether a class is asked at every position of a sample.
     """
 
     name: str
@@ -22,3 +24,5 @@ class Outline:
     input_shape: tuple[int, ...] | None = None
     n_outputs: int | None = None
     n_train: int | None = None
+    n_tokens: int | None = None
+    answers_positions: bool = False

@@ -37,6 +37,9 @@ class Settings:
         class_names: A JSON file with the names of the classes, in the order of a network's outputs.
         targets: Columns of a table that hold what is predicted: a name, or a list of names.
         damaged: "refuse" or "skip" what cannot be read.
+        prime: Modulus of modular addition; None is the published one.
+        length: Tokens of a sample of a text.
+        train_share: Share of the samples that are for training, of modular addition and texts.
 
     Raises:
         InvalidInputError: If a value is none of those.
@@ -52,6 +55,9 @@ class Settings:
     class_names: str | None = None
     targets: Any = None
     damaged: str | None = None
+    prime: int | None = None
+    length: int | None = None
+    train_share: float | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -67,6 +73,12 @@ class Settings:
             )
         if self.image_size is not None:
             checked_size(self.image_size, *_IMAGE_SIZE)
+        _check_share(self.train_share)
+        if self.length is not None and not _is_count(self.length):
+            raise InvalidInputError(
+                f"dataset.length={self.length!r}; expected a number of characters of 1 or more, or "
+                "null for the usual one"
+            )
         _check_one_of("resize", self.resize, RESIZES)
         _check_one_of("damaged", self.damaged, DAMAGED)
         if self.class_names is not None and not (
@@ -88,6 +100,10 @@ class Settings:
         if self.size is None or self.channels is None:
             return None
         return (*self.size, self.channels)
+
+    def share(self, usual: float) -> float:
+        """Return the share of the samples that are for training."""
+        return usual if self.train_share is None else float(self.train_share)
 
     @property
     def is_cropped(self) -> bool:
@@ -120,6 +136,11 @@ class Settings:
             )
 
 
+def _is_count(number: Any) -> bool:
+    is_whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+    return is_whole and bool(number >= 1)
+
+
 def check_number(key: str, number: Any) -> None:
     """Check a number of samples.
 
@@ -128,7 +149,7 @@ def check_number(key: str, number: Any) -> None:
     """
     if number is None:
         return
-    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+    if not _is_count(number):
         raise InvalidInputError(
             f"dataset.{key}={number!r}; expected a number of samples of 1 or more, or null for all"
         )
@@ -167,6 +188,17 @@ def checked_size(size: Any, key: str, null: str) -> tuple[int, int]:
             f"{key}={size!r}; expected a number of pixels, [height, width], or null for {null}"
         )
     return int(sides[0]), int(sides[1])
+
+
+def _check_share(share: Any) -> None:
+    if share is None:
+        return
+    is_number = isinstance(share, int | float) and not isinstance(share, bool)
+    if not is_number or not 0 < share < 1:
+        raise InvalidInputError(
+            f"dataset.train_share={share!r}; expected a number between 0 and 1, or null for the "
+            "usual one"
+        )
 
 
 def _check_one_of(key: str, value: Any, known: tuple[str, ...]) -> None:

@@ -34,12 +34,15 @@ class UnitSet:
             activation, for a copy the one that is read.
         arises_from: "input", "dense", "convolution", "merge", "reshape" or, where one weight layer
             reads them, "copy".
+        n_heads: Number of heads of an attention whose values the units are, in their order; None
+            for other units.
     """
 
     name: str
     n_units: int
     tensor: int
     arises_from: str
+    n_heads: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +179,7 @@ def unit_set(network: NetworkWeights, origin: Origin, parts: Sequence[tuple[Part
     if isinstance(channels, Weighted):
         convolves = network.kernels[channels.kernel].ndim == 4
         kind = "convolution" if convolves else "dense"
-        return UnitSet(name, origin.n_units, channels.tensor, kind)
+        return UnitSet(name, origin.n_units, channels.tensor, kind, channels.n_heads)
     if isinstance(channels, Merged):
         return UnitSet(name, origin.n_units, channels.tensor, "merge")
     if isinstance(channels, Unflattened):

@@ -46,6 +46,9 @@ from ._samples_and_outputs import (
 from ._stored_inputs import (
     stored_image_shape as stored_image_shape,
 )
+from ._transformer_settings import (
+    TokenInput as TokenInput,
+)
 from ._user_code import (
     model_code_path as model_code_path,
     network_code as network_code,

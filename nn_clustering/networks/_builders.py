@@ -1,11 +1,18 @@
-"""The studies' architectures (methods A1 to A5, A10), freshly initialised from one seed."""
+"""The studies' architectures (methods A1 to A5, A10), freshly initialised; and transformers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
 from nn_clustering.networks._network_settings import blocks_of_filters, check_network
+from nn_clustering.networks._transformer_settings import (
+    TRANSFORMERS,
+    TokenInput,
+    TransformerSettings,
+)
+from nn_clustering.networks._transformers import build_transformer, dropout_rate_of
 from nn_clustering.networks._user_networks import build_user_network
 from nn_clustering.seeds import integer_seed
 from nn_clustering.user_functions import is_dotted_name
@@ -23,7 +30,9 @@ def build_network(
     dropout: bool = False,
     dropout_rate: float | None = None,
     precision: str = "float32",
+    tokens: TokenInput | None = None,
     seed: int,
+    **transformer: Any,
 ) -> keras.Model:
     """Build a network with Glorot-uniform kernels and zero biases.
 
@@ -32,30 +41,38 @@ def build_network(
             max-pooling after all but the first, then dense layers) or ``vgg`` (blocks of 3x3
             convolutions with 2x2 max-pooling after each block, then dense layers; batch norm
             after every convolution and its pooling, and after every hidden dense layer but the
-            last). Or the dotted name of a function of one's own, ``my_networks.residual``, whose
-            module may lie in the current folder: it is called with those of ``input_shape``,
-            ``n_outputs`` and ``seed`` that it takes, after all global random generators have been
+            last); ``transformer`` (blocks of attention and an MLP, of tokens) or ``vit`` (the
+            same, of patches of images). Or the dotted name of a function of one's own,
+            ``my_networks.residual``, whose module may lie in the current folder: it is called with
+            those of ``input_shape``, ``n_outputs``, ``n_tokens`` (of the vocabulary) and ``seed``
+            that it takes, after all global random generators have been
             seeded, and returns a built Keras model; all settings but ``task`` are its own.
         input_shape: Shape of one image, (height, width, channels), or (features,) of one vector,
-            which only an ``mlp`` takes.
+            which only an ``mlp`` takes, or (length,) of tokens, which only a ``transformer`` does.
         n_outputs: Number of outputs.
         task: ``classification`` for a softmax at the end, ``regression`` for none.
         hidden_units: Units of each hidden dense layer.
         conv_filters: Filters of each convolution (``cnn``), or of each convolution of each block
             (``vgg``; a bare number is a block of one).
-        activation: Of all hidden layers: ``relu`` or ``tanh``.
+        activation: Of all hidden layers: ``relu``, ``tanh``, ``gelu`` or ``silu``.
         dropout: Whether to add the studies' dropout layers (A10). ``mlp``: 0.5 after every hidden
             layer. ``cnn``: 0.25 after every convolution and its pooling, 0.5 after every hidden
             dense layer. ``vgg``: 0.3 after the first convolution, 0.4 after every other, but none
             after the last one of a block, except 0.5 after the last of all; 0.5 after every
-            hidden dense layer but the last.
+            hidden dense layer but the last. Transformers: 0.1 of what attention and MLPs add.
         dropout_rate: Between 0 and 1; replaces all those rates.
         precision: What the layers compute in: ``float32``, ``mixed_float16`` or
             ``mixed_bfloat16``. Weights and outputs are float32 always.
+        tokens: Of inputs that are tokens what they are and whether every position is answered;
+            None of others.
         seed: Fixes the initial weights and the dropout masks.
+        transformer: Of a ``transformer`` and a ``vit`` the attributes of
+            ``TransformerSettings``: ``n_blocks``, ``n_channels``, ``n_heads``, ``n_neurons``,
+            ``norm``, ``norm_first``, ``gated``, ``patch_size``.
 
     Returns:
-        A sequential model from inputs to class probabilities (or, in regression, to targets).
+        A sequential model, or for transformers a functional one, from inputs to class
+        probabilities (or, in regression, to targets).
 
     Raises:
         InvalidInputError: If the settings make no network, or a function of one's own does not
@@ -72,10 +89,23 @@ def build_network(
         dropout=dropout,
         dropout_rate=dropout_rate,
         precision=precision,
+        tokens=tokens,
+        **transformer,
     )
     input_shape = tuple(input_shape)
     if is_dotted_name(kind):
-        return build_user_network(kind, input_shape, n_outputs, task=task, seed=seed)
+        return build_user_network(kind, input_shape, n_outputs, task=task, tokens=tokens, seed=seed)
+    if kind in TRANSFORMERS:
+        return build_transformer(
+            input_shape,
+            n_outputs,
+            tokens=tokens,
+            settings=TransformerSettings(**transformer),
+            activation=activation,
+            dropout_rate=dropout_rate_of(dropout, dropout_rate),
+            precision=precision,
+            seed=seed,
+        )
     make = _LayerMaker(activation, dropout, dropout_rate, precision, seed)
     layers = _BUILDERS[kind](make, input_shape, hidden_units, conv_filters)
     layers.append(make.output(n_outputs, "softmax" if task == "classification" else None))

@@ -1,16 +1,25 @@
 """What can be checked of a network before it is built; needs no Keras."""
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from typing import Any
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.machine import in_units, memory_bytes
+from nn_clustering.networks._transformer_settings import (
+    TRANSFORMERS,
+    TokenInput,
+    TransformerSettings,
+    check_transformer,
+    ends_of,
+)
 from nn_clustering.networks._user_code import check_user_function
 from nn_clustering.user_functions import is_dotted_name
 
 # mlp: A1, A4, A5; cnn: A2; vgg: A3.
-NETWORK_KINDS = ("mlp", "cnn", "vgg")
-ACTIVATIONS = ("relu", "tanh")
+NETWORK_KINDS = ("mlp", "cnn", "vgg", *TRANSFORMERS)
+ACTIVATIONS = ("relu", "tanh", "gelu", "silu")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 TASKS = ("classification", "regression")
 # Adam holds a weight, its gradient and two running means, each of four bytes.
@@ -29,6 +38,8 @@ def check_network(
     dropout: bool = False,
     dropout_rate: float | None = None,
     precision: str = "float32",
+    tokens: TokenInput | None = None,
+    **transformer: Any,
 ) -> None:
     """Check the settings of a network, for which see :func:`build_network`.
 
@@ -54,6 +65,16 @@ def check_network(
                 f"network.{key}={value!r}{problem}; expected one of {', '.join(expected)}{own}"
             )
     _check_dropout(dropout, dropout_rate)
+    settings = TransformerSettings(**transformer)
+    if kind in TRANSFORMERS:
+        check_transformer(kind, input_shape, task, tokens, settings)
+        _check_memory_of_transformer(input_shape, n_outputs, tokens, settings)
+        return
+    if tokens is not None:
+        raise InvalidInputError(
+            f"network.kind={kind} takes images or vectors, and the inputs are tokens; expected "
+            "network.kind=transformer"
+        )
     if not _is_list_of_sizes(hidden_units):
         raise InvalidInputError(
             f"network.hidden_units={hidden_units!r}; expected a list of numbers of units, each 1 "
@@ -98,14 +119,21 @@ def most_units(
     *,
     hidden_units: Sequence[int],
     conv_filters: Sequence[int | Sequence[int]],
-    **_others: Any,
+    tokens: TokenInput | None = None,
+    **others: Any,
 ) -> int | None:
     """Return how many units a graph of a network can have; None for a network of one's own.
 
-    Arguments as of :func:`check_network`, of which the others do not matter.
+    Arguments as of :func:`check_network`, of which those that are not named matter for
+    transformers alone.
     """
     if is_dotted_name(kind):
         return None
+    if kind in TRANSFORMERS:
+        names = {field.name for field in fields(TransformerSettings)}
+        settings = TransformerSettings(**{key: others[key] for key in names & set(others)})
+        n_inputs = math.prod(input_shape) if tokens is None else tokens.n_tokens
+        return settings.most_units(n_inputs, n_outputs)
     n_inputs = 1
     for size in input_shape:
         n_inputs *= size
@@ -146,17 +174,32 @@ def _check_memory(
 ) -> None:
     """Raise if the weights of a network, as they are trained, take more memory than there is."""
     count = sum(_kernel_sizes(kind, input_shape, n_outputs, hidden_units, conv_filters))
-    needed, available = _BYTES_OF_A_WEIGHT * count, memory_bytes()
-    if needed <= available:
-        return
     sizes = [f"network.hidden_units={list(hidden_units)}"]
     if kind != "mlp":
         sizes.append(f"network.conv_filters={list(conv_filters)}")
-    raise InvalidInputError(
-        f"{' '.join(sizes)} between {tuple(input_shape)} inputs and {n_outputs} outputs: {count:,} "
-        f"weights take {in_units(needed)} of memory in training, "
-        f"and this machine has {in_units(available)}; expected a smaller network"
-    )
+    _check_room(count, " ".join(sizes), input_shape, n_outputs)
+
+
+def _check_memory_of_transformer(
+    input_shape: Sequence[int],
+    n_outputs: int,
+    tokens: TokenInput | None,
+    settings: TransformerSettings,
+) -> None:
+    keys = ("n_blocks", "n_channels", "n_neurons")
+    sizes = " ".join(f"network.{key}={getattr(settings, key)}" for key in keys)
+    count = settings.n_weights(*ends_of(input_shape, tokens, settings), n_outputs)
+    _check_room(count, sizes, input_shape, n_outputs)
+
+
+def _check_room(count: int, sizes: str, input_shape: Sequence[int], n_outputs: int) -> None:
+    needed, available = _BYTES_OF_A_WEIGHT * count, memory_bytes()
+    if needed > available:
+        raise InvalidInputError(
+            f"{sizes} between {tuple(input_shape)} inputs and {n_outputs} outputs: {count:,} "
+            f"weights take {in_units(needed)} of memory in training, "
+            f"and this machine has {in_units(available)}; expected a smaller network"
+        )
 
 
 def _check_ends(input_shape: Sequence[int], n_outputs: int, task: str) -> None:

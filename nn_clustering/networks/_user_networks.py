@@ -11,6 +11,7 @@ import numpy as np
 
 from nn_clustering.errors import InvalidInputError, in_one_line
 from nn_clustering.networks._keras_files import network_bytes, network_from_bytes
+from nn_clustering.networks._transformer_settings import TokenInput
 from nn_clustering.networks._user_code import KEY, PURPOSE
 from nn_clustering.seeds import generator, integer_seed
 from nn_clustering.user_functions import (
@@ -21,7 +22,13 @@ from nn_clustering.user_functions import (
 
 
 def build_user_network(
-    kind: str, input_shape: tuple[int, ...], n_outputs: int, *, task: str, seed: int
+    kind: str,
+    input_shape: tuple[int, ...],
+    n_outputs: int,
+    *,
+    task: str,
+    tokens: TokenInput | None = None,
+    seed: int,
 ) -> keras.Model:
     """Call the function that ``kind`` names, and check what it returns.
 
@@ -30,11 +37,12 @@ def build_user_network(
 
     Args:
         kind: Dotted name of the function. It is called with those of ``input_shape``,
-            ``n_outputs`` and ``seed`` that it takes, as keywords. The current folder is looked
-            in first for its module.
+            ``n_outputs``, ``n_tokens`` and ``seed`` that it takes, as keywords. The current
+            folder is looked in first for its module.
         input_shape: Shape of one input.
         n_outputs: Number of outputs.
         task: ``classification`` (outputs must be probabilities) or ``regression``.
+        tokens: Of inputs that are tokens what they are, and whether outputs are of every position.
         seed: Fixes the initial weights.
 
     Raises:
@@ -43,13 +51,21 @@ def build_user_network(
     """
     with current_folder_importable():
         function = import_function(kind, KEY, PURPOSE)
-        offered = {"input_shape": input_shape, "n_outputs": n_outputs, "seed": seed}
+        offered = {
+            "input_shape": input_shape,
+            "n_outputs": n_outputs,
+            "n_tokens": None if tokens is None else tokens.n_tokens,
+            "seed": seed,
+        }
         arguments = accepted_arguments(function, kind, KEY, offered)
         keras.utils.set_random_seed(integer_seed(seed, "own network"))
         network = _called(kind, function, arguments)
-    _check_shapes(kind, network, input_shape, n_outputs)
+    answers_positions = tokens is not None and tokens.answers_positions
+    _check_shapes(
+        kind, network, input_shape, (*(input_shape if answers_positions else ()), n_outputs)
+    )
     if task == "classification":
-        _check_probabilities(kind, network, input_shape)
+        _check_probabilities(kind, network, input_shape, tokens)
     _check_file(kind, network)
     return network
 
@@ -70,14 +86,17 @@ def _called(kind: str, function: Callable[..., Any], arguments: Mapping[str, Any
 
 
 def _check_shapes(
-    kind: str, network: keras.Model, input_shape: tuple[int, ...], n_outputs: int
+    kind: str,
+    network: keras.Model,
+    input_shape: tuple[int, ...],
+    output_shape: tuple[int, ...],
 ) -> None:
     if not network.built or not getattr(network, "inputs", None):
         raise InvalidInputError(
             f"network.kind={kind!r} returned a model without known inputs; expected a sequential "
             "model that begins with keras.Input(input_shape), or a functional one"
         )
-    expected = (None, *input_shape), (None, n_outputs)
+    expected = (None, *input_shape), (None, *output_shape)
     given = network.input_shape, network.output_shape
     if given != expected:
         raise InvalidInputError(
@@ -86,10 +105,17 @@ def _check_shapes(
         )
 
 
-def _check_probabilities(kind: str, network: keras.Model, input_shape: tuple[int, ...]) -> None:
-    inputs = generator(0, "inputs of an own network").uniform(size=(2, *input_shape))
-    outputs = np.asarray(network(inputs.astype(np.float32), training=False), np.float64)
-    sums = outputs.sum(axis=1)
+def _check_probabilities(
+    kind: str, network: keras.Model, input_shape: tuple[int, ...], tokens: TokenInput | None
+) -> None:
+    random = generator(0, "inputs of an own network")
+    inputs = (
+        random.uniform(size=(2, *input_shape)).astype(np.float32)
+        if tokens is None
+        else random.integers(tokens.n_tokens, size=(2, *input_shape)).astype(np.int32)
+    )
+    outputs = np.asarray(network(inputs, training=False), np.float64)
+    sums = outputs.sum(axis=-1).ravel()
     if not (np.isfinite(outputs).all() and outputs.min() >= 0 and np.allclose(sums, 1, atol=0.01)):
         raise InvalidInputError(
             f"network.kind={kind!r} returned a model whose outputs are no probabilities (they sum "

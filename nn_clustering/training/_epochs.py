@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nn_clustering.datasets import Dataset, Samples
+from nn_clustering.datasets import NOT_ASKED, Dataset, Samples
 from nn_clustering.errors import InvalidInputError, NnClusteringError, in_one_line
 from nn_clustering.seeds import generator, integer_seed
 from nn_clustering.training._checkpoints import Checkpoint, EpochResult
@@ -32,12 +32,14 @@ def train(
 ) -> list[EpochResult]:
     """Train a network in place for one phase, with an Adam of its own (methods A6).
 
-    The loss is the cross-entropy of class probabilities, or the mean squared error of a regression
-    (methods A4), and what the phase's penalties and the network's own losses add to it. Layers
-    that compute in half precision keep their weights in float32; with float16 the loss is scaled.
+    The loss is the cross-entropy of class probabilities, of the whole of a sample or at every
+    position at which one is asked, or the mean squared error of a regression (methods A4), and what
+    the phase's penalties and the network's own losses add to it. Layers that compute in half
+    precision keep their weights in float32; with float16 the loss is scaled.
 
     Args:
-        network: A model from samples to class probabilities, or to the targets of a regression.
+        network: A model from samples to class probabilities, of the whole or at every position, or
+            to the targets of a regression.
         dataset: What to train on.
         phase: How to train.
         seed: Fixes the order of the samples and the augmentation.
@@ -105,10 +107,11 @@ def evaluate(network: keras.Model, x: Samples, y: NDArray[Any]) -> tuple[float, 
     Args:
         network: A model from samples to class probabilities, or to the targets of a regression.
         x: Samples.
-        y: Classes, integers of shape (samples,), for cross-entropy and accuracy; or targets,
-            floats of shape (samples, targets), for the mean squared error alone (no accuracy).
+        y: Classes, integers of shape (samples,), or (samples, length) with -1 where nothing is
+            asked, for cross-entropy and accuracy; or targets, floats of shape (samples, targets),
+            for the mean squared error alone (no accuracy).
     """
-    task = "regression" if np.issubdtype(y.dtype, np.floating) else "classification"
+    task = _task_of(y)
     return _mean_evaluation(compile_evaluation(network, task), _batches(x, y), task)
 
 
@@ -126,11 +129,12 @@ def _check(
             "more, or None"
         )
     outputs = _outputs_of_first(network, dataset)
-    if outputs.shape[1:] != (dataset.n_outputs,):
+    positions = dataset.input_shape if dataset.answers_positions else ()
+    expected = (*positions, dataset.n_outputs)
+    if outputs.shape[1:] != expected:
         raise InvalidInputError(
             f"the network gives outputs of shape {outputs.shape[1:]} a sample; expected "
-            f"{(dataset.n_outputs,)} for {dataset.name}: give its last layer {dataset.n_outputs} "
-            "units"
+            f"{expected} for {dataset.name}: give its last layer {dataset.n_outputs} units"
         )
     ends_in_softmax = getattr(network.layers[-1], "activation", None) is keras.activations.softmax
     if dataset.task == "regression" and ends_in_softmax:
@@ -139,7 +143,7 @@ def _check(
             "layer without activation"
         )
     # NaN passes: that is a training that diverged, and is reported as such.
-    unlike_probabilities = (outputs < 0) | (np.abs(outputs.sum(axis=1, keepdims=True) - 1) > 0.05)
+    unlike_probabilities = (outputs < 0) | (np.abs(outputs.sum(axis=-1, keepdims=True) - 1) > 0.05)
     if dataset.task == "classification" and unlike_probabilities.any():
         raise InvalidInputError(
             "the network's outputs are no class probabilities (they are negative or do not add up "
@@ -183,8 +187,19 @@ def _mean_evaluation(
         batch_loss, batch_correct = run_evaluation(x, y)
         loss += float(batch_loss)
         n_correct += int(batch_correct)
-    n_samples = sum(len(y) for _, y in batches)
-    return loss / n_samples, n_correct / n_samples if task == "classification" else None
+    n_answers = sum(_n_answers(y.numpy(), task) for _, y in batches)
+    return loss / n_answers, n_correct / n_answers if task == "classification" else None
+
+
+def _n_answers(y: NDArray[Any], task: str) -> int:
+    """Return how many answers are asked: one a sample, or one at some of its positions."""
+    if task == "regression" or y.ndim == 1:
+        return len(y)
+    return int(np.count_nonzero(y != NOT_ASKED))
+
+
+def _task_of(y: NDArray[Any]) -> str:
+    return "regression" if np.issubdtype(y.dtype, np.floating) else "classification"
 
 
 def _result(
@@ -196,13 +211,13 @@ def _result(
     test: tuple[float, float | None],
 ) -> EpochResult:
     loss, n_correct, penalty, clusterability = map(float, figures)
-    n_samples = len(dataset.y_train)
-    n_steps = -(-n_samples // phase.batch_size)
+    n_answers = _n_answers(dataset.y_train, dataset.task)
+    n_steps = -(-len(dataset.y_train) // phase.batch_size)
     penalised = phase.penalty is not None or bool(state.network.losses)
     return EpochResult(
         epoch,
-        train_loss=loss / n_samples,
-        train_accuracy=n_correct / n_samples if dataset.task == "classification" else None,
+        train_loss=loss / n_answers,
+        train_accuracy=n_correct / n_answers if dataset.task == "classification" else None,
         test_loss=test[0],
         test_accuracy=test[1],
         penalty=penalty / n_steps if penalised else None,

@@ -140,6 +140,8 @@ class Phase:
         epochs: Passes over the training samples.
         batch_size: Samples a step; the last step of an epoch takes what is left.
         learning_rate: Adam's, constant.
+        weight_decay: What share of every kernel and embedding, times the learning rate, every step
+            takes away, apart from the gradient (AdamW); 0 for none.
         shuffle: Whether every epoch takes the samples in a new order.
         pruning: Prune the kernels on this schedule while training.
         penalty: Penalty on the weights.
@@ -154,6 +156,7 @@ class Phase:
     epochs: int = 20
     batch_size: int = 128
     learning_rate: float = 0.001
+    weight_decay: float = 0.0
     shuffle: bool = True
     pruning: PruningSchedule | None = None
     penalty: Penalty | None = None
@@ -170,6 +173,7 @@ class Phase:
             raise InvalidInputError(
                 f"training.learning_rate={self.learning_rate!r}; expected a number of more than 0"
             )
+        _check_range("training.weight_decay", self.weight_decay, 0, math.inf)
         _check_switch("training.shuffle", self.shuffle)
 
 
@@ -204,7 +208,7 @@ def check_phase_fits(
         )
     if phase.augmentation is not None and len(input_shape) != 3:
         raise InvalidInputError(
-            f"augmentation moves images about, but a sample of {name} is a vector of "
+            f"augmentation moves images about, but a sample of {name} is one of "
             f"{input_shape[0]} numbers; expected a data set of images, or "
             "augmentation.enabled=False"
         )

@@ -22,6 +22,7 @@ from nn_clustering.training._checkpoints import (
 )
 from nn_clustering.training._phases import Phase
 from nn_clustering.training._pruning import (
+    embeddings,
     magnitude_mask,
     prunable_kernels,
     smallest_kept_magnitude,
@@ -50,7 +51,7 @@ class TrainingState:
     @classmethod
     def fresh(cls, network: keras.Model, phase: Phase) -> "TrainingState":
         """Return the state at the start of a phase, with a fresh Adam."""
-        optimizer = keras.optimizers.Adam(phase.learning_rate)
+        optimizer = _optimizer(network, phase)
         if any(layer.compute_dtype == "float16" for layer in network._flatten_layers()):
             # Gradients below float16's smallest number would be lost.
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -119,3 +120,14 @@ class TrainingState:
         restore_variables(self.network, checkpoint)
         self.optimizer.learning_rate = phase.learning_rate
         return list(checkpoint.results)
+
+
+def _optimizer(network: keras.Model, phase: Phase) -> keras.Optimizer:
+    if not phase.weight_decay:
+        return keras.optimizers.Adam(phase.learning_rate)
+    optimizer = keras.optimizers.AdamW(phase.learning_rate, phase.weight_decay)
+    decayed = {id(weights) for weights in (*prunable_kernels(network), *embeddings(network))}
+    others = [one for one in network.trainable_variables if id(one) not in decayed]
+    if others:
+        optimizer.exclude_from_weight_decay(var_list=others)
+    return optimizer

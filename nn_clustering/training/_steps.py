@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from nn_clustering.datasets import NOT_ASKED
 from nn_clustering.training._augmentation import augment
 from nn_clustering.training._penalties import penalty_term
 from nn_clustering.training._phases import Phase
@@ -17,7 +18,7 @@ def compile_epoch(state: TrainingState, phase: Phase, task: str) -> Callable[...
 
     It takes inputs and targets of all samples, the order of the samples, the number of the
     epoch's first step in the phase and an integer seed; it returns the epoch's loss and number of
-    right answers, added up over samples, and its penalty and clusterability, added up over steps.
+    right answers, added up over answers, and its penalty and clusterability, added up over steps.
     """
     step = _step_function(state, phase, task)
     batch_size = phase.batch_size
@@ -93,7 +94,7 @@ def _step_function(state: TrainingState, phase: Phase, task: str) -> Callable[..
                 penalty += tf.cast(loss, tf.float32)
             if term is not None:
                 clusterability = term.loss()
-            total = tf.reduce_mean(losses) + penalty + clusterability
+            total = _mean_of_answers(task, y, losses) + penalty + clusterability
             scaled = optimizer.scale_loss(total)
         optimizer.apply(tape.gradient(scaled, variables), variables)
         if pruning is not None:
@@ -118,11 +119,24 @@ def _losses(task: str, y: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     outputs = tf.cast(outputs, tf.float32)
     if task == "regression":
         return tf.reduce_mean(tf.square(outputs - y), axis=-1)
-    return keras.losses.sparse_categorical_crossentropy(y, outputs)
+    if y.shape.rank == 1:
+        return keras.losses.sparse_categorical_crossentropy(y, outputs)
+    is_asked = y != NOT_ASKED
+    losses = keras.losses.sparse_categorical_crossentropy(tf.where(is_asked, y, 0), outputs)
+    return tf.where(is_asked, losses, 0.0)
+
+
+def _mean_of_answers(task: str, y: tf.Tensor, losses: tf.Tensor) -> tf.Tensor:
+    """Return the mean loss over samples, or over the positions at which something is asked."""
+    if task == "regression" or y.shape.rank == 1:
+        return tf.reduce_mean(losses)
+    n_answers = tf.reduce_sum(tf.cast(y != NOT_ASKED, tf.float32))
+    return tf.reduce_sum(losses) / tf.maximum(n_answers, 1.0)
 
 
 def _n_correct(task: str, y: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     if task == "regression":
         return tf.constant(0)
+    # no output is that of a position at which nothing is asked
     predicted = tf.argmax(outputs, axis=-1, output_type=tf.int32)
     return tf.reduce_sum(tf.cast(predicted == y, tf.int32))

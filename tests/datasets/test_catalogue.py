@@ -26,7 +26,7 @@ PAIRS = [
 
 
 def test_all_names_are_there():
-    wanted = {*SOURCES, "lines", "circles", "random", "random_labels", "poly"}
+    wanted = {*SOURCES, "lines", "circles", "random", "random_labels", "poly", "modular_addition"}
     for prefix in ("halves", "halves_same", "random_labels"):
         wanted |= {f"{prefix}_{source}" for source in SOURCES}
     for prefix in ("stacked", "stacked_same"):
@@ -53,7 +53,9 @@ def test_every_name_makes_what_the_table_says(tiny_files, name):
         assert load_dataset(name, n_train=5, n_test=3, channels=3).input_shape[-1] == 3
 
 
-@pytest.mark.parametrize("name", ["lines", "circles", "random", "digits", "halves_digits", "poly"])
+@pytest.mark.parametrize(
+    "name", ["lines", "circles", "random", "digits", "halves_digits", "poly", "modular_addition"]
+)
 def test_sizes_where_they_do_not_depend_on_files(name):
     dataset = load_dataset(name)
     assert (len(dataset.x_train), len(dataset.x_test)) == find_entry(name).sizes
@@ -88,7 +90,7 @@ def test_named_configs_name_data_sets():
         if list(settings) == ["dataset"] and "name" in settings["dataset"]:
             assert path.read_text().startswith("# "), path
             named[path.stem] = settings
-    wanted = {*SOURCES, "lines", "circles", "random", "random_labels", "poly"}
+    wanted = {*SOURCES, "lines", "circles", "random", "random_labels", "poly", "modular_addition"}
     for prefix in ("halves", "halves_same", "stacked", "stacked_same"):
         wanted |= {f"{prefix}_{source}" for source in ("mnist", "fashion", "cifar10_grey")}
     for prefix in ("mixed", "separated"):

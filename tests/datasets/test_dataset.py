@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nn_clustering.datasets import Dataset
+from nn_clustering.datasets import Dataset, Groups
 from nn_clustering.errors import InvalidInputError
 
 
@@ -112,3 +112,83 @@ def test_refuses_regression(changes, message):
         regression(**changes)
     assert "'sums', test split" in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def tokens(**changes):
+    arrays = {
+        "x_train": np.array([[0, 1, 2], [3, 3, 0]], np.int32),
+        "y_train": np.array([[-1, 0, 1], [-1, 1, 0]], np.int32),
+        "x_test": np.array([[2, 2, 2]], np.int32),
+        "y_test": np.array([[-1, 0, -1]], np.int32),
+    }
+    whole = {"name": "words", "class_names": ("even", "odd"), "vocabulary": tuple("abcd")}
+    return Dataset(**{**whole, **arrays, **changes})
+
+
+def tasks(**changes):
+    parts = {"train": np.zeros((2, 3), np.int32), "test": np.array([[-1, 1, 0]], np.int32)}
+    return Groups(**{"kind": "task", "names": ("left", "right"), **parts, **changes})
+
+
+def test_tokens_ask_a_class_of_the_whole_or_at_positions():
+    assert tokens().answers_positions
+    of_the_whole = tokens(y_train=np.array([0, 1], np.int32), y_test=np.array([1], np.int32))
+    assert not of_the_whole.answers_positions
+    assert of_the_whole.input_shape == (3,)
+    assert of_the_whole.in_memory().x_test.dtype == np.int32
+
+
+def test_digest_is_of_vocabulary_and_groups_too():
+    digest, grouped = tokens().digest(), tokens(groups=tasks()).digest()
+    others = [
+        tokens(vocabulary=tuple("abce")),
+        tokens(groups=tasks(kind="token class")),
+        tokens(groups=tasks(names=("left", "wrong"))),
+        tokens(groups=tasks(test=np.array([[-1, 0, 0]], np.int32))),
+        tokens(source_digest="ab", groups=tasks()),
+    ]
+    assert len({digest, grouped, *(other.digest() for other in others)}) == 7
+
+
+def test_groups_go_with_the_samples_that_are_taken():
+    train = np.array([[0, 0, 0], [1, 1, 1]], np.int32)
+    taken = tasks(train=train).chosen("train", np.array([1]))
+    assert taken.train.tolist() == [[1, 1, 1]]
+    assert taken.of("test").tolist() == [[-1, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"vocabulary": ("a", "b", "c")}, "tokens run from 0 to 3; expected 0 to 2"),
+        ({"vocabulary": ()}, "an empty vocabulary"),
+        ({"x_test": np.zeros((1, 3), np.float32)}, "tokens of float32; expected int32"),
+        ({"x_test": np.zeros((1, 3, 1), np.int32)}, r"expected \(samples, length\)"),
+        ({"y_test": np.zeros((1, 2), np.int32)}, r"expected \(1,\) or \(1, 3\)"),
+        ({"y_test": np.full((1, 3), -1, np.int32)}, "nothing is asked at any position"),
+        ({"y_test": np.array([[0, -2, 1]], np.int32)}, "or -1 where nothing is asked"),
+        ({"y_test": np.array([1], np.int32)}, "one class a sample, or one a position, in both"),
+        (
+            {"groups": tasks(test=np.zeros(1, np.int32))},
+            r"groups of shape \(1,\) for labels of shape \(1, 3\)",
+        ),
+    ],
+)
+def test_refuses_tokens(changes, message):
+    with pytest.raises(InvalidInputError, match=message) as refusal:
+        tokens(**changes)
+    assert "'words'" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": ""}, "expected a word"),
+        ({"names": ("left", "left")}, "no two alike"),
+        ({"names": ("left",)}, "run from -1 to 1; expected 0 to 0, or -1 for in none"),
+        ({"train": np.zeros((2, 3))}, "of float64; expected int32"),
+    ],
+)
+def test_refuses_groups(changes, message):
+    with pytest.raises(InvalidInputError, match=message):
+        tasks(**changes)

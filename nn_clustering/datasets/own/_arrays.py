@@ -174,7 +174,8 @@ def labels_of(name: str, ys: Mapping[str, NDArray[Any]]) -> Labels:
     if shape > 1:
         raise InvalidInputError(
             f"{name}: {first} is {ys[first].dtype} of shape {ys[first].shape}, and not one-hot; "
-            "expected one whole number a sample, one 1 in each row, or floats (a regression)"
+            "expected one whole number a sample, one 1 in each row, or floats (a regression); of "
+            "tokens, with a class at every position, their vocabulary as well"
         )
     return _classes(name, {key: y[:, 0] for key, y in columns.items()})
 

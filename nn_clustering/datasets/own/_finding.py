@@ -10,7 +10,7 @@ from nn_clustering.datasets._data_files import dataset_folders
 from nn_clustering.datasets._dataset import Dataset
 from nn_clustering.datasets._outline import Outline
 from nn_clustering.datasets._settings import Settings
-from nn_clustering.datasets.own import _folders, _functions, _npz, _prepared, _tables
+from nn_clustering.datasets.own import _folders, _functions, _npz, _prepared, _tables, _texts
 from nn_clustering.datasets.own._request import Request
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.user_functions import is_dotted_name
@@ -54,6 +54,7 @@ PREPARED = Kind(
 )
 NPZ = Kind("an .npz file", _npz.read, _npz.outline, OF_IMAGES | OF_CLASSES, ("image_size",))
 TABLE = Kind("a table", _tables.read, _tables.outline, OF_CLASSES | {"targets", "damaged"})
+TEXT = Kind("a text", _texts.read, _texts.outline, frozenset({"length", "train_share"}))
 FUNCTION = Kind(
     "a function", _functions.read, _functions.outline, OF_IMAGES | OF_CLASSES, ("image_size",)
 )
@@ -62,11 +63,12 @@ OF_FILES = {
     ".npz": NPZ,
     ".csv": TABLE,
     ".parquet": TABLE,
+    ".txt": TEXT,
 }
 EXPECTED = (
     "a folder of images (FOLDER/CLASS/*.jpg, or FOLDER/train/CLASS/*.jpg and FOLDER/test/...), a "
-    "folder that TensorFlow Datasets prepared, an .npz, .csv or .parquet file, or a function by "
-    "its dotted name"
+    "folder that TensorFlow Datasets prepared, an .npz, .csv, .parquet or .txt file, or a "
+    "function by its dotted name"
 )
 
 

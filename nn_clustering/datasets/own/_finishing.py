@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nn_clustering.datasets._dataset import Dataset
+from nn_clustering.datasets._dataset import NOT_ASKED, Dataset
 from nn_clustering.datasets._images import LUMINANCE
 from nn_clustering.datasets._outline import Outline
 from nn_clustering.datasets._samples import changed, chosen
@@ -30,6 +30,9 @@ def outline_of(
     sample_shape: tuple[int, ...],
     names: tuple[str, ...],
     n_train: int,
+    *,
+    n_tokens: int | None = None,
+    answers_positions: bool = False,
 ) -> Outline:
     """Return the outline of data of which this is known before samples are chosen or changed.
 
@@ -39,6 +42,8 @@ def outline_of(
         sample_shape: Of a sample, as it is stored.
         names: Of the classes or targets, as they are stored.
         n_train: Number of training samples that there are.
+        n_tokens: Number of tokens of its vocabulary, if it has one.
+        answers_positions: Whether a class is asked at every position of a sample.
 
     Raises:
         InvalidInputError: If what is asked cannot be had.
@@ -47,7 +52,15 @@ def outline_of(
     _, names = _named(request, task, names)
     shape = _changed_shape(request, sample_shape)
     n_chosen = min(n_train, settings.n_train or n_train)
-    return Outline(request.name, task, shape, len(names), n_chosen)
+    return Outline(
+        request.name,
+        task,
+        shape,
+        len(names),
+        n_chosen,
+        n_tokens=n_tokens,
+        answers_positions=answers_positions,
+    )
 
 
 def finished(dataset: Dataset, request: Request) -> Dataset:
@@ -65,21 +78,30 @@ def finished(dataset: Dataset, request: Request) -> Dataset:
     sha = hashlib.sha256(dataset.digest().encode())
     sha.update(repr((names, shape, request.settings.is_cropped)).encode())
     parts: dict[str, Any] = {}
+    groups = dataset.groups
     for split in ("train", "test"):
         x, y = getattr(dataset, f"x_{split}"), getattr(dataset, f"y_{split}")
         if positions is not None:
-            y = positions[y]
+            y = np.where(y == NOT_ASKED, np.int32(NOT_ASKED), positions[y])
         rows = _chosen_rows(request, split, y, names)
         if rows is not None:
             x, y = chosen(x, rows), y[rows]
+            groups = None if groups is None else groups.chosen(split, rows)
             sha.update(rows.astype("<i8").data)
-        sha.update(y.astype("<i4" if y.ndim == 1 else "<f4").tobytes())
+        sha.update(y.astype("<i4" if dataset.task == "classification" else "<f4").tobytes())
         if shape != dataset.input_shape:
             change = partial(_changed, shape=shape, is_cropped=request.settings.is_cropped)
             x = changed(x, change, shape) if len(x) else np.empty((0, *shape), np.float32)
         parts |= {f"x_{split}": x, f"y_{split}": y}
     notes = (*dataset.notes, *_of_resizing(request, dataset.input_shape, shape))
-    return replace(dataset, **parts, class_names=names, source_digest=sha.hexdigest(), notes=notes)
+    return replace(
+        dataset,
+        **parts,
+        class_names=names,
+        source_digest=sha.hexdigest(),
+        notes=notes,
+        groups=groups,
+    )
 
 
 def resized(dataset: Dataset, settings: Settings) -> Dataset:

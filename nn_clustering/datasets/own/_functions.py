@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,12 @@ from nn_clustering.datasets.own._arrays import (
 from nn_clustering.datasets.own._finishing import finished
 from nn_clustering.datasets.own._request import Request
 from nn_clustering.datasets.own._streams import StreamedSamples
+from nn_clustering.datasets.own._token_arrays import (
+    OF_TOKENS,
+    VOCABULARY,
+    dataset_of_tokens,
+    groups_of,
+)
 from nn_clustering.errors import InvalidInputError, in_one_line
 from nn_clustering.seeds import integer_seed
 from nn_clustering.user_functions import (
@@ -37,7 +44,8 @@ _KEY = "dataset.name"
 _PURPOSE = "returns samples with their labels"
 _EXPECTED = (
     "expected arrays (x_test, y_test), ((x_train, y_train), (x_test, y_test)), a dictionary of "
-    "these four, or tf.data.Datasets of (x, y): the test part, or (train, test)"
+    "these four (of tokens with their vocabulary), or tf.data.Datasets of (x, y): the test part, "
+    "or (train, test)"
 )
 # Samples of a stream that are read at a time where it is not in batches.
 _BATCH = 64
@@ -66,6 +74,9 @@ def read(request: Request) -> Dataset:
     with current_folder_importable():
         returned = _called(request)
         parts = _parts(request.name, returned)
+        named = _named_arrays(returned)
+        if VOCABULARY in named:
+            return finished(_tokens(request.name, parts, named), request)
         try:
             arrays, surveys = _arrays(request.name, parts)
         except InvalidInputError:
@@ -74,7 +85,28 @@ def read(request: Request) -> Dataset:
             raise InvalidInputError(
                 f"{_KEY}={request.name!r}: what it returned cannot be read ({in_one_line(error)})"
             ) from error
-    return finished(dataset_of_arrays(request.name, arrays, surveys), request)
+    dataset = dataset_of_arrays(request.name, arrays, surveys)
+    groups = groups_of(request.name, named, dataset.y_train)
+    return finished(replace(dataset, groups=groups), request)
+
+
+def _named_arrays(returned: Any) -> dict[str, Any]:
+    """Return what a dictionary holds beside samples and labels."""
+    if not isinstance(returned, Mapping):
+        return {}
+    return {key: _numpy(returned[key]) for key in OF_TOKENS if key in returned}
+
+
+def _tokens(name: str, parts: Mapping[str, Any], named: Mapping[str, Any]) -> Dataset:
+    arrays = dict(named)
+    for split, part in parts.items():
+        if not _is_pair(part):
+            raise InvalidInputError(
+                f"{_KEY}={name!r} returned a {type(part).__name__} as its {split} part of tokens; "
+                "expected arrays"
+            )
+        arrays |= {f"x_{split}": _numpy(part[0]), f"y_{split}": _numpy(part[1])}
+    return dataset_of_tokens(name, arrays)
 
 
 def _called(request: Request) -> Any:
@@ -127,6 +159,8 @@ def _parts(name: str, returned: Any) -> dict[str, Any]:
 
 
 def _parts_of_dictionary(name: str, returned: Mapping[Any, Any]) -> dict[str, Any]:
+    named = {key for key in returned if key in OF_TOKENS}
+    returned = {key: value for key, value in returned.items() if key not in named}
     if set(returned) <= {"train", "test"} and "test" in returned:
         return dict(returned)
     unknown = [key for key in returned if key not in KEYS]

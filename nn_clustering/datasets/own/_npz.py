@@ -6,7 +6,7 @@ import contextlib
 import math
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -27,6 +27,13 @@ from nn_clustering.datasets.own._arrays import (
 )
 from nn_clustering.datasets.own._finishing import finished, outline_of
 from nn_clustering.datasets.own._request import Request
+from nn_clustering.datasets.own._token_arrays import (
+    OF_GROUPS,
+    OF_TOKENS,
+    VOCABULARY,
+    dataset_of_tokens,
+    groups_of,
+)
 from nn_clustering.errors import InvalidInputError, in_one_line
 from nn_clustering.machine import in_units, memory_bytes
 
@@ -116,7 +123,9 @@ def outline(request: Request) -> Outline:
     Raises:
         InvalidInputError: If it is no .npz file, or not of test samples with labels.
     """
-    members = _members(request)
+    members, others = _members(request)
+    if VOCABULARY in others:
+        return _outline_of_tokens(request, _tokens(request, members, others))
     with _reading(request):
         ys = {key: _array(members[key]) for key in members if key.startswith("y_")}
     labels = labels_of(request.name, ys)
@@ -134,12 +143,40 @@ def read(request: Request) -> Dataset:
         InvalidInputError: If it is damaged, or not of test samples with labels; or if it is
             compressed and larger than half of the memory there is.
     """
-    members = _members(request)
+    members, others = _members(request)
+    if VOCABULARY in others:
+        return finished(_tokens(request, members, others), request)
     _check_memory(members)
     with _reading(request):
         surveys = {key: _surveyed(member) for key, member in members.items()}
         arrays = {key: _samples(key, member) for key, member in members.items()}
-    return finished(dataset_of_arrays(request.name, arrays, surveys), request)
+        named = {key: _array(member) for key, member in others.items() if key in OF_GROUPS}
+    dataset = dataset_of_arrays(request.name, arrays, surveys)
+    groups = groups_of(request.name, named, dataset.y_train)
+    return finished(replace(dataset, groups=groups), request)
+
+
+def _tokens(
+    request: Request, members: Mapping[str, Member], others: Mapping[str, Member]
+) -> Dataset:
+    """Read tokens, all of them: they take little room."""
+    whole = {**members, **others}
+    _check_memory(whole, in_place=False)
+    with _reading(request):
+        arrays = {key: _array(member) for key, member in whole.items()}
+    return dataset_of_tokens(request.name, arrays)
+
+
+def _outline_of_tokens(request: Request, dataset: Dataset) -> Outline:
+    return outline_of(
+        request,
+        dataset.task,
+        dataset.input_shape,
+        dataset.class_names,
+        len(dataset.x_train),
+        n_tokens=len(dataset.vocabulary or ()),
+        answers_positions=dataset.answers_positions,
+    )
 
 
 @contextlib.contextmanager
@@ -156,19 +193,23 @@ def _reading(request: Request) -> Iterator[None]:
         ) from error
 
 
-def _members(request: Request) -> dict[str, Member]:
+def _members(request: Request) -> tuple[dict[str, Member], dict[str, Member]]:
+    """Return the arrays of samples and labels, and those of tokens and groups, by their keys."""
     with _reading(request), zipfile.ZipFile(request.file) as archive:
         names = set(archive.namelist())
-        members = {
-            key: _member(archive, request.file, f"{key}.npy")
-            for key in KEYS
-            if f"{key}.npy" in names
-        }
+        members, others = (
+            {
+                key: _member(archive, request.file, f"{key}.npy")
+                for key in keys
+                if f"{key}.npy" in names
+            }
+            for keys in (KEYS, OF_TOKENS)
+        )
     if not members:
         there = ", ".join(sorted(name.removesuffix(".npy") for name in names)) or "no arrays"
         raise InvalidInputError(f"{request.file} holds {there}; {_EXPECTED}")
     check_keys(request.name, members)
-    return members
+    return members, others
 
 
 def _member(archive: zipfile.ZipFile, path: Path, name: str) -> Member:
@@ -224,9 +265,11 @@ def _samples(key: str, member: Member) -> Samples:
     )
 
 
-def _check_memory(members: Mapping[str, Member]) -> None:
+def _check_memory(members: Mapping[str, Member], *, in_place: bool = True) -> None:
     """Check that there is room for what has to be read as a whole."""
-    whole = {key: member for key, member in members.items() if not member.is_in_place}
+    whole = {
+        key: member for key, member in members.items() if not (in_place and member.is_in_place)
+    }
     n_bytes = sum(member.n_bytes for member in whole.values())
     if n_bytes > memory_bytes() / 2:
         path = next(iter(whole.values())).path

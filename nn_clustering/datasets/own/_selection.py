@@ -20,12 +20,14 @@ def chosen_rows(
     """Return which samples of a split are taken.
 
     Of every class as many as of any other, while it has them; drawn with the seed, so that more
-    samples hold the fewer ones. Targets, which have no classes, are drawn alike.
+    samples hold the fewer ones. Targets, which have no classes, are drawn alike, and so is what
+    has a class at every position.
 
     Args:
         settings: What is asked: n_train, n_test, per_class, seed.
         split: "train" or "test".
-        y: Classes, integers of shape (samples,), or targets of shape (samples, targets).
+        y: Classes, integers of shape (samples,), or targets of shape (samples, targets), or
+            classes at every position.
         names: Of the classes.
         name: Of the data set.
 
@@ -80,8 +82,9 @@ def _of_every_class(
     order: NDArray[np.int64], number: int, y: NDArray[Any], names: tuple[str, ...], name: str
 ) -> NDArray[np.int64]:
     if y.ndim > 1:
+        has = "targets and no classes" if y.dtype.kind == "f" else "a class at every position"
         raise InvalidInputError(
-            f"dataset.per_class={number}, but {name} has targets and no classes; expected n_test"
+            f"dataset.per_class={number}, but {name} has {has}; expected n_test"
         )
     counts = np.bincount(y[order], minlength=len(names))
     for index in np.unique(y):

@@ -8,6 +8,7 @@ from ._channels import (
     Copied as Copied,
     Depthwise as Depthwise,
     Flattened as Flattened,
+    Gathered as Gathered,
     InputValues as InputValues,
     Merged as Merged,
     Origin as Origin,

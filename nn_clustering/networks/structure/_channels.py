@@ -3,7 +3,8 @@
 A network is a sequence of :data:`Channels`, each made of earlier ones.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,11 +13,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class InputValues:
-    """The channels of one of the network's inputs."""
+    """The channels of one of the network's inputs, or the tokens of which it holds numbers."""
 
     name: str
     tensor: int
     n_units: int
+    is_of_tokens: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Weighted:
             units).
         groups: Number of groups; each reads its own share of the inputs.
         is_behind_maps: Whether it reads what a flatten or a global pooling made of maps.
+        n_heads: Number of heads that its units are of, one behind the other; None if of none.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Weighted:
     kernel: int
     groups: int = 1
     is_behind_maps: bool = False
+    n_heads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,19 @@ class Broadcast:
 
     reads: int
     n_units: int
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """Some channels, in any order: a slice, or each as often as several heads read it.
+
+    Attributes:
+        reads: Index of the channels that they are of.
+        places: The place among those of every channel, of shape (channels,).
+    """
+
+    reads: int
+    places: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -157,12 +174,27 @@ Channels = (
     | Scaled
     | Merged
     | Broadcast
+    | Gathered
     | Concatenated
     | Flattened
     | Unflattened
     | Copied
     | Copies
 )
+
+
+def reading_from(made: Channels, place: Mapping[int, int]) -> Channels:
+    """Return channels that read the same, where that stands now.
+
+    Args:
+        made: The channels.
+        place: The index of what they read, by what it was.
+    """
+    reads = getattr(made, "reads", None)
+    if reads is None:
+        return made
+    now = place[reads] if isinstance(reads, int) else tuple(place[read] for read in reads)
+    return replace(made, reads=now)  # type: ignore[arg-type]
 
 
 class Origin(NamedTuple):

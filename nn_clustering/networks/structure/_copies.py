@@ -8,6 +8,7 @@ from nn_clustering.networks.structure._channels import (
     Copied,
     Copies,
     Weighted,
+    reading_from,
 )
 from nn_clustering.networks.structure._network_weights import NetworkWeights
 from nn_clustering.networks.structure._tracing import Part, trace_parts
@@ -26,7 +27,7 @@ def with_copies(network: NetworkWeights) -> NetworkWeights:
     index: dict[int, int] = {}  # of channels, where they stand now
 
     for number, made in enumerate(network.channels):
-        moved = _moved(made, index)
+        moved = reading_from(made, index)
         if isinstance(made, Weighted) and isinstance(moved, Weighted):
             read = network.read_by(made)
             names = _names(network, made.name, parts[read])
@@ -37,22 +38,14 @@ def with_copies(network: NetworkWeights) -> NetworkWeights:
             )
             channels.append(Copies(index[read], tuple(range(first, len(channels)))))
             if read != made.reads:
-                depthwise = _moved(network.channels[made.reads], {read: len(channels) - 1})
+                depthwise = reading_from(network.channels[made.reads], {read: len(channels) - 1})
                 channels.append(depthwise)
             moved = replace(moved, reads=len(channels) - 1)
         channels.append(moved)
         index[number] = len(channels) - 1
     outputs = tuple(index[output] for output in network.outputs)
-    return replace(network, channels=tuple(channels), outputs=outputs)
-
-
-def _moved(made: Channels, index: dict[int, int]) -> Channels:
-    """Return channels that read the same, where that stands now."""
-    reads = getattr(made, "reads", None)
-    if reads is None:
-        return made
-    now = index[reads] if isinstance(reads, int) else tuple(index[read] for read in reads)
-    return replace(made, reads=now)  # type: ignore[arg-type]
+    nonlinear = frozenset(index[made] for made in network.nonlinear)
+    return replace(network, channels=tuple(channels), outputs=outputs, nonlinear=nonlinear)
 
 
 def _names(network: NetworkWeights, reader: str, parts: tuple[Part, ...]) -> list[str]:

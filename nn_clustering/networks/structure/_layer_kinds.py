@@ -12,10 +12,21 @@ from typing import Any, Literal
 
 from nn_clustering.networks.structure._walk import Step
 from nn_clustering.networks.structure._weights_builder import WeightsBuilder
+from nn_clustering.networks.structure.rules.attention import (
+    dot_product_attention,
+    einsum,
+    join_heads,
+    matrix_product,
+    part_heads,
+    repetition,
+    transposition,
+)
+from nn_clustering.networks.structure.rules.lookup import embedding
 from nn_clustering.networks.structure.rules.merging import (
     average,
     concatenation,
     merge,
+    nonlinear_merge,
     scaled_sum,
 )
 from nn_clustering.networks.structure.rules.normalisation import (
@@ -27,25 +38,32 @@ from nn_clustering.networks.structure.rules.normalisation import (
 )
 from nn_clustering.networks.structure.rules.reshaping import permutation, reshape
 from nn_clustering.networks.structure.rules.scaling import (
+    extreme,
     layer_scale,
     product,
     quotient,
     rescaling,
     sum_or_constant,
 )
-from nn_clustering.networks.structure.rules.unitwise import reduction, unitwise
+from nn_clustering.networks.structure.rules.unitwise import (
+    comparison,
+    constant,
+    reduction,
+    unitwise,
+)
 from nn_clustering.networks.structure.rules.weighted import (
     convolution,
     dense,
     depthwise_convolution,
     einsum_dense,
+    flat_projection,
     separable_convolution,
     transposed_convolution,
 )
 
 Rule = Callable[[WeightsBuilder, Step], None]
 PlaceInChain = Literal["weights", "unitwise", "batch norm", "flatten", "input scaling"]
-Wrapping = Literal["layer", "layer at each time", "layers in turn"]
+Wrapping = Literal["layer", "layer at each time", "layers in turn", "code"]
 
 
 @dataclass(frozen=True)
@@ -56,12 +74,15 @@ class LayerKind:
         rule: What it makes of the channels that it reads; None if it has no place in a graph.
         refusal: Why it has none, a relative clause.
         wraps: What it wraps, if it computes what other layers do and nothing else: the walk takes
-            their steps instead.
+            their steps instead. "code": other layers and operations, which its code calls.
         kernels: Names of the variables that are its kernels: what is pruned and penalised, and
             joins units where there is a rule. A layer with kernels applies its activation last.
         convolves: Whether the kernels slide over positions.
         is_nonlinearity: Whether it is what makes a unit's value of what was summed up for it.
+        is_linear: Whether it makes of a sum the sum of what it makes of each part, but for what is
+            added and for what a norm divides by; a nonlinearity never is.
         joins_units: Whether a unit's value hangs on those of other units, without weights.
+        takes_heads: Whether it may read channels that stand on two axes, heads and their channels.
         is_homogeneous: Whether c x instead of x, with c > 0 of every unit's own, makes c times as
             much of it; of a layer with kernels its activation says so.
         place_in_chain: What it is in a plain chain of layers; None if it has no place there.
@@ -73,7 +94,9 @@ class LayerKind:
     kernels: tuple[str, ...] = ()
     convolves: bool = False
     is_nonlinearity: bool = False
+    is_linear: bool = True
     joins_units: bool = False
+    takes_heads: bool = False
     is_homogeneous: bool = False
     place_in_chain: PlaceInChain | None = None
 
@@ -83,8 +106,13 @@ class LayerKind:
         return self.is_nonlinearity or self.rule not in _MAY_MOVE_POSITIONS
 
 
+_flat_projections_module = f"{__package__}._flat_projections"
+
 # pooling, padding and the like among them
-_MAY_MOVE_POSITIONS = (unitwise, reduction, reshape, permutation, depthwise_convolution)
+_MAY_MOVE_POSITIONS = (
+    *(unitwise, reduction, reshape, permutation, depthwise_convolution),
+    *(dot_product_attention, einsum, matrix_product, repetition, transposition),
+)
 
 
 def _each(kind: LayerKind, *names: str) -> dict[str, LayerKind]:
@@ -107,9 +135,7 @@ _IN_THREE_DIMENSIONS = replace(
     refusal="whose kernels have three dimensions; there are norms for one and two",
 )
 _RECURRENT = LayerKind(refusal="which is recurrent: its units join themselves over time")
-_ATTENTION = LayerKind(
-    refusal="which mixes positions by weights that it makes anew for every input"
-)
+_ATTENTION = LayerKind(wraps="code")
 _RECURRENT_CELL = LayerKind(refusal="which is a cell of a recurrent layer")
 _OF_CATEGORIES = LayerKind(refusal="which makes numbers of categories or texts and reads no units")
 _OF_SPECTRA = LayerKind(refusal="which makes spectra of waves, whose values are no units")
@@ -119,7 +145,11 @@ _UNITWISE = LayerKind(unitwise)
 _UNITWISE_IN_CHAIN = LayerKind(unitwise, place_in_chain="unitwise")
 _HOMOGENEOUS = LayerKind(unitwise, is_homogeneous=True)
 _HOMOGENEOUS_IN_CHAIN = replace(_HOMOGENEOUS, place_in_chain="unitwise")
-_NONLINEARITY = LayerKind(unitwise, is_nonlinearity=True, place_in_chain="unitwise")
+_NONLINEAR = LayerKind(unitwise, is_linear=False)
+_MAX_POOLING = replace(_HOMOGENEOUS, is_linear=False)
+_NONLINEARITY = LayerKind(
+    unitwise, is_nonlinearity=True, is_linear=False, place_in_chain="unitwise"
+)
 _SOFTMAX = replace(_NONLINEARITY, joins_units=True)
 
 # By the name in ``keras.layers``; it counts for classes that are derived from one, too. What a
@@ -139,7 +169,8 @@ LAYER_KINDS: Mapping[str, LayerKind] = {
     "UnitNormalization": LayerKind(unit_normalisation, joins_units=True),
     "Normalization": LayerKind(fixed_normalisation),
     "Rescaling": LayerKind(rescaling, place_in_chain="input scaling"),
-    **_each(LayerKind(merge), "Add", "Subtract", "Multiply", "Maximum", "Minimum"),
+    **_each(LayerKind(merge), "Add", "Subtract"),
+    **_each(LayerKind(nonlinear_merge), "Multiply", "Maximum", "Minimum"),
     "Average": LayerKind(average),
     "Concatenate": LayerKind(concatenation),
     "Flatten": LayerKind(reshape, is_homogeneous=True, place_in_chain="flatten"),
@@ -154,27 +185,24 @@ LAYER_KINDS: Mapping[str, LayerKind] = {
     "ELU": _NONLINEARITY,
     "PReLU": replace(_NONLINEARITY, place_in_chain=None),
     "Softmax": _SOFTMAX,
-    **_each(_HOMOGENEOUS_IN_CHAIN, "Dropout", "MaxPooling2D", "AveragePooling2D"),
+    **_each(_HOMOGENEOUS_IN_CHAIN, "Dropout", "AveragePooling2D", "GlobalAveragePooling2D"),
+    **_each(replace(_MAX_POOLING, place_in_chain="unitwise"), "MaxPooling2D", "GlobalMaxPooling2D"),
     **_each(_HOMOGENEOUS_IN_CHAIN, *_in_dimensions(["SpatialDropout"], 1, 2, 3)),
-    **_each(_HOMOGENEOUS_IN_CHAIN, "GlobalMaxPooling2D", "GlobalAveragePooling2D"),
     "ZeroPadding2D": _HOMOGENEOUS_IN_CHAIN,
-    **_each(_HOMOGENEOUS, *_in_dimensions(["MaxPooling", "AveragePooling"], 1, 3)),
-    **_each(_HOMOGENEOUS, *_in_dimensions(["GlobalMaxPooling", "GlobalAveragePooling"], 1, 3)),
+    **_each(_MAX_POOLING, *_in_dimensions(["MaxPooling", "GlobalMaxPooling"], 1, 3)),
+    **_each(_HOMOGENEOUS, *_in_dimensions(["AveragePooling", "GlobalAveragePooling"], 1, 3)),
     **_each(_HOMOGENEOUS, *_in_dimensions(["ZeroPadding"], 1, 3)),
     "GaussianNoise": _UNITWISE_IN_CHAIN,
     **_each(_UNITWISE, "Identity", "AlphaDropout", "GaussianDropout", "ActivityRegularization"),
     **_each(_UNITWISE, "RepeatVector", "Masking"),
-    **_each(_UNITWISE, *_in_dimensions(["AdaptiveMaxPooling", "Cropping"], 1, 2, 3)),
+    **_each(_NONLINEAR, *_in_dimensions(["AdaptiveMaxPooling"], 1, 2, 3)),
+    **_each(_UNITWISE, *_in_dimensions(["Cropping"], 1, 2, 3)),
     **_each(_UNITWISE, *_in_dimensions(["AdaptiveAveragePooling", "UpSampling"], 1, 2, 3)),
     **_each(_RECURRENT, "RNN", "LSTM", "GRU", "Bidirectional"),
     **_each(_ATTENTION, "Attention", "AdditiveAttention"),
     **_each(_ATTENTION, "MultiHeadAttention", "GroupQueryAttention"),
     **_each(_RECURRENT_CELL, "GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"),
-    **_each(
-        LayerKind(refusal="which looks its outputs up and reads no units"),
-        "Embedding",
-        "ReversibleEmbedding",
-    ),
+    **_each(LayerKind(embedding, kernels=("embeddings",)), "Embedding", "ReversibleEmbedding"),
     "Dot": LayerKind(refusal="which sums products of the units of two tensors, without weights"),
     **_each(_OF_CATEGORIES, "CategoryEncoding", "Discretization", "HashedCrossing", "Hashing"),
     **_each(_OF_CATEGORIES, "IntegerLookup", "StringLookup", "TextVectorization"),
@@ -194,19 +222,37 @@ INNER_LAYER_KINDS: Mapping[str, LayerKind] = {
 
 # By the name of the class of what ``keras.ops`` calls, which is not a public one.
 OPERATION_KINDS: Mapping[str, LayerKind] = {
-    **_each(LayerKind(sum_or_constant), "Add", "Subtract", "Maximum", "Minimum"),
+    **_each(LayerKind(sum_or_constant), "Add", "Subtract"),
+    **_each(LayerKind(extreme), "Maximum", "Minimum"),
     "Multiply": LayerKind(product),
     **_each(LayerKind(quotient), "Divide", "TrueDivide"),
     "Concatenate": LayerKind(concatenation),
     **_each(LayerKind(reshape), "Reshape", "ExpandDims", "Squeeze"),
-    **_each(LayerKind(reduction), "Mean", "Sum", "Max", "Min", "Amax", "Amin"),
+    **_each(LayerKind(reduction), "Mean", "Sum"),
+    **_each(LayerKind(reduction, is_linear=False), "Max", "Min", "Amax", "Amin"),
     **_each(_NONLINEARITY, "Relu", "Relu6", "Sigmoid", "Softplus", "Softsign", "Silu"),
     **_each(_NONLINEARITY, "LogSigmoid", "LeakyRelu", "HardSigmoid", "HardSilu", "HardTanh"),
     **_each(_NONLINEARITY, "Elu", "Selu", "Gelu", "Celu", "Tanh"),
     **_each(_SOFTMAX, "Softmax", "LogSoftmax"),
-    **_each(_UNITWISE, "MaxPool", "AveragePool", "Absolute", "Abs", "Negative", "Exp", "Log"),
-    **_each(_UNITWISE, "Log1p", "Sqrt", "Square", "Sign", "Clip", "Pad"),
-    **_each(_UNITWISE, "Copy", "Cast", "StopGradient"),
+    **_each(_NONLINEAR, "MaxPool", "Absolute", "Abs", "Exp", "Log", "Log1p", "Sqrt", "Square"),
+    **_each(_NONLINEAR, "Sign", "Clip"),
+    **_each(_UNITWISE, "AveragePool", "Negative", "Pad", "Copy", "StopGradient"),
+    "Cast": replace(_UNITWISE, takes_heads=True),
+    "DotProductAttention": LayerKind(dot_product_attention, takes_heads=True),
+    "Einsum": LayerKind(einsum, takes_heads=True),
+    "Matmul": LayerKind(matrix_product, takes_heads=True),
+    "Repeat": LayerKind(repetition, takes_heads=True),
+    "Transpose": LayerKind(transposition, takes_heads=True),
+    **_each(LayerKind(constant), "OnesLike", "ZerosLike", "FullLike"),
+    **_each(LayerKind(comparison), "Equal", "NotEqual", "Greater", "GreaterEqual", "Less"),
+    **_each(LayerKind(comparison), "LessEqual", "LogicalAnd", "LogicalOr", "LogicalNot"),
+}
+
+# By the name of the class of what a walk puts in the place of a layer's parts.
+WALK_KINDS: Mapping[str, LayerKind] = {
+    "FlatProjection": LayerKind(flat_projection, kernels=("kernel",)),
+    "Parted": LayerKind(part_heads),
+    "Joined": LayerKind(join_heads, takes_heads=True),
 }
 
 # By the name in ``keras.activations``; every other function is a nonlinearity of each unit's own.
@@ -231,6 +277,8 @@ def layer_kind(operation: Any) -> LayerKind:
     if isinstance(operation, keras.Layer):
         found = (_of_class(kind) for kind in type(operation).__mro__)
         return next((kind for kind in found if kind is not None), LayerKind())
+    if _is_of_walk(operation):
+        return WALK_KINDS[type(operation).__name__]
     if isinstance(operation, keras.Operation):
         return OPERATION_KINDS.get(type(operation).__name__, LayerKind())
     return activation_kind(operation)
@@ -244,6 +292,10 @@ def activation_kind(function: Any) -> LayerKind:
         name for name in ACTIVATION_KINDS if function is getattr(keras.activations, name, None)
     )
     return ACTIVATION_KINDS.get(next(names, ""), _NONLINEARITY)
+
+
+def _is_of_walk(operation: Any) -> bool:
+    return type(operation).__module__ == _flat_projections_module
 
 
 def _of_class(layer_class: type) -> LayerKind | None:
@@ -279,6 +331,8 @@ def computes_as_in_keras(operation: Any) -> bool:
     import keras
 
     classes = type(operation).__mro__
+    if _is_of_walk(operation):
+        return True
     if isinstance(operation, keras.Model) or not isinstance(operation, keras.Layer):
         return _is_of_keras(next(kind for kind in classes if "call" in vars(kind)))
     n_own = next(place for place, kind in enumerate(classes) if _is_of_keras(kind))
@@ -326,7 +380,7 @@ def is_homogeneous(layer: Any) -> bool:
     """Return whether scaling a unit's weights and bias scales what the layer makes of it."""
     kind = layer_kind(layer)
     if kind.kernels:
-        return activation_kind(layer.activation).is_homogeneous
+        return activation_kind(getattr(layer, "activation", None)).is_homogeneous
     # of a ReLU
     is_bounded = getattr(layer, "max_value", None) is not None or getattr(layer, "threshold", False)
     return kind.is_homogeneous and not is_bounded

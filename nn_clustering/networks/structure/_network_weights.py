@@ -33,6 +33,10 @@ class NetworkWeights:
             passes them: (inputs, units); (height, width, inputs a group, units), with a width of 1
             in one dimension; of depthwise convolutions (height, width, channels, multiplier). A
             separable convolution has a depthwise and a pointwise one.
+        has_attention: Whether positions are mixed by weights that are made anew for every input.
+        nonlinear: Indices in ``channels`` of where units arise behind which stands a nonlinearity,
+            a product or an attention before a weight layer reads them, or which are no sums; all
+            others are read linearly, but for what a norm divides by.
     """
 
     name: str
@@ -40,6 +44,8 @@ class NetworkWeights:
     outputs: tuple[int, ...]
     kernel_layers: tuple[str, ...]
     kernels: tuple[NDArray[np.floating], ...] = field(repr=False)
+    has_attention: bool = False
+    nonlinear: frozenset[int] = frozenset()
 
     def with_kernels(self, kernels: Sequence[NDArray[np.floating]]) -> "NetworkWeights":
         """Return the network with other kernels.

@@ -20,6 +20,7 @@ from nn_clustering.networks.structure._channels import (
     Copies,
     Depthwise,
     Flattened,
+    Gathered,
     InputValues,
     Merged,
     Origin,
@@ -198,6 +199,8 @@ def trace_parts(
             case Broadcast(reads=reads, n_units=n_units):
                 (one,) = parts[reads]
                 found = (_broadcast(one, n_units),)
+            case Gathered(reads=reads, places=places):
+                found = _gathered(parts[reads], places)
             case Depthwise(reads=reads, kernel=kernel):
                 factors = norms_of_kernel(kernels[kernel], kernel_norm)
                 found = tuple(
@@ -263,6 +266,27 @@ def _rearranged(part: Part, n_units: int) -> Part:
 def _broadcast(one: Part, n_units: int) -> Part:
     rows = np.arange(n_units).reshape(1, 1, -1)
     return replace(one, rows=rows, units=one.units.repeat(n_units), scale=one.scale.repeat(n_units))
+
+
+def _gathered(parts: Sequence[Part], places: NDArray[np.int64]) -> tuple[Part, ...]:
+    """Return the parts that are left of some where their channels at some places are taken."""
+    found = []
+    for part in parts:
+        channel = np.full(_width(parts), -1)  # of the part, at every place
+        channel[part.rows[0, 0]] = np.arange(part.units.size)
+        taken = channel[places]
+        rows = np.flatnonzero(taken >= 0)
+        if rows.size:
+            some = taken[rows]
+            found.append(
+                replace(
+                    part,
+                    rows=rows.reshape(1, 1, -1),
+                    units=part.units[some],
+                    scale=part.scale[some],
+                )
+            )
+    return tuple(found)
 
 
 def _width(parts: Sequence[Part]) -> int:

@@ -1,28 +1,56 @@
 """Finding the steps by which a Keras network computes: its graph, walked from output to input.
 
 Networks inside the network are opened to any depth, as are layers that wrap others, and an
-activation that is part of a dense or convolutional layer becomes a step of its own. What a layer is
-called, or whether other networks use it too, plays no part.
+activation that is part of a dense or convolutional layer becomes a step of its own. Attention and
+layers with code of their own are opened too, where it can be followed. What a layer is called, or
+whether other networks use it too, plays no part.
 """
 
 import inspect
+import math
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.networks.structure._layer_kinds import computes_as_in_keras, layer_kind
+from nn_clustering.networks.structure._flat_projections import (
+    Equation,
+    FlatProjection,
+    Joined,
+    Parted,
+)
+from nn_clustering.networks.structure._layer_kinds import (
+    LayerKind,
+    computes_as_in_keras,
+    layer_kind,
+)
+from nn_clustering.networks.structure._opening import (
+    Opened,
+    OpenTensor,
+    batch_free,
+    node_that_made,
+    nodes_between,
+    opened,
+    unrecorded,
+    with_known_sizes,
+)
 from nn_clustering.networks.structure._walk import Step, TensorId, Walk
 
 
-def walk_network(network: keras.Model) -> Walk:
+def walk_network(network: keras.Model, sample_shape: Sequence[int] | None = None) -> Walk:
     """Return the steps by which a network computes its outputs.
+
+    Attention, and layers with code of their own, are opened where it can be followed: their steps
+    are those of the layers and operations that they call.
 
     Args:
         network: Any built sequential or functional network.
+        sample_shape: Shape of a sample. Some length is taken without it where code is followed
+            that asks how many positions there are.
 
     Raises:
         InvalidInputError: If its inputs are not known, or it computes by code of its own.
@@ -37,11 +65,37 @@ def walk_network(network: keras.Model) -> Walk:
             f"network {network.name!r} is a {type(network).__name__} with a call method of its "
             "own, which cannot be read; expected a sequential or functional Keras model"
         )
+    with unrecorded(network):
+        return _walk_of(network, sample_shape)
+
+
+def _walk_of(network: keras.Model, sample_shape: Sequence[int] | None) -> Walk:
     walker = _Walker()
-    inputs = tuple(walker.new_tensor(tensor.shape) for tensor in network.inputs)
-    outputs = walker.walk(network, inputs)
+    known = _with_known_sizes(network, sample_shape)
+    given, wanted = (
+        (network.inputs, network.outputs) if known is None else (known.inputs, known.outputs)
+    )
+    inputs = tuple(walker.new_tensor(tensor.shape, tensor.dtype) for tensor in given)
+    outputs = walker.walk(given, wanted, inputs)
     names = tuple(tensor.name for tensor in network.inputs)
     return Walk(network.name, tuple(walker.steps), inputs, outputs, tuple(walker.shapes), names)
+
+
+def _with_known_sizes(network: keras.Model, sample_shape: Sequence[int] | None) -> Opened | None:
+    """Return the network on samples of a known shape, if code has to be followed on them."""
+    is_open = any(None in tensor.shape[1:] for tensor in network.inputs)
+    layers = network._flatten_layers(include_self=False) if is_open else ()
+    if not any(_has_code(layer) for layer in layers):
+        return None
+    return with_known_sizes(network, sample_shape)
+
+
+def _has_code(operation: Any) -> bool:
+    """Return whether an operation is a layer whose own code says what it calls."""
+    kind = layer_kind(operation)
+    if not isinstance(operation, keras.Layer) or isinstance(operation, keras.Model):
+        return False
+    return kind.wraps == "code" or kind == LayerKind()
 
 
 @dataclass(frozen=True)
@@ -68,13 +122,14 @@ _NOTHING_AROUND = _Around()
 
 @dataclass(frozen=True)
 class _Call:
-    """A call of an operation, on tensors by their numbers, and the shapes that it says it makes."""
+    """A call of an operation, on tensors by their numbers, and what it says it makes."""
 
     name: str
     operation: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     shapes: tuple[tuple[int | None, ...], ...]
+    dtypes: tuple[str, ...]
     reads_mask: bool
 
 
@@ -84,25 +139,40 @@ class _Walker:
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self.shapes: list[tuple[int | None, ...]] = []
+        self.dtypes: list[str] = []
         self._calls: Counter[str] = Counter()
 
-    def new_tensor(self, shape: Sequence[int | None]) -> int:
+    def new_tensor(self, shape: Sequence[int | None], dtype: str) -> int:
         self.shapes.append(tuple(shape))
+        self.dtypes.append(dtype)
         return len(self.shapes) - 1
 
     def walk(
-        self, network: keras.Model, inputs: Sequence[int], around: _Around = _NOTHING_AROUND
+        self,
+        given: Sequence[keras.KerasTensor],
+        wanted: Sequence[keras.KerasTensor],
+        inputs: Sequence[int],
+        around: _Around = _NOTHING_AROUND,
+        names: Mapping[int, str] | None = None,
     ) -> tuple[int, ...]:
-        """Add the steps of a network that reads the tensors ``inputs``; return its outputs."""
-        numbers = {id(t): number for t, number in zip(network.inputs, inputs, strict=True)}
-        pending = list(reversed(network.outputs))
+        """Add the steps that make tensors of others; return the numbers of the tensors made.
+
+        Args:
+            given: The others.
+            wanted: The tensors to make.
+            inputs: The numbers of those that are given.
+            around: What is around them.
+            names: Names of operations by their ids, where those that they have are not to be used.
+        """
+        numbers = {id(t): number for t, number in zip(given, inputs, strict=True)}
+        pending = list(reversed(wanted))
         while pending:
             tensor = pending[-1]
             if id(tensor) in numbers:
                 pending.pop()
                 continue
-            node = _node_that_made(tensor)
-            masks = _masks_of(node)
+            node = node_that_made(tensor)
+            masks = set() if _has_code(node.operation) else _masks_of(node)
             unknown = [t for t in node.input_tensors if id(t) not in numbers and id(t) not in masks]
             if unknown:
                 pending.extend(reversed(unknown))
@@ -114,24 +184,25 @@ class _Walker:
                 (node.arguments.args, _without(masks, node.arguments.kwargs)),
             )
             call = _Call(
-                self._unique(around.prefix + node.operation.name),
-                node.operation,
+                self._unique(around.prefix + _name_of(node.operation, names)),
+                batch_free(node.operation, node.input_tensors),
                 args,
                 kwargs,
                 tuple(around.shape(made.shape) for made in node.output_tensors),
+                tuple(made.dtype for made in node.output_tensors),
                 _hangs_on_masks(node.operation, n_tensors=len(node.input_tensors) - len(masks))
                 and (around.has_masks or bool(masks) or _have_masks(node.input_tensors)),
             )
             made = self._add_call(call, around)
             numbers.update(zip(map(id, node.output_tensors), made, strict=True))
-        return tuple(numbers[id(tensor)] for tensor in network.outputs)
+        return tuple(numbers[id(tensor)] for tensor in wanted)
 
     def _add_call(self, call: _Call, around: _Around) -> tuple[int, ...]:
         operation = call.operation
         if _is_transparent(operation):
             inputs = _inputs_of_call(operation, call.args, call.kwargs)
             inside = replace(around, prefix=call.name + "/", has_masks=call.reads_mask)
-            return self.walk(operation, inputs, inside)
+            return self.walk(operation.inputs, operation.outputs, inputs, inside)
         match _wraps(call):
             case "layer":
                 return self._add_call(_of_wrapped(call), around)
@@ -141,7 +212,79 @@ class _Walker:
                 return self._add_call(_of_wrapped(call), around)
             case "layers in turn":
                 return self._add_in_turn(call, around)
-        return self._add_steps(call, around)
+        if _has_code(operation) and not around.times:
+            made = self._add_opened(call, around)
+            if made is not None:
+                return made
+        return self._add_flat(call, around) or self._add_steps(call, around)
+
+    def _add_opened(self, call: _Call, around: _Around) -> tuple[int, ...] | None:
+        """Add what the code of a layer calls; None, and nothing, if it cannot be followed."""
+        inside = opened(
+            call.operation,
+            *self._open_tensors(call),
+            is_keras=type(call.operation).__module__.split(".")[0] == "keras",
+        )
+        if inside is None:
+            return None
+        nodes = nodes_between(inside.inputs, inside.outputs)
+        numbers = [leaf.number for leaf in _tensors((call.args, call.kwargs))]
+        names = _names_inside(call.operation, [node.operation for node in nodes])
+        return self.walk(
+            inside.inputs, inside.outputs, numbers, replace(around, prefix=call.name + "/"), names
+        )
+
+    def _open_tensors(self, call: _Call) -> tuple[Any, Any]:
+        found: tuple[Any, Any] = keras.tree.map_structure(
+            lambda leaf: (
+                OpenTensor(self.shapes[leaf.number], self.dtypes[leaf.number])
+                if isinstance(leaf, TensorId)
+                else leaf
+            ),
+            (call.args, call.kwargs),
+        )
+        return found
+
+    def _add_flat(self, call: _Call, around: _Around) -> tuple[int, ...] | None:
+        """Add a layer whose units stand on several axes as one that has them on the last.
+
+        Returns:
+            None, and nothing is added, if it is no such layer.
+        """
+        layer = call.operation
+        is_einsum = type(layer) is keras.layers.EinsumDense and not around.times
+        equation = Equation.of(layer) if is_einsum else None
+        if equation is None or equation.n_read == equation.n_made == 1:
+            return None
+        read, made = equation.sizes(layer.kernel)
+        (tensor,) = _tensors((call.args, call.kwargs))
+        if len(read) > 1:
+            shape = (*self.shapes[tensor.number][: -len(read)], math.prod(read))
+            tensor = self._add_own(f"{call.name}/channels", Joined(len(read)), tensor, shape)
+        before = self.shapes[tensor.number][:-1]
+        activation = layer.activation if _has_activation(layer) else None
+        flat = FlatProjection(layer if activation is None else _without_activation(layer), equation)
+        shape = (*before, math.prod(made))
+        tensor = self._add_own(call.name, flat, tensor, shape, layer)
+        if activation is not None:
+            tensor = self._add_own(f"{call.name}/activation", activation, tensor, shape)
+        if len(made) > 1:
+            shape = (*before, *made)
+            tensor = self._add_own(f"{call.name}/heads", Parted(made), tensor, shape)
+        return (tensor.number,)
+
+    def _add_own(
+        self,
+        name: str,
+        operation: Any,
+        read: TensorId,
+        shape: tuple[int | None, ...],
+        layer: keras.Layer | None = None,
+    ) -> TensorId:
+        """Add a step of one tensor that is no call of the network's own."""
+        number = self.new_tensor(shape, self.dtypes[read.number])
+        self.steps.append(Step(name, operation, (read,), {}, (read.number,), (number,), layer))
+        return TensorId(number)
 
     def _add_in_turn(self, call: _Call, around: _Around) -> tuple[int, ...]:
         """Add the calls of layers that a layer makes one after the other."""
@@ -153,7 +296,7 @@ class _Walker:
             name = self._unique(f"{call.name}/{layer.name}")
             shapes = (around.shape(shape),)
             (number,) = self._add_call(
-                _Call(name, layer, (made,), {}, shapes, call.reads_mask), around
+                _Call(name, layer, (made,), {}, shapes, call.dtypes, call.reads_mask), around
             )
             made = TensorId(number)
         return (made.number,)
@@ -161,7 +304,7 @@ class _Walker:
     def _add_steps(self, call: _Call, around: _Around) -> tuple[int, ...]:
         """Add a call as it is, but for an activation that is part of it."""
         operation = call.operation
-        outputs = tuple(self.new_tensor(shape) for shape in call.shapes)
+        outputs = tuple(map(self.new_tensor, call.shapes, call.dtypes))
         inputs = tuple(leaf.number for leaf in _tensors((call.args, call.kwargs)))
         layer = operation if isinstance(operation, keras.Layer) else None
         kwargs = call.kwargs
@@ -181,7 +324,7 @@ class _Walker:
         if not _has_activation(operation):
             self.steps.append(step)
             return outputs
-        linear = self.new_tensor(call.shapes[0])
+        linear = self.new_tensor(call.shapes[0], call.dtypes[0])
         activation = operation.activation
         self.steps.append(
             replace(step, operation=_without_activation(operation), outputs=(linear,))
@@ -205,13 +348,29 @@ class _Walker:
         return name if self._calls[name] == 1 else f"{name}:{self._calls[name]}"
 
 
-def _node_that_made(tensor: keras.KerasTensor) -> Any:
-    """Return Keras' record of the call that made a tensor.
+def _name_of(operation: Any, names: Mapping[int, str] | None) -> str:
+    return str(operation.name if names is None else names[id(operation)])
 
-    Keras has no public way to it. This is the one that its own ``Functional`` takes.
+
+def _names_inside(layer: keras.Layer, operations: Sequence[Any]) -> dict[int, str]:
+    """Return names of what a layer's code calls, the same in every process.
+
+    Names that Keras has made up hang on how many it has made up before: such a layer is called as
+    the attribute that holds it, an operation after its class.
     """
-    operation, node_index, _ = tensor._keras_history
-    return operation._inbound_nodes[node_index]
+    attributes = {
+        id(value): name.lstrip("_")
+        for name, value in vars(layer).items()
+        if isinstance(value, keras.Layer)
+    }
+    found = {}
+    for operation in operations:
+        kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(operation).__name__).lower()
+        made_up = re.fullmatch(rf"{kind}(_\d+)?", operation.name) is not None
+        is_layer = isinstance(operation, keras.Layer)
+        name = attributes.get(id(operation), kind) if made_up or not is_layer else operation.name
+        found[id(operation)] = name
+    return found
 
 
 def _is_transparent(operation: Any) -> bool:
@@ -264,7 +423,7 @@ def _hangs_on_masks(operation: Any, n_tensors: int) -> bool:
     """
     if layer_kind(operation).wraps == "layers in turn":
         return any(_hangs_on_masks(layer, n_tensors) for layer in operation.layers)
-    while layer_kind(operation).wraps is not None:
+    while layer_kind(operation).wraps not in (None, "code"):
         operation = operation.layer
     if isinstance(operation, keras.layers.BatchNormalization):
         return False
@@ -296,7 +455,7 @@ def _has_activation(operation: Any) -> bool:
     return (
         bool(layer_kind(operation).kernels)
         and computes_as_in_keras(operation)
-        and operation.activation not in (None, keras.activations.linear)
+        and getattr(operation, "activation", None) not in (None, keras.activations.linear)
     )
 
 

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +17,34 @@ from nn_clustering.networks.structure._channels import (
     Copies,
     Depthwise,
     Flattened,
+    Gathered,
     InputValues,
     Merged,
     Rearranged,
     Scaled,
     Unflattened,
     Weighted,
+    reading_from,
 )
 from nn_clustering.networks.structure._network_weights import NetworkWeights
 from nn_clustering.networks.structure._walk import Step
 
 Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class NoUnits:
+    """What a tensor holds that holds no units.
+
+    Attributes:
+        kind: "constant" for what is the same whatever the units are, such as positions; "common"
+            for numbers that many units have in common, such as what a norm divides by, a mask or
+            the pattern of an attention; "unknown" for what no rule is known of.
+        refusal: The error where it is read as units all the same.
+    """
+
+    kind: Literal["constant", "common", "unknown"]
+    refusal: InvalidInputError
 
 
 class WeightsBuilder:
@@ -41,11 +60,16 @@ class WeightsBuilder:
         self._network = network
         self._shapes = shapes
         self._channels: list[Channels] = []
-        self._at: dict[int, int] = {}  # index of the channels that a tensor holds
+        # index of the channels that a tensor holds, or why it holds none
+        self._at: dict[int, int | NoUnits] = {}
+        # axis of the heads, counted from the end, of tensors that have channels on two axes
+        self._heads: dict[int, int] = {}
+        self._has_attention = False
         self._kernels: list[NDArray[np.floating]] = []
         self._kernel_layers: list[str] = []
         # tensors made of maps by a flatten or a global pooling, on how many axes slice by slice
         self._behind_maps: dict[int, int] = {}
+        self._nonlinear: set[int] = set()  # channels
         self._moved: set[int] = set()  # tensors whose positions may not be those of a reshape
 
     def add(self, channels: Channels, tensor: int) -> None:
@@ -64,7 +88,13 @@ class WeightsBuilder:
         return len(self._kernels) - 1
 
     def add_weighted(
-        self, step: Step, kernel: NDArray[np.floating], *, groups: int = 1, reads: int | None = None
+        self,
+        step: Step,
+        kernel: NDArray[np.floating],
+        *,
+        groups: int = 1,
+        reads: int | None = None,
+        n_heads: int | None = None,
     ) -> None:
         """Add the channels that a step makes of those that it reads, by a kernel.
 
@@ -73,33 +103,158 @@ class WeightsBuilder:
             kernel: Its kernel.
             groups: Number of groups.
             reads: Index of the channels that the kernel reads, if not those that the step reads.
+            n_heads: Number of heads that its units are of.
         """
         tensor, read = step.outputs[0], step.inputs[0]
         reads = self.read(step) if reads is None else reads
         # of maps at each time a layer that sees all times reads a map
         is_behind_maps = read in self._behind_maps and self._sees_one_position(step, read)
         index = self.add_kernel(step, kernel)
-        self.add(Weighted(step.name, tensor, reads, read, index, groups, is_behind_maps), tensor)
+        made = Weighted(step.name, tensor, reads, read, index, groups, is_behind_maps, n_heads)
+        self.add(made, tensor)
 
     def pass_on(self, step: Step) -> None:
         """Say that the tensor that a step makes holds the channels that it reads."""
-        self._at[step.outputs[0]] = self.read(step)
+        (read,) = self.tensors_of_units(step)
+        self.pass_on_of(step, read, heads=self._heads.get(read))
+
+    def pass_on_of(self, step: Step, tensor: int, *, heads: int | None = None) -> None:
+        """Say that the tensor that a step makes holds the channels of another.
+
+        Args:
+            step: The step.
+            tensor: Number of the other.
+            heads: Axis of the heads, counted from the end, if the channels stand on two axes.
+        """
+        self._at[step.outputs[0]] = self.channels_of(tensor)
+        if heads is not None:
+            self._heads[step.outputs[0]] = heads
+
+    def keep_heads(self, step: Step, heads: int) -> None:
+        """Say on which axis, counted from the end, what a step makes has its heads."""
+        self._heads[step.outputs[0]] = heads
+
+    def reads_heads(self, step: Step) -> bool:
+        """Return whether a step reads channels that stand on two axes, heads and their channels."""
+        return any(tensor in self._heads for tensor in step.inputs)
+
+    def reads_tokens(self, step: Step) -> bool:
+        """Return whether a step reads an input of tokens, of which each is a unit."""
+        channels = self._channels[self.read(step)]
+        return isinstance(channels, InputValues) and channels.is_of_tokens
+
+    def leave_out(self, step: Step, nothing: NoUnits) -> None:
+        """Say that what a step makes holds no units."""
+        self._at.update(dict.fromkeys(step.outputs, nothing))
+
+    def nothing_read(self, step: Step) -> NoUnits | None:
+        """Return what a step reads if none of it is units, nor unknown."""
+        found = [self.no_units(tensor) for tensor in step.inputs]
+        if not found or any(nothing is None or nothing.kind == "unknown" for nothing in found):
+            return None
+        common = (nothing for nothing in found if nothing is not None and nothing.kind == "common")
+        return next(common, found[0])
+
+    def add_pattern(self, step: Step, reason: str) -> None:
+        """Say that a step makes numbers that many units have in common.
+
+        Args:
+            step: The step.
+            reason: Why they are no units, a relative clause.
+        """
+        self.leave_out(step, NoUnits("common", self.refusal(step, reason)))
+
+    def mix_positions(self, tensor: int) -> None:
+        """Note that the positions of a tensor are mixed by weights that are made of the input."""
+        self._has_attention = True
+        self.mark_nonlinear(self.channels_of(tensor))
+
+    def channels_of(self, tensor: int) -> int:
+        """Return the index of the channels that a tensor holds.
+
+        Raises:
+            InvalidInputError: If it holds no units.
+        """
+        found = self._at[tensor]
+        if isinstance(found, NoUnits):
+            raise found.refusal
+        return found
+
+    def no_units(self, tensor: int) -> NoUnits | None:
+        """Return why a tensor holds no units; None if it does."""
+        found = self._at[tensor]
+        return found if isinstance(found, NoUnits) else None
+
+    def heads(self, tensor: int) -> int | None:
+        """Return the axis of the heads, counted from the end; None if channels are on one axis."""
+        return self._heads.get(tensor)
+
+    def n_channels(self, tensor: int) -> int:
+        """Return how many channels a tensor holds."""
+        shape, heads = self._shapes[tensor], self._heads.get(tensor)
+        n_last = shape[-1] or 0
+        return n_last if heads is None else n_last * (shape[heads] or 0)
+
+    def tensors_of_units(self, step: Step) -> tuple[int, ...]:
+        """Return the tensors that a step reads but for those that change no weights.
+
+        Those are constants, and numbers that all units of a position have in common.
+
+        Raises:
+            InvalidInputError: If none is left.
+        """
+        found = tuple(tensor for tensor in step.inputs if not self._is_beside(tensor))
+        if not found:
+            self.channels_of(step.inputs[0])
+        return found
+
+    def _is_beside(self, tensor: int) -> bool:
+        nothing, shape = self.no_units(tensor), self._shapes[tensor]
+        if nothing is None or nothing.kind == "unknown":
+            return False
+        return nothing.kind == "constant" or shape[-1:] == (1,)
 
     def read(self, step: Step) -> int:
         """Return the index of the channels that a step reads, of several tensors of the first."""
-        return self._at[step.inputs[0]]
+        return self.channels_of(self.tensors_of_units(step)[0])
+
+    def made(self, step: Step) -> int:
+        """Return the index of the channels that a step makes."""
+        return self.channels_of(step.outputs[0])
+
+    def mark_nonlinear(self, index: int) -> None:
+        """Note that what reads these channels does not read them linearly, or they are no sum.
+
+        What is marked is where they arise, through all that multiplies or arranges them.
+        """
+        match self._channels[index]:
+            case Concatenated(reads=several):
+                for one in several:
+                    self.mark_nonlinear(one)
+            case (
+                Scaled(reads=reads)
+                | Depthwise(reads=reads)
+                | Broadcast(reads=reads)
+                | Gathered(reads=reads)
+                | Flattened(reads=reads)
+                | Rearranged(reads=reads)
+            ):
+                self.mark_nonlinear(reads)
+            case _:
+                self._nonlinear.add(index)
 
     def all_read(self, step: Step) -> tuple[int, ...]:
-        """Return the indices of the channels of all tensors that a step reads."""
-        return tuple(self._at[tensor] for tensor in step.inputs)
+        """Return the indices of the channels of all tensors of units that a step reads."""
+        return tuple(map(self.channels_of, self.tensors_of_units(step)))
 
     def shapes(self, step: Step) -> tuple[Shape, Shape]:
         """Return the shapes of the first tensor that a step reads and of the first it makes."""
-        return self._seen(step, step.inputs[0]), self._seen(step, step.outputs[0])
+        first = next(tensor for tensor in step.inputs if not self._is_beside(tensor))
+        return self._seen(step, first), self._seen(step, step.outputs[0])
 
     def shapes_read(self, step: Step) -> list[Shape]:
-        """Return the shape of every tensor that a step reads."""
-        return [self._seen(step, tensor) for tensor in step.inputs]
+        """Return the shape of every tensor of units that a step reads."""
+        return [self._seen(step, tensor) for tensor in self.tensors_of_units(step)]
 
     def _seen(self, step: Step, tensor: int) -> Shape:
         """Return a tensor's shape as the operation of a step sees it."""
@@ -113,7 +268,7 @@ class WeightsBuilder:
         """Return where the channels that a step reads arise, for a message."""
         channels = self._channels[self.read(step)]
         while isinstance(
-            channels, Rearranged | Depthwise | Scaled | Broadcast | Flattened | Copies
+            channels, Rearranged | Depthwise | Scaled | Broadcast | Gathered | Flattened | Copies
         ):
             channels = self._channels[channels.reads]
         if isinstance(channels, Concatenated):
@@ -158,7 +313,12 @@ class WeightsBuilder:
                 return self._is_input(reads) or (
                     math.prod(positions) == 1 and self._are_values(reads, step)
                 )
-            case Scaled(reads=reads) | Depthwise(reads=reads) | Broadcast(reads=reads):
+            case (
+                Scaled(reads=reads)
+                | Depthwise(reads=reads)
+                | Broadcast(reads=reads)
+                | Gathered(reads=reads)
+            ):
                 return self._are_values(reads, step)
             case Weighted(kernel=kernel, tensor=tensor):
                 is_dense = self._kernels[kernel].ndim == 2
@@ -178,7 +338,12 @@ class WeightsBuilder:
         match self._channels[index]:
             case Flattened(reads=reads, positions=positions):
                 return math.prod(positions) > 1 and not self._is_input(reads)
-            case Scaled(reads=reads) | Depthwise(reads=reads) | Broadcast(reads=reads):
+            case (
+                Scaled(reads=reads)
+                | Depthwise(reads=reads)
+                | Broadcast(reads=reads)
+                | Gathered(reads=reads)
+            ):
                 return self._holds_positions(reads)
             case Concatenated(reads=concatenated):
                 return any(map(self._holds_positions, concatenated))
@@ -209,6 +374,7 @@ class WeightsBuilder:
                 Scaled(reads=reads)
                 | Depthwise(reads=reads)
                 | Broadcast(reads=reads)
+                | Gathered(reads=reads)
                 | Flattened(reads=reads)
             ):
                 yield from self._flattened(reads)
@@ -221,12 +387,17 @@ class WeightsBuilder:
             case Concatenated(reads=several) | Merged(reads=several):
                 for one in several:
                     yield from self._maps_of_a_reshape(one)
-            case Scaled(reads=reads) | Depthwise(reads=reads) | Broadcast(reads=reads):
+            case (
+                Scaled(reads=reads)
+                | Depthwise(reads=reads)
+                | Broadcast(reads=reads)
+                | Gathered(reads=reads)
+            ):
                 yield from self._maps_of_a_reshape(reads)
 
     def follow_moves(self, step: Step, *, keeps_positions: bool) -> None:
         """Note whether what a step makes may stand at other positions than in a reshape's maps."""
-        made = self._channels[self._at[step.outputs[0]]]
+        made = self._channels[self.channels_of(step.outputs[0])]
         is_new = getattr(made, "tensor", None) == step.outputs[0]
         if is_new and isinstance(made, Weighted | Unflattened):
             return
@@ -284,18 +455,64 @@ class WeightsBuilder:
         )
 
     def weights(self, outputs: Sequence[int]) -> NetworkWeights:
-        """Return all that was added.
+        """Return all that was added and leads to what the network puts out.
+
+        What leads elsewhere are the queries and the keys of attention.
 
         Args:
             outputs: Numbers of the tensors that the network puts out.
+
+        Raises:
+            InvalidInputError: If one of them holds no units.
         """
-        return NetworkWeights(
-            self._network,
-            tuple(self._channels),
-            tuple(self._at[tensor] for tensor in outputs),
-            tuple(self._kernel_layers),
-            tuple(self._kernels),
+        return only_leading_to_outputs(
+            NetworkWeights(
+                self._network,
+                tuple(self._channels),
+                tuple(self.channels_of(tensor) for tensor in outputs),
+                tuple(self._kernel_layers),
+                tuple(self._kernels),
+                has_attention=self._has_attention,
+                nonlinear=frozenset(self._nonlinear),
+            )
         )
+
+
+def only_leading_to_outputs(network: NetworkWeights) -> NetworkWeights:
+    """Return a network without the weight layers that nothing of what it puts out hangs on."""
+    leading = set(network.outputs)
+    for number in reversed(range(len(network.channels))):
+        if number in leading:
+            reads = getattr(network.channels[number], "reads", ())
+            leading.update([reads] if isinstance(reads, int) else reads)
+    kept = [
+        number
+        for number, channels in enumerate(network.channels)
+        if number in leading or isinstance(channels, InputValues)
+    ]
+    if len(kept) == len(network.channels):
+        return network
+    place = {number: at for at, number in enumerate(kept)}
+    kernels = [
+        network.channels[number].kernel  # type: ignore[union-attr]
+        for number in kept
+        if isinstance(network.channels[number], Weighted | Depthwise)
+    ]
+    kernel_place = {kernel: at for at, kernel in enumerate(kernels)}
+    channels = []
+    for number in kept:
+        made = reading_from(network.channels[number], place)
+        if isinstance(made, Weighted | Depthwise):
+            made = replace(made, kernel=kernel_place[made.kernel])
+        channels.append(made)
+    return replace(
+        network,
+        channels=tuple(channels),
+        nonlinear=frozenset(place[number] for number in network.nonlinear if number in place),
+        outputs=tuple(place[number] for number in network.outputs),
+        kernel_layers=tuple(network.kernel_layers[kernel] for kernel in kernels),
+        kernels=tuple(network.kernels[kernel] for kernel in kernels),
+    )
 
 
 def _n_positions(shape: Shape) -> int | None:

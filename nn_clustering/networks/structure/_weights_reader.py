@@ -1,7 +1,5 @@
 """What the weights of any Keras network say of its units, read by walking its graph."""
 
-from collections import Counter
-
 import keras
 
 from nn_clustering.errors import InvalidInputError
@@ -14,7 +12,8 @@ from nn_clustering.networks.structure._layer_kinds import (
 from nn_clustering.networks.structure._network_weights import NetworkWeights
 from nn_clustering.networks.structure._walk import Step, Walk
 from nn_clustering.networks.structure._walker import walk_network
-from nn_clustering.networks.structure._weights_builder import WeightsBuilder
+from nn_clustering.networks.structure._weights_builder import NoUnits, WeightsBuilder
+from nn_clustering.networks.structure.rules.lookup import embedding
 
 
 def read_weights(network: keras.Model) -> NetworkWeights:
@@ -24,52 +23,93 @@ def read_weights(network: keras.Model) -> NetworkWeights:
     depthwise, separable, transposed), batch, layer, group and RMS normalisation, element-by-element
     merges and gates, concatenation, flattening and the way back, whatever keeps the channels on the
     last axis apart (activations, dropout, noise, pooling, padding, cropping, upsampling,
-    augmentation), and all these inside layers that wrap others.
+    augmentation), embeddings and attention, and all these inside layers that wrap others or whose
+    code can be followed. A weight layer that is used several times makes units each time.
 
     Args:
         network: Any built sequential or functional network.
 
     Raises:
-        InvalidInputError: If it has a layer of which it is not known what it does to units, one
-            that mixes them without weights, a weight layer that is used twice, or NaN or infinite
-            weights; by the layer's name.
+        InvalidInputError: If what it puts out hangs on a layer of which it is not known what it
+            does to units, one that mixes them without weights, or NaN or infinite weights; by the
+            layer's name.
     """
     walk = walk_network(network)
     builder = WeightsBuilder(walk.name, walk.shapes)
     _add_inputs(builder, walk)
-    uses = Counter(id(step.layer) for step in walk.steps if step.layer is not None)
     for step in walk.steps:
-        kind = _readable_kind(builder, step)
-        if kind.kernels and uses[id(step.layer)] > 1:
-            raise builder.refusal(
-                step,
-                f"used {uses[id(step.layer)]} times; its units would be several at once: give "
-                "every use a layer of its own",
-            )
-        # a convolution reads what is on the last axis as channels, each of its own
-        if kind.convolves and builder.reads_positions(step):
-            raise builder.refusal(
-                step,
-                "which reads flattened maps, where a channel stands once for every position; "
-                "expected a dense layer behind a flatten",
-            )
-        assert kind.rule is not None
-        kind.rule(builder, step)
+        try:
+            _add_step(builder, step)
+        except InvalidInputError as refusal:  # which counts where something reads it as units
+            nothing = NoUnits("unknown", refusal.with_traceback(None))
+            builder.leave_out(step, nothing)
+    return builder.weights(walk.outputs)
+
+
+def _add_step(builder: WeightsBuilder, step: Step) -> None:
+    nothing, kind = builder.nothing_read(step), layer_kind(step.operation)
+    if nothing is not None:
+        if nothing.kind == "common" and kind.kernels:
+            raise nothing.refusal
+        builder.leave_out(step, nothing)
+        return
+    kind = _readable_kind(builder, step)
+    # a convolution reads what is on the last axis as channels, each of its own
+    if kind.convolves and builder.reads_positions(step):
+        raise builder.refusal(
+            step,
+            "which reads flattened maps, where a channel stands once for every position; "
+            "expected a dense layer behind a flatten",
+        )
+    if builder.reads_heads(step) and not kind.takes_heads:
+        raise builder.refusal(
+            step,
+            "which reads channels of heads, on two axes; expected attention, or a layer that reads "
+            "both axes",
+        )
+    assert kind.rule is not None
+    kind.rule(builder, step)
+    if not kind.is_linear:
+        builder.mark_nonlinear(builder.read(step))
+    if all(builder.no_units(tensor) is None for tensor in step.outputs):
         builder.follow_positions(step, has_kernels=bool(kind.kernels))
         builder.follow_moves(step, keeps_positions=kind.keeps_positions)
-    return builder.weights(walk.outputs)
 
 
 def _add_inputs(builder: WeightsBuilder, walk: Walk) -> None:
     for name, tensor in zip(walk.input_names, walk.inputs, strict=True):
+        named = "input" if len(walk.inputs) == 1 else name
+        n_tokens = _n_tokens(walk, tensor)
         width = walk.shapes[tensor][-1] if walk.shapes[tensor] else None
-        if width is None:
+        if n_tokens is not None:
+            builder.add(InputValues(named, tensor, n_tokens, is_of_tokens=True), tensor)
+        elif width is not None:
+            builder.add(InputValues(named, tensor, width), tensor)
+        else:
             raise InvalidInputError(
                 f"input {name!r} of network {walk.name!r} has the shape "
                 f"{walk.shapes[tensor]}; expected a known size of its last axis"
             )
-        named = "input" if len(walk.inputs) == 1 else name
-        builder.add(InputValues(named, tensor, width), tensor)
+
+
+def _n_tokens(walk: Walk, tensor: int) -> int | None:
+    """Return of how many tokens an input holds the numbers; None if it does not.
+
+    Raises:
+        InvalidInputError: If embeddings of several numbers of tokens read it.
+    """
+    readers = [
+        step
+        for step in walk.steps
+        if tensor in step.inputs and layer_kind(step.operation).rule is embedding
+    ]
+    sizes = {int(step.operation.input_dim) for step in readers}
+    if len(sizes) > 1:
+        raise InvalidInputError(
+            f"network {walk.name!r} looks its input up in embeddings of "
+            f"{' and '.join(map(str, sorted(sizes)))} tokens; expected one vocabulary"
+        )
+    return sizes.pop() if sizes else None
 
 
 def _readable_kind(builder: WeightsBuilder, step: Step) -> LayerKind:
@@ -90,6 +130,8 @@ def _reason(operation: keras.Operation, kind: LayerKind) -> str:
     """Return why an operation has no place in the graph of units."""
     if kind.refusal is not None:
         return kind.refusal
+    if kind.wraps == "code":
+        return "whose code cannot be followed; expected floating point weights, and Keras' layers"
     if kind.wraps is not None:
         return "derived from Keras' or around a layer that reads a mask; expected neither"
     if isinstance(operation, keras.Model):

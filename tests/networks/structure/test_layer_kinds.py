@@ -192,7 +192,7 @@ def test_plain_layers(layer, expected):
         (layers.SeparableConv2D(2, 1), (4, 4, 3), ["depthwise_kernel", "pointwise_kernel"], True),
         (layers.BatchNormalization(), (3,), [], False),
         (layers.LSTM(2), (4, 3), [], False),
-        (layers.Embedding(2, 3), (4,), [], False),
+        (layers.Embedding(2, 3), (4,), ["embeddings"], False),
     ],
 )
 def test_kernels(layer, shape, names, convolves):

@@ -6,9 +6,11 @@ import pytest
 from keras import layers
 
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.graphs import graph_from_weights
 from nn_clustering.networks.structure import read_weights
 from tests.networks.sample_networks import (
     SUBCLASSED_OR_UNBUILT,
+    block,
     pointwise,
     sequential,
     shared,
@@ -19,14 +21,22 @@ from tests.networks.sample_networks import (
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (shared, "layer 'again' of network 'net' is a Dense, used 2 times"),
-        (shared_later, "layer 'again' of network 'net' is a Dense, used 2 times"),
         *SUBCLASSED_OR_UNBUILT,
     ],
 )
 def test_what_has_no_graph_is_refused(build, message):
     with pytest.raises(InvalidInputError, match=message):
         read_weights(build())
+
+
+@pytest.mark.parametrize("build", [shared, shared_later])
+def test_a_layer_that_is_used_twice_makes_units_each_time(build):
+    network = build()
+    graph = graph_from_weights(network)
+    weights = np.abs(network.get_layer("again").get_weights()[0])
+    assert [layer.name for layer in graph.layers] == ["input", "again", "again:2"]
+    np.testing.assert_allclose(block(graph, "input", "again"), weights)
+    np.testing.assert_allclose(block(graph, "again", "again:2"), weights)
 
 
 class OwnCode(layers.Dense):
@@ -61,7 +71,7 @@ class OwnBeginning(layers.Dense):
 
 class WithoutWeights(layers.Layer):
     def call(self, inputs):
-        return inputs
+        return inputs if isinstance(inputs, keras.KerasTensor) else inputs[..., ::-1]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +79,7 @@ class WithoutWeights(layers.Layer):
     [
         ((4, 2), layers.LSTM(3, name="odd"), "LSTM, which is recurrent"),
         ((4, 2), layers.Bidirectional(layers.GRU(3), name="odd"), "Bidirectional, .*recurrent"),
-        ((4,), layers.Embedding(3, 2, name="odd"), "Embedding, which looks"),
+        ((4,), layers.Embedding(3, 2, name="odd"), "Embedding, which looks up what is no input"),
         ((4,), layers.Lambda(lambda x: x, name="odd"), "Lambda, whose code cannot be read"),
         ((4, 2), layers.Permute((2, 1), name="odd"), "Permute, which moves the channels"),
         ((4, 2), layers.Reshape((2, 4), name="odd"), r"Reshape, which makes \(None, 2, 4\)"),
@@ -101,13 +111,15 @@ def test_derived_layer_that_computes_as_its_base_is_read():
 @pytest.mark.parametrize(
     ("operation", "reason"),
     [
-        (lambda x: keras.ops.transpose(x, (0, 2, 1)), "Transpose, of which"),
+        (lambda x: keras.ops.transpose(x, (0, 2, 1)), "Transpose, which moves the channels"),
         (lambda x: keras.ops.mean(x, axis=-1, keepdims=True), r"Mean, over the axes \[-1\]"),
         (lambda x: keras.ops.max(x, (0, 1), keepdims=True), r"Max, over the axes \(0, 1\)"),
         (lambda x: keras.ops.pad(x, ((0, 0), (0, 0), (0, 1))), r"Pad, which makes \(None, 2, 3\)"),
         (lambda x: 1 / x, "Divide, which divides by channels"),
-        (lambda x: x * np.ones(2, np.float32), "Multiply, whose factor is not known"),
-        (lambda x: keras.ops.matmul(x, x), "Matmul, of which"),
+        (lambda x: x * np.ones((2, 2), np.float32), "Multiply, with 4 factors for 2 channels"),
+        (lambda x: keras.ops.matmul(x, x), "Matmul, which sums products of the units"),
+        (lambda x: keras.ops.matmul(x, np.ones((2, 2))), "Matmul, with weights of its own"),
+        (keras.ops.erf, "Erf, of which it is not known"),
     ],
 )
 def test_operations_without_a_place_in_the_graph_refused(operation, reason):

@@ -5,12 +5,25 @@ import numpy as np
 from nn_clustering.networks.structure._channels import Broadcast, Concatenated, Merged, Scaled
 from nn_clustering.networks.structure._walk import Step
 from nn_clustering.networks.structure._weights_builder import WeightsBuilder
+from nn_clustering.networks.structure.rules.unitwise import unitwise
 
 
 def merge(builder: WeightsBuilder, step: Step) -> None:
-    """Sum, product, maximum or the like, element by element; one channel goes with each."""
+    """Sum or difference, element by element; one channel goes with each."""
+    if len(builder.tensors_of_units(step)) == 1 < len(step.inputs):
+        unitwise(builder, step)  # beside what all units have in common
+        return
     reads = _one_for_each(builder, step)
     builder.add(Merged(step.name, step.outputs[0], reads), step.outputs[0])
+
+
+def nonlinear_merge(builder: WeightsBuilder, step: Step) -> None:
+    """Product, maximum or the like: what it makes is no sum of what it makes of each."""
+    merge(builder, step)
+    if len(builder.tensors_of_units(step)) == 1:
+        return
+    for index in (*builder.all_read(step), builder.made(step)):
+        builder.mark_nonlinear(index)
 
 
 def average(builder: WeightsBuilder, step: Step) -> None:

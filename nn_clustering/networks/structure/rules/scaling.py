@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from nn_clustering.networks.structure._channels import Scaled
-from nn_clustering.networks.structure._walk import Step
+from nn_clustering.networks.structure._walk import Step, TensorId
 from nn_clustering.networks.structure._weights_builder import WeightsBuilder
-from nn_clustering.networks.structure.rules.merging import merge
+from nn_clustering.networks.structure.rules.merging import merge, nonlinear_merge
 from nn_clustering.networks.structure.rules.unitwise import unitwise
 from nn_clustering.networks.structure.rules.variables import to_numpy
 
@@ -46,16 +46,27 @@ def layer_scale(builder: WeightsBuilder, step: Step) -> None:
 
 def sum_or_constant(builder: WeightsBuilder, step: Step) -> None:
     """Two tensors are merged; a constant beside one changes no weights."""
-    if len(step.inputs) > 1:
+    if len(builder.tensors_of_units(step)) > 1:
         merge(builder, step)
     else:
         unitwise(builder, step)
 
 
+def extreme(builder: WeightsBuilder, step: Step) -> None:
+    """Two tensors are merged; beside a constant it is a nonlinearity."""
+    if len(builder.tensors_of_units(step)) > 1:
+        nonlinear_merge(builder, step)
+    else:
+        unitwise(builder, step)
+        builder.mark_nonlinear(builder.read(step))
+
+
 def product(builder: WeightsBuilder, step: Step) -> None:
     """Two tensors are merged; a constant multiplies one."""
-    if len(step.inputs) > 1:
-        merge(builder, step)
+    if len(builder.tensors_of_units(step)) > 1:
+        nonlinear_merge(builder, step)
+    elif len(step.inputs) > 1:  # by what all units have in common
+        unitwise(builder, step)
     else:
         add_scaled(builder, step, _constant(builder, step), is_normalisation=False)
 
@@ -63,18 +74,22 @@ def product(builder: WeightsBuilder, step: Step) -> None:
 def quotient(builder: WeightsBuilder, step: Step) -> None:
     """A constant divides a tensor."""
     first = _arguments(step)[0]
+    if len(step.inputs) > 1 and builder.tensors_of_units(step) == step.inputs[:1]:
+        unitwise(builder, step)  # by what all units have in common
+        return
     if len(step.inputs) > 1 or isinstance(first, int | float | np.ndarray):
         raise builder.refusal(step, "which divides by channels; expected a constant divisor")
     add_scaled(builder, step, 1 / _constant(builder, step), is_normalisation=False)
 
 
-def _constant(builder: WeightsBuilder, step: Step) -> float:
-    constants = [leaf for leaf in _arguments(step) if isinstance(leaf, int | float | np.number)]
+def _constant(builder: WeightsBuilder, step: Step) -> Any:
+    """Return the number, or the numbers, one for each channel, beside a tensor."""
+    constants = [leaf for leaf in _arguments(step) if not isinstance(leaf, TensorId)]
     if len(constants) != 1:
         raise builder.refusal(
             step, "whose factor is not known here; expected a number, or another tensor"
         )
-    return float(constants[0])
+    return constants[0] if isinstance(constants[0], int | float) else to_numpy(constants[0])
 
 
 def _arguments(step: Step) -> list[Any]:

@@ -29,6 +29,13 @@ def einsum_dense(builder: WeightsBuilder, step: Step) -> None:
     dense(builder, step)
 
 
+def flat_projection(builder: WeightsBuilder, step: Step) -> None:
+    """An equation whose units stand on several axes, as a dense layer."""
+    projection = step.operation
+    kernel = projection.equation.matrix(_kernel(builder, step, projection.kernel))
+    builder.add_weighted(step, kernel, n_heads=projection.n_heads)
+
+
 def convolution(builder: WeightsBuilder, step: Step) -> None:
     """Every filter reads every channel of its group."""
     kernel = _two_dimensional(_kernel(builder, step, step.operation.kernel))
