@@ -129,8 +129,12 @@ def unit_layers(
         )
         for index in hidden
     }
-    heads = {sets[index].name: getattr(sets[index], "n_heads", None) for index in hidden}
-    return UnitLayers(weights.name, sizes, places, {name: n for name, n in heads.items() if n})
+    heads = {
+        sets[index].name: n_heads
+        for index in hidden
+        if (n_heads := sets[index].n_heads) is not None
+    }
+    return UnitLayers(weights.name, sizes, places, heads)
 
 
 def _require_units_of_their_own(weights: NetworkWeights, residual: str) -> None:

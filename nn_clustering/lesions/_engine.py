@@ -131,12 +131,12 @@ class LesionEngine:
                 f"precision={precision!r}; expected one of {', '.join(PRECISIONS)}"
             )
         index = output_index(network, output)
-        walk = walk_network(network)
-        self._walk = replace(walk, outputs=(walk.outputs[index],))
-        self._walk.require_no_masks("a lesion")
         self._samples = Samples(
             network, x, y, task=task, output=index, groups=groups, n_groups=n_groups
         )
+        walk = walk_network(network, self._samples.shape)
+        self._walk = replace(walk, outputs=(walk.outputs[index],))
+        self._walk.require_no_masks("a lesion")
         self._units = unit_layers(
             read_weights(network), of_weights=silence == "weights", residual=residual
         )
