@@ -177,6 +177,9 @@ def runs(embedded_server, home, tmp_path_factory):
     second.save(stored.model)
     stored.data = own_data(folder)
     stored.partition.write_bytes(stored.files["clustered"]["partition.npz"])
+    stored.grouped = folder / "grouped.npz"
+    of_tasks = {"groups_test": np.arange(20) % 2, "group_names": ["even", "odd"]}
+    np.savez(stored.grouped, x_test=np.zeros((20, 8, 8, 1)), y_test=np.arange(20) % 10, **of_tasks)
     stored.graph = folder / "graph.npz"
     stored.graph.write_bytes(stored.files["clustered"]["graph.npz"])
     add_own_network(stored, folder)
@@ -857,7 +860,12 @@ LESION = Stage(
         "single_units": Case(
             True, "single_unit_lesions", given={"n_shuffles": 2}, stop=TO_THE_END
         ),
-        "heads": Case(True, "partition_into_heads"),
+        # null takes the groups that the data set has
+        "measure_by": Case(
+            "class", "LesionEngine", "groups", None,
+            given={"dataset.name": lambda runs: str(runs.grouped)},
+        ),
+        "heads": Case(True, "partition_into_heads", given={"n_shuffles": 2}),
         "memory_mb": Case(99, "LesionEngine", "memory_mb"),
         "resume": Case(
             run_of("half_lesioned"), "lesion_test", "known", lambda found, runs: list(found) == [0]
