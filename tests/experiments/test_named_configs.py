@@ -231,11 +231,13 @@ DEFAULTS = {
         "sizes.max_share": 1.0,
         "count_ties": True,
         "tail": None,  # quirk 8
+        "measure_by": None,
         "double.enabled": False,
         "double.n_shuffles": 50,  # G11
         "double.sub_clusters": "important",
         "double.overlap": False,  # quirk 12
         "single_units": False,
+        "heads": False,
         "memory_mb": None,
         "resume": None,
     },
@@ -707,6 +709,7 @@ EFFECTS = {
         "double": ("G11", {"double.enabled": True}),
         "mean": ("", {"silence": "mean"}),
         "single_units": ("", {"single_units": True}),
+        "heads": ("", {"heads": True}),
         "fast": ("", {"n_shuffles": 4, "double.n_shuffles": 4}),
     },
     "visualise": {
