@@ -17,6 +17,9 @@ from ._dependency_figures import (
 from ._double_lesion_figures import (
     figure_of_double_lesions as figure_of_double_lesions,
 )
+from ._frequency_figures import (
+    figure_of_frequencies as figure_of_frequencies,
+)
 from ._learning_curve_figures import (
     figure_of_learning_curves as figure_of_learning_curves,
 )
