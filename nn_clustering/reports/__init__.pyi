@@ -19,6 +19,8 @@ from ._double_lesion_figures import (
 )
 from ._head_figures import (
     figure_of_heads as figure_of_heads,
+from ._frequency_figures import (
+    figure_of_frequencies as figure_of_frequencies,
 )
 from ._learning_curve_figures import (
     figure_of_learning_curves as figure_of_learning_curves,

@@ -416,7 +416,8 @@ def cnn(filters, **more):
 STUDIES = (
     *("clusterability_mlp", "clusterability_cnn", "clusterability_vgg", "clusterability_gradient"),
     *("lesions", "lesions_vgg", "visualisation", "visualisation_vgg", "k_stability", "random_init"),
-    *("imagenet", "imagenet_lesions", "imagenet_visualisation", "older_conditions", "fast"),
+    *("imagenet", "imagenet_lesions", "imagenet_visualisation", "older_conditions", "grokking"),
+    "fast",
 )
 
 
