@@ -114,7 +114,10 @@ def check(run: StageRun) -> None:
     _check_clustering(run.config, outline)
     if "shuffle_test" in stages:
         check_clustering_fits(
-            run.config["cluster"], run.config["shuffle_test"], parts=("cluster.", "shuffle_test.")
+            run.config["cluster"],
+            run.config["shuffle_test"],
+            parts=("cluster.", "shuffle_test."),
+            rule=run.config["cluster"]["graph"]["residual"],
         )
     for stage in ON_DATA:
         if stage in stages:

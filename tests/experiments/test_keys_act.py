@@ -43,6 +43,7 @@ from nn_clustering import (
     training,
     visualisation,
 )
+from nn_clustering.networks import hugging_face
 from nn_clustering.seeds import integer_seed
 from nn_clustering.tracking import RunStore, Server, StageExperiment, StageRun, connect
 from nn_clustering.tracking.stages import execution
@@ -60,6 +61,7 @@ from tests.experiments.seam import (
     arrives,
     run_of,
 )
+from tests.networks.hugging_face import folders
 
 HIDDEN = [12, 10]
 NULL = [3.0, 2.5]
@@ -179,7 +181,12 @@ def runs(embedded_server, home, tmp_path_factory):
     stored.data = own_data(folder)
     stored.text = folder / "my.txt"
     stored.text.write_text("three blind mice, see how they run; " * 40)
+    config, shapes = folders.gpt2()
+    stored.folder = folders.save_folder(folder / "gpt2", config, folders.random_tensors(shapes))
     stored.partition.write_bytes(stored.files["clustered"]["partition.npz"])
+    stored.grouped = folder / "grouped.npz"
+    of_tasks = {"groups_test": np.arange(20) % 2, "group_names": ["even", "odd"]}
+    np.savez(stored.grouped, x_test=np.zeros((20, 8, 8, 1)), y_test=np.arange(20) % 10, **of_tasks)
     stored.graph = folder / "graph.npz"
     stored.graph.write_bytes(stored.files["clustered"]["graph.npz"])
     add_own_network(stored, folder)
@@ -537,6 +544,7 @@ CLUSTER = Stage(
             given={"train_run": None, "graph.source": "file"}, needed=True,
         ),
         "graph.kernel_norm": Case("frobenius", "graph_from_weights", "kernel_norm"),
+        "graph.gate_norm": Case("l2", "graph_from_weights", "gate_norm"),
         "graph.fold_normalisation": Case(False, "graph_from_weights", "fold_normalisation"),
         "graph.residual": Case("copied", "graph_from_weights", "residual"),
         **{
@@ -640,6 +648,7 @@ SHUFFLE_TEST = Stage(
         "worker_pool": significance,
         "shuffled_edges": significance,
         "shuffled_kernels": significance,
+        "permuted_values": significance,
         "FreshNetworks": significance,
         "figure_of_null_distribution": reports,
         "cohens_d": significance,
@@ -667,6 +676,7 @@ SHUFFLE_TEST = Stage(
         "method": [
             Case("layer_nonzero", "shuffled_edges", "method"),
             Case("layer_nonzero", "shuffled_kernels", "method", given=KERNELS),
+            Case("heads", "permuted_values", "method"),
             Case("fresh_initialisation", "FreshNetworks", stop="shuffle_test"),
         ],
         "kernels": Case("weights", "shuffled_kernels", stop="shuffle_test"),
@@ -737,6 +747,7 @@ OF_CLUSTERING = {
 }
 OF_GRAPH = {
     "kernel_norm": "frobenius",
+    "gate_norm": "max",
     "fold_normalisation": False,
     "inputs": True,
     "outputs": True,
@@ -850,6 +861,7 @@ LESION = Stage(
         "lesion_test": lesions,
         "double_lesion_test": lesions,
         "single_unit_lesions": lesions,
+        "partition_into_heads": lesions,
     },
     lambda runs: {"cluster_run": runs.ids["clustered"]},
     {
@@ -903,6 +915,12 @@ LESION = Stage(
         "single_units": Case(
             True, "single_unit_lesions", given={"n_shuffles": 2}, stop=TO_THE_END
         ),
+        # null takes the groups that the data set has
+        "measure_by": Case(
+            "class", "LesionEngine", "groups", None,
+            given={"dataset.name": lambda runs: str(runs.grouped)},
+        ),
+        "heads": Case(True, "partition_into_heads", given={"n_shuffles": 2}),
         "memory_mb": Case(99, "LesionEngine", "memory_mb"),
         "resume": Case(
             run_of("half_lesioned"), "lesion_test", "known", lambda found, runs: list(found) == [0]
@@ -920,7 +938,7 @@ def test_tail_reaches_the_groups_of_a_regression(monkeypatch, tail, names):
     own = datasets.polynomial_names() if names == "polynomials" else ("a", "b")
     x, y = np.zeros((2, 3), np.float32), np.zeros((2, len(own)), np.float32)
     dataset = datasets.Dataset("own", x, y, x, y, class_names=own, task="regression")
-    found = _lesion_steps.groups_of(dataset, None, tail)
+    found = _lesion_steps.groups_of(dataset, None, tail=tail, measure_by=None)
     (call,) = calls.of["targets_in_groups"]
     assert call["tail"] == tail
     assert found.tail == (tail or "right")
@@ -1053,9 +1071,9 @@ RANDOM_INIT = Stage(
         **{
             f"graph.{key}": Case(value, "graph_from_weights", key)
             for key, value in (
-                ("kernel_norm", "frobenius"), ("fold_normalisation", False), ("inputs", False),
-                ("outputs", False), ("dense_layers", True), ("isolated_below", 1e-3),
-                ("residual", "copied"),
+                ("kernel_norm", "frobenius"), ("gate_norm", "l2"), ("fold_normalisation", False),
+                ("inputs", False), ("outputs", False), ("dense_layers", True),
+                ("isolated_below", 1e-3), ("residual", "copied"),
             )
         },
         "graph.normalise_units": Case(True, "normalise_units", stop="spectral_partition"),
@@ -1215,6 +1233,7 @@ IMPORT_NETWORK = Stage(
         "build_imagenet_network": networks,
         "check_preprocessing": networks,
         "network_from_bytes": networks,
+        "network_of_folder": hugging_face,
         "weight_file": datasets,
         "given_file": datasets,
         "outline_of_own": datasets,
@@ -1240,11 +1259,18 @@ IMPORT_NETWORK = Stage(
                 lambda runs: str(runs.model), "given_file", "name", stop="build_imagenet_network"
             ),
         ],
-        "model": Case(
-            lambda runs: str(runs.model), "network_from_bytes", "content",
-            lambda found, runs: found == runs.model.read_bytes(),
-            given={"network.name": None}, needed=True,
-        ),
+        "model": [
+            Case(
+                lambda runs: str(runs.model), "network_from_bytes", "content",
+                lambda found, runs: found == runs.model.read_bytes(),
+                given={"network.name": None}, needed=True,
+            ),
+            Case(
+                lambda runs: str(runs.folder), "network_of_folder", "folder",
+                lambda found, runs: found.path == runs.folder,
+                given={"network.name": None}, needed=True,
+            ),
+        ],
         "model_code": Case(
             lambda runs: str(runs.code), "network_from_bytes", "model_code", is_the_authors_code,
             given={"network.name": None, "model": lambda runs: str(runs.own)}, needed=True,
