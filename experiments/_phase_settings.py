@@ -164,8 +164,7 @@ def training_phases(config: Mapping[str, Any], n_train: int) -> list[Phase]:
     common: dict[str, Any] = {
         key: settings[key] for key in ("learning_rate", "weight_decay", "shuffle")
     }
-    # all samples at once
-    common["batch_size"] = n_train if settings["batch_size"] is None else settings["batch_size"]
+    common["batch_size"] = n_train if settings["full_batch"] else settings["batch_size"]
     if penalty["l1"] or penalty["l2"]:
         common["penalty"] = training.Penalty(
             l1=penalty["l1_rate"] if penalty["l1"] else 0.0,
