@@ -133,6 +133,11 @@ def check_settings_act(config: Mapping[str, Any], typed: Iterable[str]) -> None:
                 f"{key}={settings[setting]} changes nothing while {section}.{switch}=False; "
                 "switch that on (there is a named config for it), or leave the setting out"
             )
+    if "training.batch_size" in typed and config["training"]["full_batch"]:
+        raise InvalidInputError(
+            f"training.batch_size={config['training']['batch_size']} changes nothing while "
+            "training.full_batch=True; leave out one or the other"
+        )
     scaling = "clusterability_gradient.norm_by_threshold"
     if scaling in typed and not config["pruning"]["enabled"]:
         raise InvalidInputError(
