@@ -329,10 +329,10 @@ class _Products:
                 weights = weights * part.scale_by_position[..., None]
         else:
             weights = _rows(kernel, part.rows[0, 0])
-        scale = part.scale_beside(shared)
+        weights = weights.astype(self._precision, copy=False)
+        scale = part.scale_beside(shared).astype(self._precision)
         if (scale != 1).any():
             weights = weights * scale[:, None]
-        weights = weights.astype(self._precision, copy=False)
         if not by_unit or np.array_equal(part.units, np.arange(part.origin.n_units)):
             return weights
         shape = (part.origin.n_units, *weights.shape[:-2], weights.shape[-1])

@@ -54,7 +54,7 @@ def test_ncut_in_half_precision_beside_the_exact_one(planted, tolerance):
     labels = exact.partition.labels
     assert ncut(half, labels) == pytest.approx(ncut(whole, labels), rel=1e-5)
     np.testing.assert_allclose(
-        leading_eigenvectors(half, 4)[0], leading_eigenvectors(whole, 4)[0], rtol=1e-3
+        leading_eigenvectors(half, 4)[0], leading_eigenvectors(whole, 4)[0], rtol=3e-3
     )
 
 
