@@ -184,6 +184,9 @@ def runs(embedded_server, home, tmp_path_factory):
     config, shapes = folders.gpt2()
     stored.folder = folders.save_folder(folder / "gpt2", config, folders.random_tensors(shapes))
     stored.partition.write_bytes(stored.files["clustered"]["partition.npz"])
+    stored.grouped = folder / "grouped.npz"
+    of_tasks = {"groups_test": np.arange(20) % 2, "group_names": ["even", "odd"]}
+    np.savez(stored.grouped, x_test=np.zeros((20, 8, 8, 1)), y_test=np.arange(20) % 10, **of_tasks)
     stored.graph = folder / "graph.npz"
     stored.graph.write_bytes(stored.files["clustered"]["graph.npz"])
     add_own_network(stored, folder)
@@ -541,6 +544,7 @@ CLUSTER = Stage(
             given={"train_run": None, "graph.source": "file"}, needed=True,
         ),
         "graph.kernel_norm": Case("frobenius", "graph_from_weights", "kernel_norm"),
+        "graph.gate_norm": Case("l2", "graph_from_weights", "gate_norm"),
         "graph.fold_normalisation": Case(False, "graph_from_weights", "fold_normalisation"),
         "graph.residual": [
             Case(rule, "graph_from_weights", "residual")
@@ -746,6 +750,7 @@ OF_CLUSTERING = {
 }
 OF_GRAPH = {
     "kernel_norm": "frobenius",
+    "gate_norm": "max",
     "fold_normalisation": False,
     "inputs": True,
     "outputs": True,
@@ -859,6 +864,7 @@ LESION = Stage(
         "lesion_test": lesions,
         "double_lesion_test": lesions,
         "single_unit_lesions": lesions,
+        "partition_into_heads": lesions,
     },
     lambda runs: {"cluster_run": runs.ids["clustered"]},
     {
@@ -912,6 +918,12 @@ LESION = Stage(
         "single_units": Case(
             True, "single_unit_lesions", given={"n_shuffles": 2}, stop=TO_THE_END
         ),
+        # null takes the groups that the data set has
+        "measure_by": Case(
+            "class", "LesionEngine", "groups", None,
+            given={"dataset.name": lambda runs: str(runs.grouped)},
+        ),
+        "heads": Case(True, "partition_into_heads", given={"n_shuffles": 2}),
         "memory_mb": Case(99, "LesionEngine", "memory_mb"),
         "resume": Case(
             run_of("half_lesioned"), "lesion_test", "known", lambda found, runs: list(found) == [0]
@@ -929,7 +941,7 @@ def test_tail_reaches_the_groups_of_a_regression(monkeypatch, tail, names):
     own = datasets.polynomial_names() if names == "polynomials" else ("a", "b")
     x, y = np.zeros((2, 3), np.float32), np.zeros((2, len(own)), np.float32)
     dataset = datasets.Dataset("own", x, y, x, y, class_names=own, task="regression")
-    found = _lesion_steps.groups_of(dataset, None, tail)
+    found = _lesion_steps.groups_of(dataset, None, tail=tail, measure_by=None)
     (call,) = calls.of["targets_in_groups"]
     assert call["tail"] == tail
     assert found.tail == (tail or "right")
@@ -1062,9 +1074,9 @@ RANDOM_INIT = Stage(
         **{
             f"graph.{key}": Case(value, "graph_from_weights", key)
             for key, value in (
-                ("kernel_norm", "frobenius"), ("fold_normalisation", False), ("inputs", False),
-                ("outputs", False), ("dense_layers", True), ("isolated_below", 1e-3),
-                ("residual", "copied"),
+                ("kernel_norm", "frobenius"), ("gate_norm", "l2"), ("fold_normalisation", False),
+                ("inputs", False), ("outputs", False), ("dense_layers", True),
+                ("isolated_below", 1e-3), ("residual", "copied"),
             )
         },
         "graph.normalise_units": Case(True, "normalise_units", stop="spectral_partition"),

@@ -49,6 +49,7 @@ MODULAR = {
 }
 OF_WEIGHTS = {
     "graph.kernel_norm": "l1",  # quirk 1
+    "graph.gate_norm": "l1",
     "graph.fold_normalisation": True,  # quirk 2
     "graph.inputs": None,
     "graph.outputs": None,
@@ -230,11 +231,13 @@ DEFAULTS = {
         "sizes.max_share": 1.0,
         "count_ties": True,
         "tail": None,  # quirk 8
+        "measure_by": None,
         "double.enabled": False,
         "double.n_shuffles": 50,  # G11
         "double.sub_clusters": "important",
         "double.overlap": False,  # quirk 12
         "single_units": False,
+        "heads": False,
         "memory_mb": None,
         "resume": None,
     },
@@ -413,7 +416,8 @@ def cnn(filters, **more):
 STUDIES = (
     *("clusterability_mlp", "clusterability_cnn", "clusterability_vgg", "clusterability_gradient"),
     *("lesions", "lesions_vgg", "visualisation", "visualisation_vgg", "k_stability", "random_init"),
-    *("imagenet", "imagenet_lesions", "imagenet_visualisation", "older_conditions", "fast"),
+    *("imagenet", "imagenet_lesions", "imagenet_visualisation", "older_conditions", "grokking"),
+    "fast",
 )
 
 
@@ -706,6 +710,7 @@ EFFECTS = {
         "double": ("G11", {"double.enabled": True}),
         "mean": ("", {"silence": "mean"}),
         "single_units": ("", {"single_units": True}),
+        "heads": ("", {"heads": True}),
         "fast": ("", {"n_shuffles": 4, "double.n_shuffles": 4}),
     },
     "visualise": {

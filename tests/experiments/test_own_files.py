@@ -201,7 +201,7 @@ def test_settings_that_do_not_go_together(here, runs, stage, arguments, expected
 
 def unsupported(path):
     inputs = keras.Input((8, 8))
-    keras.Model(inputs, layers.Dense(10)(layers.LSTM(4)(inputs))).save(path)
+    keras.Model(inputs, layers.Dense(10)(layers.RNN(layers.LSTMCell(4))(inputs))).save(path)
 
 
 def without_units(path):

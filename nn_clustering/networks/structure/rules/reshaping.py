@@ -121,6 +121,18 @@ def _product(sizes: Shape) -> int | None:
     return None if None in sizes else math.prod(sizes)  # type: ignore[arg-type]
 
 
+def flip(builder: WeightsBuilder, step: Step) -> None:
+    """Positions the other way round."""
+    before, _ = builder.shapes(step)
+    axes = step.operation.axis
+    axes = [axes] if isinstance(axes, int) else axes
+    if axes is None or not {axis % len(before) for axis in axes} <= set(range(1, len(before) - 1)):
+        raise builder.refusal(
+            step, f"along the axes {axes}; expected positions, neither the batch nor the channels"
+        )
+    unitwise(builder, step)
+
+
 def _unflatten(builder: WeightsBuilder, step: Step) -> None:
     """Maps of what is on one axis, as behind the dense layer of a decoder."""
     _, after = builder.shapes(step)
