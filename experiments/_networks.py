@@ -96,9 +96,19 @@ class NetworkFile:
                 was trained on.
 
         Raises:
-            InvalidInputError: If neither names a data set, or there is no such one.
+            InvalidInputError: If neither names a data set, or there is no such one, or its tokens
+                are others than those that the network was trained on.
         """
-        return datasets.load_dataset(**self.dataset_settings(settings))
+        dataset = datasets.load_dataset(**self.dataset_settings(settings))
+        trained_on = {} if self.training is None else self.training.info.get("dataset", {})
+        known = trained_on.get("vocabulary")
+        if known is not None and tuple(known) != (dataset.vocabulary or ()):
+            raise InvalidInputError(
+                f"dataset.name={dataset.name!r}: its vocabulary is not that of {self.source}, so "
+                "that numbers would stand for other tokens; expected a data set of the same "
+                f"{len(known)} tokens"
+            )
+        return dataset
 
     def dataset_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings of the data set that :meth:`dataset` returns.
@@ -327,3 +337,8 @@ def residual_rule(config: Mapping[str, Any]) -> str:
     settings = config["graph"]
     rule: str = settings.get("residual", "one_set")
     return rule if settings.get("source", "weights") == "weights" else "one_set"
+
+
+def stored_residual_rule(clustered: Run) -> str:
+    """Return the rule of a clustering run's graph; the network's own where the key is null."""
+    return str(residual_rule(clustered.config) or clustered.info["residual"])

@@ -2,12 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.networks.structure import Step, Walk, is_plain, layer_kind
+from nn_clustering.networks.structure import (
+    Step,
+    Walk,
+    is_plain,
+    layer_kind,
+    states_with_added,
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,36 @@ class ReadingLayer:
     def all_channels(self, value: tf.Tensor) -> tf.Tensor:
         """Return what the layer makes of the value that it reads."""
         return self.step.run(lambda number: value)[0]
+
+    def read(
+        self, walk: Walk, values: Mapping[int, tf.Tensor], constants: Mapping[int, tf.Tensor]
+    ) -> Any:
+        """Return what the layer reads, as a function of its leaves."""
+        leaves = {leaf.tensor: values[leaf.tensor] for leaf in self.leaves}
+        (number,) = self.step.inputs
+        return walk.run({**constants, **leaves}, [number])[number]
+
+
+@dataclass(frozen=True, eq=False)
+class ReadingStates(ReadingLayer):
+    """A recurrent layer as it reads its own states: its one leaf."""
+
+    def read(
+        self, walk: Walk, values: Mapping[int, tf.Tensor], constants: Mapping[int, tf.Tensor]
+    ) -> Any:
+        """Return what the layer reads of the layers before it, and its states."""
+        (number,) = self.step.inputs
+        (leaf,) = self.leaves
+        return walk.run(constants, [number])[number], values[leaf.tensor]
+
+    def all_channels(self, value: Any) -> tf.Tensor:
+        """Return what the layer makes, as a function of the states that it reads."""
+        x, states = value
+        nothing = states - tf.stop_gradient(states)
+        # at each time those of the time before
+        earlier = tf.pad(nothing[:, :-1], [[0, 0], [1, 0], [0, 0]])
+        made = states_with_added(self.step.operation, x, earlier)
+        return made if len(self.step.outputs) == 1 else made[:, -1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +144,7 @@ class Target:
         def of_unit(unit: tf.Tensor) -> list[tf.Tensor]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(leaves)
-                read = [self._read(layer, values, constants) for layer in self.layers]
+                read = [layer.read(self.walk, values, constants) for layer in self.layers]
                 if self.keeps_apart:
                     # A unit hangs on one channel of each layer, by a derivative known already.
                     shares = [
@@ -137,18 +174,7 @@ class Target:
         )
         return found
 
-    def _read(
-        self,
-        layer: ReadingLayer,
-        values: Mapping[int, tf.Tensor],
-        constants: Mapping[int, tf.Tensor],
-    ) -> tf.Tensor:
-        """Return what a layer reads, as a function of its leaves."""
-        leaves = {leaf.tensor: values[leaf.tensor] for leaf in layer.leaves}
-        (number,) = layer.step.inputs
-        return self.walk.run({**constants, **leaves}, [number])[number]
-
-    def _answer(self, constants: Mapping[int, tf.Tensor], read: Sequence[tf.Tensor]) -> tf.Tensor:
+    def _answer(self, constants: Mapping[int, tf.Tensor], read: Sequence[Any]) -> tf.Tensor:
         """Return the units' values as a function of what the layers read."""
         made = {
             layer.step.outputs[0]: layer.all_channels(value)

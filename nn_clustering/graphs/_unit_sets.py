@@ -21,6 +21,9 @@ from nn_clustering.networks.structure import (
     Weighted,
 )
 
+# What a weight layer is, by the dimensions of its kernel.
+_KINDS = {2: "dense", 3: "recurrent", 4: "convolution"}
+
 
 @dataclass(frozen=True)
 class UnitSet:
@@ -32,8 +35,8 @@ class UnitSet:
         tensor: Number of the tensor where they arise, as in
             :func:`~nn_clustering.networks.structure.walk_network`; for a weight layer, before its
             activation, for a copy the one that is read.
-        arises_from: "input", "dense", "convolution", "merge", "reshape" or, where one weight layer
-            reads them, "copy".
+        arises_from: "input", "dense", "convolution", "recurrent", "merge", "reshape" or, where one
+            weight layer reads them, "copy".
         n_heads: Number of heads of an attention whose values the units are, in their order; None
             for other units.
     """
@@ -67,6 +70,9 @@ class Reader:
 @dataclass(frozen=True, eq=False)
 class KernelUnits:
     """The units that a kernel joins, by their number through all layers of a graph; -1 for none.
+
+    :data:`CONTRACTED` stands for a channel of a set that is left out (``residual="contracted"``),
+    through which it joins units.
 
     Attributes:
         rows: The unit that is read, of shape (groups, the kernel's second to last axis). Behind a
@@ -177,8 +183,7 @@ def unit_set(network: NetworkWeights, origin: Origin, parts: Sequence[tuple[Part
     """
     channels, name = network.channels[origin.channels], network.name_of(origin)
     if isinstance(channels, Weighted):
-        convolves = network.kernels[channels.kernel].ndim == 4
-        kind = "convolution" if convolves else "dense"
+        kind = _KINDS[network.kernels[channels.kernel].ndim]
         return UnitSet(name, origin.n_units, channels.tensor, kind, channels.n_heads)
     if isinstance(channels, Merged):
         return UnitSet(name, origin.n_units, channels.tensor, "merge")
