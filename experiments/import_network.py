@@ -313,7 +313,8 @@ def _count_units(network: keras.Model) -> int | None:
     The graph itself, which can be larger than the memory, is not made.
     """
     try:
-        return sum(units.n_units for units in graphs.unit_sets(structure.read_weights(network)))
+        weights = graphs.by_residual_rule(structure.read_weights(network), None)
+        return sum(units.n_units for units in graphs.unit_sets(weights))
     except InvalidInputError as error:
         print(f"there is no graph of its weights: {error}")
         return None
