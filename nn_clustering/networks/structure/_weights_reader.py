@@ -131,7 +131,7 @@ _WHY_NOT_OPENED = {
     "code": "whose code cannot be followed; expected floating point weights, and Keras' layers",
     "layer both ways": (
         "which is recurrent both ways; expected Keras' own, around LSTM, GRU or SimpleRNN layers "
-        "that return no states and read no mask and no states"
+        "that return no states, and begin without any, and no mask from elsewhere"
     ),
 }
 

@@ -96,6 +96,21 @@ def test_time_that_is_open_and_masks_have_a_graph():
     assert [each.n_units for each in graph.layers] == [N_CHANNELS, N_UNITS, 2]
 
 
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_mask_that_goes_with_tokens_is_read_both_ways(is_whole):
+    inputs = keras.Input((4,), dtype="int32")
+    embedded = layers.Embedding(5, N_CHANNELS, mask_zero=True)(inputs)
+    both = layers.Bidirectional(layers.LSTM(3, return_sequences=is_whole))(embedded)
+    network = keras.Model(inputs, both)
+    tokens = np.array([[1, 0, 2, 0], [0, 3, 4, 1], [2, 2, 0, 0]], "int32")
+    walk = walk_network(network)
+    (found,) = walk.run({walk.inputs[0]: tokens}, walk.outputs).values()
+    np.testing.assert_array_equal(found, network(tokens))
+    assert len(graph_from_weights(network).layers) == 4
+    with pytest.raises(InvalidInputError, match="reads a mask"):
+        walk.require_no_masks("a lesion")
+
+
 class OwnCode(layers.LSTM):
     def inner_loop(self, *args, **kwargs):
         return super().inner_loop(*args, **kwargs)
