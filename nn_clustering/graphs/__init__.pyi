@@ -6,6 +6,10 @@ from ._activations import (
 from ._commute_time import (
     commute_time_graph as commute_time_graph,
 )
+from ._frequencies import (
+    UnitFrequencies as UnitFrequencies,
+    unit_frequencies as unit_frequencies,
+)
 from ._from_activations import (
     POSITIONS as POSITIONS,
     check_activation_settings as check_activation_settings,
@@ -31,6 +35,10 @@ from ._residual import (
     RESIDUAL_RULES as RESIDUAL_RULES,
     by_residual_rule as by_residual_rule,
     check_residual as check_residual,
+    resolved_residual as resolved_residual,
+)
+from ._selection import (
+    CONTRACTED as CONTRACTED,
 )
 from ._unit_activations import (
     UnitActivations as UnitActivations,

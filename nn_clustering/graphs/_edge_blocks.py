@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.graphs._selection import Selection
+from nn_clustering.graphs._streams import folded
 from nn_clustering.networks.structure import (
     KERNEL_NORMS,
     VALUES_AT_A_TIME,
@@ -50,23 +51,7 @@ def edge_blocks(
                         scale = selection.shared_factors[target].scale
                         added = _into_units(by_unit, contribution, scale, kernel_norm)
                         _add(blocks, pair, added, contribution.units, target.n_units)
-    return {pair: both_directions(pair, weights) for pair, weights in blocks.items()}
-
-
-def both_directions(pair: tuple[int, int], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the weights between two sets; within one, those of both directions added up.
-
-    There a unit has no edge to itself.
-
-    Args:
-        pair: The indices of the two sets.
-        weights: From the units of the first to those of the second.
-    """
-    if pair[0] != pair[1]:
-        return weights
-    both: NDArray[np.float64] = weights + weights.T
-    np.fill_diagonal(both, 0)
-    return both
+    return folded(blocks)
 
 
 def _by_unit(

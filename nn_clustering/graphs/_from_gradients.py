@@ -14,9 +14,9 @@ import tensorflow as tf
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs._activations import batch_size_for, check_samples, read_samples
 from nn_clustering.graphs._derivatives import Leaf, ReadingLayer, ReadingStates, Target
-from nn_clustering.graphs._edge_blocks import both_directions
 from nn_clustering.graphs._isolation import NEGLIGIBLE
 from nn_clustering.graphs._single_precision import in_single_precision
+from nn_clustering.graphs._streams import folded
 from nn_clustering.graphs._tables import parts
 from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
 from nn_clustering.graphs._unit_sets import UnitSet, unit_sets, weight_readers
@@ -102,7 +102,7 @@ def graph_from_gradients(
                 sums = found.numpy().T.astype(np.float64)
                 totals[leaf.source, target.index] += sums / (len(x) * n_positions)
         on_progress(batch.stop - batch.start)
-    undirected = {pair: both_directions(pair, found) for pair, found in totals.items()}
+    undirected = folded(totals)
     weights = in_single_precision(undirected)  # as the derivatives are
     return UnitGraph(
         tuple(Layer(units.name, units.n_units) for units in sets),

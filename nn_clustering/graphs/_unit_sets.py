@@ -71,6 +71,9 @@ class Reader:
 class KernelUnits:
     """The units that a kernel joins, by their number through all layers of a graph; -1 for none.
 
+    :data:`CONTRACTED` stands for a channel of a set that is left out (``residual="contracted"``),
+    through which it joins units.
+
     Attributes:
         rows: The unit that is read, of shape (groups, the kernel's second to last axis). Behind a
             flatten all positions of a channel have its unit.

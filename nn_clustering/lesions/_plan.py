@@ -1,5 +1,7 @@
 """Which tensors of a network a lesion changes, and how many images fit into memory at a time."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -93,6 +95,10 @@ class Bytes:
     held: int
     lesioned: int
     together: int
+
+    def with_more(self, n_bytes: int) -> Bytes:
+        """Return the memory of what holds so much more at every time."""
+        return Bytes(self.held, self.lesioned + n_bytes, self.together + n_bytes)
 
 
 def bytes_of_an_image(

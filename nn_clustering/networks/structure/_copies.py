@@ -49,7 +49,13 @@ def with_copies(network: NetworkWeights) -> NetworkWeights:
     outputs = tuple(index[output] for output in network.outputs)
     nonlinear = frozenset(index[made] for made in network.nonlinear)
     joined = tuple(with_recurrence(made, index) for made in channels)
-    return replace(network, channels=joined, outputs=outputs, nonlinear=nonlinear)
+    return replace(
+        network,
+        channels=joined,
+        outputs=outputs,
+        nonlinear=nonlinear,
+        residual="copied",
+    )
 
 
 def _names(network: NetworkWeights, reader: str, parts: tuple[Part, ...]) -> list[str]:

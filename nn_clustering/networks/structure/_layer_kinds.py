@@ -26,6 +26,7 @@ from nn_clustering.networks.structure.rules.lookup import embedding
 from nn_clustering.networks.structure.rules.merging import (
     average,
     concatenation,
+    difference,
     merge,
     nonlinear_merge,
     scaled_sum,
@@ -38,10 +39,18 @@ from nn_clustering.networks.structure.rules.normalisation import (
     unit_normalisation,
 )
 from nn_clustering.networks.structure.rules.recurrent import recurrent
-from nn_clustering.networks.structure.rules.reshaping import flip, permutation, reshape
+from nn_clustering.networks.structure.rules.reshaping import (
+    flip,
+    item,
+    permutation,
+    reshape,
+    split,
+)
 from nn_clustering.networks.structure.rules.scaling import (
+    difference_or_constant,
     extreme,
     layer_scale,
+    negation,
     product,
     quotient,
     rescaling,
@@ -115,7 +124,7 @@ _flat_projections_module = f"{__package__}._flat_projections"
 
 # pooling, padding and the like among them
 _MAY_MOVE_POSITIONS = (
-    *(unitwise, reduction, reshape, permutation, flip, depthwise_convolution),
+    *(unitwise, reduction, reshape, permutation, item, flip, depthwise_convolution),
     *(dot_product_attention, einsum, matrix_product, repetition, transposition),
 )
 
@@ -179,12 +188,13 @@ LAYER_KINDS: Mapping[str, LayerKind] = {
     "UnitNormalization": LayerKind(unit_normalisation, joins_units=True),
     "Normalization": LayerKind(fixed_normalisation),
     "Rescaling": LayerKind(rescaling, place_in_chain="input scaling"),
-    **_each(LayerKind(merge), "Add", "Subtract"),
+    "Add": LayerKind(merge),
+    "Subtract": LayerKind(difference),
     **_each(LayerKind(nonlinear_merge), "Multiply", "Maximum", "Minimum"),
     "Average": LayerKind(average),
     "Concatenate": LayerKind(concatenation),
     "Flatten": LayerKind(reshape, is_homogeneous=True, place_in_chain="flatten"),
-    "Reshape": LayerKind(reshape),
+    "Reshape": LayerKind(reshape, takes_heads=True),
     "Permute": LayerKind(permutation),
     "SpectralNormalization": LayerKind(wraps="layer"),
     "TimeDistributed": LayerKind(wraps="layer at each time"),
@@ -195,7 +205,8 @@ LAYER_KINDS: Mapping[str, LayerKind] = {
     "ELU": _NONLINEARITY,
     "PReLU": replace(_NONLINEARITY, place_in_chain=None),
     "Softmax": _SOFTMAX,
-    **_each(_HOMOGENEOUS_IN_CHAIN, "Dropout", "AveragePooling2D", "GlobalAveragePooling2D"),
+    "Dropout": replace(_HOMOGENEOUS_IN_CHAIN, takes_heads=True),
+    **_each(_HOMOGENEOUS_IN_CHAIN, "AveragePooling2D", "GlobalAveragePooling2D"),
     **_each(replace(_MAX_POOLING, place_in_chain="unitwise"), "MaxPooling2D", "GlobalMaxPooling2D"),
     **_each(_HOMOGENEOUS_IN_CHAIN, *_in_dimensions(["SpatialDropout"], 1, 2, 3)),
     "ZeroPadding2D": _HOMOGENEOUS_IN_CHAIN,
@@ -234,12 +245,14 @@ INNER_LAYER_KINDS: Mapping[str, LayerKind] = {
 
 # By the name of the class of what ``keras.ops`` calls, which is not a public one.
 OPERATION_KINDS: Mapping[str, LayerKind] = {
-    **_each(LayerKind(sum_or_constant), "Add", "Subtract"),
+    "Add": LayerKind(sum_or_constant),
+    "Subtract": LayerKind(difference_or_constant),
+    "Negative": LayerKind(negation),
     **_each(LayerKind(extreme), "Maximum", "Minimum"),
     "Multiply": LayerKind(product),
     **_each(LayerKind(quotient), "Divide", "TrueDivide"),
     "Concatenate": LayerKind(concatenation),
-    **_each(LayerKind(reshape), "Reshape", "ExpandDims", "Squeeze"),
+    **_each(LayerKind(reshape, takes_heads=True), "Reshape", "ExpandDims", "Squeeze"),
     "Flip": LayerKind(flip),
     **_each(LayerKind(reduction), "Mean", "Sum"),
     **_each(LayerKind(reduction, is_linear=False), "Max", "Min", "Amax", "Amin"),
@@ -248,9 +261,11 @@ OPERATION_KINDS: Mapping[str, LayerKind] = {
     **_each(_NONLINEARITY, "Elu", "Selu", "Gelu", "Celu", "Tanh"),
     **_each(_SOFTMAX, "Softmax", "LogSoftmax"),
     **_each(_NONLINEAR, "MaxPool", "Absolute", "Abs", "Exp", "Log", "Log1p", "Sqrt", "Square"),
-    **_each(_NONLINEAR, "Sign", "Clip"),
-    **_each(_UNITWISE, "AveragePool", "Negative", "Pad", "Copy", "StopGradient"),
-    "Cast": replace(_UNITWISE, takes_heads=True),
+    **_each(_NONLINEAR, "Sign", "Clip", "Power"),
+    **_each(_UNITWISE, "AveragePool", "Pad", "Copy", "StopGradient"),
+    **_each(replace(_UNITWISE, takes_heads=True), "Cast", "ConvertToTensor"),
+    "GetItem": LayerKind(item),
+    "Split": LayerKind(split),
     "DotProductAttention": LayerKind(dot_product_attention, takes_heads=True),
     "Einsum": LayerKind(einsum, takes_heads=True),
     "Matmul": LayerKind(matrix_product, takes_heads=True),
@@ -264,6 +279,7 @@ OPERATION_KINDS: Mapping[str, LayerKind] = {
 # By the name of the class of what a walk puts in the place of a layer's parts.
 WALK_KINDS: Mapping[str, LayerKind] = {
     "FlatProjection": LayerKind(flat_projection, kernels=("kernel",)),
+    "ConcatenatedForEach": LayerKind(concatenation),
     "Parted": LayerKind(part_heads),
     "Joined": LayerKind(join_heads, takes_heads=True),
 }

@@ -39,6 +39,7 @@ class Step:
         n_times: Number of axes behind the batch's that the operation does not see: it is called on
             every slice along them, as a ``TimeDistributed`` layer calls what it wraps.
         reads_mask: Whether it also hangs on a mask that goes with what it reads.
+        is_constant: Whether it makes the same of everything that has the same shape.
         is_recurrent: Whether it also reads, at each time, what it made at the time before. The last
             of its outputs is all its states then, and the first what the layer puts out of them.
     """
@@ -52,6 +53,7 @@ class Step:
     layer: "keras.Layer | None"
     n_times: int = 0
     reads_mask: bool = False
+    is_constant: bool = False
     is_recurrent: bool = False
 
     @property

@@ -71,6 +71,8 @@ class WeightsBuilder:
         # tensors made of maps by a flatten or a global pooling, on how many axes slice by slice
         self._behind_maps: dict[int, int] = {}
         self._nonlinear: set[int] = set()  # channels
+        # of tensors, the channels that stand there behind something nonlinear, where they arise
+        self._behind: dict[int, set[int]] = {}
         self._moved: set[int] = set()  # tensors whose positions may not be those of a reshape
 
     def add(self, channels: Channels, tensor: int) -> None:
@@ -168,7 +170,20 @@ class WeightsBuilder:
 
     def reads_tokens(self, step: Step) -> bool:
         """Return whether a step reads an input of tokens, of which each is a unit."""
-        channels = self._channels[self.read(step)]
+        return self._is_of_tokens(self.read(step))
+
+    def reads_numbers_of_tokens(self, step: Step) -> bool:
+        """Return whether any tensor that a step reads is an input of tokens."""
+        return any(self._is_of_tokens(index) for index in self._indices_read(step))
+
+    def _indices_read(self, step: Step) -> Iterator[int]:
+        for tensor in step.inputs:
+            found = self._at[tensor]
+            if not isinstance(found, NoUnits):
+                yield found
+
+    def _is_of_tokens(self, index: int) -> bool:
+        channels = self._channels[index]
         return isinstance(channels, InputValues) and channels.is_of_tokens
 
     def leave_out(self, step: Step, nothing: NoUnits) -> None:
@@ -229,11 +244,11 @@ class WeightsBuilder:
         Those are constants, and numbers that all units of a position have in common.
 
         Raises:
-            InvalidInputError: If none is left.
+            InvalidInputError: If none is left, or one holds no units.
         """
         found = tuple(tensor for tensor in step.inputs if not self._is_beside(tensor))
-        if not found:
-            self.channels_of(step.inputs[0])
+        for tensor in found or step.inputs[:1]:
+            self.channels_of(tensor)
         return found
 
     def _is_beside(self, tensor: int) -> bool:
@@ -255,10 +270,29 @@ class WeightsBuilder:
 
         What is marked is where they arise, through all that multiplies or arranges them.
         """
+        self._nonlinear.update(self._where_they_arise(index))
+
+    def follow_nonlinearity(self, step: Step, *, is_linear: bool) -> None:
+        """Note what a step makes of channels that stand behind something nonlinear.
+
+        They are marked where weights read them, or another tensor is added: not where numbers come
+        of them that hold no units, as the squares of which a norm is made.
+        """
+        behind = {place for tensor in step.inputs for place in self._behind.get(tensor, ())}
+        if not is_linear:
+            behind.update(self._where_they_arise(self.read(step)))
+        made = self._channels[self.made(step)]
+        is_new = getattr(made, "tensor", None) == step.outputs[0]
+        if is_new and isinstance(made, Weighted | Merged | Unflattened):
+            self._nonlinear.update(behind)
+        else:
+            self._behind.update(dict.fromkeys(step.outputs, behind))
+
+    def _where_they_arise(self, index: int) -> Iterator[int]:
         match self._channels[index]:
             case Concatenated(reads=several):
                 for one in several:
-                    self.mark_nonlinear(one)
+                    yield from self._where_they_arise(one)
             case (
                 Scaled(reads=reads)
                 | Depthwise(reads=reads)
@@ -267,9 +301,9 @@ class WeightsBuilder:
                 | Flattened(reads=reads)
                 | Rearranged(reads=reads)
             ):
-                self.mark_nonlinear(reads)
+                yield from self._where_they_arise(reads)
             case _:
-                self._nonlinear.add(index)
+                yield index
 
     def all_read(self, step: Step) -> tuple[int, ...]:
         """Return the indices of the channels of all tensors of units that a step reads."""
