@@ -77,6 +77,11 @@ def test_copied_sets_tell_what_the_layer_reads_of_its_own_from_what_others_read(
     assert block(graph, "recurrent/states", "recurrent/states").any()
 
 
+def test_products_through_linear_sets_are_refused():
+    with pytest.raises(InvalidInputError, match=r"'net' with recurrent layers"):
+        graph_from_weights(network_with(layers.GRU(2)), residual="contracted")
+
+
 @pytest.mark.parametrize("options", [{}, {"return_sequences": True}, {"go_backwards": True}])
 @pytest.mark.parametrize("kind", GATES)
 def test_walk_computes_as_the_network_does(kind, options):
