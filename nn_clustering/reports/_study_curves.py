@@ -215,7 +215,7 @@ def _panels_of_ncuts(results: StudyResults, curves: pandas.DataFrame) -> dict[st
 
 
 def _epoch_of(
-    cell: Mapping[str, Any], results: StudyResults, curves: pandas.DataFrame
+    cell: Mapping[Any, Any], results: StudyResults, curves: pandas.DataFrame
 ) -> float | None:
     """Return the epoch after which a network was clustered; the end of a phase belongs to it."""
     spans = curves.groupby(["run", "phase"])[["start", "epoch"]].max()

@@ -261,7 +261,7 @@ OPERATION_KINDS: Mapping[str, LayerKind] = {
     **_each(_NONLINEARITY, "Elu", "Selu", "Gelu", "Celu", "Tanh"),
     **_each(_SOFTMAX, "Softmax", "LogSoftmax"),
     **_each(_NONLINEAR, "MaxPool", "Absolute", "Abs", "Exp", "Log", "Log1p", "Sqrt", "Square"),
-    **_each(_NONLINEAR, "Sign", "Clip"),
+    **_each(_NONLINEAR, "Sign", "Clip", "Power"),
     **_each(_UNITWISE, "AveragePool", "Pad", "Copy", "StopGradient"),
     **_each(replace(_UNITWISE, takes_heads=True), "Cast", "ConvertToTensor"),
     "GetItem": LayerKind(item),

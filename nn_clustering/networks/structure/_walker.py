@@ -191,8 +191,7 @@ class _Walker:
                 kwargs,
                 tuple(around.shape(made.shape) for made in node.output_tensors),
                 tuple(made.dtype for made in node.output_tensors),
-                _hangs_on_masks(node.operation, n_tensors=len(node.input_tensors) - len(masks))
-                and (around.has_masks or bool(masks) or _have_masks(node.input_tensors)),
+                _reads_mask(node, masks, around),
             )
             made = self._add_call(call, around)
             numbers.update(zip(map(id, node.output_tensors), made, strict=True))
@@ -214,7 +213,8 @@ class _Walker:
                 return self._add_in_turn(call, around)
             case "layer both ways":
                 return self._add_both_ways(call, around)
-        if _has_code(operation) and not around.times:
+        # masks go with tensors of the layer's own, not with those of what it calls
+        if _has_code(operation) and not around.times and not call.reads_mask:
             made = self._add_opened(call, around)
             if made is not None:
                 return made
@@ -485,6 +485,19 @@ def _without(masks: set[int], kwargs: dict[str, Any]) -> dict[str, Any]:
         return any(id(leaf) in masks for leaf in keras.tree.flatten(value))
 
     return {name: value for name, value in kwargs.items() if not is_mask(value)}
+
+
+def _reads_mask(node: Any, masks: set[int], around: _Around) -> bool:
+    """Return whether a call hangs on a mask that goes with what it reads.
+
+    What code does with one is not known, nor what hangs on one that code makes.
+    """
+    has_code = _has_code(node.operation)
+    n_tensors = len(node.input_tensors) - len(masks)
+    if has_code and _have_masks(node.output_tensors):
+        return True
+    hangs = has_code or _hangs_on_masks(node.operation, n_tensors)
+    return hangs and (around.has_masks or bool(masks) or _have_masks(node.input_tensors))
 
 
 def _hangs_on_masks(operation: Any, n_tensors: int) -> bool:

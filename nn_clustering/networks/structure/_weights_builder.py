@@ -170,7 +170,20 @@ class WeightsBuilder:
 
     def reads_tokens(self, step: Step) -> bool:
         """Return whether a step reads an input of tokens, of which each is a unit."""
-        channels = self._channels[self.read(step)]
+        return self._is_of_tokens(self.read(step))
+
+    def reads_numbers_of_tokens(self, step: Step) -> bool:
+        """Return whether any tensor that a step reads is an input of tokens."""
+        return any(self._is_of_tokens(index) for index in self._indices_read(step))
+
+    def _indices_read(self, step: Step) -> Iterator[int]:
+        for tensor in step.inputs:
+            found = self._at[tensor]
+            if not isinstance(found, NoUnits):
+                yield found
+
+    def _is_of_tokens(self, index: int) -> bool:
+        channels = self._channels[index]
         return isinstance(channels, InputValues) and channels.is_of_tokens
 
     def leave_out(self, step: Step, nothing: NoUnits) -> None:
@@ -231,11 +244,11 @@ class WeightsBuilder:
         Those are constants, and numbers that all units of a position have in common.
 
         Raises:
-            InvalidInputError: If none is left.
+            InvalidInputError: If none is left, or one holds no units.
         """
         found = tuple(tensor for tensor in step.inputs if not self._is_beside(tensor))
-        if not found:
-            self.channels_of(step.inputs[0])
+        for tensor in found or step.inputs[:1]:
+            self.channels_of(tensor)
         return found
 
     def _is_beside(self, tensor: int) -> bool:

@@ -15,7 +15,10 @@ from nn_clustering.networks.structure._walker import walk_network
 from nn_clustering.networks.structure._weights_builder import NoUnits, WeightsBuilder
 from nn_clustering.networks.structure.rules.lookup import embedding
 from nn_clustering.networks.structure.rules.reshaping import item
-from nn_clustering.networks.structure.rules.unitwise import constant, unitwise
+from nn_clustering.networks.structure.rules.unitwise import comparison, constant, unitwise
+
+# What may read tokens; to all else their numbers would be values.
+_READ_TOKENS = (embedding, comparison, constant, item, unitwise)
 
 
 def read_weights(network: keras.Model) -> NetworkWeights:
@@ -72,6 +75,12 @@ def _add_step(builder: WeightsBuilder, step: Step) -> None:
             step,
             "which reads channels of heads, on two axes; expected attention, or a layer that reads "
             "both axes",
+        )
+    if kind.rule not in _READ_TOKENS and builder.reads_numbers_of_tokens(step):
+        raise builder.refusal(
+            step,
+            "which reads numbers of tokens as values; expected an Embedding alone to read an input "
+            "of tokens",
         )
     assert kind.rule is not None
     kind.rule(builder, step)
@@ -132,12 +141,11 @@ def _readable_kind(builder: WeightsBuilder, step: Step) -> LayerKind:
     kind = layer_kind(operation)
     is_function = not isinstance(operation, keras.Operation)  # a layer's own activation
     if kind.rule is None or not (is_function or computes_as_in_keras(operation)):
-        raise builder.refusal(step, _reason(operation, kind))
+        raise builder.refusal(step, _reason(step, kind))
     return kind
 
 
 _WHY_NOT_OPENED = {
-    "code": "whose code cannot be followed; expected floating point weights, and Keras' layers",
     "layer both ways": (
         "which is recurrent both ways; expected Keras' own, around LSTM, GRU or SimpleRNN layers "
         "that return no states and read no mask and no states"
@@ -145,15 +153,30 @@ _WHY_NOT_OPENED = {
 }
 
 
-def _reason(operation: keras.Operation, kind: LayerKind) -> str:
+def _reason(step: Step, kind: LayerKind) -> str:
     """Return why an operation has no place in the graph of units."""
     if kind.refusal is not None:
         return kind.refusal
-    if kind.wraps is not None:
+    if kind.wraps not in (None, "code"):
         return _WHY_NOT_OPENED.get(
             kind.wraps,
             "derived from Keras' or around a layer that reads a mask; expected neither",
         )
+    return _reason_of_code(step, kind)
+
+
+def _reason_of_code(step: Step, kind: LayerKind) -> str:
+    """Return why what code calls, or does, is not known."""
+    operation, is_attention = step.operation, kind.wraps == "code"
+    if step.reads_mask:
+        return (
+            "with a mask that goes with its tensors; expected none, as of an Embedding with "
+            "mask_zero=False, or an attention_mask that it is given"
+        )
+    if is_attention and step.n_times:
+        return "inside a TimeDistributed layer, where it is not followed; expected it outside"
+    if is_attention:
+        return "whose code cannot be followed; expected floating point weights, and Keras' layers"
     if isinstance(operation, keras.Model):
         return "which computes by code of its own; expected a sequential or functional network"
     if isinstance(operation, keras.Layer) and operation.weights:
