@@ -31,6 +31,10 @@ from ._residual import (
     RESIDUAL_RULES as RESIDUAL_RULES,
     by_residual_rule as by_residual_rule,
     check_residual as check_residual,
+    resolved_residual as resolved_residual,
+)
+from ._selection import (
+    CONTRACTED as CONTRACTED,
 )
 from ._unit_activations import (
     UnitActivations as UnitActivations,

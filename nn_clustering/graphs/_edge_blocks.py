@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.graphs._selection import Selection
+from nn_clustering.graphs._streams import folded
 from nn_clustering.networks.structure import (
     KERNEL_NORMS,
     VALUES_AT_A_TIME,
@@ -43,7 +44,7 @@ def edge_blocks(
                         scale = selection.shared_factors[target].scale
                         added = _into_units(by_unit, contribution, scale, kernel_norm)
                         _add(blocks, pair, added, contribution.units, target.n_units)
-    return blocks
+    return folded(blocks)
 
 
 def _by_unit(

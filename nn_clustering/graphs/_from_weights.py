@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from nn_clustering.graphs._contracted_edges import contracted_edges
 from nn_clustering.graphs._edge_blocks import edge_blocks
 from nn_clustering.graphs._isolation import NEGLIGIBLE
 from nn_clustering.graphs._residual import by_residual_rule
@@ -13,7 +14,7 @@ from nn_clustering.graphs._selection import Selection
 from nn_clustering.graphs._single_precision import in_single_precision
 from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
 from nn_clustering.graphs._unit_sets import unit_set
-from nn_clustering.networks.structure import NetworkWeights, check_kernel_norm, read_weights
+from nn_clustering.networks.structure import NetworkWeights, check_kernel_norm
 
 if TYPE_CHECKING:
     import keras
@@ -30,7 +31,7 @@ def graph_of_weights(
     inputs: bool | None = None,
     outputs: bool | None = None,
     dense_layers: bool | None = None,
-    residual: str = "one_set",
+    residual: str | None = None,
     isolated_below: float = NEGLIGIBLE,
 ) -> UnitGraph:
     """Build the graph of the units (methods C1 to C3, quirks 1, 2 and 10).
@@ -57,17 +58,29 @@ def graph_of_weights(
     them, times all that multiplies a channel on the way. A dense layer that does not count has its
     set too. What is put out and read by no layer is a set where it arises.
 
+    With ``residual="units"`` all sums that read one another without weights between are one set, a
+    stream, with what they add up that weight layers read too; each layer leads into it once, and
+    weights of both directions add up.
+
+    With ``residual="contracted"`` sets that are read linearly, such as streams, are left out, and
+    what leads in is joined with what leads out: by |W_in W_out|, with all that multiplies a channel
+    between by its sign, and the absolute value last. What a norm subtracts and divides by, which
+    hangs on the sample, does not count. Of weights that are used at several positions it is the
+    norm over the positions of their products.
+
     Args:
         network: The weights.
         kernel_norm: One of :data:`KERNEL_NORMS`.
         fold_normalisation: Whether normalisation counts: of batch norm
             |gamma| / sqrt(moving variance + epsilon), of layer, group and RMS norm |gamma|.
-        inputs: Whether the inputs are units; by default in a network without convolutions.
-        outputs: Whether what is put out and read by no layer is units; by default yes, as far
-            as the layers that count lead there.
+        inputs: Whether the inputs are units; by default in a network without convolutions or
+            attention.
+        outputs: Whether what is put out and read by no layer is units; by default yes in a network
+            without attention, as far as the layers that count lead there.
         dense_layers: Whether dense layers behind a flatten or a global pooling count, and whether
             any do where nothing convolves; by default in a network without convolutions.
-        residual: One of :data:`RESIDUAL_RULES`.
+        residual: One of :data:`RESIDUAL_RULES`, or None: ``contracted`` in a network with
+            attention, else ``one_set``.
         isolated_below: See :class:`UnitGraph`.
 
     Raises:
@@ -79,17 +92,24 @@ def graph_of_weights(
     selection = Selection(
         network, inputs, outputs, dense_layers, kernel_norm, fold_normalisation=fold_normalisation
     )
-    blocks = edge_blocks(network, selection, kernel_norm)
-    sets = [unit_set(network, origin, selection.parts) for origin in selection.origins]
     is_single = all(kernel.dtype.itemsize <= _SINGLE_BYTES for kernel in network.kernels)
+    edges = (
+        contracted_edges(selection, kernel_norm, is_single=is_single)
+        if selection.contraction is not None
+        else _edges(edge_blocks(network, selection, kernel_norm), is_single=is_single)
+    )
+    sets = [unit_set(network, origin, selection.parts) for origin in selection.origins]
+    layers = tuple(Layer(units.name, units.n_units) for units in sets)
+    return UnitGraph(layers, edges, isolated_below)
+
+
+def _edges(
+    blocks: dict[tuple[int, int], NDArray[np.float64]], *, is_single: bool
+) -> tuple[Edges, ...]:
     weights: Mapping[tuple[int, int], NDArray[np.floating]] = (
         in_single_precision(blocks) if is_single else blocks
     )
-    return UnitGraph(
-        tuple(Layer(units.name, units.n_units) for units in sets),
-        tuple(Edges(*pair, weights[pair]) for pair in sorted(weights)),
-        isolated_below,
-    )
+    return tuple(Edges(*pair, weights[pair]) for pair in sorted(weights))
 
 
 def graph_from_weights(
@@ -100,7 +120,7 @@ def graph_from_weights(
     inputs: bool | None = None,
     outputs: bool | None = None,
     dense_layers: bool | None = None,
-    residual: str = "one_set",
+    residual: str | None = None,
     isolated_below: float = NEGLIGIBLE,
 ) -> UnitGraph:
     """Build the graph of a network's weights (methods C1 to C3).
@@ -116,17 +136,23 @@ def graph_from_weights(
         network: Any built sequential or functional network.
         kernel_norm: One of :data:`KERNEL_NORMS`.
         fold_normalisation: Whether normalisation counts; the studies' VGGs left it out.
-        inputs: Whether the inputs are units; by default in a network without convolutions.
-        outputs: Whether the outputs are units; by default as far as the layers that count lead.
+        inputs: Whether the inputs are units; by default in a network without convolutions or
+            attention.
+        outputs: Whether the outputs are units; by default in a network without attention, as far
+            as the layers that count lead.
         dense_layers: Whether dense layers behind a flatten or a global pooling count, and whether
             any do where nothing convolves; by default in a network without convolutions.
-        residual: One of :data:`RESIDUAL_RULES`.
+        residual: One of :data:`RESIDUAL_RULES`, or None: ``contracted`` in a network with
+            attention, else ``one_set``.
         isolated_below: See :class:`UnitGraph`.
 
     Raises:
         InvalidInputError: If the network has a layer that is not supported, or no two layers of
             units with weights between them, or the settings contradict each other.
     """
+    # brings Keras, which graphs of weights that are there as arrays do without
+    from nn_clustering.networks.structure import read_weights
+
     return graph_of_weights(
         read_weights(network),
         kernel_norm=kernel_norm,

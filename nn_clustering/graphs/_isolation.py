@@ -1,15 +1,26 @@
 """Which units have no edges to speak of (methods C5, quirk 26)."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
 
+
+class Weights(Protocol):
+    """A weight matrix that need not be there as an array."""
+
+    def sums_among(
+        self, source: NDArray[np.bool_], target: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the sum of every row over the columns, and of every column over the rows, kept."""
+
+
 # Indices of the layers that edges come from and go to, and their weights.
-Block = tuple[int, int, NDArray[np.floating]]
+Block = tuple[int, int, NDArray[np.floating] | Weights]
 
 # A tenth of float32's resolution: what such a unit adds to the sums of the layers around it is
 # lost in their rounding.
@@ -31,7 +42,7 @@ def check_isolated_below(isolated_below: float) -> None:
 
 
 def isolated_units(
-    units: Sequence[slice], edges: Sequence[Block], isolated_below: float
+    units: Sequence[slice], edges: Iterable[Block], isolated_below: float
 ) -> NDArray[np.bool_]:
     """Return which units have at most a negligible share of the weight in all their edges.
 
@@ -44,7 +55,8 @@ def isolated_units(
 
     Args:
         units: The numbers of every layer's units.
-        edges: The weights between and within the layers, with the layers that they join.
+        edges: The weights between and within the layers, with the layers that they join; read
+            several times.
         isolated_below: The share up to which a unit is isolated; with 0 only units without any
             weight are.
 
@@ -61,17 +73,18 @@ def isolated_units(
 
 
 def _shares(
-    units: Sequence[slice], edges: Sequence[Block], kept: NDArray[np.bool_]
+    units: Sequence[slice], edges: Iterable[Block], kept: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Return the largest share that every unit has towards a layer, counting only units kept."""
     # for each end of each matrix its layer, which side of which layer it is at, and sums of units
     ends: list[tuple[int, tuple[str, int], NDArray[np.float64]]] = []
     for source, target, matrix in edges:
+        of_rows, of_columns = _sums_among(matrix, kept[units[source]], kept[units[target]])
         if source == target:  # every edge stands there twice
-            ends.append((source, ("within", source), _sums(matrix, kept[units[source]])))
+            ends.append((source, ("within", source), of_rows))
         else:
-            ends.append((source, ("into", target), _sums(matrix, kept[units[target]])))
-            ends.append((target, ("out of", source), _sums(matrix.T, kept[units[source]])))
+            ends.append((source, ("into", target), of_rows))
+            ends.append((target, ("out of", source), of_columns))
     totals: dict[tuple[str, int], float] = defaultdict(float)
     for own, side, sums in ends:
         totals[side] += float(sums[kept[units[own]]].sum())
@@ -81,6 +94,14 @@ def _shares(
             of_mean = sums * (kept[units[own]].sum() / totals[side])
             shares[units[own]] = np.maximum(shares[units[own]], of_mean)
     return shares
+
+
+def _sums_among(
+    matrix: NDArray[np.floating] | Weights, source: NDArray[np.bool_], target: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if isinstance(matrix, np.ndarray):
+        return _sums(matrix, target), _sums(matrix.T, source)
+    return matrix.sums_among(source, target)
 
 
 def _sums(matrix: NDArray[np.floating], kept: NDArray[np.bool_]) -> NDArray[np.float64]:

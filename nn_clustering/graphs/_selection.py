@@ -7,17 +7,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.graphs._contraction import Contraction
+from nn_clustering.graphs._streams import joined_streams
 from nn_clustering.networks.structure import (
     Contribution,
     Copied,
+    Merged,
     NetworkWeights,
     Origin,
     Part,
     SharedFactors,
+    Weighted,
     shared_factors,
     trace_contributions,
     trace_parts,
 )
+
+# Stands in rows and columns of kernels for a channel of a set that is left out, through which its
+# weights join units.
+CONTRACTED = -2
 
 
 class Selection:
@@ -35,17 +43,26 @@ class Selection:
     ) -> None:
         self._network = network
         self._dense = not network.has_convolutions if dense_layers is None else dense_layers
-        self._inputs = not network.has_convolutions if inputs is None else inputs
-        self._outputs = outputs is not False
+        # of tokens and pixels there are many, and what is put out of a stream is its own basis
+        by_default = not network.has_convolutions and not network.has_attention
+        self._inputs = by_default if inputs is None else inputs
+        self._outputs = not network.has_attention if outputs is None else outputs
+        signed = network.residual == "contracted"
         self.parts = trace_parts(
             network.channels,
             network.kernels,
             kernel_norm,
             fold_normalisation=fold_normalisation,
+            signed=signed,
         )
-        self._contributions = trace_contributions(network.channels, self.parts)
+        self._contributions = trace_contributions(network.channels, self.parts, signed=signed)
+        if network.residual == "units":
+            self.parts, self._contributions = joined_streams(
+                network, self.parts, self._contributions
+            )
         self.shared_factors = self._shared_factors()
         chosen = self._chosen_origins()
+        self._left_out: frozenset[Origin] = frozenset()
         self._leads_into: dict[int, list[Origin]] = defaultdict(list)
         for origin in chosen:
             for layer in dict.fromkeys(c.layer for c in self.contributions(origin)):
@@ -58,6 +75,8 @@ class Selection:
         joined = {part.origin for number in self.layers for part in self._read_by(number)}
         joined.update(target for number in self.layers for target in self.targets(number))
         self.origins = [origin for origin in chosen if origin in joined]
+        self._passed_through: frozenset[Origin] = frozenset()
+        self.contraction = self._contracted() if signed else None
         self._check(inputs, outputs)
 
     def contributions(self, origin: Origin) -> list[Contribution]:
@@ -66,33 +85,74 @@ class Selection:
 
     def targets(self, layer: int) -> list[Origin]:
         """Return the sets that a weight layer leads into."""
-        return self._leads_into[layer]
+        return [target for target in self._leads_into[layer] if target not in self._left_out]
 
     def rows(self, layer: int, n_rows: int) -> NDArray[np.int64]:
-        """Return the number in the graph of the unit that each row of a kernel reads, or -1."""
+        """Return the number in the graph of the unit that each row of a kernel reads, or -1.
+
+        :data:`CONTRACTED` is for what is read of sets that are left out, and that units lead into.
+        """
         offsets = self._offsets()
         rows = np.full(n_rows, -1)
         for part in self._read_by(layer):
             if part.origin in offsets:
                 rows[part.rows] = offsets[part.origin] + part.units
+            if self.contraction is not None and part.origin in self.contraction.fed:
+                rows[part.rows] = CONTRACTED
         return rows
 
     def columns(self, layer: int, n_columns: int) -> NDArray[np.int64]:
         """Return the number in the graph of the unit that each column leads into, or -1.
 
-        Of shape (ways, columns), since a layer may lead into several sets.
+        Of shape (ways, columns), since a layer may lead into several sets. :data:`CONTRACTED` is
+        for what leads into sets that are left out, and that lead on to units.
         """
         offsets = self._offsets()
         ways: list[NDArray[np.int64]] = []
-        for target in self.targets(layer):
+        for target in self._leads_into[layer]:
+            if target not in offsets and target not in self._passed_through:
+                continue
             for contribution in self.contributions(target):
                 if contribution.layer == layer:
-                    units = offsets[target] + contribution.units
+                    units = offsets.get(target, 0) + contribution.units
+                    if target not in offsets:
+                        units = np.full_like(units, CONTRACTED)
                     units = np.broadcast_to(units, contribution.columns.shape)
                     there = contribution.columns >= 0
                     found = contribution.columns[there], units[there]
                     ways.extend(_one_unit_a_column(*found, n_columns))
-        return np.array(ways)
+        return np.array(ways, np.int64).reshape(-1, n_columns)
+
+    def _contracted(self) -> Contraction:
+        """Leave out the sets that are linear, and those that then nothing joins."""
+        put_out = {part.origin for part in self._output_parts()} if self._outputs else set()
+        linear = frozenset(filter(self._is_linear, self.origins))
+        kept = [origin for origin in self.origins if origin not in linear or origin in put_out]
+        contraction = Contraction(
+            self._network,
+            self.parts,
+            self._contributions,
+            frozenset(kept) - linear,
+            linear,
+            frozenset(self.layers),
+        )
+        joined = {origin for pair in contraction.pairs(kept) for origin in pair}
+        self.origins = [origin for origin in kept if origin in joined]
+        self._passed_through = contraction.leads_on(self.origins)
+        self._left_out = frozenset(self._leads_into_all()).difference(self.origins)
+        return contraction
+
+    def _leads_into_all(self) -> Iterator[Origin]:
+        for targets in self._leads_into.values():
+            yield from targets
+
+    def _is_linear(self, origin: Origin) -> bool:
+        """Return whether what leads into a set's units and what leads out can be joined."""
+        channels = self._network.channels[origin.channels]
+        if self._is_input(origin) or not isinstance(channels, Merged | Weighted):
+            return False
+        of_maps = any(contribution.is_of_maps for contribution in self.contributions(origin))
+        return origin.channels not in self._network.nonlinear and not of_maps
 
     def _offsets(self) -> dict[Origin, int]:
         ends = np.cumsum([origin.n_units for origin in self.origins])
@@ -181,7 +241,7 @@ class Selection:
 
     def _check(self, inputs: bool | None, outputs: bool | None) -> None:
         network = self._network
-        if not self.layers:
+        if not self.layers or not self.origins:
             of = ", ".join(network.kernel_layers) or "none"
             raise InvalidInputError(
                 f"network {network.name!r} (weight layers: {of}) has no weights between units with "

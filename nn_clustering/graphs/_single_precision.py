@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 # are computed with in double, where that takes no time.
 MOST_IN_DOUBLE = 2**23
 
+# Graphs of products with more weights are held in half precision: 2 GB are a thousand million.
+MOST_IN_SINGLE = 2**28
+
 
 def in_single_precision(
     blocks: dict[tuple[int, int], NDArray[np.float64]],

@@ -1,7 +1,7 @@
 """The graph that carries a whole study: layers of units, and weight matrices between them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.graphs._half_precision import (
+    ROWS_AT_A_TIME,
+    can_be_half,
+    to_half,
+    to_single,
+)
 from nn_clustering.graphs._isolation import NEGLIGIBLE, check_isolated_below, isolated_units
 from nn_clustering.graphs._stored_weights import (
     check_memory,
@@ -66,13 +72,78 @@ class Edges:
     Attributes:
         source: Index of the layer they come from, in the graph's ``layers``.
         target: Index of the layer they go to; within a layer, the same.
-        weights: Non-negative float32 or float64, of shape (source units, target units); 0 where
-            there is no edge. Within a layer symmetric, with a zero diagonal.
+        stored: Non-negative float32 or float64, of shape (source units, target units); 0 where
+            there is no edge. Within a layer symmetric, with a zero diagonal. Or float16, which is
+            computed with in single precision.
+        exponent: Of float16, by which power of two it was multiplied to be stored.
     """
 
     source: int
     target: int
-    weights: NDArray[np.floating]
+    stored: NDArray[np.floating]
+    exponent: int = 0
+
+    @classmethod
+    def half(cls, source: int, target: int, weights: NDArray[np.float32]) -> "Edges":
+        """Return edges that take two bytes each, if their weights have such numbers."""
+        if not can_be_half(float(weights.max(initial=0))):
+            return cls(source, target, weights)
+        return cls(source, target, *to_half(weights))
+
+    @property
+    def is_half(self) -> bool:
+        """Whether the weights are stored in half precision."""
+        return self.stored.dtype == np.float16
+
+    @property
+    def weights(self) -> NDArray[np.floating]:
+        """The weights, in single or double precision: what is stored, or a copy of it."""
+        if self.is_half:
+            return to_single(self.stored, self.exponent)
+        return self.stored
+
+    def tiles(self) -> Iterator[tuple[slice, NDArray[np.floating]]]:
+        """Yield some rows and their weights, all rows in turn; what is yielded is used again."""
+        if not self.is_half:
+            yield slice(0, len(self.stored)), self.stored
+            return
+        buffer = np.empty((min(ROWS_AT_A_TIME, len(self.stored)), self.stored.shape[1]), np.float32)
+        for start in range(0, len(self.stored), ROWS_AT_A_TIME):
+            rows = self.stored[start : start + ROWS_AT_A_TIME]
+            yield (
+                slice(start, start + len(rows)),
+                to_single(rows, self.exponent, buffer[: len(rows)]),
+            )
+
+    @cached_property
+    def sums(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Sum of every row and of every column."""
+        if not self.is_half:
+            of_rows = self.stored.sum(axis=1, dtype=np.float64)
+            return of_rows, self.stored.sum(axis=0, dtype=np.float64)
+        of_rows, of_columns = (np.zeros(size) for size in self.stored.shape)
+        for rows, weights in self.tiles():
+            of_rows[rows] = weights.sum(axis=1)
+            of_columns += weights.sum(axis=0)
+        return of_rows, of_columns
+
+    def sums_among(
+        self, source: NDArray[np.bool_], target: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the sum of every row over some columns, and of every column over some rows."""
+        if source.all() and target.all():
+            return self.sums
+        weights = self.weights
+        of_rows = weights[:, target].sum(axis=1, dtype=np.float64)
+        return of_rows, weights[source].sum(axis=0, dtype=np.float64)
+
+    def among(self, source: NDArray[np.bool_], target: NDArray[np.bool_]) -> "Edges":
+        """Return the edges between some units of the one layer and some of the other."""
+        return replace(self, stored=self.stored[np.ix_(source, target)])
+
+    def with_weights(self, weights: NDArray[np.floating]) -> "Edges":
+        """Return edges between the same layers with other weights."""
+        return Edges(self.source, self.target, weights)
 
     @property
     def is_within_layer(self) -> bool:
@@ -112,16 +183,16 @@ class UnitGraph:
         for block in self.edges:
             source, target = self.layers[block.source], self.layers[block.target]
             between = f"edges {source.name!r} to {target.name!r}"
-            if not np.issubdtype(block.weights.dtype, np.floating):
+            if not np.issubdtype(block.stored.dtype, np.floating):
                 raise InvalidInputError(
-                    f"{between}: weights of type {block.weights.dtype}; expected floating point"
+                    f"{between}: weights of type {block.stored.dtype}; expected floating point"
                 )
-            if block.weights.shape != (source.n_units, target.n_units):
+            if block.stored.shape != (source.n_units, target.n_units):
                 raise InvalidInputError(
-                    f"{between}: weights of shape {block.weights.shape}; expected "
+                    f"{between}: weights of shape {block.stored.shape}; expected "
                     f"{(source.n_units, target.n_units)}"
                 )
-            if not (np.isfinite(block.weights).all() and (block.weights >= 0).all()):
+            if not _are_weights(block.stored):
                 raise InvalidInputError(
                     f"{between}: the weights hold negative, infinite or NaN values"
                 )
@@ -169,17 +240,22 @@ class UnitGraph:
         """Sum of the weights at every unit, shape (n_units,)."""
         degrees = np.zeros(self.n_units)
         for block in self.edges:
-            degrees[self.units(block.source)] += block.weights.sum(axis=1, dtype=np.float64)
+            of_rows, of_columns = block.sums
+            degrees[self.units(block.source)] += of_rows
             if not block.is_within_layer:
-                degrees[self.units(block.target)] += block.weights.sum(axis=0, dtype=np.float64)
+                degrees[self.units(block.target)] += of_columns
         return degrees
 
     @cached_property
     def isolated(self) -> NDArray[np.bool_]:
         """Whether a unit has no edges to speak of, shape (n_units,); see ``isolated_below``."""
         units = [self.units(index) for index in range(len(self.layers))]
-        edges = [(block.source, block.target, block.weights) for block in self.edges]
-        return isolated_units(units, edges, self.isolated_below)
+        return isolated_units(units, _Blocks(self.edges), self.isolated_below)
+
+    @property
+    def is_half(self) -> bool:
+        """Whether weights are stored in half precision."""
+        return any(block.is_half for block in self.edges)
 
     @property
     def dead(self) -> NDArray[np.bool_]:
@@ -216,12 +292,7 @@ class UnitGraph:
             for index, layer in enumerate(self.layers)
         )
         edges = tuple(
-            replace(
-                block,
-                weights=block.weights[
-                    np.ix_(kept[self.units(block.source)], kept[self.units(block.target)])
-                ],
-            )
+            block.among(kept[self.units(block.source)], kept[self.units(block.target)])
             for block in self.edges
         )
         return replace(self, layers=layers, edges=edges)
@@ -229,7 +300,7 @@ class UnitGraph:
     def with_weights(self, weights: Sequence[NDArray[np.floating]]) -> "UnitGraph":
         """Return the graph with other weight matrices, one for each of ``edges``."""
         blocks = zip(self.edges, weights, strict=True)
-        return replace(self, edges=tuple(replace(block, weights=w) for block, w in blocks))
+        return replace(self, edges=tuple(block.with_weights(w) for block, w in blocks))
 
     def adjacency(self) -> "scipy.sparse.csr_array":
         """Return the symmetric weight matrix, sparse, of shape (n_units, n_units)."""
@@ -301,6 +372,24 @@ class UnitGraph:
         )
         # files of former versions, in which weights of exactly 0 alone were none
         return cls(layers, edges, float(arrays.get("isolated_below", 0)))
+
+
+class _Blocks:
+    """Edges as matrices with their sums, one at a time."""
+
+    def __init__(self, edges: Sequence[Edges]) -> None:
+        self._edges = edges
+
+    def __iter__(self) -> Iterator[tuple[int, int, Edges]]:
+        return ((block.source, block.target, block) for block in self._edges)
+
+
+def _are_weights(stored: NDArray[np.floating]) -> bool:
+    """Return whether all of an array's numbers are finite and not negative."""
+    if stored.dtype == np.float16:
+        infinite = np.array(np.inf, np.float16).view(np.uint16)  # as those that are negative
+        return bool(stored.view(np.uint16).max(initial=0) < infinite)
+    return bool(np.isfinite(stored).all() and (stored >= 0).all())
 
 
 def _joined_layers(edge_layers: NDArray[Any], n_layers: int) -> list[tuple[int, int]]:

@@ -10,7 +10,7 @@ from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs._residual import by_residual_rule
 from nn_clustering.graphs._unit_graph import Layer
 from nn_clustering.graphs._unit_sets import Reader, kernel_units, unit_sets, weight_readers
-from nn_clustering.networks.structure import Broadcast, Merged, NetworkWeights
+from nn_clustering.networks.structure import Broadcast, Merged, NetworkWeights, Scaled
 
 # All that a network has of units, so that every partition finds its own among them.
 _ALL = {"inputs": True, "dense_layers": True}
@@ -78,7 +78,7 @@ class UnitLayers:
 
 
 def unit_layers(
-    weights: NetworkWeights, *, of_weights: bool = False, residual: str = "one_set"
+    weights: NetworkWeights, *, of_weights: bool = False, residual: str | None = None
 ) -> UnitLayers:
     """Return the layers of units of a network, and where lesions of the hidden ones strike.
 
@@ -101,9 +101,7 @@ def unit_layers(
         _require_units_of_their_own(weights, residual)
     weights = by_residual_rule(weights, residual)
     sets, readers = unit_sets(weights, **_ALL), weight_readers(weights, **_ALL)
-    sizes: dict[str, tuple[int, ...]] = {}
-    for units in sets:
-        sizes[units.name] = (*sizes.get(units.name, ()), units.n_units)
+    sizes = _sizes(weights)
     made = {target for reader in readers for target in reader.targets}
     read = {source for reader in readers for source in reader.sources}
     hidden = sorted(made.intersection(source for source in read if source is not None))
@@ -130,7 +128,19 @@ def unit_layers(
     return UnitLayers(weights.name, sizes, places)
 
 
-def _require_units_of_their_own(weights: NetworkWeights, residual: str) -> None:
+def _sizes(weights: NetworkWeights) -> dict[str, tuple[int, ...]]:
+    """Return the numbers of units of the sets of every name, outputs included where they can be."""
+    try:
+        sets = unit_sets(weights, **_ALL, outputs=True)
+    except InvalidInputError:  # no weights that count lead there
+        sets = unit_sets(weights, **_ALL)
+    sizes: dict[str, tuple[int, ...]] = {}
+    for units in sets:
+        sizes[units.name] = (*sizes.get(units.name, ()), units.n_units)
+    return sizes
+
+
+def _require_units_of_their_own(weights: NetworkWeights, residual: str | None) -> None:
     """Check that no channel leads into several units, which would all fall silent."""
     if residual == "copied":
         raise InvalidInputError(
@@ -140,12 +150,20 @@ def _require_units_of_their_own(weights: NetworkWeights, residual: str) -> None:
         )
     merges = [channels for channels in weights.channels if isinstance(channels, Merged)]
     for merge in merges:
-        if any(isinstance(weights.channels[read], Broadcast) for read in merge.reads):
+        if any(_is_broadcast(weights, read) for read in merge.reads):
             raise InvalidInputError(
                 f"layer {merge.name!r} of network {weights.name!r} joins one channel with each of "
                 "several: silence='weights' would silence all of its units at once; expected "
                 "silence='output' or 'mean' for this network"
             )
+
+
+def _is_broadcast(weights: NetworkWeights, index: int) -> bool:
+    """Return whether channels are one that stands for each of several, if multiplied."""
+    channels = weights.channels[index]
+    while isinstance(channels, Scaled):
+        channels = weights.channels[channels.reads]
+    return isinstance(channels, Broadcast)
 
 
 def _where_read(readers: Sequence[Reader], index: int) -> Iterator[Places]:

@@ -36,6 +36,7 @@ class UnitSet:
             reads them, "copy".
         n_heads: Number of heads of an attention whose values the units are, in their order; None
             for other units.
+        is_of_tokens: Whether they are tokens, of whose numbers the tensor holds one a position.
     """
 
     name: str
@@ -43,6 +44,7 @@ class UnitSet:
     tensor: int
     arises_from: str
     n_heads: int | None = None
+    is_of_tokens: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +69,9 @@ class Reader:
 @dataclass(frozen=True, eq=False)
 class KernelUnits:
     """The units that a kernel joins, by their number through all layers of a graph; -1 for none.
+
+    :data:`CONTRACTED` stands for a channel of a set that is left out (``residual="contracted"``),
+    through which it joins units.
 
     Attributes:
         rows: The unit that is read, of shape (groups, the kernel's second to last axis). Behind a
@@ -111,6 +116,21 @@ def weight_readers(
     return tuple(readers)
 
 
+def joined_sets(
+    network: NetworkWeights,
+    *,
+    inputs: bool | None = None,
+    outputs: bool | None = None,
+    dense_layers: bool | None = None,
+) -> set[tuple[int, int]]:
+    """Return which sets are joined where linear ones are left out; see :func:`graph_of_weights`."""
+    selection = Selection(network, inputs, outputs, dense_layers)
+    assert selection.contraction is not None
+    index = {origin: place for place, origin in enumerate(selection.origins)}
+    pairs = selection.contraction.pairs(selection.origins)
+    return {(index[source], index[target]) for source, target in pairs}
+
+
 def kernel_units(
     network: NetworkWeights,
     *,
@@ -146,7 +166,11 @@ def active_unit_sets(weights: NetworkWeights) -> list[UnitSet]:
     is_convolution = {
         layer.name: weights.is_convolutional(layer) for layer in weights.weight_layers.values()
     }
-    readers = weight_readers(weights, inputs=True, dense_layers=True)
+    settings = {"inputs": True, "dense_layers": True}
+    counted = {units.tensor for units in unit_sets(weights, **settings)}
+    if weights.has_attention:
+        settings["outputs"] = True  # what reads the last sum of a stream, or the last neurons
+    readers, sets = weight_readers(weights, **settings), unit_sets(weights, **settings)
     made = {
         target
         for reader in readers
@@ -155,9 +179,7 @@ def active_unit_sets(weights: NetworkWeights) -> list[UnitSet]:
     }
     read = {source for reader in readers for source in reader.sources}
     hidden = [
-        units
-        for index, units in enumerate(unit_sets(weights, inputs=True, dense_layers=True))
-        if index in made and (filters or index in read)
+        units for index, units in enumerate(sets) if index in made and (filters or index in read)
     ]
     if not hidden:
         raise InvalidInputError(
@@ -186,7 +208,9 @@ def unit_set(network: NetworkWeights, origin: Origin, parts: Sequence[tuple[Part
         return UnitSet(name, origin.n_units, channels.tensor, "reshape")
     if isinstance(channels, Copied):
         return UnitSet(name, origin.n_units, channels.tensor, "copy")
-    return UnitSet(name, origin.n_units, _tensor_of(network, origin, parts), "input")
+    is_of_tokens = isinstance(channels, InputValues) and channels.is_of_tokens
+    tensor = _tensor_of(network, origin, parts)
+    return UnitSet(name, origin.n_units, tensor, "input", is_of_tokens=is_of_tokens)
 
 
 def _tensor_of(network: NetworkWeights, origin: Origin, parts: Sequence[tuple[Part, ...]]) -> int:

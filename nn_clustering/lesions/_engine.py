@@ -78,7 +78,7 @@ class LesionEngine:
         silence: str = "output",
         memory_mb: float | None = None,
         output: str | int | None = None,
-        residual: str = "one_set",
+        residual: str | None = None,
         precision: str = "auto",
     ) -> None:
         """Prepare a network and the images to test it on.
@@ -390,7 +390,7 @@ def _lesions_of(layers: Sequence[str]) -> str:
 
 
 def lesionable_layers(
-    layers: Sequence[Layer], network: LesionEngine | keras.Model, *, residual: str = "one_set"
+    layers: Sequence[Layer], network: LesionEngine | keras.Model, *, residual: str | None = None
 ) -> tuple[str, ...]:
     """Return the hidden layers among a partition's layers: not the inputs, not the output.
 

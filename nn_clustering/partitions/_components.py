@@ -36,7 +36,11 @@ def _reached_from_first_unit(graph: UnitGraph) -> NDArray[np.bool_]:
         n_reached = int(reached.sum())
         for block in blocks:
             source, target = graph.units(block.source), graph.units(block.target)
-            reached[target] += reached[source] @ block.weights > 0
-            reached[source] += block.weights @ reached[target] > 0
+            # nearly always all of them are, after the first few
+            if reached[source].all() and reached[target].all():
+                continue
+            weights = block.weights
+            reached[target] += reached[source] @ weights > 0
+            reached[source] += weights @ reached[target] > 0
             np.minimum(reached, 1, out=reached)
     return reached > 0

@@ -6,14 +6,16 @@ networks are bipartite, so that the problem has half the size. And the adjacency
 vectors are multiplied by the weight matrices between the layers, in single precision.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_clustering.graphs import UnitGraph
+from nn_clustering.graphs import Edges, UnitGraph
 from nn_clustering.partitions._bipartite_halves import Halves
+from nn_clustering.partitions._block_eigensolver import block_eigenpairs
 from nn_clustering.partitions._components import connected_components
 from nn_clustering.partitions._eigensolver import (
     DENSE_ROWS,
@@ -23,6 +25,7 @@ from nn_clustering.partitions._eigensolver import (
     deflated_eigenpairs,
     dense_eigenpairs,
 )
+from nn_clustering.partitions._lanes import in_lanes
 
 # Single precision tells squared singular values apart above this.
 _SINGLE_PRECISION_SQUARE = 1e-5
@@ -49,7 +52,9 @@ def leading_eigenvectors(graph: UnitGraph, n_vectors: int) -> Eigenpairs:
     """Return the leading eigenvalues and eigenvectors of the normalised adjacency.
 
     Exact to double precision in small graphs, and to single precision in large ones (above
-    some hundred units on the smaller side of a bipartite graph, or in another one).
+    some hundred units on the smaller side of a bipartite graph, or in another one). In graphs
+    whose weights are stored in half precision each eigenvector has a residual of a hundredth of its
+    eigenvalue at most.
 
     Args:
         graph: A graph without isolated units.
@@ -60,6 +65,8 @@ def leading_eigenvectors(graph: UnitGraph, n_vectors: int) -> Eigenpairs:
         orthonormal eigenvectors, shape (units, vectors).
     """
     n_values = min(n_vectors + 1, graph.n_units)
+    if graph.is_half:
+        return _eigenpairs_in_blocks(graph, n_vectors, n_values)
     halves = Halves.of(graph)
     if halves is not None and halves.n_small >= n_vectors:
         return _eigenpairs_of_halves(halves, n_vectors, n_values)
@@ -74,6 +81,41 @@ def leading_eigenvectors(graph: UnitGraph, n_vectors: int) -> Eigenpairs:
             least_in_single=-1,
         )
     return values, vectors[:, :n_vectors]
+
+
+def _eigenpairs_in_blocks(graph: UnitGraph, n_vectors: int, n_values: int) -> Eigenpairs:
+    """Return eigenpairs of a graph whose weights take longest to read."""
+    known = _component_vectors(graph, np.ones(graph.n_units, bool))[:, :n_values]
+    values = np.ones(known.shape[1])
+    if n_values > len(values):
+        scale = (1 / np.sqrt(graph.degrees)).astype(np.float32)[:, None]
+        found, vectors = block_eigenpairs(
+            lambda block: scale * _product_of_tiles(graph, scale * block),
+            known.astype(np.float32),
+            n_values - len(values),
+        )
+        values, known = np.append(values, found), np.hstack([known, vectors])
+    return values, known[:, :n_vectors].astype(np.float64)
+
+
+def _product_of_tiles(graph: UnitGraph, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the adjacency times vectors, each tile of which is read once for both directions."""
+
+    def work(edges: Sequence[Edges]) -> NDArray[np.float32]:
+        made = np.zeros_like(vectors)
+        for block in edges:
+            first, target = graph.units(block.source).start, graph.units(block.target)
+            for rows, weights in block.tiles():
+                units = slice(first + rows.start, first + rows.stop)
+                made[units] += weights @ vectors[target]
+                if not block.is_within_layer:
+                    made[target] += weights.T @ vectors[units]
+        return made
+
+    total, *others = in_lanes(graph.edges, work)
+    for found in others:
+        total += found
+    return total
 
 
 def _eigenpairs_of_halves(halves: Halves, n_vectors: int, n_values: int) -> Eigenpairs:

@@ -1,12 +1,15 @@
 """Normalised cut of a partition (methods C7)."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs import UnitGraph
+from nn_clustering.graphs import Edges, UnitGraph
+from nn_clustering.partitions._lanes import in_lanes
 
 # What the studies added to the volume of every cluster (quirk 26).
 PUBLISHED_VOLUME_CONSTANT = 1e-8
@@ -57,22 +60,33 @@ def ncuts(
     n_all = n_partitions * n_clusters
     places = np.where(labels >= 0, labels + n_clusters * np.arange(n_partitions)[:, None], n_all)
     volume = _sums(places, graph.degrees, n_all)
-    within = np.zeros(n_all)
-    for block in graph.edges:
-        source, target = places[:, graph.units(block.source)], places[:, graph.units(block.target)]
-        members = np.zeros((target.shape[1], n_all + 1), block.weights.dtype)
-        members[np.arange(len(members)), target] = 1
-        # weight that each unit of the source sends into each cluster
-        into_clusters = block.weights @ members
-        into_own = into_clusters[np.arange(len(into_clusters)), source]
-        # an edge within a layer stands in its matrix twice already
-        within += (1 if block.is_within_layer else 2) * _sums(source, into_own, n_all)
+    within = sum(in_lanes(graph.edges, partial(_within, graph, places, n_all)))
     # rounding can leave a cluster that nothing cuts a little less than 0
     cut = np.maximum(volume - within, 0)
     # a label that no unit with edges has makes no cluster
     shares = np.divide(cut, volume + volume_constant, where=volume > 0, out=np.zeros(n_all))
     found: NDArray[np.float64] = shares.reshape(n_partitions, n_clusters).sum(axis=1)
     return found
+
+
+def _within(
+    graph: UnitGraph, places: NDArray[np.int64], n_all: int, edges: Sequence[Edges]
+) -> NDArray[np.float64]:
+    """Return the weight of edges within every cluster, both of whose ends count."""
+    within = np.zeros(n_all)
+    for block in edges:
+        source, target = places[:, graph.units(block.source)], places[:, graph.units(block.target)]
+        precision = np.float32 if block.is_half else block.stored.dtype
+        members = np.zeros((target.shape[1], n_all + 1), precision)
+        members[np.arange(len(members)), target] = 1
+        for rows, weights in block.tiles():
+            # weight that each unit of the source sends into each cluster
+            into_clusters = weights @ members
+            into_own = into_clusters[np.arange(len(into_clusters)), source[:, rows]]
+            # an edge within a layer stands in its matrix twice already
+            factor = 1 if block.is_within_layer else 2
+            within += factor * _sums(source[:, rows], into_own, n_all)
+    return within
 
 
 def check_volume_constant(volume_constant: float) -> None:

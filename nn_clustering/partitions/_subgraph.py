@@ -20,8 +20,5 @@ def subgraph(graph: UnitGraph, kept: NDArray[np.bool_]) -> UnitGraph:
         replace(layer, n_units=int(part.sum()))
         for layer, part in zip(graph.layers, parts, strict=True)
     )
-    edges = tuple(
-        replace(block, weights=block.weights[np.ix_(parts[block.source], parts[block.target])])
-        for block in graph.edges
-    )
+    edges = tuple(block.among(parts[block.source], parts[block.target]) for block in graph.edges)
     return replace(graph, layers=layers, edges=edges)

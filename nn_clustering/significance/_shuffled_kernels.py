@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.graphs import (
+    CONTRACTED,
     KernelUnits,
     UnitGraph,
     by_residual_rule,
@@ -82,7 +83,7 @@ def shuffled_kernels(
     if reconnect_last_layer:
         has_edges[graph.units(len(graph.layers) - 1)] = True
     of_units = {key: graph_settings[key] for key in _OF_UNITS if key in graph_settings}
-    arranged = by_residual_rule(weights, graph_settings.get("residual", "one_set"))
+    arranged = by_residual_rule(weights, graph_settings.get("residual"))
     movable = tuple(
         None if units is None else _movable(units, has_edges)
         for units in kernel_units(arranged, **of_units)
@@ -91,8 +92,10 @@ def shuffled_kernels(
 
 
 def _movable(units: KernelUnits, has_edges: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    # What is no unit of the graph has the number -1, which then is the last.
-    known = np.append(has_edges, False)
+    # What is no unit of the graph has the number -1, which then is the last, and what is left out
+    # but joins units CONTRACTED, which then is the one before.
+    assert CONTRACTED == -2
+    known = np.append(has_edges, [True, False])
     columns = known[units.columns].any(axis=0)
     of_group = np.repeat(known[units.rows], columns.size // len(units.rows), axis=0)
     return of_group.T & columns

@@ -91,7 +91,7 @@ class InputOptimiser:
         ascent: Ascent = Ascent(),  # noqa: B008
         entropy: bool | None = None,
         output: str | int | None = None,
-        residual: str = "one_set",
+        residual: str | None = None,
         task: str = "classification",
         memory_mb: float | None = None,
     ) -> None:

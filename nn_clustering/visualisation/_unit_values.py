@@ -49,7 +49,7 @@ class UnitValues:
 
 
 def hidden_units(
-    walk: Walk, weights: NetworkWeights, residual: str
+    walk: Walk, weights: NetworkWeights, residual: str | None
 ) -> tuple[UnitLayers, dict[str, UnitValues]]:
     """Return the layers of a network, and where the values of the hidden ones stand.
 
@@ -72,7 +72,7 @@ def hidden_units(
     if residual != "copied":
         sizes = layers.sizes
         names |= dict.fromkeys(
-            units.name for units in active_unit_sets(weights) if len(sizes[units.name]) == 1
+            units.name for units in active_unit_sets(weights) if len(sizes.get(units.name, ())) == 1
         )
     read = _read_places(copied)
     found = {

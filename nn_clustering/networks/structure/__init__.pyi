@@ -13,6 +13,7 @@ from ._channels import (
     Merged as Merged,
     Origin as Origin,
     Rearranged as Rearranged,
+    Scaled as Scaled,
     Unflattened as Unflattened,
     Weighted as Weighted,
 )
@@ -43,6 +44,7 @@ from ._tracing import (
     Contribution as Contribution,
     Part as Part,
     SharedFactors as SharedFactors,
+    contributions_through as contributions_through,
     shared_factors as shared_factors,
     trace_contributions as trace_contributions,
     trace_parts as trace_parts,

@@ -78,11 +78,19 @@ class Scaled:
 
 @dataclass(frozen=True)
 class Merged:
-    """The sum, product, maximum or the like of several tensors, element by element."""
+    """The sum, product, maximum or the like of several tensors, element by element.
+
+    Attributes:
+        name: Name of the layer.
+        tensor: Number of the tensor it makes.
+        reads: Indices of the channels that it reads.
+        is_sum: Whether it adds them up, with whatever sign.
+    """
 
     name: str
     tensor: int
     reads: tuple[int, ...]
+    is_sum: bool = True
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,13 @@ def with_copies(network: NetworkWeights) -> NetworkWeights:
         index[number] = len(channels) - 1
     outputs = tuple(index[output] for output in network.outputs)
     nonlinear = frozenset(index[made] for made in network.nonlinear)
-    return replace(network, channels=tuple(channels), outputs=outputs, nonlinear=nonlinear)
+    return replace(
+        network,
+        channels=tuple(channels),
+        outputs=outputs,
+        nonlinear=nonlinear,
+        residual="copied",
+    )
 
 
 def _names(network: NetworkWeights, reader: str, parts: tuple[Part, ...]) -> list[str]:

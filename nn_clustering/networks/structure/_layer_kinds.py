@@ -25,6 +25,7 @@ from nn_clustering.networks.structure.rules.lookup import embedding
 from nn_clustering.networks.structure.rules.merging import (
     average,
     concatenation,
+    difference,
     merge,
     nonlinear_merge,
     scaled_sum,
@@ -38,8 +39,10 @@ from nn_clustering.networks.structure.rules.normalisation import (
 )
 from nn_clustering.networks.structure.rules.reshaping import permutation, reshape
 from nn_clustering.networks.structure.rules.scaling import (
+    difference_or_constant,
     extreme,
     layer_scale,
+    negation,
     product,
     quotient,
     rescaling,
@@ -169,7 +172,8 @@ LAYER_KINDS: Mapping[str, LayerKind] = {
     "UnitNormalization": LayerKind(unit_normalisation, joins_units=True),
     "Normalization": LayerKind(fixed_normalisation),
     "Rescaling": LayerKind(rescaling, place_in_chain="input scaling"),
-    **_each(LayerKind(merge), "Add", "Subtract"),
+    "Add": LayerKind(merge),
+    "Subtract": LayerKind(difference),
     **_each(LayerKind(nonlinear_merge), "Multiply", "Maximum", "Minimum"),
     "Average": LayerKind(average),
     "Concatenate": LayerKind(concatenation),
@@ -222,7 +226,9 @@ INNER_LAYER_KINDS: Mapping[str, LayerKind] = {
 
 # By the name of the class of what ``keras.ops`` calls, which is not a public one.
 OPERATION_KINDS: Mapping[str, LayerKind] = {
-    **_each(LayerKind(sum_or_constant), "Add", "Subtract"),
+    "Add": LayerKind(sum_or_constant),
+    "Subtract": LayerKind(difference_or_constant),
+    "Negative": LayerKind(negation),
     **_each(LayerKind(extreme), "Maximum", "Minimum"),
     "Multiply": LayerKind(product),
     **_each(LayerKind(quotient), "Divide", "TrueDivide"),
@@ -236,7 +242,7 @@ OPERATION_KINDS: Mapping[str, LayerKind] = {
     **_each(_SOFTMAX, "Softmax", "LogSoftmax"),
     **_each(_NONLINEAR, "MaxPool", "Absolute", "Abs", "Exp", "Log", "Log1p", "Sqrt", "Square"),
     **_each(_NONLINEAR, "Sign", "Clip", "Power"),
-    **_each(_UNITWISE, "AveragePool", "Negative", "Pad", "Copy", "StopGradient"),
+    **_each(_UNITWISE, "AveragePool", "Pad", "Copy", "StopGradient"),
     "Cast": replace(_UNITWISE, takes_heads=True),
     "DotProductAttention": LayerKind(dot_product_attention, takes_heads=True),
     "Einsum": LayerKind(einsum, takes_heads=True),

@@ -37,6 +37,8 @@ class NetworkWeights:
         nonlinear: Indices in ``channels`` of where units arise behind which stands a nonlinearity,
             a product or an attention before a weight layer reads them, or which are no sums; all
             others are read linearly, but for what a norm divides by.
+        residual: By which rule its sets of units are chosen where several layers read a stream; see
+            :func:`~nn_clustering.graphs.by_residual_rule`.
     """
 
     name: str
@@ -46,6 +48,7 @@ class NetworkWeights:
     kernels: tuple[NDArray[np.floating], ...] = field(repr=False)
     has_attention: bool = False
     nonlinear: frozenset[int] = frozenset()
+    residual: str = "one_set"
 
     def with_kernels(self, kernels: Sequence[NDArray[np.floating]]) -> "NetworkWeights":
         """Return the network with other kernels.

@@ -5,7 +5,7 @@ on its way (:func:`trace_parts`), and to the weights that lead into every set of
 (:func:`trace_contributions`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -44,7 +44,7 @@ class Maker(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Factor:
-    """What units were multiplied by, without sign.
+    """What units were multiplied by; without sign, unless the signs were asked for.
 
     Attributes:
         maker: What made it.
@@ -83,12 +83,13 @@ class Part:
         """Whether a channel has several positions on the last axis."""
         return bool(self.rows.shape[0] * self.rows.shape[1] > 1)
 
-    def scaled(self, factors: NDArray[np.float64], maker: Maker) -> "Part":
+    def scaled(self, factors: NDArray[np.float64], maker: Maker, *, signed: bool = False) -> "Part":
         """Return the part with the values on the last axis multiplied by ``factors``."""
+        of_channels = factors if signed else np.abs(factors)
         if factors.size == 1:
-            return self._with_factor(np.full(self.units.size, abs(factors.item())), maker)
+            return self._with_factor(np.full(self.units.size, of_channels.item()), maker)
         if not self.is_flattened:
-            return self._with_factor(np.abs(factors[self.rows[0, 0]]), maker)
+            return self._with_factor(of_channels[self.rows[0, 0]], maker)
         before = 1.0 if self.scale_by_position is None else self.scale_by_position
         return replace(self, scale_by_position=before * factors[self.rows])
 
@@ -175,6 +176,7 @@ def trace_parts(
     kernel_norm: str,
     *,
     fold_normalisation: bool,
+    signed: bool = False,
 ) -> list[tuple[Part, ...]]:
     """Return, for each of a network's channels, where they arise and what multiplied them.
 
@@ -183,6 +185,8 @@ def trace_parts(
         kernels: The kernels that they name.
         kernel_norm: Norm of a depthwise kernel, which is what it multiplies its channel by.
         fold_normalisation: Whether the factors of normalisation count.
+        signed: Whether factors keep their signs, but for norms of depthwise kernels, which have
+            none.
     """
     parts: list[tuple[Part, ...]] = []
     found: tuple[Part, ...]
@@ -212,7 +216,9 @@ def trace_parts(
                 if fold_normalisation or not is_normalisation:
                     found = tuple(
                         # one factor for all is the same at all places
-                        part.scaled(factors, Maker(number, place if factors.size > 1 else 0))
+                        part.scaled(
+                            factors, Maker(number, place if factors.size > 1 else 0), signed=signed
+                        )
                         for place, part in enumerate(found)
                     )
             case Concatenated(reads=concatenated):
@@ -331,9 +337,15 @@ def _flattened(
 
 
 def trace_contributions(
-    network: Sequence[Channels], parts: Sequence[tuple[Part, ...]]
+    network: Sequence[Channels], parts: Sequence[tuple[Part, ...]], *, signed: bool = False
 ) -> dict[int, list[Contribution]]:
-    """Return, for every index where units arise, the weights that lead into them."""
+    """Return, for every index where units arise, the weights that lead into them.
+
+    Args:
+        network: The channels.
+        parts: Where they arise, from :func:`trace_parts`.
+        signed: Whether what multiplies them keeps its sign, as it was asked for of the parts.
+    """
     contributions: dict[int, list[Contribution]] = {}
     for number, channels in enumerate(network):
         if isinstance(channels, InputValues):
@@ -343,15 +355,12 @@ def trace_contributions(
             one = np.ones((1, 1, whole.units.size))
             contributions[number] = [Contribution(number, whole.rows, whole.units, one)]
         elif isinstance(channels, Merged):
-            contributions[number] = _together(
-                _through(part, contribution)
-                for read in channels.reads
-                for part in parts[read]
-                for contribution in contributions[part.origin.channels]
+            contributions[number] = contributions_through(
+                parts, contributions, channels.reads, signed=signed
             )
         elif isinstance(channels, Unflattened):
             contributions[number] = [
-                _as_maps(_through(part, contribution), channels)
+                _as_maps(_through(part, contribution, signed=signed), channels)
                 for part in parts[channels.reads]
                 for contribution in contributions[part.origin.channels]
             ]
@@ -387,7 +396,23 @@ def _into_copy(part: Part, contribution: Contribution) -> Contribution:
     )
 
 
-def _through(part: Part, contribution: Contribution) -> Contribution:
+def contributions_through(
+    parts: Sequence[tuple[Part, ...]],
+    contributions: Mapping[int, Sequence[Contribution]],
+    reads: Iterable[int],
+    *,
+    signed: bool = False,
+) -> list[Contribution]:
+    """Return the weights that lead into a merge through some of the channels that it reads."""
+    return _together(
+        _through(part, contribution, signed=signed)
+        for read in reads
+        for part in parts[read]
+        for contribution in contributions[part.origin.channels]
+    )
+
+
+def _through(part: Part, contribution: Contribution, *, signed: bool) -> Contribution:
     """Return what leads into a part's units as what leads into the merge that reads the part."""
     column, scale = _into_channels(part, contribution)
     rows = part.rows.reshape(1, 1, -1)
@@ -397,7 +422,8 @@ def _through(part: Part, contribution: Contribution) -> Contribution:
     elif part.is_flattened:  # the maps of a reshape, flattened again as they were made
         column, scale = column.reshape(rows.shape), scale.reshape(rows.shape)
     if part.scale_by_position is not None:
-        scale = scale * np.abs(part.scale_by_position.ravel())
+        by_position = part.scale_by_position.ravel()
+        scale = scale * (by_position if signed else np.abs(by_position))
     there = (column >= 0).any(axis=(0, 1))
     return Contribution(
         contribution.layer, column[..., there], rows[0, 0, there], scale[..., there]

@@ -70,6 +70,8 @@ class WeightsBuilder:
         # tensors made of maps by a flatten or a global pooling, on how many axes slice by slice
         self._behind_maps: dict[int, int] = {}
         self._nonlinear: set[int] = set()  # channels
+        # of tensors, the channels that stand there behind something nonlinear, where they arise
+        self._behind: dict[int, set[int]] = {}
         self._moved: set[int] = set()  # tensors whose positions may not be those of a reshape
 
     def add(self, channels: Channels, tensor: int) -> None:
@@ -240,10 +242,29 @@ class WeightsBuilder:
 
         What is marked is where they arise, through all that multiplies or arranges them.
         """
+        self._nonlinear.update(self._where_they_arise(index))
+
+    def follow_nonlinearity(self, step: Step, *, is_linear: bool) -> None:
+        """Note what a step makes of channels that stand behind something nonlinear.
+
+        They are marked where weights read them, or another tensor is added: not where numbers come
+        of them that hold no units, as the squares of which a norm is made.
+        """
+        behind = {place for tensor in step.inputs for place in self._behind.get(tensor, ())}
+        if not is_linear:
+            behind.update(self._where_they_arise(self.read(step)))
+        made = self._channels[self.made(step)]
+        is_new = getattr(made, "tensor", None) == step.outputs[0]
+        if is_new and isinstance(made, Weighted | Merged | Unflattened):
+            self._nonlinear.update(behind)
+        else:
+            self._behind.update(dict.fromkeys(step.outputs, behind))
+
+    def _where_they_arise(self, index: int) -> Iterator[int]:
         match self._channels[index]:
             case Concatenated(reads=several):
                 for one in several:
-                    self.mark_nonlinear(one)
+                    yield from self._where_they_arise(one)
             case (
                 Scaled(reads=reads)
                 | Depthwise(reads=reads)
@@ -252,9 +273,9 @@ class WeightsBuilder:
                 | Flattened(reads=reads)
                 | Rearranged(reads=reads)
             ):
-                self.mark_nonlinear(reads)
+                yield from self._where_they_arise(reads)
             case _:
-                self._nonlinear.add(index)
+                yield index
 
     def all_read(self, step: Step) -> tuple[int, ...]:
         """Return the indices of the channels of all tensors of units that a step reads."""

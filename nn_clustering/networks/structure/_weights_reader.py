@@ -79,10 +79,9 @@ def _add_step(builder: WeightsBuilder, step: Step) -> None:
         )
     assert kind.rule is not None
     kind.rule(builder, step)
-    if not kind.is_linear:
-        builder.mark_nonlinear(builder.read(step))
     if all(builder.no_units(tensor) is None for tensor in step.outputs):
         builder.follow_positions(step, has_kernels=bool(kind.kernels))
+        builder.follow_nonlinearity(step, is_linear=kind.is_linear)
         builder.follow_moves(step, keeps_positions=kind.keeps_positions)
 
 

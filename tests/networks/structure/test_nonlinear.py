@@ -33,7 +33,12 @@ def gate(made):
     return layers.Multiply(name="joined")([made, layers.Dense(4, name="other")(made)])
 
 
+def norm(made):
+    return made * ops.rsqrt(ops.mean(ops.square(made), axis=-1, keepdims=True) + 1e-6)
+
+
 MADE_OF_A_DENSE_LAYER = {
+    "norm": (norm, set()),
     "linear": (lambda made: ops.negative(made) * 2.0 + 1.0, set()),
     "average": (layers.GlobalAveragePooling1D(), set()),
     "extreme": (layers.GlobalMaxPooling1D(), {"made"}),

@@ -9,21 +9,38 @@ from nn_clustering.networks.structure.rules.unitwise import unitwise
 
 
 def merge(builder: WeightsBuilder, step: Step) -> None:
-    """Sum or difference, element by element; one channel goes with each."""
-    if len(builder.tensors_of_units(step)) == 1 < len(step.inputs):
+    """Sum, element by element; one channel goes with each."""
+    if _is_of_one(builder, step):
         unitwise(builder, step)  # beside what all units have in common
         return
     reads = _one_for_each(builder, step)
     builder.add(Merged(step.name, step.outputs[0], reads), step.outputs[0])
 
 
+def difference(builder: WeightsBuilder, step: Step) -> None:
+    """A sum with the second tensor's channels reversed."""
+    if _is_of_one(builder, step):
+        unitwise(builder, step)
+        return
+    first, second = _one_for_each(builder, step)
+    reversed_ = builder.add_inner(Scaled(second, np.array([-1.0]), is_normalisation=False))
+    builder.add(Merged(step.name, step.outputs[0], (first, reversed_)), step.outputs[0])
+
+
 def nonlinear_merge(builder: WeightsBuilder, step: Step) -> None:
     """Product, maximum or the like: what it makes is no sum of what it makes of each."""
-    merge(builder, step)
-    if len(builder.tensors_of_units(step)) == 1:
+    if _is_of_one(builder, step):
+        unitwise(builder, step)
         return
+    reads = _one_for_each(builder, step)
+    builder.add(Merged(step.name, step.outputs[0], reads, is_sum=False), step.outputs[0])
     for index in (*builder.all_read(step), builder.made(step)):
         builder.mark_nonlinear(index)
+
+
+def _is_of_one(builder: WeightsBuilder, step: Step) -> bool:
+    """Return whether all that a step reads but for one tensor changes no weights."""
+    return len(builder.tensors_of_units(step)) == 1 < len(step.inputs)
 
 
 def average(builder: WeightsBuilder, step: Step) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from nn_clustering.networks.structure._channels import Scaled
 from nn_clustering.networks.structure._walk import Step, TensorId
 from nn_clustering.networks.structure._weights_builder import WeightsBuilder
-from nn_clustering.networks.structure.rules.merging import merge, nonlinear_merge
+from nn_clustering.networks.structure.rules.merging import difference, merge, nonlinear_merge
 from nn_clustering.networks.structure.rules.unitwise import unitwise
 from nn_clustering.networks.structure.rules.variables import to_numpy
 
@@ -50,6 +50,21 @@ def sum_or_constant(builder: WeightsBuilder, step: Step) -> None:
         merge(builder, step)
     else:
         unitwise(builder, step)
+
+
+def difference_or_constant(builder: WeightsBuilder, step: Step) -> None:
+    """Two tensors are merged; what is subtracted from a constant is reversed."""
+    if len(builder.tensors_of_units(step)) > 1:
+        difference(builder, step)
+    elif isinstance(_arguments(step)[0], int | float | np.ndarray):
+        negation(builder, step)
+    else:
+        unitwise(builder, step)
+
+
+def negation(builder: WeightsBuilder, step: Step) -> None:
+    """Every channel is reversed."""
+    add_scaled(builder, step, -1.0, is_normalisation=False)
 
 
 def extreme(builder: WeightsBuilder, step: Step) -> None:

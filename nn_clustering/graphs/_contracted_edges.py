@@ -1,0 +1,53 @@
+"""The edges of a graph whose linear sets of units are left out."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nn_clustering.graphs._selection import Selection
+from nn_clustering.graphs._single_precision import MOST_IN_DOUBLE, MOST_IN_SINGLE
+from nn_clustering.graphs._unit_graph import Edges
+
+
+def contracted_edges(
+    selection: Selection, kernel_norm: str, *, is_single: bool
+) -> tuple[Edges, ...]:
+    """Return the edges between the sets of units that are kept.
+
+    Args:
+        selection: Which sets these are.
+        kernel_norm: Norm of weights of several positions.
+        is_single: Whether the network is in single precision: then small graphs are computed in
+            double and rounded to it, larger ones computed in it, and the largest held in half
+            precision.
+    """
+    assert selection.contraction is not None
+    index = {origin: place for place, origin in enumerate(selection.origins)}
+    pairs = selection.contraction.pairs(selection.origins)
+    n_weights = sum(source.n_units * target.n_units for source, target in pairs)
+    in_double = not is_single or n_weights <= MOST_IN_DOUBLE
+    blocks = selection.contraction.blocks(
+        selection.origins,
+        selection.shared_factors,
+        kernel_norm,
+        np.float64 if in_double else np.float32,
+    )
+    edges = [
+        _edges(index[source], index[target], weights, n_weights, is_single=is_single)
+        for source, target, weights in blocks
+    ]
+    return tuple(sorted(edges, key=lambda block: (block.source, block.target)))
+
+
+def _edges(
+    source: int, target: int, weights: NDArray[np.floating], n_weights: int, *, is_single: bool
+) -> Edges:
+    if not is_single:
+        return Edges(source, target, weights)
+    with np.errstate(over="ignore"):
+        single = weights.astype(np.float32, copy=False)
+    if not np.isfinite(single).all():
+        return Edges(source, target, weights)
+    if n_weights > MOST_IN_SINGLE:
+        return Edges.half(source, target, single)
+    stored = single.astype(np.float64) if n_weights <= MOST_IN_DOUBLE else single
+    return Edges(source, target, stored)
