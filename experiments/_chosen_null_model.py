@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,9 +20,15 @@ from nn_clustering.networks import structure
 from nn_clustering.tracking import Input
 
 if TYPE_CHECKING:
+    import keras
+
     from nn_clustering.graphs import UnitGraph
     from nn_clustering.significance import FreshNetworks, NullModel
     from nn_clustering.tracking import Run, StageRun
+
+
+# Rules for a residual stream by which an edge is made of the weights of several kernels.
+_OF_SEVERAL_KERNELS = ("units", "contracted")
 
 
 @dataclass(frozen=True)
@@ -69,12 +75,13 @@ def shuffled_graph(clustered: Run, config: Mapping[str, Any]) -> Input[NullModel
 
 def _of_kernels(run: StageRun[NullModelInputs]) -> NullModel:
     import_keras()
-    settings = run.inputs.cluster_run.value.config["graph"]
+    method = run.config["method"]
+    settings = of_weights(run.inputs.cluster_run.value.config["graph"])
+    weights = structure.read_weights(_network(run).network)
+    if method in significance.VALUE_PERMUTATIONS:
+        return significance.permuted_values(weights, method, settings)
     return significance.shuffled_kernels(
-        structure.read_weights(_network(run).network),
-        run.config["method"],
-        of_weights(settings),
-        reconnect_last_layer=run.config["reconnect_last_layer"],
+        weights, method, settings, reconnect_last_layer=run.config["reconnect_last_layer"]
     )
 
 
@@ -88,12 +95,14 @@ def _fresh_networks(run: StageRun[NullModelInputs]) -> FreshNetworks:
     own = file.training.info.get("dataset", {})
     task = own.get("task") or datasets.dataset_task(config["dataset"]["name"])
     assert task is not None  # a training records that of data of one's own
+    tokens = _tokens_of(own.get("vocabulary"), trained)
 
     def build(seed: int) -> UnitGraph:
         network = networks.build_network(
             input_shape=trained.input_shape[1:],
             n_outputs=trained.output_shape[-1],
             task=task,
+            tokens=tokens,
             seed=seed,
             **config["network"],
         )
@@ -104,6 +113,15 @@ def _fresh_networks(run: StageRun[NullModelInputs]) -> FreshNetworks:
         return weight_graph(network, settings)
 
     return significance.FreshNetworks(build)
+
+
+def _tokens_of(
+    vocabulary: Sequence[str] | None, network: keras.Model
+) -> networks.TokenInput | None:
+    """Return what a network that was trained on tokens reads; None of one of other data."""
+    if vocabulary is None:
+        return None
+    return networks.TokenInput(len(vocabulary), len(network.output_shape) == 3)
 
 
 def _network(run: StageRun[NullModelInputs]) -> NetworkFile:
@@ -117,6 +135,7 @@ def check_clustering_fits(
     given: str = "",
     *,
     parts: tuple[str, str] = ("", ""),
+    rule: str | None = None,
 ) -> None:
     """Check that shuffles can be clustered as a network was, or is to be.
 
@@ -125,6 +144,7 @@ def check_clustering_fits(
         config: Config of the shuffle test.
         given: How messages begin.
         parts: What the keys of the two begin with, where they are parts of one config.
+        rule: By which its graph treats a residual stream; None where that is not known yet.
 
     Raises:
         InvalidInputError: If they cannot.
@@ -148,11 +168,18 @@ def check_clustering_fits(
             f"{theirs}partition.method=per_layer, which cuts every weight between layers, whatever "
             "the weights: its shuffles have the same n-cut; expected another method"
         )
-    if needs_network(config) and source != "weights":
-        asked = "method=fresh_initialisation" if is_fresh(config) else "kernels=weights"
+    rule = rule if source == "weights" else "one_set"
+    if needs_network(config, rule) and source != "weights":
+        asked = "kernels=weights" if config["kernels"] else f"method={config['method']}"
         raise InvalidInputError(
             f"{theirs}graph.source={source}, with {ours}{asked}: expected a graph of weights, or "
             f"another null model of this one: {ours}method=layer {ours}kernels=norms"
+        )
+    if _shuffles_sums_of_products(config, rule):
+        raise InvalidInputError(
+            f"{theirs}graph.residual={rule}, with {ours}kernels=norms {ours}method="
+            f"{config['method']}: an edge is made of the weights of several kernels; expected "
+            f"{ours}kernels=weights, which shuffles those"
         )
     if source not in ("activations", GRAPH_FILE) and config["method"] == "all_edges":
         raise InvalidInputError(
@@ -181,9 +208,25 @@ def check_network_fits(network: NetworkFile, config: Mapping[str, Any]) -> None:
         )
 
 
-def needs_network(config: Mapping[str, Any]) -> bool:
-    """Whether a null model is made from the network, not from its graph."""
-    return is_fresh(config) or config["kernels"] == "weights"
+def needs_network(config: Mapping[str, Any], rule: str | None) -> bool:
+    """Whether a null model is made from the network, not from its graph.
+
+    Args:
+        config: Of the shuffle test.
+        rule: By which the clustering's graph treats a residual stream.
+    """
+    if config["kernels"] is not None or is_fresh(config):
+        return is_fresh(config) or config["kernels"] == "weights"
+    looks_at_weights = config["method"] in significance.ENTRY_SHUFFLES
+    return config["method"] in significance.VALUE_PERMUTATIONS or (
+        looks_at_weights and rule in _OF_SEVERAL_KERNELS
+    )
+
+
+def _shuffles_sums_of_products(config: Mapping[str, Any], rule: str | None) -> bool:
+    """Whether single weights of a graph are to be shuffled that are no weights of the network."""
+    looks_at_weights = config["method"] in significance.ENTRY_SHUFFLES
+    return config["kernels"] == "norms" and looks_at_weights and rule in _OF_SEVERAL_KERNELS
 
 
 def is_fresh(config: Mapping[str, Any]) -> bool:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nn_clustering import datasets
+from nn_clustering import datasets, networks
 from nn_clustering.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from nn_clustering.datasets import Dataset
+    from nn_clustering.datasets import Dataset, Outline
     from nn_clustering.tracking import StageRun
 
 # Names of what was skipped that a terminal shows; the run's info has all.
@@ -23,9 +23,16 @@ def no_train_part(name: str) -> InvalidInputError:
     return InvalidInputError(f"dataset.name={name!r} has no train part; expected one to train on")
 
 
+def tokens_of(dataset: Dataset | Outline) -> networks.TokenInput | None:
+    """Return what a network for a data set reads where that is tokens, else None."""
+    if dataset.n_tokens is None:
+        return None
+    return networks.TokenInput(dataset.n_tokens, dataset.answers_positions)
+
+
 def tell(run: StageRun, dataset: Dataset) -> None:
-    """Print and record what is to be known of data of one's own, once a run has begun."""
-    if not datasets.is_own(dataset.name):
+    """Print and record what is to be known of data of one's own and of tokens, in a run."""
+    if dataset.vocabulary is None and not datasets.is_own(dataset.name):
         return
     run.sacred_run.info["dataset"] = {
         "task": dataset.task,
@@ -36,6 +43,8 @@ def tell(run: StageRun, dataset: Dataset) -> None:
         "skipped": list(dataset.skipped),
         "notes": list(dataset.notes),
     }
+    if dataset.vocabulary is not None:
+        run.sacred_run.info["dataset"]["vocabulary"] = list(dataset.vocabulary)
     for note in (*dataset.notes, *([_of_skipped(dataset)] if dataset.skipped else [])):
         print(note)
     print(outputs_in_words(dataset))

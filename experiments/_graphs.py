@@ -26,6 +26,7 @@ SPLITS = ("train", "test")
 # Keys of the section `graph` of which the graph of weights is made.
 OF_WEIGHTS = (
     "kernel_norm",
+    "gate_norm",
     "fold_normalisation",
     "inputs",
     "outputs",
@@ -40,6 +41,7 @@ OF_ACTIVATIONS = ("position", "map_norm", "correlation", "memory_mb")
 # The sources of the graph that settings act on, where that is not all of them.
 _ACTS_ON = {
     "graph.kernel_norm": ("weights",),
+    "graph.gate_norm": ("weights",),
     "graph.fold_normalisation": ("weights",),
     "graph.residual": ("weights",),
     "dataset.name": ("activations", "gradients"),
@@ -51,6 +53,9 @@ _ACTS_ON = {
     "dataset.class_names": ("activations", "gradients"),
     "dataset.targets": ("activations", "gradients"),
     "dataset.damaged": ("activations", "gradients"),
+    "dataset.prime": ("activations", "gradients"),
+    "dataset.length": ("activations", "gradients"),
+    "dataset.train_share": ("activations", "gradients"),
     "activations.split": ("activations", "gradients"),
     "activations.n_samples": ("activations", "gradients"),
     "activations.position": ("activations",),
@@ -70,6 +75,7 @@ def check_graph_settings(settings: Mapping[str, Any]) -> None:
     if source not in SOURCES:
         raise InvalidInputError(f"graph.source={source!r}; expected one of {', '.join(SOURCES)}")
     structure.check_kernel_norm(settings["kernel_norm"])
+    structure.check_gate_norm(settings["gate_norm"])
     graphs.check_isolated_below(settings["isolated_below"])
     graphs.check_residual(settings["residual"])
     for key in OF_UNITS:

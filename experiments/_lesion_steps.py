@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments._forecast import Forecast, ForecastBar
 from experiments._kept_arrays import KeptScores, MayGoOn
-from experiments._result_tables import add_table
+from experiments._result_tables import add_long_table, add_table
 from nn_clustering import datasets, lesions, partitions, reports
 
 if TYPE_CHECKING:
@@ -25,8 +25,35 @@ if TYPE_CHECKING:
     from nn_clustering.tracking import StageRun
 
 
-def groups_of(dataset: Dataset, engine: LesionEngine, tail: str | None) -> Groups:
-    """Return what lesions are measured by: classes, monomials of the polynomials, or targets."""
+# Of so many groups the summary names the accuracy.
+_MOST_NAMED = 8
+
+# What the lesions of a classification can be measured by.
+MEASURED_BY = ("class", "group")
+
+
+def measures_by_group(dataset: Dataset, measure_by: str | None) -> datasets.Groups | None:
+    """Return the groups by which right answers are counted; None where it is by class.
+
+    Args:
+        dataset: The data set.
+        measure_by: One of :data:`MEASURED_BY`; None for groups where the data set has any.
+    """
+    return None if measure_by == "class" else dataset.groups
+
+
+def groups_of(
+    dataset: Dataset, engine: LesionEngine, *, tail: str | None, measure_by: str | None
+) -> Groups:
+    """Return what lesions are measured by.
+
+    Those are classes, groups of answers, monomials of the polynomials, or targets.
+    """
+    by_group = measures_by_group(dataset, measure_by)
+    if by_group is not None:
+        return lesions.answers_in_groups(
+            engine.class_sizes, by_group.names, kind=by_group.kind, tail=tail
+        )
     if dataset.task == "classification":
         return lesions.classes_of(engine.class_sizes, dataset.class_names, tail=tail)
     if dataset.class_names == datasets.polynomial_names():
@@ -145,6 +172,61 @@ def single_units(
             on_scores=kept.add,
             on_progress=bar.update,
         )
+
+
+def head_lesions(
+    run: StageRun[MayGoOn],
+    engine: LesionEngine,
+    heads: Partition,
+    groups: Groups,
+    title: str,
+) -> dict[str, Any]:
+    """Lesion every head as a whole, keep tables and figure, and return what was found."""
+    config = run.config
+    n_heads = len(heads.sub_clusters())
+    n_lesions = n_heads * (config["n_shuffles"] + 1)
+    with (
+        KeptScores(run, "head", n_heads) as kept,
+        _bar(run, engine, n_lesions, kept, "heads") as bar,
+    ):
+        bar.update(sum(map(len, kept.known.values())) * engine.n_images)
+
+        def log(index: int, result: SubClusterResult) -> None:
+            if index not in kept.known:
+                kept.add(index, result.scores)
+            overall = "accuracy" if groups.task == "classification" else "error"
+            run.log(f"head_{overall}_change", result.overall_change, index)
+            run.log("head_importance_p", result.importance_p, index)
+            run.log("head_coherence_p", result.coherence_p, index)
+
+        found = lesions.HeadLesions(
+            lesions.lesion_test(
+                engine,
+                heads,
+                [layer.name for layer in heads.layers],
+                groups=groups,
+                n_shuffles=config["n_shuffles"],
+                seed=run.seed,
+                draws=config["draws"],
+                count_ties=config["count_ties"],
+                known=kept.known,
+                on_sub_cluster=log,
+                on_progress=bar.update,
+            )
+        )
+    add_table(run, "heads", found.table())
+    add_long_table(run, "head_class_changes", [found.class_changes()], found.test.changes.size)
+    run.add_figure("heads", reports.figure_of_heads(found, title))
+    return found.result(run.seed)
+
+
+def measured_in_words(result: Mapping[str, Any]) -> str:
+    """Return by which groups of answers lesions are measured, with the intact accuracies."""
+    of_groups = zip(result["groups"], result["group_accuracy"], strict=True)
+    shown = [f"{name} {accuracy:.4f}" for name, accuracy in of_groups]
+    more = f", and {len(shown) - _MOST_NAMED} more" if len(shown) > _MOST_NAMED else ""
+    named = ", ".join(shown[:_MOST_NAMED])
+    return f"measured by {result['measured_by']}; accuracy of {named}{more}"
 
 
 def _bar(

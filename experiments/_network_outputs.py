@@ -38,6 +38,8 @@ def check_output(file: NetworkFile, dataset: Dataset, config: Mapping[str, Any])
     if file.was_trained and output is None:
         return
     names_file = file.dataset_settings(config["dataset"]).get("class_names")
+    if dataset.answers_positions and len(shape) == 2:
+        shape = shape[1:]
     name, n_outputs = networks.output_names(file.network)[index], dataset.n_outputs
     if len(shape) == 1 and has_outputs(shape[0], n_outputs, names_file):
         return

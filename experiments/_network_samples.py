@@ -68,6 +68,8 @@ class RawSamples:
         """
         given = tuple(self.x.shape[1:])
         shape = networks.fitted_shape(file.network, given)
+        if self.dataset is not None and self.dataset.vocabulary is not None:
+            networks.check_tokens(file.network, given[0], len(self.dataset.vocabulary))
         samples = preprocessed(self, file.preprocessing)
         if file.preprocessing not in (None, *networks.PREPROCESSINGS) and len(samples):
             samples[:1]  # what a function of the user's cannot do shows before a run begins

@@ -51,6 +51,7 @@ class NetworkFile:
     training: Run | None = None
     model_code: str | None = None
     preprocessing: str | None = None
+    graph_only: str | None = None
 
     @cached_property
     def network(self) -> keras.Model:
@@ -61,6 +62,21 @@ class NetworkFile:
         """
         import_keras()
         return networks.network_from_bytes(self.content, self.source, self.model_code)
+
+    def check_computes(self, what: str) -> None:
+        """Check that its outputs are those of the network that it was rebuilt of.
+
+        Args:
+            what: What needs them, and how it is asked for.
+
+        Raises:
+            InvalidInputError: If they are not.
+        """
+        if self.graph_only is not None:
+            raise InvalidInputError(
+                f"{what} with {self.source}, which is for graphs of its weights alone: "
+                f"{self.graph_only}; expected a clustering of its weights, and their shuffle test"
+            )
 
     @property
     def was_trained(self) -> bool:
@@ -80,9 +96,19 @@ class NetworkFile:
                 was trained on.
 
         Raises:
-            InvalidInputError: If neither names a data set, or there is no such one.
+            InvalidInputError: If neither names a data set, or there is no such one, or its tokens
+                are others than those that the network was trained on.
         """
-        return datasets.load_dataset(**self.dataset_settings(settings))
+        dataset = datasets.load_dataset(**self.dataset_settings(settings))
+        trained_on = {} if self.training is None else self.training.info.get("dataset", {})
+        known = trained_on.get("vocabulary")
+        if known is not None and tuple(known) != (dataset.vocabulary or ()):
+            raise InvalidInputError(
+                f"dataset.name={dataset.name!r}: its vocabulary is not that of {self.source}, so "
+                "that numbers would stand for other tokens; expected a data set of the same "
+                f"{len(known)} tokens"
+            )
+        return dataset
 
     def dataset_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings of the data set that :meth:`dataset` returns.
@@ -166,7 +192,14 @@ def clustered_network(run: StageRun, clustered: Run) -> NetworkFile:
     _refuse_other_preprocessing(asked, source)
     training = run.store.run(clustered.info["lineage"]["train_run"], experiment=WITH_NETWORK)
     content = training.artifact(clustered.info["network"])
-    return NetworkFile(content, source, training, code, training.info.get("preprocessing"))
+    return NetworkFile(
+        content,
+        source,
+        training,
+        code,
+        training.info.get("preprocessing"),
+        training.info.get("graph_only"),
+    )
 
 
 def _checked_preprocessing(name: str | None) -> str | None:
@@ -244,7 +277,14 @@ def _imported(run: StageRun, imported: Run) -> NetworkFile:
     source = f"run {imported.id}, {imported_name(imported.config)}"
     code = run.config["model_code"]
     content, pixels = imported.artifact(artifact), imported.info["preprocessing"]
-    return NetworkFile(content, source, imported, code, _checked_preprocessing(pixels))
+    return NetworkFile(
+        content,
+        source,
+        imported,
+        code,
+        _checked_preprocessing(pixels),
+        imported.info.get("graph_only"),
+    )
 
 
 def imported_name(config: Mapping[str, Any]) -> str:
@@ -297,3 +337,8 @@ def residual_rule(config: Mapping[str, Any]) -> str:
     settings = config["graph"]
     rule: str = settings.get("residual", "one_set")
     return rule if settings.get("source", "weights") == "weights" else "one_set"
+
+
+def stored_residual_rule(clustered: Run) -> str:
+    """Return the rule of a clustering run's graph; the network's own where the key is null."""
+    return str(residual_rule(clustered.config) or clustered.info["residual"])

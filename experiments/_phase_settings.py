@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nn_clustering import training
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.user_functions import is_dotted_name
 
 if TYPE_CHECKING:
     from nn_clustering.training import Phase
@@ -16,8 +17,17 @@ if TYPE_CHECKING:
 PHASES = ("untrained", "unpruned", "pruned")
 # What switches a setting on, where that is not its section's key `enabled`.
 _SWITCHES = {"penalty.l1_rate": "l1", "penalty.l2_rate": "l2", "penalty.first_layer_l1": "l2"}
-# Settings that kinds of networks have no use for.
-_UNUSED = {"network.conv_filters": ("mlp",)}
+# Settings that only some kinds of networks have a use for.
+_TRANSFORMERS = ("transformer", "vit")
+_USED = {
+    "network.conv_filters": ("cnn", "vgg"),
+    "network.hidden_units": ("mlp", "cnn", "vgg"),
+    **{
+        f"network.{key}": _TRANSFORMERS
+        for key in ("n_blocks", "n_channels", "n_heads", "n_neurons", "norm", "norm_first", "gated")
+    },
+    "network.patch_size": ("vit",),
+}
 _NETWORK = re.compile(r"(?P<phase>\w+)\.epoch_(?P<epoch>\d+)\.keras")
 _CHECKPOINT = re.compile(r"(?P<phase>\w+)\.epoch_(?P<epoch>\d+)\.checkpoint\.npz")
 
@@ -76,6 +86,7 @@ def check_conditions(config: Mapping[str, Any]) -> None:
         reason = {
             network["activation"] != "relu": f"network.activation={network['activation']}",
             network["kind"] == "vgg": "the batch norm of network.kind=vgg",
+            network["kind"] in _TRANSFORMERS: f"the attention of network.kind={network['kind']}",
         }.get(True)
         if reason:
             raise InvalidInputError(
@@ -83,6 +94,11 @@ def check_conditions(config: Mapping[str, Any]) -> None:
                 "every step without a change of the function, which takes relu and no batch norm; "
                 "expected an mlp or cnn with relu"
             )
+    if config["modular_init"]["enabled"] and network["kind"] in _TRANSFORMERS:
+        raise InvalidInputError(
+            f"modular_init.enabled=True with network.kind={network['kind']}: modules are those of "
+            "the units of a chain of layers; expected an mlp, cnn or vgg"
+        )
     every = config["training"]["checkpoint_every"]
     if every is not None and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
         raise InvalidInputError(
@@ -102,10 +118,11 @@ def check_settings_act(config: Mapping[str, Any], typed: Iterable[str]) -> None:
     """
     typed = list(typed)
     for key in typed:
-        if key in _UNUSED and config["network"]["kind"] in _UNUSED[key]:
+        kind = config["network"]["kind"] if key in _USED else None
+        if key in _USED and not is_dotted_name(kind) and kind not in _USED[key]:
             raise InvalidInputError(
                 f"{key}={config['network'][key.partition('.')[2]]} changes nothing while "
-                f"network.kind={config['network']['kind']}; leave it out, or take another network"
+                f"network.kind={kind}; leave it out, or take another network"
             )
         section, _, setting = key.partition(".")
         switch = _SWITCHES.get(key, "enabled")
@@ -145,8 +162,10 @@ def training_phases(config: Mapping[str, Any], n_train: int) -> list[Phase]:
     if not settings["enabled"]:
         return []
     common: dict[str, Any] = {
-        key: settings[key] for key in ("batch_size", "learning_rate", "shuffle")
+        key: settings[key] for key in ("learning_rate", "weight_decay", "shuffle")
     }
+    # all samples at once
+    common["batch_size"] = n_train if settings["batch_size"] is None else settings["batch_size"]
     if penalty["l1"] or penalty["l2"]:
         common["penalty"] = training.Penalty(
             l1=penalty["l1_rate"] if penalty["l1"] else 0.0,

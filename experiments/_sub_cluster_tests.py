@@ -47,6 +47,7 @@ def read_inputs(
     """
     clustered = run.read_run("cluster_run", "cluster")
     network = clustered_network(run, clustered)
+    network.check_computes(f"cluster_run={clustered.id}")
     dataset = network.dataset(run.config["dataset"])
     check_dataset(dataset)
     code = model_code_of(network, clustered)

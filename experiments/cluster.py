@@ -110,6 +110,7 @@ def inputs(run: StageRun) -> Inputs:
     code = model_code_of(network, network.training)
     samples = None
     if config["graph"]["source"] != "weights":
+        network.check_computes(f"graph.source={config['graph']['source']}")
         dataset = network.dataset(config["dataset"])
         chosen = choose_samples(dataset, config["activations"], run.seed)
         samples = Input(RawSamples(chosen, dataset.white, dataset), dataset.digest())

@@ -3,6 +3,7 @@
 python experiments/import_network.py with resnet18
 python experiments/import_network.py with vgg16 weights=random seed=1
 python experiments/import_network.py with model=my_network.keras dataset.name=mnist
+python experiments/import_network.py with model=folder_of_gpt2
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from experiments._network_samples import scale_in_words
 from experiments._networks import MODEL_CODE, NetworkFile, model_code_of
 from nn_clustering import datasets, graphs, networks
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.networks import hugging_face
 from nn_clustering.tracking import Input, StageExperiment
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from nn_clustering.datasets import WeightFile
     from nn_clustering.networks import ImageNetNetwork
+    from nn_clustering.networks.hugging_face import HuggingFaceFolder
     from nn_clustering.tracking import StageRun
 
 # What `weights` can be besides a file.
@@ -45,7 +48,8 @@ def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> None
     if (name is None) == (model is None):
         raise InvalidInputError(
             f"network.name={name} model={model}: expected one of the two, a network of ImageNet "
-            "(its named config: resnet18) or a file (model=FILE.keras)"
+            "(its named config: resnet18), or a file or a folder of Hugging Face's "
+            "(model=FILE.keras, model=FOLDER)"
         )
     if name is None:
         _check_file_settings(config, typed)
@@ -67,12 +71,19 @@ def _check_file_settings(config: Mapping[str, Any], typed: Iterable[str]) -> Non
     model = config["model"]
     if not isinstance(model, str) or not model:
         raise InvalidInputError(
-            f"model={model!r}; expected the name of a file, .keras, .h5 or .hdf5"
+            f"model={model!r}; expected the name of a file, .keras, .h5 or .hdf5, or of a folder "
+            "with a config.json"
+        )
+    is_folder = hugging_face.is_hugging_face_folder(model)
+    if is_folder and config["model_code"] is not None:
+        raise InvalidInputError(
+            f"model_code={config['model_code']!r} changes nothing with model={model}, a folder of "
+            "which no code is run; leave it out"
         )
     for key in typed:
         if key in _DEFAULTS:
             raise InvalidInputError(
-                f"{key} changes nothing with model={model}, whose file has layers and weights; "
+                f"{key} changes nothing with model={model}, which has layers and weights; "
                 "leave it out"
             )
 
@@ -107,13 +118,25 @@ class Inputs:
 
     Attributes:
         weights: Those of a network of ImageNet that are not random.
-        model: The file of a network of one's own.
+        model: The file of a network of one's own, or the folder.
         model_code: The module with the layers of its author, where it is named.
     """
 
     weights: Input[WeightFile] | None
-    model: Input[NetworkFile] | None
+    model: Input[NetworkFile | HuggingFaceFolder] | None
     model_code: Input[bytes] | None
+
+    @property
+    def file(self) -> NetworkFile | None:
+        """The file of a network of one's own."""
+        found = None if self.model is None else self.model.value
+        return found if isinstance(found, NetworkFile) else None
+
+    @property
+    def folder(self) -> HuggingFaceFolder | None:
+        """The folder of a network of one's own."""
+        found = None if self.model is None else self.model.value
+        return None if isinstance(found, NetworkFile) else found
 
 
 def inputs(run: StageRun) -> Inputs:
@@ -121,6 +144,9 @@ def inputs(run: StageRun) -> Inputs:
     config = run.config
     if config["model"] is None:
         return Inputs(_weights(config), None, None)
+    if hugging_face.is_hugging_face_folder(config["model"]):
+        folder = hugging_face.read_hugging_face_folder(config["model"])
+        return Inputs(None, Input(folder, folder.digest), None)
     content = networks.read_file(config["model"])
     file = NetworkFile(content, config["model"], model_code=config["model_code"])
     return Inputs(None, Input.of_bytes(content, file), model_code_of(file))
@@ -137,22 +163,31 @@ def _weights(config: Mapping[str, Any]) -> Input[WeightFile] | None:
     return Input(found, found.sha256)
 
 
-def summary(run: StageRun, result: Mapping[str, Any]) -> None:
+def summary(run: StageRun[Inputs], result: Mapping[str, Any]) -> None:
     """Print what was imported."""
     print(
         f"\n{result['n_parameters']:,} parameters in {result['n_layers']} layers, inputs of "
-        f"{' x '.join(map(str, result['input_shape']))}, {_outputs_in_words(result['outputs'])}"
+        f"{_shape_in_words(result['input_shape'])}, {_outputs_in_words(result['outputs'])}"
     )
     if result["n_units"] is not None:
         print(f"{result['n_units']:,} units in the graph of its weights")
+    folder = run.inputs.folder
+    if folder is not None and folder.unread:
+        print(f"left out, as no part of what is put out: {', '.join(folder.unread)}")
+    if folder is not None and folder.architecture.graph_only is not None:
+        print(f"for graphs of its weights alone: {folder.architecture.graph_only}")
     if len(result["input_shape"]) == 3:
-        print(scale_in_words(_preprocessing(run.config)))
+        print(scale_in_words(_preprocessing(run)))
     run.suggest(f"{program('cluster')} with train_run={run.id}")
+
+
+def _shape_in_words(shape: Sequence[int | None]) -> str:
+    return " x ".join("any length" if size is None else str(size) for size in shape)
 
 
 def _outputs_in_words(outputs: Sequence[Mapping[str, Any]]) -> str:
     """Return how many numbers a network puts out; of several outputs, under which names."""
-    shown = [" x ".join(map(str, output["shape"])) for output in outputs]
+    shown = [_shape_in_words(output["shape"]) for output in outputs]
     if len(outputs) == 1:
         return f"{shown[0]} outputs"
     named = [f"{output['name']} ({size})" for output, size in zip(outputs, shown, strict=True)]
@@ -163,11 +198,11 @@ def prepare(run: StageRun[Inputs]) -> keras.Model:
     """Build the network with its weights, or read it; check what belongs to it."""
     import_keras()
     network = _built(run)
-    _check_images(network, run.config)
+    _check_images(network, run.config, _preprocessing(run))
     return network
 
 
-def _check_images(network: keras.Model, config: Mapping[str, Any]) -> None:
+def _check_images(network: keras.Model, config: Mapping[str, Any], name: str | None) -> None:
     """Check that a network, its preprocessing and its data set go together.
 
     Raises:
@@ -175,20 +210,24 @@ def _check_images(network: keras.Model, config: Mapping[str, Any]) -> None:
     """
     shape = tuple(network.inputs[0].shape[1:])
     is_of_images = len(shape) == 3
-    asked, name = _asked(config), _preprocessing(config)
+    asked = _asked(config)
     if "name" in asked:
         fitted = datasets.fitted_settings(asked["name"], shape) if is_of_images else {}
         outline = datasets.outline_of_own(**{**fitted, **asked})
         if outline is not None and outline.input_shape is not None:
             networks.fitted_shape(network, outline.input_shape)
+            if outline.n_tokens is not None:
+                networks.check_tokens(network, outline.input_shape[0], outline.n_tokens)
     if name is not None and is_of_images and None not in shape:
         networks.preprocessing(name, shape)(np.zeros((1, *shape), np.float32))
 
 
 def _built(run: StageRun[Inputs]) -> keras.Model:
     settings, given = run.config["network"], run.inputs
-    if given.model is not None:
-        return given.model.value.network
+    if given.folder is not None:
+        return hugging_face.network_of_folder(given.folder)
+    if given.file is not None:
+        return given.file.network
     size = settings["input_size"]
     return networks.build_imagenet_network(
         settings["name"],
@@ -210,11 +249,13 @@ def import_network(run: StageRun[Inputs]) -> dict[str, Any]:
     """Store a network with what belongs to it; the result holds its sizes."""
     network: keras.Model = run.prepared
     given = run.inputs
-    run.sacred_run.info.update(source=_source(run), preprocessing=_preprocessing(run.config))
-    if given.model is None:
+    run.sacred_run.info.update(source=_source(run), preprocessing=_preprocessing(run))
+    if given.folder is not None:
+        run.sacred_run.info["graph_only"] = given.folder.architecture.graph_only
+    if given.file is None:
         run.add_artifact("network.keras", networks.network_bytes(network))
     else:
-        run.add_artifact(given.model.value.artifact, given.model.value.content)
+        run.add_artifact(given.file.artifact, given.file.content)
     if given.model_code is not None:
         run.add_artifact(MODEL_CODE, given.model_code.value)
     return {
@@ -232,6 +273,14 @@ def import_network(run: StageRun[Inputs]) -> dict[str, Any]:
 def _source(run: StageRun[Inputs]) -> dict[str, Any]:
     """Return where the network comes from."""
     given = run.inputs
+    if given.folder is not None:
+        return {
+            "folder": run.config["model"],
+            "sha256": given.folder.digest,
+            "kind": given.folder.architecture.kind,
+            "files": given.folder.checksums,
+            "left_out": list(given.folder.unread),
+        }
     if given.model is not None:
         return {"file": run.config["model"], "sha256": given.model.digest}
     known: ImageNetNetwork = networks.imagenet_network(run.config["network"]["name"])
@@ -247,11 +296,14 @@ def _source(run: StageRun[Inputs]) -> dict[str, Any]:
     }
 
 
-def _preprocessing(config: Mapping[str, Any]) -> str | None:
+def _preprocessing(run: StageRun[Inputs]) -> str | None:
     """Return what is done to pixels before the network reads them, None for 0 to 1."""
+    config, folder = run.config, run.inputs.folder
     name, asked = config["network"]["name"], config["preprocessing"]
     if asked is None and name is not None:
         return networks.imagenet_network(name).preprocessing
+    if asked is None and folder is not None:
+        return folder.preprocessing
     return None if asked is None else str(asked)
 
 

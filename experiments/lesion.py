@@ -8,14 +8,23 @@ python experiments/lesion.py with resume=14
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT, configure, page_command, program
 from experiments._datasets import tell
 from experiments._keras import import_keras
-from experiments._lesion_steps import double_lesions, groups_of, single_lesions, single_units
+from experiments._lesion_steps import (
+    MEASURED_BY,
+    double_lesions,
+    groups_of,
+    head_lesions,
+    measured_in_words,
+    measures_by_group,
+    single_lesions,
+    single_units,
+)
 from experiments._measures_in_words import measure_in_words, random_ones_in_words
 from experiments._network_outputs import check_output
 from experiments._network_samples import RawSamples
@@ -38,7 +47,9 @@ from nn_clustering.tracking import StageExperiment
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from nn_clustering.datasets import Dataset
     from nn_clustering.lesions import Groups, LesionEngine, LesionTest
+    from nn_clustering.partitions import Partition
     from nn_clustering.tracking import StageRun
 
 experiment = StageExperiment("lesion", base_dir=PROJECT, save_git_info=False)
@@ -55,6 +66,10 @@ def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> None
         partitions.SizeFilter(**config["sizes"])
     if config["tail"] not in (None, "left", "right"):
         raise InvalidInputError(f"tail={config['tail']!r}; expected left, right or null")
+    if config["measure_by"] not in (None, *MEASURED_BY):
+        raise InvalidInputError(
+            f"measure_by={config['measure_by']!r}; expected {', '.join(MEASURED_BY)} or null"
+        )
     with named("double"):
         check_n_shuffles(config["double"]["n_shuffles"])
     if config["double"]["sub_clusters"] not in ("important", "all"):
@@ -67,12 +82,27 @@ def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> None
 
 def check_task(config: Mapping[str, Any], dataset: str, task: str | None) -> None:
     """Check that the lesions can be measured on a data set, of a task that may be unknown yet."""
-    if not config["double"]["enabled"]:
+    if task in ("classification", None):
         return
-    if task not in ("classification", None):
+    if config["double"]["enabled"]:
         raise InvalidInputError(
             f"double.enabled=True with the data set {dataset}, a {task}: lesions "
             "of pairs are measured by accuracy; leave out double"
+        )
+    if config["measure_by"] is not None:
+        raise InvalidInputError(
+            f"measure_by={config['measure_by']!r} with the data set {dataset}, a {task}, whose "
+            "lesions are measured by the errors of its targets; leave out measure_by"
+        )
+
+
+def check_dataset(config: Mapping[str, Any], dataset: Dataset) -> None:
+    """Check that the lesions can be measured on a data set as the config says."""
+    check_task(config, dataset.name, dataset.task)
+    if config["measure_by"] == "group" and dataset.groups is None:
+        raise InvalidInputError(
+            f"measure_by='group' with the data set {dataset.name}, whose answers belong to no "
+            "groups; expected class, or null, or a data set with groups"
         )
 
 
@@ -80,9 +110,7 @@ def inputs(run: StageRun) -> Inputs:
     """Read partition, network and data set, and the test to go on with."""
     unfinished = unfinished_test(run, "lesion", keep=("memory_mb",))
     check_settings(run.config, run.typed_keys())
-    return read_inputs(
-        run, unfinished, lambda dataset: check_task(run.config, dataset.name, dataset.task)
-    )
+    return read_inputs(run, unfinished, lambda dataset: check_dataset(run.config, dataset))
 
 
 def summary(run: StageRun, result: Mapping[str, Any]) -> None:
@@ -94,6 +122,8 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     )
     left_out = f" ({result['n_left_out']} left out by size)" if result["n_left_out"] else ""
     print(f"\n{performance}, {result['n_subclusters']} sub-clusters lesioned{left_out}")
+    if "group_accuracy" in result:
+        print(measured_in_words(result))
     for measure in ("importance", "coherence"):
         print(f"{measure}: " + "\n  ".join(measure_in_words(result[measure])))
     kinds = [f"{count} {kind}" for kind, count in result["kinds"].items() if count]
@@ -103,6 +133,8 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
         print(line)
     if "double" in result:
         print(pairs_in_words(result["double"]))
+    if "heads" in result:
+        print("\n".join(heads_in_words(result["heads"])))
     if run.config["single_units"]:
         print("single units: units.csv, and class by class unit_class_changes.parquet")
     run.suggest(f"{program('lesion_table')} with lesion_runs=[{run.id}]", page_command())
@@ -120,13 +152,32 @@ def pairs_in_words(double: Mapping[str, Any]) -> str:
     )
 
 
+def heads_in_words(heads: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the lesions of whole heads gave, the important ones by name."""
+    count = heads["n_heads"]
+    found = "; ".join(
+        f"{found['layer']} {', '.join(map(str, found['heads']))}" for found in heads["important"]
+    )
+    yield (
+        f"heads: {heads['n_important']} of {count} do more harm than as many random value channels "
+        f"of their layer (corrected p ≤ 0.05){f': {found}' if found else ''} (heads.png)"
+    )
+    for measure in ("importance", "coherence"):
+        yield f"{measure} of heads: " + "\n  ".join(measure_in_words(heads[measure]))
+
+
 @dataclass(frozen=True)
 class Prepared:
-    """The network with its images, the layers that are lesioned, and what they are measured by."""
+    """The network with its images, the layers that are lesioned, and what they are measured by.
+
+    Attributes:
+        heads: The heads that are lesioned as wholes; None where none are.
+    """
 
     engine: LesionEngine
     layers: Sequence[str]
     groups: Groups
+    heads: Partition | None
 
 
 def prepare(run: StageRun[Inputs]) -> Prepared:
@@ -135,6 +186,7 @@ def prepare(run: StageRun[Inputs]) -> Prepared:
     config = run.config
     dataset, file = run.inputs.dataset.value, run.inputs.network.value
     check_output(file, dataset, config)
+    by_group = measures_by_group(dataset, config["measure_by"])
     engine = lesions.LesionEngine(
         file.network,
         RawSamples.of_tests(dataset).for_network(file),
@@ -144,12 +196,25 @@ def prepare(run: StageRun[Inputs]) -> Prepared:
         memory_mb=config["memory_mb"],
         output=config["output"],
         residual=residual_rule(run.inputs.cluster_run.value.config),
+        groups=by_group.test if by_group else None,
+        n_groups=len(by_group.names) if by_group else None,
     )
     partition = run.inputs.partition.value
     layers = lesions.lesionable_layers(partition.layers, engine)
     sizes = partitions.SizeFilter(**config["sizes"])
     partitions.check_possible_draws(partition, layers, config["n_shuffles"], sizes)
-    return Prepared(engine, layers, groups_of(dataset, engine, config["tail"]))
+    groups = groups_of(dataset, engine, tail=config["tail"], measure_by=config["measure_by"])
+    return Prepared(engine, layers, groups, _heads(engine, config) if config["heads"] else None)
+
+
+def _heads(engine: LesionEngine, config: Mapping[str, Any]) -> Partition:
+    """Return the heads of a network that can be lesioned beside random channels."""
+    try:
+        heads = lesions.partition_into_heads(engine.layers, engine.heads)
+        lesions.check_head_lesions(heads, config["n_shuffles"])
+    except InvalidInputError as error:
+        raise InvalidInputError(f"heads=True: {error}") from None
+    return heads
 
 
 @experiment.stage(
@@ -181,6 +246,8 @@ def lesion(run: StageRun[Inputs]) -> dict[str, Any]:
     for name, draw in drawn_of(test).items():
         run.add_figure(name, draw(test, title))
     result = _figures(test, run.seed)
+    if prepared.heads is not None:
+        result["heads"] = head_lesions(run, engine, prepared.heads, groups, title)
     if config["double"]["enabled"]:
         result["double"] = double_lesions(run, engine, partition, test, title)
     if config["single_units"]:
@@ -223,13 +290,22 @@ def _figures(test: LesionTest, seed: int) -> dict[str, Any]:
     overall = "accuracy" if test.task == "classification" else "mean_squared_error"
     return {
         overall: test.intact_overall,
+        "measured_by": test.group_kind,
         "n_subclusters": len(test.sub_clusters),
         "n_left_out": test.n_left_out,
         "n_few_draws": test.n_few_draws,
         "kinds": dict(sorted(kinds.items())),
         "importance": test.importance.summary(seed),
         "coherence": test.coherence.summary(seed),
+        **_by_group(test),
     }
+
+
+def _by_group(test: LesionTest) -> dict[str, Any]:
+    """Return the intact accuracy of every group of answers, if they are what counts."""
+    if test.group_kind in ("class", "group of targets"):
+        return {}
+    return {"groups": list(test.groups), "group_accuracy": test.intact.tolist()}
 
 
 if __name__ == "__main__":

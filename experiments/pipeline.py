@@ -28,6 +28,7 @@ from experiments import (
 )
 from experiments._about import is_import
 from experiments._chosen_null_model import check_clustering_fits
+from experiments._datasets import tokens_of
 from experiments._graph_files import is_of_file
 from experiments._measures_in_words import measure_in_words
 from experiments._network_outputs import has_outputs
@@ -113,7 +114,10 @@ def check(run: StageRun) -> None:
     _check_clustering(run.config, outline)
     if "shuffle_test" in stages:
         check_clustering_fits(
-            run.config["cluster"], run.config["shuffle_test"], parts=("cluster.", "shuffle_test.")
+            run.config["cluster"],
+            run.config["shuffle_test"],
+            parts=("cluster.", "shuffle_test."),
+            rule=run.config["cluster"]["graph"]["residual"],
         )
     for stage in ON_DATA:
         if stage in stages:
@@ -240,7 +244,12 @@ def _check_clustering(config: Mapping[str, Any], outline: datasets.Outline | Non
     shape, n_outputs = outline.input_shape, outline.n_outputs
     if shape is None or n_outputs is None:
         return  # the stage itself checks it
-    most = networks.most_units(input_shape=shape, n_outputs=n_outputs, **training["network"])
+    most = networks.most_units(
+        input_shape=shape,
+        n_outputs=n_outputs,
+        tokens=tokens_of(outline),
+        **training["network"],
+    )
     makes_clusters = clustering["partition"]["method"] in partitions.WITH_N_CLUSTERS
     if most is not None and makes_clusters and clustering["n_clusters"] > most:
         raise InvalidInputError(
@@ -285,12 +294,22 @@ def check_data(config: Mapping[str, Any], stage: str, outline: datasets.Outline 
         return
     if own.input_shape is None or outline.input_shape is None:
         return
+    if own.n_tokens != outline.n_tokens:
+        raise InvalidInputError(
+            f"{stage}.dataset.name={name}: its samples are of {_in_words(own)}, and the network is "
+            f"trained on {outline.name}, of {_in_words(outline)}; expected a data set of the same, "
+            "or None for the same"
+        )
     if math.prod(own.input_shape) != math.prod(outline.input_shape):
         raise InvalidInputError(
             f"{stage}.dataset.name={name}: its samples have the shape {own.input_shape}, and the "
             f"network is trained on {outline.name}, of {outline.input_shape}; expected a data set "
             "of that shape, or None for the same"
         )
+
+
+def _in_words(outline: datasets.Outline) -> str:
+    return "no tokens" if outline.n_tokens is None else f"{outline.n_tokens} tokens"
 
 
 @contextmanager

@@ -57,8 +57,12 @@ def check(run: StageRun) -> None:
         raise InvalidInputError(
             f"n_networks={config['n_networks']}; expected an integer from 2 to {MOST_NETWORKS}"
         )
+    _check_tokens(config)
     networks.check_network(
-        input_shape=config["input_shape"], n_outputs=config["n_outputs"], **config["network"]
+        input_shape=config["input_shape"],
+        n_outputs=config["n_outputs"],
+        tokens=_tokens(config),
+        **config["network"],
     )
     networks.check_modular_initialisation(**without_switch(config["modular_init"]))
     check_graph_settings(config["graph"])
@@ -112,6 +116,25 @@ def random_init(run: StageRun[Inputs]) -> dict[str, float]:
     }
 
 
+def _check_tokens(config: Mapping[str, Any]) -> None:
+    n_tokens, shape = config["n_tokens"], config["input_shape"]
+    if n_tokens is None:
+        return
+    if isinstance(n_tokens, bool) or not isinstance(n_tokens, int) or n_tokens < 1:
+        raise InvalidInputError(
+            f"n_tokens={n_tokens!r}; expected a number of tokens of 1 or more, or None"
+        )
+    if len(shape) != 1:
+        raise InvalidInputError(
+            f"n_tokens={n_tokens} input_shape={shape}: a sample of tokens is [length] of them; "
+            "expected one number, or n_tokens=None"
+        )
+
+
+def _tokens(config: Mapping[str, Any]) -> networks.TokenInput | None:
+    return None if config["n_tokens"] is None else networks.TokenInput(config["n_tokens"])
+
+
 def _network_seed(run: StageRun, index: int) -> int:
     return integer_seed(run.seed, "network", index)
 
@@ -120,6 +143,7 @@ def _network(config: Mapping[str, Any], seed: int) -> keras.Model:
     network = networks.build_network(
         input_shape=tuple(config["input_shape"]),
         n_outputs=config["n_outputs"],
+        tokens=_tokens(config),
         seed=seed,
         **config["network"],
     )

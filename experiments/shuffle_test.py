@@ -27,7 +27,7 @@ from experiments._chosen_null_model import (
     needs_network,
     shuffled_graph,
 )
-from experiments._networks import clustered_network, model_code_of
+from experiments._networks import clustered_network, model_code_of, stored_residual_rule
 from experiments._partitions import (
     clustering_config,
     clustering_with_starts,
@@ -67,11 +67,12 @@ def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> None
         stop_at=_stop_at(config),
     )
     check_settings_act(config, typed)
-    if "reconnect_last_layer" in typed and is_fresh(config):
+    moves_no_weight = (*significance.VALUE_PERMUTATIONS, "fresh_initialisation")
+    if "reconnect_last_layer" in typed and config["method"] in moves_no_weight:
         raise InvalidInputError(
             f"reconnect_last_layer={config['reconnect_last_layer']} changes nothing while "
-            "method=fresh_initialisation, which shuffles no weights; leave it out, or take "
-            "method=layer"
+            f"method={config['method']}, which moves no weight to another unit of the last layer; "
+            "leave it out, or take method=layer"
         )
 
 
@@ -97,11 +98,12 @@ def inputs(run: StageRun) -> Inputs:
     config = run.config
     check_settings(config, run.typed_keys())
     clustered = run.read_run("cluster_run", "cluster")
+    rule = stored_residual_rule(clustered)
     check_clustering_fits(
-        clustered.config, config, f"cluster_run={clustered.id}: run {clustered.id} has "
+        clustered.config, config, f"cluster_run={clustered.id}: run {clustered.id} has ", rule=rule
     )
     network = null_model = code = None
-    if needs_network(config):
+    if needs_network(config, rule):
         file = clustered_network(run, clustered)
         check_network_fits(file, config)
         code = model_code_of(file, clustered)

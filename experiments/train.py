@@ -7,13 +7,15 @@ python experiments/train.py with resume=12
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments import PROJECT, configure, program
-from experiments._datasets import no_train_part, tell
+from experiments._datasets import no_train_part, tell, tokens_of
 from experiments._keras import device_name, import_keras
 from experiments._own_network import own_network_code
 from experiments._phase_settings import (
@@ -64,14 +66,18 @@ def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> data
     dataset = datasets.require_dataset(**config["dataset"])
     if dataset.n_train == 0:
         raise no_train_part(dataset.name)
-    phases = training_phases(config, dataset.n_train or config["training"]["batch_size"])
+    phases = training_phases(config, dataset.n_train or config["training"]["batch_size"] or 1)
     shape, n_outputs, task = dataset.input_shape, dataset.n_outputs, dataset.task
     if shape is not None:
         for phase in phases:
             training.check_phase_fits(phase, dataset.name, shape, dataset.n_train)
     if shape is not None and n_outputs is not None and task is not None:
         networks.check_network(
-            input_shape=shape, n_outputs=n_outputs, task=task, **config["network"]
+            input_shape=shape,
+            n_outputs=n_outputs,
+            task=task,
+            tokens=tokens_of(dataset),
+            **config["network"],
         )
     return dataset
 
@@ -110,6 +116,7 @@ def inputs(run: StageRun) -> Inputs:
         input_shape=dataset.input_shape,
         n_outputs=dataset.n_outputs,
         task=dataset.task,
+        tokens=tokens_of(dataset),
         **config["network"],
     )
     read = Inputs(
@@ -137,6 +144,9 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
     loss = f"test loss {result['test_loss']:.4g}"
     figure = loss if accuracy is None else f"test accuracy {accuracy:.4f}"
     print(f"\n{figure}, sparsity {result['sparsity']:.3f}")
+    for kind, by_name in result.get("test_accuracy_by", {}).items():
+        shares = ", ".join(f"{name} {share:.4f}" for name, share in by_name.items())
+        print(f"test accuracy by {kind}: {shares}")
     run.suggest(f"{program('cluster')} with train_run={run.id}")
 
 
@@ -149,6 +159,7 @@ def prepare(run: StageRun[Inputs]) -> keras.Model:
         input_shape=dataset.input_shape,
         n_outputs=dataset.n_outputs,
         task=dataset.task,
+        tokens=tokens_of(dataset),
         seed=run.seed,
         **config["network"],
     )
@@ -163,7 +174,11 @@ def prepare(run: StageRun[Inputs]) -> keras.Model:
 
 @experiment.stage(check=check, inputs=inputs, prepare=prepare, summary=summary, workers=workers)
 def train(run: StageRun[Inputs]) -> dict[str, Any]:
-    """Train a network; the result holds test accuracy, loss and sparsity of each phase."""
+    """Train a network; the result holds test accuracy, loss and sparsity of each phase.
+
+    Of the last one also the accuracy by group, where the data set has groups of answers; that by
+    class is in the table ``accuracies.csv``.
+    """
     run.sacred_run.info["device"] = device_name()
     config = run.config
     dataset = run.inputs.dataset.value
@@ -183,14 +198,31 @@ def train(run: StageRun[Inputs]) -> dict[str, Any]:
         result[phase.name] = _figures(network, curves[phase.name][-1])
     figure = reports.figure_of_learning_curves(curves, training_title(run))
     run.add_figure("learning_curves", figure)
-    return {**result, **result[phases[-1].name]}
+    return {**result, **result[phases[-1].name], **_accuracies(run, network, dataset)}
 
 
 def _untrained(run: StageRun, network: keras.Model, dataset: Dataset) -> dict[str, Any]:
     loss, accuracy = training.evaluate(network, dataset.x_test, dataset.y_test)
     _add_network(run, network_name("untrained"), network)
     figures = {"test_accuracy": accuracy, "test_loss": loss, "sparsity": training.sparsity(network)}
-    return {"untrained": figures, **figures}
+    return {"untrained": figures, **figures, **_accuracies(run, network, dataset)}
+
+
+def _accuracies(run: StageRun, network: keras.Model, dataset: Dataset) -> dict[str, Any]:
+    """Keep the accuracy by class and group, and return that by group."""
+    found = training.accuracies(network, dataset)
+    if not found:
+        return {}
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["kind", "name", "answers", "accuracy"])
+    rows.writerows((one.kind, one.name, one.n_answers, one.accuracy) for one in found)
+    run.add_artifact("accuracies.csv", text.getvalue().encode())
+    by_group: dict[str, dict[str, float]] = {}
+    for one in found:
+        if one.kind != training.BY_CLASS:
+            by_group.setdefault(one.kind, {})[one.name] = one.accuracy
+    return {"test_accuracy_by": by_group} if by_group else {}
 
 
 def _train_phase(

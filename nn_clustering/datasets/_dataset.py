@@ -127,6 +127,11 @@ class Dataset:
         return self.task == "classification" and self.y_test.ndim == 2
 
     @property
+    def n_tokens(self) -> int | None:
+        """The number of tokens of the vocabulary; None where the inputs are no tokens."""
+        return None if self.vocabulary is None else len(self.vocabulary)
+
+    @property
     def n_outputs(self) -> int:
         """The number of classes, or of targets."""
         return len(self.class_names)

@@ -6,6 +6,10 @@ from ._activations import (
 from ._commute_time import (
     commute_time_graph as commute_time_graph,
 )
+from ._frequencies import (
+    UnitFrequencies as UnitFrequencies,
+    unit_frequencies as unit_frequencies,
+)
 from ._from_activations import (
     POSITIONS as POSITIONS,
     check_activation_settings as check_activation_settings,

@@ -310,7 +310,7 @@ def _positions(
     walk: Walk, sets: Sequence[UnitSet], tensors: Sequence[int], x: Samples, dtype: str
 ) -> tuple[int, tuple[bool, ...]]:
     """Return how many positions are common to what answers at several, and which sets have them."""
-    shapes = [walk.shapes[tensor][1:-1] for tensor in tensors]
+    shapes: list[tuple[Any, ...]] = [walk.shapes[tensor][1:-1] for tensor in tensors]
     if any(None in shape for shape in shapes) and len(x):
         one = {walk.inputs[0]: read_samples(x, slice(0, 1), dtype)}
         found = walk.run(one, tensors)

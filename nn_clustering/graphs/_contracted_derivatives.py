@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import keras
 import tensorflow as tf
 
 from nn_clustering.errors import InvalidInputError
@@ -15,7 +16,6 @@ from nn_clustering.networks.structure import (
     around_nonlinearity,
     layer_kind,
 )
-from nn_clustering.networks.structure.rules.lookup import embedding
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,7 @@ class ContractedTarget:
         embeddings = [
             step
             for step in self.walk.steps
-            if step.inputs == (leaf.tensor,) and layer_kind(step.operation).rule is embedding
+            if step.inputs == (leaf.tensor,) and isinstance(step.operation, keras.layers.Embedding)
         ]
         return {
             step.outputs[0]: tf.tensordot(tokens, step.operation.embeddings, 1)
@@ -122,6 +122,11 @@ def contracted_targets(
     constants = tuple(sorted({walk.inputs[0], *held}))
     sources: dict[int, list[Leaf]] = {}
     for source, target in sorted(joined_sets(weights, **settings)):
+        if source == target:
+            raise InvalidInputError(
+                f"layer {sets[source].name!r} of network {walk.name!r} reads its own units: there "
+                "are no derivatives with residual='contracted'; expected residual='one_set'"
+            )
         sources.setdefault(target, []).append(leaves[source])
     return [
         ContractedTarget(

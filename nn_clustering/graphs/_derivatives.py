@@ -3,12 +3,19 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.networks.structure import Step, Walk, is_plain, layer_kind
+from nn_clustering.networks.structure import (
+    Step,
+    Walk,
+    is_plain,
+    layer_kind,
+    states_with_added,
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class Leaf:
 
     def n_positions(self, value: tf.Tensor) -> int:
         """Return how many positions of a sample the tensor has."""
-        n_values = math.prod(value.shape[1:])
+        n_values = int(math.prod(value.shape[1:]))
         return n_values if self.is_of_tokens else n_values // self.n_units
 
 
@@ -77,6 +84,42 @@ class ReadingLayer:
         if self._reads_tokens:
             return tf.tensordot(value, self.step.operation.embeddings, 1)
         return self.step.run(lambda number: value)[0]
+
+    def read(
+        self, walk: Walk, given: Mapping[Leaf, tf.Tensor], constants: Mapping[int, tf.Tensor]
+    ) -> Any:
+        """Return what the layer reads, as a function of its leaves.
+
+        Args:
+            walk: The steps of the network.
+            given: The values of the leaves.
+            constants: Tensors by their number.
+        """
+        leaves = {leaf.tensor: given[leaf] for leaf in self.leaves}
+        (number,) = self.step.inputs
+        return walk.run({**constants, **leaves}, [number])[number]
+
+
+@dataclass(frozen=True, eq=False)
+class ReadingStates(ReadingLayer):
+    """A recurrent layer as it reads its own states: its one leaf."""
+
+    def read(
+        self, walk: Walk, given: Mapping[Leaf, tf.Tensor], constants: Mapping[int, tf.Tensor]
+    ) -> Any:
+        """Return what the layer reads of the layers before it, and its states."""
+        (number,) = self.step.inputs
+        (leaf,) = self.leaves
+        return walk.run(constants, [number])[number], given[leaf]
+
+    def all_channels(self, value: Any) -> tf.Tensor:
+        """Return what the layer makes, as a function of the states that it reads."""
+        x, states = value
+        nothing = states - tf.stop_gradient(states)
+        # at each time those of the time before
+        earlier = tf.pad(nothing[:, :-1], [[0, 0], [1, 0], [0, 0]])
+        made = states_with_added(self.step.operation, x, earlier)
+        return made if len(self.step.outputs) == 1 else made[:, -1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +179,7 @@ class Target:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(leaves)
                 given = dict(zip(self.leaves, leaves, strict=True))
-                read = [self._read(layer, given, constants) for layer in self.layers]
+                read = [layer.read(self.walk, given, constants) for layer in self.layers]
                 if self.keeps_apart:
                     # A unit hangs on one channel of each layer, by a derivative known already.
                     shares = [
@@ -166,18 +209,7 @@ class Target:
         )
         return found
 
-    def _read(
-        self,
-        layer: ReadingLayer,
-        given: Mapping[Leaf, tf.Tensor],
-        constants: Mapping[int, tf.Tensor],
-    ) -> tf.Tensor:
-        """Return what a layer reads, as a function of its leaves."""
-        leaves = {leaf.tensor: given[leaf] for leaf in layer.leaves}
-        (number,) = layer.step.inputs
-        return self.walk.run({**constants, **leaves}, [number])[number]
-
-    def _answer(self, constants: Mapping[int, tf.Tensor], read: Sequence[tf.Tensor]) -> tf.Tensor:
+    def _answer(self, constants: Mapping[int, tf.Tensor], read: Sequence[Any]) -> tf.Tensor:
         """Return the units' values as a function of what the layers read."""
         made = {
             layer.step.outputs[0]: layer.all_channels(value)

@@ -15,18 +15,25 @@ from nn_clustering.networks.structure import (
     Part,
     SharedFactors,
     norms_of_kernel,
+    norms_over_gates,
 )
 
 
 def edge_blocks(
-    network: NetworkWeights, selection: Selection, kernel_norm: str
+    network: NetworkWeights, selection: Selection, kernel_norm: str, gate_norm: str
 ) -> dict[tuple[int, int], NDArray[np.float64]]:
-    """Return the weights between sets, by the indices of the two."""
+    """Return the weights between sets, by the indices of the two.
+
+    Within a set, of a recurrent layer, those of both directions are added up, and none is left
+    from a unit to itself.
+    """
     index = {origin: place for place, origin in enumerate(selection.origins)}
     blocks: dict[tuple[int, int], NDArray[np.float64]] = {}
     for number in selection.layers:
         layer = network.weight_layers[number]
         kernel = network.kernels[layer.kernel]
+        if kernel.ndim == 3:
+            kernel = norms_over_gates(kernel, gate_norm)
         norms = (
             _grouped(norms_of_kernel(kernel, kernel_norm), layer.groups)
             if kernel.ndim == 4

@@ -19,9 +19,10 @@ from nn_clustering.graphs._activations import (
     with_sets_of_values,
 )
 from nn_clustering.graphs._contracted_derivatives import ContractedTarget, contracted_targets
-from nn_clustering.graphs._derivatives import Leaf, ReadingLayer, Target
+from nn_clustering.graphs._derivatives import Leaf, ReadingLayer, ReadingStates, Target
 from nn_clustering.graphs._isolation import NEGLIGIBLE
 from nn_clustering.graphs._single_precision import in_single_precision
+from nn_clustering.graphs._streams import folded
 from nn_clustering.graphs._tables import parts
 from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
 from nn_clustering.graphs._unit_sets import UnitSet, unit_sets, weight_readers
@@ -63,6 +64,10 @@ def graph_from_gradients(
     from u to v that pass one weight layer: pooling and normalisation on the way count, and so do
     shortcuts behind the weight layer, but whatever other weight layers read is held constant. In
     an MLP of ReLU units it is |w_uv| times the share of samples for which v is active.
+
+    A recurrent layer counts as one weight layer, whose states hang on what it reads at all times
+    before; within its set a_u(p) is the state as the layer itself reads it at the next time, both
+    directions are added up, and a unit has no edge to itself.
 
     With ``residual="contracted"`` it goes along all ways that pass no other unit: through streams,
     and what norms divide by. Patterns of attention are constant. Of tokens a_u(p) is 1 where u
@@ -109,7 +114,8 @@ def graph_from_gradients(
                 sums = found.numpy().T.astype(np.float64)
                 totals[leaf.source, target.index] += sums / (len(x) * n_positions)
         on_progress(batch.stop - batch.start)
-    weights = in_single_precision(totals)  # as the derivatives are
+    undirected = folded(totals)
+    weights = in_single_precision(undirected)  # as the derivatives are
     return UnitGraph(
         tuple(Layer(units.name, units.n_units) for units in sets),
         tuple(Edges(*pair, weights[pair]) for pair in sorted(weights)),
@@ -169,14 +175,21 @@ def _targets(
     sets = unit_sets(weights, **settings)
     made = frozenset(c.tensor for c in weights.channels if isinstance(c, Weighted))
     steps = {step.name: step for step in walk.steps}
-    layers_into: dict[int, list[ReadingLayer]] = defaultdict(list)
+    # of each set; what a recurrent layer makes of its own states stands by itself
+    layers_into: dict[tuple[int, int], list[ReadingLayer]] = defaultdict(list)
     for reader in weight_readers(weights, **settings):
+        step = steps[reader.name]
         sources = sorted({source for source in reader.sources if source is not None})
-        leaves = tuple(_leaf(walk, reader.tensor, sets[s], s, made) for s in sources)
+        reads_itself = reader.tensor in step.outputs
+        if reads_itself:
+            leaves = tuple(Leaf(reader.tensor, s, sets[s].n_units) for s in sources)
+        else:
+            leaves = tuple(_leaf(walk, reader.tensor, sets[s], s, made) for s in sources)
+        kind, of_its_own = (ReadingStates, reader.tensor) if reads_itself else (ReadingLayer, -1)
         for target in reader.targets:
-            layers_into[target].append(ReadingLayer(steps[reader.name], leaves))
+            layers_into[target, of_its_own].append(kind(step, leaves))
     targets = []
-    for index, layers in sorted(layers_into.items()):
+    for (index, _), layers in sorted(layers_into.items(), key=lambda item: item[0]):
         units = sets[index]
         _, tensor = around_nonlinearity(walk, units.tensor)
         targets.append(
@@ -187,7 +200,8 @@ def _targets(
                 tensor,
                 tuple(layers),
                 (walk.inputs[0], *sorted(made)),
-                _keeps_apart(walk, tensor, units.n_units, made),
+                not isinstance(layers[0], ReadingStates)
+                and _keeps_apart(walk, tensor, units.n_units, made),
             )
         )
     return targets

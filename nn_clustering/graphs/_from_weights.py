@@ -14,7 +14,11 @@ from nn_clustering.graphs._selection import Selection
 from nn_clustering.graphs._single_precision import in_single_precision
 from nn_clustering.graphs._unit_graph import Edges, Layer, UnitGraph
 from nn_clustering.graphs._unit_sets import unit_set
-from nn_clustering.networks.structure import NetworkWeights, check_kernel_norm
+from nn_clustering.networks.structure import (
+    NetworkWeights,
+    check_gate_norm,
+    check_kernel_norm,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -27,6 +31,7 @@ def graph_of_weights(
     network: NetworkWeights,
     *,
     kernel_norm: str = "l1",
+    gate_norm: str = "l1",
     fold_normalisation: bool = True,
     inputs: bool | None = None,
     outputs: bool | None = None,
@@ -52,6 +57,10 @@ def graph_of_weights(
 
     Weights of a network in single precision are rounded to it, which its own are known to.
 
+    A recurrent layer's units are its hidden units. Its weights for each gate become one by a norm
+    over the gates; those by which the units read one another at the time before join them within
+    their set, in both directions added up. A unit's weight to itself makes no edge.
+
     With ``residual="copied"`` (the studies' rule for ImageNet networks) every weight layer has sets
     of its own instead, of the channels that it reads: one, or one for each part of a concatenation.
     All weights that lead there without another weight layer between become edges into each of
@@ -71,6 +80,7 @@ def graph_of_weights(
     Args:
         network: The weights.
         kernel_norm: One of :data:`KERNEL_NORMS`.
+        gate_norm: One of :data:`GATE_NORMS`.
         fold_normalisation: Whether normalisation counts: of batch norm
             |gamma| / sqrt(moving variance + epsilon), of layer, group and RMS norm |gamma|.
         inputs: Whether the inputs are units; by default in a network without convolutions or
@@ -88,6 +98,7 @@ def graph_of_weights(
             weight is NaN or infinite.
     """
     check_kernel_norm(kernel_norm)
+    check_gate_norm(gate_norm)
     network = by_residual_rule(network, residual)
     selection = Selection(
         network, inputs, outputs, dense_layers, kernel_norm, fold_normalisation=fold_normalisation
@@ -96,7 +107,7 @@ def graph_of_weights(
     edges = (
         contracted_edges(selection, kernel_norm, is_single=is_single)
         if selection.contraction is not None
-        else _edges(edge_blocks(network, selection, kernel_norm), is_single=is_single)
+        else _edges(edge_blocks(network, selection, kernel_norm, gate_norm), is_single=is_single)
     )
     sets = [unit_set(network, origin, selection.parts) for origin in selection.origins]
     layers = tuple(Layer(units.name, units.n_units) for units in sets)
@@ -116,6 +127,7 @@ def graph_from_weights(
     network: "keras.Model",
     *,
     kernel_norm: str = "l1",
+    gate_norm: str = "l1",
     fold_normalisation: bool = True,
     inputs: bool | None = None,
     outputs: bool | None = None,
@@ -135,6 +147,7 @@ def graph_from_weights(
     Args:
         network: Any built sequential or functional network.
         kernel_norm: One of :data:`KERNEL_NORMS`.
+        gate_norm: One of :data:`GATE_NORMS`.
         fold_normalisation: Whether normalisation counts; the studies' VGGs left it out.
         inputs: Whether the inputs are units; by default in a network without convolutions or
             attention.
@@ -156,6 +169,7 @@ def graph_from_weights(
     return graph_of_weights(
         read_weights(network),
         kernel_norm=kernel_norm,
+        gate_norm=gate_norm,
         fold_normalisation=fold_normalisation,
         inputs=inputs,
         outputs=outputs,

@@ -51,9 +51,9 @@ def _order_of_layers(graph: UnitGraph) -> list[int]:
     within = next((block for block in graph.edges if block.is_within_layer), None)
     if within is not None:
         raise InvalidInputError(
-            f"layer {graph.layers[within.source].name!r} has edges within it, as a graph of "
-            "activations has: units are normalised in a graph of weights only, so leave "
-            "normalise_units out"
+            f"layer {graph.layers[within.source].name!r} has edges within it, as in a graph "
+            "of activations or of a recurrent network: units are normalised in a graph of a "
+            "feed-forward network's weights only, so leave normalise_units out"
         )
     leads_to = networkx.DiGraph((block.source, block.target) for block in graph.edges)
     try:

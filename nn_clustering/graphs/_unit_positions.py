@@ -49,11 +49,13 @@ class UnitLayers:
         sizes: For every name of a layer the numbers of units of the layers so called: of one, but
             that an input may have the name of another.
         places: For every hidden layer where a lesion of its units strikes.
+        heads: Number of heads of every hidden layer whose units are values of attention.
     """
 
     network: str
     sizes: Mapping[str, tuple[int, ...]]
     places: Mapping[str, tuple[Places, ...]]
+    heads: Mapping[str, int]
 
     @property
     def hidden(self) -> dict[str, int]:
@@ -125,7 +127,12 @@ def unit_layers(
         )
         for index in hidden
     }
-    return UnitLayers(weights.name, sizes, places)
+    heads = {
+        sets[index].name: n_heads
+        for index in hidden
+        if (n_heads := sets[index].n_heads) is not None
+    }
+    return UnitLayers(weights.name, sizes, places, heads)
 
 
 def _sizes(weights: NetworkWeights) -> dict[str, tuple[int, ...]]:

@@ -21,6 +21,9 @@ from nn_clustering.networks.structure import (
     Weighted,
 )
 
+# What a weight layer is, by the dimensions of its kernel.
+_KINDS = {2: "dense", 3: "recurrent", 4: "convolution"}
+
 
 @dataclass(frozen=True)
 class UnitSet:
@@ -32,8 +35,8 @@ class UnitSet:
         tensor: Number of the tensor where they arise, as in
             :func:`~nn_clustering.networks.structure.walk_network`; for a weight layer, before its
             activation, for a copy the one that is read.
-        arises_from: "input", "dense", "convolution", "merge", "reshape" or, where one weight layer
-            reads them, "copy".
+        arises_from: "input", "dense", "convolution", "recurrent", "merge", "reshape" or, where one
+            weight layer reads them, "copy".
         n_heads: Number of heads of an attention whose values the units are, in their order; None
             for other units.
         is_of_tokens: Whether they are tokens, of whose numbers the tensor holds one a position.
@@ -179,7 +182,9 @@ def active_unit_sets(weights: NetworkWeights) -> list[UnitSet]:
     }
     read = {source for reader in readers for source in reader.sources}
     hidden = [
-        units for index, units in enumerate(sets) if index in made and (filters or index in read)
+        units
+        for index, units in enumerate(sets)
+        if index in made and units.tensor in counted and (filters or index in read)
     ]
     if not hidden:
         raise InvalidInputError(
@@ -199,8 +204,7 @@ def unit_set(network: NetworkWeights, origin: Origin, parts: Sequence[tuple[Part
     """
     channels, name = network.channels[origin.channels], network.name_of(origin)
     if isinstance(channels, Weighted):
-        convolves = network.kernels[channels.kernel].ndim == 4
-        kind = "convolution" if convolves else "dense"
+        kind = _KINDS[network.kernels[channels.kernel].ndim]
         return UnitSet(name, origin.n_units, channels.tensor, kind, channels.n_heads)
     if isinstance(channels, Merged):
         return UnitSet(name, origin.n_units, channels.tensor, "merge")

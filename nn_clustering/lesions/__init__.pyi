@@ -10,11 +10,17 @@ from ._engine import (
     LesionEngine as LesionEngine,
     lesionable_layers as lesionable_layers,
 )
+from ._heads import (
+    HeadLesions as HeadLesions,
+    check_head_lesions as check_head_lesions,
+    partition_into_heads as partition_into_heads,
+)
 from ._lesion_settings import (
     check_lesion_test as check_lesion_test,
 )
 from ._measures import (
     Groups as Groups,
+    answers_in_groups as answers_in_groups,
     classes_of as classes_of,
     targets_in_groups as targets_in_groups,
 )

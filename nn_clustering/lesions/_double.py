@@ -87,7 +87,7 @@ def double_lesion_test(
     draw = _Pairs(tuple(sub_clusters), tuple(engine.layers), labels, n_shuffles, seed, overlap)
     tasks = draw.tasks()
     known = check_known(
-        known, len(tasks), lambda task: (tasks[task].n_lesions(n_shuffles), engine.n_outputs)
+        known, len(tasks), lambda task: (tasks[task].n_lesions(n_shuffles), engine.n_scores)
     )
     intact = engine.intact()
     shape = (len(sub_clusters), len(sub_clusters))

@@ -34,6 +34,7 @@ from nn_clustering.lesions._reduced_steps import (
 )
 from nn_clustering.lesions._repeated import Repeated
 from nn_clustering.lesions._samples import Samples
+from nn_clustering.lesions._silent_states import require_silence_without_weights
 from nn_clustering.machine import check_memory_mb, memory_bound
 from nn_clustering.networks import output_index
 from nn_clustering.networks.structure import read_weights, tensor_bytes, walk_network
@@ -61,11 +62,16 @@ class LesionEngine:
     Attributes:
         layers: Name and number of units of every layer that can be lesioned: all hidden ones that
             the output hangs on, named as in graphs and partitions.
+        heads: Number of heads of every such layer whose units are value channels of attention,
+            those of a head one behind the other.
         task: "classification" or "regression".
         n_outputs: Number of classes or targets.
-        n_images: Number of test images.
-        class_sizes: Images of each class, shape (classes,); in regression ``n_images`` for each
-            target.
+        n_scores: Number of scores of a lesion: of classes or targets; or of groups, and of answers
+            of no group if there are any.
+        n_images: Number of test images; of a network that answers at every position, of positions
+            at which something is asked.
+        class_sizes: Images behind each score, shape (scores,): of each class or group; in
+            regression ``n_images`` for each target.
     """
 
     def __init__(
@@ -80,15 +86,19 @@ class LesionEngine:
         output: str | int | None = None,
         residual: str | None = None,
         precision: str = "auto",
+        groups: NDArray[np.integer] | None = None,
+        n_groups: int | None = None,
     ) -> None:
         """Prepare a network and the images to test it on.
 
         Args:
             network: Any network of which a graph of the weights can be made, with one input.
-            x: Images, shape (images, ...); or a finite ``tf.data.Dataset`` of batches (x, y), which
-                is read batch by batch and must yield the same images whenever it is.
+            x: Images, shape (images, ...), or sequences of tokens, (images, positions); or a finite
+                ``tf.data.Dataset`` of batches (x, y), which is read batch by batch and must yield
+                the same images whenever it is.
             y: Their classes, integers of shape (images,), or their targets, of shape (images,
-                targets); None beside a ``tf.data.Dataset``.
+                targets); None beside a ``tf.data.Dataset``. Of a network that answers at every
+                position, classes of shape (images, positions), -1 where nothing is asked.
             task: "classification" or "regression".
             silence: One of :data:`SILENCINGS`. "output" and "mean" change what every weight layer
                 reads that reads the units; the mean is over images and positions, of what that
@@ -96,14 +106,19 @@ class LesionEngine:
             memory_mb: Bound in MB (2^20 bytes) to the values of the network that are held at a
                 time; the images themselves, the weights and scratch space come on top. None for
                 1,024, or an eighth of a small memory.
-            output: Name or index of the output that answers, of shape (images, classes or targets);
-                None for the only one.
+            output: Name or index of the output that answers, of shape (images, classes or targets)
+                or (images, positions, classes); None for the only one.
             residual: By which rule the layers of units are named; see
                 :func:`~nn_clustering.graphs.graph_of_weights`. With "copied" a lesion is one for
                 the single weight layer that reads the set (methods G1).
             precision: One of :data:`PRECISIONS`: in what a classifier's lesions are computed at
                 first. Answers that bfloat16 leaves in doubt are computed again in the network's
                 own precision, so that counts are the same; "auto" takes it where it is faster.
+                Networks that answer at every position are computed in their own: one answer in
+                doubt would have its whole sequence computed again.
+            groups: By which group a right answer is counted instead of by its class, numbers of the
+                shape of ``y``, -1 for none.
+            n_groups: Number of groups; None for those that occur.
 
         Raises:
             InvalidInputError: If the network, the images and the task do not fit each other, the
@@ -117,10 +132,14 @@ class LesionEngine:
                 f"precision={precision!r}; expected one of {', '.join(PRECISIONS)}"
             )
         index = output_index(network, output)
-        walk = walk_network(network)
+        self._samples = Samples(
+            network, x, y, task=task, output=index, groups=groups, n_groups=n_groups
+        )
+        walk = walk_network(network, self._samples.shape)
         self._walk = replace(walk, outputs=(walk.outputs[index],))
         self._walk.require_no_masks("a lesion")
-        self._samples = Samples(network, x, y, task=task, output=index)
+        if silence == "weights":
+            require_silence_without_weights(self._walk)
         self._units = unit_layers(
             read_weights(network), of_weights=silence == "weights", residual=residual
         )
@@ -131,7 +150,11 @@ class LesionEngine:
         self._tensor_bytes = tensor_bytes(self._walk, network, self._samples.shape)
         self.task = task
         self.layers: Mapping[str, int] = self._leading_to_output()
+        self.heads: Mapping[str, int] = {
+            name: n_heads for name, n_heads in self._units.heads.items() if name in self.layers
+        }
         self.n_outputs = self._samples.n_outputs
+        self.n_scores = self._samples.n_scores
         self.n_images = self._samples.n_images
         self.class_sizes = self._samples.class_sizes
         self._compiled: dict[tuple[str, ...], tuple[Passes, Bytes]] = {}
@@ -141,21 +164,22 @@ class LesionEngine:
         # what lesions of the layers of the last call start from, batch by batch
         self._kept: tuple[tuple[str, ...], list[tuple[Held, tf.Tensor]]] = ((), [])
         # whether what compilation takes, some time a step, is less than what it saves
-        self._is_heavy = self.n_images * multiply_adds(walk, walk.steps) > (
+        self._is_heavy = self._samples.n_samples * multiply_adds(walk, walk.steps) > (
             _OPERATIONS_OF_COMPILATION * len(walk.steps)
         )
         for layer in self.layers:
             self._batch_size(self._needed(self._plan((layer,))), f"lesions of layer {layer!r}")
 
     def intact(self) -> NDArray[Any]:
-        """Return the scores of the intact network, shape (outputs,); see :meth:`lesioned`.
+        """Return the scores of the intact network, shape (scores,); see :meth:`lesioned`.
 
         Raises:
             InvalidInputError: If it puts out NaN, or its errors are not finite.
         """
         total = self._zeros()
         needed = bytes_of_intact(self._walk, self._walk.outputs, self._tensor_bytes)
-        score = partial(intact_scores, self._walk, classifies=self._classifies)
+        needed = needed.with_more(self._bytes_of_answers)
+        score = partial(intact_scores, self._walk, n_counts=self._n_counts)
         if self._is_heavy:
             score = tf.function(score, autograph=False, reduce_retracing=True)
         for x, y in self._samples.batches(self._batch_size(needed, "no lesion")):
@@ -179,9 +203,9 @@ class LesionEngine:
                 the last call.
 
         Returns:
-            Shape (lesions, outputs): in classification how many images of each class are answered
-            right (int64), the answer being the first of the largest outputs; in regression the sum
-            over images of the squared error of each target (float64).
+            Shape (lesions, scores): in classification how many images of each class, or group, are
+            answered right (int64), the answer being the first of the largest outputs; in regression
+            the sum over images of the squared error of each target (float64).
 
         Raises:
             InvalidInputError: If the network has no such layer, the lesions do not fit it or each
@@ -246,12 +270,18 @@ class LesionEngine:
                 scores, is_nan = passes.scores(held, y, [mask[rows] for mask in masks])
                 self._check_outputs(is_nan, _lesions_of(layers))
                 total[rows] += scores
-                on_progress(len(y) * int(counts[rows].sum()))
+                on_progress(self._samples.n_answers(y) * int(counts[rows].sum()))
         return total
 
     @property
-    def _classifies(self) -> bool:
-        return self.task == "classification"
+    def _n_counts(self) -> int | None:
+        """By how many classes or groups right answers are counted; None in a regression."""
+        return self.n_scores if self.task == "classification" else None
+
+    @property
+    def _answers_once(self) -> bool:
+        """Whether a single answer is asked of an image, one that can be computed again alone."""
+        return self.task == "classification" and not self._samples.has_positions
 
     def _check_lesions(self, silenced: Mapping[str, NDArray[np.bool_]]) -> None:
         """Check that lesions fit the network and each other."""
@@ -285,8 +315,8 @@ class LesionEngine:
             )
 
     def _zeros(self, *n_lesions: int) -> NDArray[Any]:
-        kind = np.int64 if self._classifies else np.float64
-        return np.zeros((*n_lesions, self.n_outputs), kind)
+        kind = np.float64 if self._n_counts is None else np.int64
+        return np.zeros((*n_lesions, self.n_scores), kind)
 
     def _starts(
         self, layers: tuple[str, ...], passes: Passes, needed: Bytes
@@ -299,7 +329,7 @@ class LesionEngine:
             yield from self._kept[1]
             return
         self._kept = ((), [])
-        fits = needed.held * self.n_images <= self._memory / 2
+        fits = needed.held * self._samples.n_samples <= self._memory / 2
         kept = []
         for x, y in self._samples.batches(self._batch_size(needed, _lesions_of(layers))):
             start = (passes.start(x), y)
@@ -319,7 +349,7 @@ class LesionEngine:
             passes = Passes(
                 plan,
                 self._means_at(plan) if self._takes_means else {},
-                classifies=self._classifies,
+                n_counts=self._n_counts,
                 reduced=reduced,
                 is_heavy=self._is_heavy,
             )
@@ -328,7 +358,7 @@ class LesionEngine:
 
     def _reduced(self, plan: Plan) -> ReducedSteps | None:
         """Return what lesions change in bfloat16, if that is wanted."""
-        if not self._classifies:
+        if not self._answers_once:
             return None
         return reduced_steps(plan, self._reduced_layers, precision=self._precision)
 
@@ -336,7 +366,10 @@ class LesionEngine:
         """Return the hidden layers that the output hangs on: all, if it is the only one."""
         steps = self._walk.steps_between(self._walk.inputs, self._walk.outputs)
         reads = {
-            (name, number) for step in steps for number in step.inputs for name in (step.name, None)
+            (name, number)
+            for step in steps
+            for number in step.tensors_read
+            for name in (step.name, None)
         }
         return {
             layer: n_units
@@ -347,10 +380,16 @@ class LesionEngine:
     def _plan(self, layers: tuple[str, ...]) -> Plan:
         places = [self._units.places[layer] for layer in layers]
         # the errors of a regression show every rounding
-        return plan_lesions(self._walk, places, use_linearity=self._classifies)
+        return plan_lesions(self._walk, places, use_linearity=self._answers_once)
 
     def _needed(self, plan: Plan, *, is_reduced: bool = False) -> Bytes:
-        return bytes_of_an_image(plan, self._tensor_bytes, is_reduced=is_reduced)
+        needed = bytes_of_an_image(plan, self._tensor_bytes, is_reduced=is_reduced)
+        return needed.with_more(self._bytes_of_answers)
+
+    @property
+    def _bytes_of_answers(self) -> int:
+        """Memory that telling right answers takes: as much as the outputs of all positions."""
+        return self._tensor_bytes[self._walk.outputs[0]] if self._samples.has_positions else 0
 
     def _batch_size(self, needed: Bytes, purpose: str) -> int:
         """Return how many images are computed at a time; half of the memory is for what is kept."""

@@ -13,7 +13,7 @@ from nn_clustering.lesions._linear_steps import LinearStep
 from nn_clustering.lesions._plan import Plan
 from nn_clustering.lesions._reduced_layers import in_bfloat16
 from nn_clustering.lesions._reduced_steps import ReducedSteps
-from nn_clustering.lesions._scores import Classes, class_counts, squared_errors
+from nn_clustering.lesions._scores import Margins, right_answers, scores_of
 from nn_clustering.networks.structure import Step, Walk
 
 # A tensor, and the name of the step that reads it silenced; None for all that read it.
@@ -29,7 +29,7 @@ class Passes:
         plan: Plan,
         means: Mapping[Places, NDArray[np.float32]],
         *,
-        classifies: bool,
+        n_counts: int | None,
         reduced: ReducedSteps | None = None,
         is_heavy: bool = False,
     ) -> None:
@@ -38,7 +38,8 @@ class Passes:
         Args:
             plan: What lesions leave as it is, and what they change.
             means: What places are set to as they fall silent; 0 where nothing is said.
-            classifies: Whether outputs are scored by the largest, or compared with targets.
+            n_counts: By how many classes or groups right answers are counted; None where outputs
+                are compared with targets.
             reduced: What lesions change in bfloat16, if that is faster.
             is_heavy: Whether to compile also what is computed once for every batch of images.
         """
@@ -48,7 +49,7 @@ class Passes:
             dict.fromkeys(place.cut for of_layer in plan.places for place in of_layer)
         )
         self._fill = {place.cut: values for place, values in means.items()}
-        self._classifies = classifies
+        self._n_counts = n_counts
         # for every linear step the number, among the cut tensors, of what it reads
         self._read = [
             self._cuts.index(self._cuts_at(step, step.inputs[0])[0]) for step in plan.linear
@@ -76,11 +77,11 @@ class Passes:
     def scores(
         self, held: Held, y: tf.Tensor, silenced: Sequence[NDArray[np.bool_]]
     ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Return the scores of lesions, (lesions, outputs), and which put out NaN, (lesions,).
+        """Return the scores of lesions, (lesions, scores), and which put out NaN, (lesions,).
 
         Args:
             held: What ``start`` returned.
-            y: Classes of the images, or targets.
+            y: What is asked of the images, or their targets.
             silenced: For every lesioned layer which units are silenced, (lesions, units).
         """
         silent = self._silent_places(silenced)
@@ -136,8 +137,8 @@ class Passes:
             if not again.any():
                 break
         doubt.end(is_known.size, int(is_known.sum()))
-        is_of_class = np.arange(self._n_classes) == y.numpy()[:, np.newaxis]
-        return right.astype(np.int64) @ is_of_class.astype(np.int64), is_nan
+        counts_for = np.arange(self._n_counts or 0) == y.numpy()[:, 1:]
+        return right.astype(np.int64) @ counts_for.astype(np.int64), is_nan
 
     def _again(
         self,
@@ -152,7 +153,7 @@ class Passes:
 
         Args:
             held: What ``start`` returned.
-            y: Classes of the images.
+            y: What is asked of the images.
             silent: For every cut tensor which places are silent, (lesions, places).
             again: Which answers, (lesions, images).
             right: Which answers are right, (lesions, images); corrected here.
@@ -186,10 +187,10 @@ class Passes:
             (output,), compared = self._plan.walk.outputs, self._compared
             found = self._run(self._plan.walk, some, silent, (output, compared))
             outputs = found[output]
-            right = Classes(y, self._n_classes, outputs.dtype).right(outputs)
+            right = right_answers(outputs, y)
             is_nan = tf.reduce_any(tf.math.is_nan(outputs), axis=1)
-            classes = Classes(y, self._n_classes, found[compared].dtype)
-            return right, is_nan, classes.margins(found[compared])
+            margins = Margins(y, self._n_classes, found[compared].dtype).of(found[compared])
+            return right, is_nan, margins
 
         if self._reduced is None and not self._is_heavy:
             return answers(start, y, images, tuple(silent))
@@ -211,7 +212,7 @@ class Passes:
 
     @property
     def _n_classes(self) -> int:
-        n_classes = self._plan.walk.shapes[self._plan.walk.outputs[0]][1]
+        n_classes = self._plan.walk.shapes[self._plan.walk.outputs[0]][-1]
         assert n_classes is not None
         return n_classes
 
@@ -228,12 +229,11 @@ class Passes:
     def _scores_of_all(
         self, held: Held, y: tf.Tensor, silent: tuple[tf.Tensor, ...]
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        score = class_counts if self._classifies else squared_errors
         start = {number: held[number] for number in self._plan.frontier}
         return _for_each_lesion(
-            lambda places: score(self._outputs(start, places), y),
+            lambda places: scores_of(self._outputs(start, places), y, self._n_counts),
             silent,
-            (tf.int32 if self._classifies else tf.float64, tf.bool),
+            (tf.float64 if self._n_counts is None else tf.int32, tf.bool),
         )
 
     def _margins(
@@ -281,14 +281,14 @@ class Passes:
         silent: tuple[tf.Tensor, ...],
     ) -> tf.Tensor:
         dtype = steps[0].dtype if steps else tf.float32
-        classes = Classes(y, self._n_classes, dtype)
+        margins = Margins(y, self._n_classes, dtype)
 
         def of_one(places: tuple[tf.Tensor, ...]) -> tf.Tensor:
             made = {
                 step.number: step.under(places[cut])
                 for step, cut in zip(steps, self._read, strict=True)
             }
-            return classes.margins(self._run(walk, held | made, places, (output,))[output])
+            return margins.of(self._run(walk, held | made, places, (output,))[output])
 
         return tf.map_fn(of_one, silent, fn_output_signature=dtype, parallel_iterations=1)
 
@@ -357,12 +357,12 @@ def _silent_specs(silent: Sequence[Any]) -> tuple[tf.TensorSpec, ...]:
 
 
 def intact_scores(
-    walk: Walk, x: tf.Tensor, y: tf.Tensor, *, classifies: bool
+    walk: Walk, x: tf.Tensor, y: tf.Tensor, *, n_counts: int | None
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the network's scores, (outputs,), and whether an output is NaN, of some images."""
+    """Return the network's scores, (scores,), and whether an output is NaN, of some images."""
     (output,) = walk.outputs
     outputs = walk.run({walk.inputs[0]: x}, [output])[output]
-    return class_counts(outputs, y) if classifies else squared_errors(outputs, y)
+    return scores_of(outputs, y, n_counts)
 
 
 def sums_of_places(

@@ -1,4 +1,4 @@
-"""What a lesion is measured by: the accuracy of classes, or the errors of targets (methods G5)."""
+"""What lesions are measured by: accuracy of classes or groups, errors of targets (methods G5)."""
 
 from __future__ import annotations
 
@@ -17,23 +17,27 @@ if TYPE_CHECKING:
 # Of a change of errors, in units of the intact ones: those are sums of squares of single precision.
 _DIGITS_OF_ERRORS = 7
 
+CLASS = "class"
+GROUP_OF_TARGETS = "group of targets"
+
 # Of a change that does harm: accuracy is lost, error is gained.
 HARM = {"classification": -1, "regression": 1}
 
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """What a lesion is measured by, one number each: classes, or targets that belong together.
+    """What a lesion is measured by, one number each: classes, groups of answers, or of targets.
 
-    The value of a class is its accuracy; that of a group of targets the mean of their mean squared
-    errors.
+    The value of a class, or of a group of answers, is its accuracy; that of a group of targets the
+    mean of their mean squared errors.
 
     Attributes:
         names: One a group.
-        membership: Which outputs of the network belong to which group, shape (groups, outputs).
+        membership: Which scores of an engine belong to which group, shape (groups, scores).
         task: "classification" or "regression".
         tail: Which changes are extreme in the p-values of importance: "left" where little is, as
             of accuracies, or "right".
+        kind: What a group is, in the singular: "class", "task", "token class".
 
     Raises:
         InvalidInputError: If a name is given twice, a group is empty, or shapes do not fit.
@@ -43,6 +47,7 @@ class Groups:
     membership: NDArray[np.bool_]
     task: str
     tail: str
+    kind: str = CLASS
 
     def __post_init__(self) -> None:
         if self.task not in HARM:
@@ -71,9 +76,9 @@ class Groups:
         """Return the value of every group.
 
         Args:
-            scores: What an engine says of every output: images answered right, or the sum of
-                squared errors; shape (..., outputs).
-            sizes: Images behind each of them, shape (outputs,).
+            scores: What an engine says: images answered right, or the sum of squared errors; shape
+                (..., scores).
+            sizes: Images behind each of them, shape (scores,).
 
         Returns:
             Shape (..., groups): accuracies in 0..1, or mean squared errors.
@@ -95,8 +100,8 @@ class Scale:
 
     Attributes:
         groups: What lesions are measured by.
-        intact_scores: Of the intact network, shape (outputs,).
-        sizes: Images behind each of them, shape (outputs,).
+        intact_scores: Of the intact network, shape (scores,).
+        sizes: Images behind each of them, shape (scores,).
     """
 
     groups: Groups
@@ -108,13 +113,14 @@ class Scale:
         """Return the scale of an engine.
 
         Raises:
-            InvalidInputError: If the groups are of another task, or another number of outputs.
+            InvalidInputError: If the groups are of another task, or another number of scores.
         """
-        n_outputs = groups.membership.shape[1]
-        if groups.task != engine.task or n_outputs != engine.n_outputs:
+        n_scores = groups.membership.shape[1]
+        if groups.task != engine.task or n_scores != engine.n_scores:
+            what = "outputs" if engine.n_scores == engine.n_outputs else "scores"
             raise InvalidInputError(
-                f"groups of {n_outputs} outputs of a {groups.task}; expected groups of the "
-                f"network's {engine.n_outputs} outputs, a {engine.task}"
+                f"groups of {n_scores} {what} of a {groups.task}; expected groups of the "
+                f"network's {engine.n_scores} {what}, a {engine.task}"
             )
         return cls(groups, engine.intact(), engine.class_sizes)
 
@@ -136,7 +142,7 @@ class Scale:
         return float(overall_values(self.intact_scores, self.sizes))
 
     def changes(self, scores: NDArray[Any]) -> NDArray[np.float64]:
-        """Return lesioned minus intact value of every group, (..., outputs) to (..., groups).
+        """Return lesioned minus intact value of every group, (..., scores) to (..., groups).
 
         Counts are subtracted before they are divided, so that equal changes are equal numbers.
         Changes of errors are rounded to what single precision tells apart.
@@ -144,7 +150,7 @@ class Scale:
         return self._rounded(self.groups.values(scores - self.intact_scores, self.sizes))
 
     def overall_changes(self, scores: NDArray[Any]) -> NDArray[np.float64]:
-        """Return lesioned minus intact overall value, shape (..., outputs) to (...)."""
+        """Return lesioned minus intact overall value, shape (..., scores) to (...)."""
         return self._rounded(overall_values(scores - self.intact_scores, self.sizes))
 
     @property
@@ -173,7 +179,7 @@ def unit_of(task: str, intact: NDArray[np.float64]) -> float:
 def overall_values(scores: ArrayLike, sizes: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the accuracy over all images, or the mean over all targets of the squared error.
 
-    Arguments as :meth:`Groups.values`; shape (..., outputs) to (...).
+    Arguments as :meth:`Groups.values`; shape (..., scores) to (...).
     """
     found: NDArray[np.float64] = np.asarray(scores).sum(axis=-1) / sizes.sum()
     return found
@@ -206,6 +212,36 @@ def classes_of(
     )
 
 
+def answers_in_groups(
+    sizes: NDArray[np.int64], names: Sequence[str], *, kind: str = "group", tail: str | None = None
+) -> Groups:
+    """Return the groups of answers by which an engine counts, those that have answers.
+
+    Args:
+        sizes: The engine's ``class_sizes``, shape (scores,): one more than groups where there are
+            answers of no group, which count for the accuracy over all images alone.
+        names: One a group.
+        kind: What a group is, in the singular.
+        tail: As :attr:`Groups.tail`; by default left, so that lost accuracy counts.
+
+    Raises:
+        InvalidInputError: If there are more or fewer names than groups.
+    """
+    if len(sizes) - len(names) not in (0, 1):
+        raise InvalidInputError(
+            f"{len(names)} names of groups of answers, and {len(sizes)} scores; expected one name "
+            "a group, and one score more at most"
+        )
+    present = np.flatnonzero(sizes[: len(names)])
+    return Groups(
+        tuple(names[int(index)] for index in present),
+        np.arange(len(sizes)) == present[:, np.newaxis],
+        "classification",
+        tail or "left",
+        kind,
+    )
+
+
 def targets_in_groups(
     names: Sequence[str], membership: NDArray[np.bool_] | None = None, *, tail: str | None = None
 ) -> Groups:
@@ -219,7 +255,9 @@ def targets_in_groups(
     """
     if membership is None:
         membership = np.eye(len(names), dtype=bool)
-    return Groups(tuple(names), np.asarray(membership, bool), "regression", tail or "right")
+    return Groups(
+        tuple(names), np.asarray(membership, bool), "regression", tail or "right", GROUP_OF_TARGETS
+    )
 
 
 def check_known(

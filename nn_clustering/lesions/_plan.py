@@ -1,5 +1,7 @@
 """Which tensors of a network a lesion changes, and how many images fit into memory at a time."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,7 +9,7 @@ import numpy as np
 
 from nn_clustering.graphs import Places
 from nn_clustering.lesions._linear_steps import is_linear
-from nn_clustering.networks.structure import Step, Walk, layer_kind, most_alive
+from nn_clustering.networks.structure import Step, Walk, kernels_of, most_alive
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,7 @@ def plan_lesions(walk: Walk, places: Sequence[tuple[Places, ...]], *, use_linear
         getattr(step.operation, "compute_dtype", "") in ("float16", "bfloat16") for step in steps
     )
     for step in steps:
-        is_cuts = any((name, t) in cut for name in (step.name, None) for t in step.inputs)
+        is_cuts = any((name, t) in cut for name in (step.name, None) for t in step.tensors_read)
         reads_changed = not changed.isdisjoint(step.inputs)
         if not is_cuts and not reads_changed:
             continue
@@ -68,9 +70,9 @@ def multiply_adds(walk: Walk, steps: Iterable[Step]) -> float:
     """
     total = 0.0
     for step in steps:
-        n_positions = np.prod([size or 1 for size in walk.shapes[step.outputs[0]][1:-1]])
-        for name in layer_kind(step.operation).kernels:
-            total += float(n_positions) * float(np.prod(getattr(step.operation, name).shape))
+        n_positions = np.prod([size or 1 for size in walk.shapes[step.outputs[-1]][1:-1]])
+        for kernel in kernels_of(step.operation):
+            total += float(n_positions) * float(np.prod(kernel.shape))
     return total
 
 
@@ -93,6 +95,10 @@ class Bytes:
     held: int
     lesioned: int
     together: int
+
+    def with_more(self, n_bytes: int) -> Bytes:
+        """Return the memory of what holds so much more at every time."""
+        return Bytes(self.held, self.lesioned + n_bytes, self.together + n_bytes)
 
 
 def bytes_of_an_image(

@@ -115,6 +115,8 @@ def _before_softmax(walk: Walk) -> int | None:
     """Return the tensor whose order is that of the outputs, without what makes large ones equal."""
     (output,) = walk.outputs
     last = next(step for step in walk.steps if output in step.outputs)
+    if last.is_recurrent:
+        return output
     activation = getattr(last.operation, "activation", last.operation)
     is_softmax = isinstance(last.operation, keras.layers.Softmax) or (
         activation is keras.activations.softmax

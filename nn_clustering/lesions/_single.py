@@ -80,7 +80,7 @@ def lesion_test(
         check_fit(engine.layers, sub.layer, len(labels[sub.layer]))
     n_candidates = np.array([(labels[sub.layer] >= 0).sum() for sub in chosen])
     check_possible_draws(partition, layers, n_shuffles, sizes)
-    known = check_known(known, len(chosen), lambda index: (n_shuffles + 1, engine.n_outputs))
+    known = check_known(known, len(chosen), lambda index: (n_shuffles + 1, engine.n_scores))
     scale = Scale.of_engine(engine, groups)
     changes = np.empty((len(chosen), n_shuffles + 1, len(groups.names)))
     overall = np.empty((len(chosen), n_shuffles + 1))
@@ -100,6 +100,7 @@ def lesion_test(
     return LesionTest(
         task=groups.task,
         groups=groups.names,
+        group_kind=groups.kind,
         intact=scale.intact,
         intact_overall=scale.intact_overall,
         n_images=scale.n_images,

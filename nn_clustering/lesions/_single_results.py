@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_clustering.lesions._class_changes import class_changes_table, extreme_classes, rounded
-from nn_clustering.lesions._measures import unit_of
+from nn_clustering.lesions._measures import CLASS, unit_of
 from nn_clustering.lesions._statistics import (
     class_mean,
     class_range,
@@ -32,7 +32,7 @@ class SubClusterResult:
     Attributes:
         sub_cluster: The lesioned units.
         scores: What the engine said of the lesion (first row) and of the random ones, shape
-            (n_shuffles + 1, outputs).
+            (n_shuffles + 1, scores).
         overall_change: Lesioned minus intact accuracy over all images, or mean squared error over
             all targets.
         mean_change: Mean over groups of the change.
@@ -57,7 +57,8 @@ class LesionTest(SubClusterTest):
 
     Attributes:
         task: "classification" or "regression".
-        groups: Names of the classes that have images, or of the groups of targets.
+        groups: Names of the classes, or groups of answers, that have images, or of the groups of
+            targets.
         intact: Accuracy of every class, or mean squared error of every group of targets, of the
             intact network; shape (groups,).
         intact_overall: Its accuracy over all images, or mean squared error over all targets.
@@ -69,6 +70,7 @@ class LesionTest(SubClusterTest):
         random_overall_changes: Shape (sub-clusters, n_shuffles).
         harm: The sign of a change that does harm: -1 of accuracies, +1 of errors.
         tail: Which mean changes are extreme in the p-values, "left" or "right".
+        group_kind: What a group is, in the singular: "class", "task", "group of targets".
     """
 
     task: str
@@ -82,6 +84,7 @@ class LesionTest(SubClusterTest):
     random_overall_changes: NDArray[np.float64]
     harm: int = -1
     tail: str = "left"
+    group_kind: str = CLASS
 
     @property
     def n_shuffles(self) -> int:
@@ -200,7 +203,7 @@ class LesionTest(SubClusterTest):
         )
 
     def class_changes(self) -> pandas.DataFrame:
-        """Return one row for each sub-cluster and class (or group of targets).
+        """Return one row for each sub-cluster and class (or group of answers, or of targets).
 
         The columns are ``layer`` and ``label`` of the sub-cluster, ``class``, ``n_images`` (of the
         class), ``intact`` and ``lesioned`` accuracy (or error), their difference ``change``, the

@@ -129,7 +129,7 @@ def single_unit_lesions(
         InvalidInputError: If a layer cannot be lesioned, or groups or known scores do not fit.
     """
     tasks = single_unit_tasks(engine.layers, layers)
-    known = check_known(known, len(tasks), lambda task: (len(tasks[task][1]), engine.n_outputs))
+    known = check_known(known, len(tasks), lambda task: (len(tasks[task][1]), engine.n_scores))
     scale = Scale.of_engine(engine, groups)
     changes, overall = [], []
     for task, (layer, units) in enumerate(tasks):

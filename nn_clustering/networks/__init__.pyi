@@ -39,6 +39,7 @@ from ._read_file import (
     read_file as read_file,
 )
 from ._samples_and_outputs import (
+    check_tokens as check_tokens,
     fitted_shape as fitted_shape,
     output_index as output_index,
     output_names as output_names,

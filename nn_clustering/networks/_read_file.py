@@ -32,6 +32,11 @@ def _check_place(path: Path) -> None:
             "read it where it was made, keras.models.load_model(FOLDER) of Keras 2, and write it "
             "there with model.save('NAME.h5')"
         )
+    if (path / "config.json").is_file():
+        raise InvalidInputError(
+            f"{path} is a folder of Hugging Face's: import it first, with the stage import_network "
+            f"and model={path}, and go on with train_run=ID"
+        )
     if path.is_dir():
         raise InvalidInputError(
             f"{path} is a folder; expected a file, as model.save('NAME.keras') writes it"

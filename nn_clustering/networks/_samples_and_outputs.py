@@ -43,6 +43,33 @@ def fitted_shape(network: keras.Model, given: Sequence[int]) -> tuple[int, ...]:
     return shape
 
 
+def check_tokens(network: keras.Model, length: int, n_tokens: int) -> None:
+    """Check that a network knows all tokens and positions that it is to read.
+
+    It does by the tables of its layers `token_embedding` and `position_embedding`, where it has
+    such: outside of them Keras reads zeros on a graphics card, and ends with an error elsewhere.
+
+    Args:
+        network: The network.
+        length: Number of positions of a sample.
+        n_tokens: Number of tokens of the vocabulary.
+
+    Raises:
+        InvalidInputError: If it does not.
+    """
+    for name, n_asked, what in (
+        ("token_embedding", n_tokens, "tokens"),
+        ("position_embedding", length, "positions"),
+    ):
+        table = next((layer for layer in network.layers if layer.name == name), None)
+        if isinstance(table, keras.layers.Embedding) and table.input_dim < n_asked:
+            raise InvalidInputError(
+                f"network {network.name!r} knows {table.input_dim:,} {what}, and the data set has "
+                f"{n_asked:,}; expected one of the tokens that the network was trained on, no "
+                "longer than it reads"
+            )
+
+
 def _or_resized(expected: tuple[int | None, ...], given: tuple[int, ...]) -> str:
     """Return what else can be done with images, if they differ in size or in colours alone."""
     if len(expected) != 3 or len(given) != 3:

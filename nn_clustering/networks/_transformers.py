@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import keras
 
-from nn_clustering.networks._transformer_settings import TokenInput, TransformerSettings
+from nn_clustering.networks._transformer_settings import (
+    TokenInput,
+    TransformerSettings,
+)
 from nn_clustering.seeds import integer_seed
 
 # Of a layer normalisation, as GPT-2 and most since have it.

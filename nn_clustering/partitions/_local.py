@@ -144,10 +144,11 @@ def local_centres(graph: UnitGraph, *, ends: str = "neighbour") -> tuple[int, ..
         return tuple(centres)
     layers = networkx.Graph()
     layers.add_nodes_from(centres)
-    layers.add_edges_from((block.source, block.target) for block in graph.edges)
+    layers.add_edges_from(
+        (block.source, block.target) for block in graph.edges if not block.is_within_layer
+    )
     n_neighbours = dict(layers.degree)
-    is_chain = networkx.is_tree(layers) and max(n_neighbours.values()) == 2
-    if is_chain and not _has_edges_within(graph):
+    if networkx.is_tree(layers) and max(n_neighbours.values()) == 2:
         for end in (index for index in centres if n_neighbours[index] == 1):
             centres[end] = next(layers.neighbors(end))
     return tuple(centres)
@@ -157,20 +158,23 @@ def local_graph(graph: UnitGraph, layer: int) -> UnitGraph:
     """Return the graph around a layer: only the edges that touch it, all layers in their place.
 
     In a chain these are the weights before and after the layer (methods F1), and in general those
-    to all layers that it reads or is read by (F3). In a graph with edges within layers, as of
+    to all layers that it reads or is read by (F3), with those by which the units of a recurrent
+    layer read one another. Where all layers are joined with each other and within, as in a graph of
     activations, they are those among the layer's own units (F2).
     """
-    within = _has_edges_within(graph)
+    only_within = _joins_all(graph)
     touching = tuple(
         block
         for block in graph.edges
-        if layer in (block.source, block.target) and block.is_within_layer == within
+        if layer in (block.source, block.target) and (block.is_within_layer or not only_within)
     )
     return replace(graph, edges=touching)
 
 
-def _has_edges_within(graph: UnitGraph) -> bool:
-    return any(block.is_within_layer for block in graph.edges)
+def _joins_all(graph: UnitGraph) -> bool:
+    """Return whether there are edges between every two layers and within every one."""
+    n_layers = len(graph.layers)
+    return len(graph.edges) == n_layers * (n_layers + 1) // 2
 
 
 def _counts(

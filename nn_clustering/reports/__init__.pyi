@@ -17,6 +17,12 @@ from ._dependency_figures import (
 from ._double_lesion_figures import (
     figure_of_double_lesions as figure_of_double_lesions,
 )
+from ._frequency_figures import (
+    figure_of_frequencies as figure_of_frequencies,
+)
+from ._head_figures import (
+    figure_of_heads as figure_of_heads,
+)
 from ._learning_curve_figures import (
     figure_of_learning_curves as figure_of_learning_curves,
 )

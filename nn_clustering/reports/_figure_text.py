@@ -58,6 +58,12 @@ def counted(count: int, one: str) -> str:
     return f"{count:,} {one}{'' if count == 1 else 's'}"
 
 
+def several(one: str) -> str:
+    """Return what several things are called, of which one is a "class", a "group of targets"."""
+    first, *rest = one.split(" of ", 1)
+    return " of ".join([first + ("es" if first.endswith("s") else "s"), *rest])
+
+
 def set_plain_ticks(axis: Axis, ticks: Sequence[float]) -> None:
     """Set ticks in plain numbers: mathematical type wants fonts that not every machine has."""
     axis.set_major_locator(FixedLocator(ticks))

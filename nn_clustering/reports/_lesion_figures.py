@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nn_clustering.reports._figure_text import add_title
+from nn_clustering.reports._figure_text import add_title, several
 from nn_clustering.reports._sub_cluster_figure_parts import (
     HARM,
     RANDOM,
@@ -69,7 +69,7 @@ def figure_of_lesions(test: LesionTest, title: str) -> Figure:
         test: The lesion test.
         title: Of the figure.
     """
-    change = Change.of_task(test.task)
+    change = Change.of_task(test.task, test.group_kind)
     true, random = change.factor * test.mean_changes, change.factor * test.random_mean_changes
     count = len(true)
     named = count <= _MOST_NAMED
@@ -175,7 +175,7 @@ def figure_of_class_changes(test: LesionTest, title: str) -> Figure:
         test: The lesion test.
         title: Of the figure.
     """
-    change = Change.of_task(test.task)
+    change = Change.of_task(test.task, test.group_kind)
     changes = change.factor * test.changes
     n_rows, n_classes = changes.shape
     shown = _singled_out(test)
@@ -232,8 +232,7 @@ def _singled_out(test: LesionTest) -> NDArray[np.intp]:
 
 
 def _which_in_words(n_shown: int, n_classes: int, group: str) -> str:
-    groups = "classes" if group == "class" else "groups of targets"
-    return f"{n_shown} of {n_classes:,} {groups}"
+    return f"{n_shown} of {n_classes:,} {several(group)}"
 
 
 def _draw_sorted(

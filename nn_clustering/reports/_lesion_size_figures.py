@@ -109,7 +109,7 @@ def figure_of_importance_by_size(test: LesionTest, title: str) -> Figure:
         test: The lesion test.
         title: Of the figure.
     """
-    change = Change.of_task(test.task)
+    change = Change.of_task(test.task, test.group_kind)
     shown = _Shown.of(test, change.factor)
     spans = layer_spans(test.sub_clusters)
     many = len(spans) > _MOST_IN_PANEL

@@ -7,5 +7,5 @@ LESIONS = NetworkTest(
     measures=("importance", "coherence"),
     corrected=("importance", "coherence"),
     scores=("accuracy", "mean_squared_error"),
-    besides=("double", "single_units"),
+    besides=("double", "heads", "single_units"),
 )

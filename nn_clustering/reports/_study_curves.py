@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
@@ -27,52 +28,104 @@ if TYPE_CHECKING:
 
 # Phases in their order, each of which goes on where the one before has ended.
 _PHASES = ("unpruned", "pruned")
-_ACCURACY, _LOSS = "test.accuracy", "test.loss"
+_ACCURACY, _LOSS = "accuracy", "loss"
+_LABELS = {_ACCURACY: "accuracy (%)", _LOSS: "loss"}
+# More epochs than these are drawn without a mark for each.
+_MOST_MARKS = 60
 _LINES = ("-", "--", ":", "-.")
 
 
 def figure_of_study_curves(results: StudyResults, store: RunStore) -> Figure | None:
-    """Draw test accuracy over epochs by condition, and n-cut where checkpoints were clustered.
+    """Draw accuracy over epochs by condition, and n-cut where checkpoints were clustered.
 
-    Lines are means over networks, between the lowest and the highest. Networks without an accuracy
-    have their loss drawn. None where nothing was trained.
+    Lines are means over networks, between the lowest and the highest. That of the training samples
+    is drawn thin, where it was logged. Networks without an accuracy have their loss drawn. Beside
+    n-cuts of checkpoints that were tested, the mean n-cuts of their null distributions are dashed,
+    and z has a panel of its own. None where nothing was trained.
     """
     trained = results.cells[results.cells["stage"] == "train"] if len(results.cells) else None
     if trained is None or trained.empty:
         return None
     runs = store.runs(trained["run"].tolist())
-    curves, measure = _curves(runs, _ACCURACY), "test accuracy (%)"
+    measure = _ACCURACY
+    curves = _curves(runs, f"test.{measure}")
     if curves is None:
-        curves, measure = _curves(runs, _LOSS), "test loss"
+        measure = _LOSS
+        curves = _curves(runs, f"test.{measure}")
     if curves is None:
         return None
-    if measure == "test accuracy (%)":
-        curves["value"] *= 100
-    ncuts = _ncuts(results, curves)
-    panels = {measure: curves} | ({} if ncuts is None else {"n-cut": ncuts})
+    of_training = _curves(runs, f"train.{measure}")
+    panels = {
+        _LABELS[measure]: _Panel(
+            _in_units_of(measure, curves),
+            None if of_training is None else _in_units_of(measure, of_training),
+        ),
+        **_panels_of_ncuts(results, curves),
+    }
     figure = Figure(figsize=(1.6 + 4.4 * len(panels), 4.2), layout="constrained")
     handles: dict[str, Line2D] = {}
     all_axes = figure.subplots(1, len(panels), squeeze=False, sharex=True)[0]
-    for axes, (name, points) in zip(all_axes, panels.items(), strict=True):
-        conditions = conditions_of(trained, results.label_columns)
+    conditions = conditions_of(trained, results.label_columns)
+    for axes, (name, panel) in zip(all_axes, panels.items(), strict=True):
         for place, (labels, group) in enumerate(conditions):
-            own = points[points["run"].isin(group["run"])]
-            if not own.empty:
-                line = _draw(axes, own, place)
+            line = panel.draw(axes, group["run"], place)
+            if line is not None:
                 handles[condition_in_words(labels) or results.title] = line
         axes.set_xlabel("epoch")
         axes.set_ylabel(name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         name_ticks_plainly(axes.yaxis)
-    for axes in all_axes:
         for start in _starts_of_phases(curves):
             axes.axvline(start, color="grey", linewidth=0.8, linestyle=":")
+    handles |= _keys(panels)
     add_title(figure, f"{results.title}: learning curves")
     n_columns = 1 if max(map(len, handles)) > 40 else 2
     figure.legend(
         handles.values(), handles, loc="outside lower center", ncols=n_columns, fontsize=8
     )
     return figure
+
+
+@dataclass(frozen=True, eq=False)
+class _Panel:
+    """What one panel shows: columns run, epoch and value.
+
+    Attributes:
+        points: Of the networks.
+        beside: What is drawn beside them, thin: of training samples, or of null distributions.
+        is_null: Which of the two it is.
+    """
+
+    points: pandas.DataFrame
+    beside: pandas.DataFrame | None = None
+    is_null: bool = False
+
+    def draw(self, axes: Axes, runs: pandas.Series, place: int) -> Line2D | None:
+        """Draw some networks' means, and return their line, None without any."""
+        own = self.points[self.points["run"].isin(runs)]
+        if own.empty:
+            return None
+        line = _draw(axes, own, place)
+        if self.beside is not None:
+            others = self.beside[self.beside["run"].isin(runs)]
+            means = others.groupby("epoch")["value"].mean()
+            style = "--" if self.is_null else "-"
+            axes.plot(means.index, means, style, lw=0.8, alpha=0.7, color=line.get_color())
+        return line
+
+
+def _keys(panels: Mapping[str, _Panel]) -> dict[str, Line2D]:
+    """Return what the legend says of lines that are drawn beside others."""
+    from matplotlib.lines import Line2D
+
+    look: dict[str, Any] = {"color": "0.4", "lw": 0.8}
+    beside = {panel.is_null for panel in panels.values() if panel.beside is not None}
+    found = {}
+    if False in beside:
+        found["of the training samples"] = Line2D([], [], **look)
+    if True in beside:
+        found["null mean"] = Line2D([], [], linestyle="--", **look)
+    return found
 
 
 def _draw(axes: Axes, points: pandas.DataFrame, place: int) -> Line2D:
@@ -85,10 +138,16 @@ def _draw(axes: Axes, points: pandas.DataFrame, place: int) -> Line2D:
         over_networks.index,
         over_networks["mean"],
         linestyle=_LINES[place // 8 % len(_LINES)],
-        marker="." if len(over_networks) <= 60 else "",  # a single epoch makes no line
+        # a single epoch makes no line
+        marker="." if len(over_networks) <= _MOST_MARKS else "",
         **look,
     )
     return line
+
+
+def _in_units_of(measure: str, curves: pandas.DataFrame) -> pandas.DataFrame:
+    """Return curves in what their panel's label says: an accuracy in percent."""
+    return curves.assign(value=100 * curves["value"]) if measure == _ACCURACY else curves
 
 
 def _curves(runs: Any, measure: str) -> pandas.DataFrame | None:
@@ -124,29 +183,45 @@ def _starts_of_phases(curves: pandas.DataFrame) -> Iterable[float]:
     return [start + 0.5 for start in starts] if len(starts) == 1 else []
 
 
-def _ncuts(results: StudyResults, curves: pandas.DataFrame) -> pandas.DataFrame | None:
-    """Return columns run, epoch and value of the clusterings on the way; None where there are none.
-
-    Those of the ends of phases belong to them.
-    """
+def _panels_of_ncuts(results: StudyResults, curves: pandas.DataFrame) -> dict[str, _Panel]:
+    """Return the panels of n-cut and z of the clusterings on the way; none without any."""
     import pandas
 
     clustered = results.cells[results.cells["stage"] == CLUSTER_STAGE]
     if clustered.empty or clustered["config.checkpoint"].isna().all():
-        return None
-    spans = curves.groupby(["run", "phase"])[["start", "epoch"]].max()
-    rows = []
-    for cell in clustered.to_dict("records"):
-        run, phase = cell["parent_run"], results.runs[cell["run"]].info.get("phase")
-        if (run, phase) not in spans.index or cell.get("result.ncut") is None:
-            continue
-        start, end = spans.loc[(run, phase)]
-        epoch = cell["config.checkpoint"]
-        rows.append(
+        return {}
+    epochs = {
+        cell["run"]: epoch
+        for cell in clustered.to_dict("records")
+        if (epoch := _epoch_of(cell, results, curves)) is not None
+    }
+    networks = results.networks[results.networks[f"{CLUSTER_STAGE}_run"].isin(epochs)]
+    points = {
+        measure: pandas.DataFrame(
             {
-                "run": run,
-                "epoch": end if epoch is None else start + epoch,
-                "value": cell["result.ncut"],
+                "run": networks["network"],
+                "epoch": networks[f"{CLUSTER_STAGE}_run"].map(epochs),
+                "value": networks[measure],
             }
-        )
-    return pandas.DataFrame(rows) if rows else None
+        ).dropna(subset="value")
+        for measure in ("ncut", "shuffled_mean", "z_score")
+    }
+    if points["ncut"].empty:
+        return {}
+    if points["shuffled_mean"].empty:
+        return {"n-cut": _Panel(points["ncut"])}
+    panels = {"n-cut": _Panel(points["ncut"], points["shuffled_mean"], is_null=True)}
+    return panels if points["z_score"].empty else {**panels, "z": _Panel(points["z_score"])}
+
+
+def _epoch_of(
+    cell: Mapping[Any, Any], results: StudyResults, curves: pandas.DataFrame
+) -> float | None:
+    """Return the epoch after which a network was clustered; the end of a phase belongs to it."""
+    spans = curves.groupby(["run", "phase"])[["start", "epoch"]].max()
+    place = (cell["parent_run"], results.runs[cell["run"]].info.get("phase"))
+    if place not in spans.index:
+        return None
+    start, end = spans.loc[place]
+    epoch = cell["config.checkpoint"]
+    return float(end if epoch is None else start + epoch)

@@ -83,13 +83,17 @@ class Significance:
         )
 
     @classmethod
-    def of_measure(cls, measure: Measure) -> Significance:
+    def of_measure(cls, measure: Measure, what: str = "sub-cluster") -> Significance:
         """Tell the significant ones among sub-clusters.
 
         Those that are all units of their layer are not tested: nothing can be said of them, though
         their p-values can be small if starts differ or ties do not count.
+
+        Args:
+            measure: Of sub-clusters, or of what is tested as such.
+            what: What one of them is, of which several end in s.
         """
-        of_tested = cls.of(measure.p_values[measure.combined])
+        of_tested = cls.of(measure.p_values[measure.combined], what)
         corrected, uncorrected = (np.zeros(measure.combined.size, bool) for _ in range(2))
         corrected[measure.combined] = of_tested.corrected
         uncorrected[measure.combined] = of_tested.uncorrected
@@ -118,12 +122,17 @@ class Change:
     colours: str
 
     @classmethod
-    def of_task(cls, task: str) -> Change:
-        """Return how changes are shown in a classification or a regression."""
+    def of_task(cls, task: str, group: str = "class") -> Change:
+        """Return how changes are shown in a classification or a regression.
+
+        Args:
+            task: One of the two.
+            group: What the groups of a classification are, in the singular.
+        """
         if task == "classification":
             unit = "(percentage points)"
-            mean, group = f"of class-mean accuracy\n{unit}", f"of class accuracy {unit}"
-            return cls(100, f"change {mean}", f"change {group}", "class", "RdBu")
+            mean, each = f"of {group}-mean accuracy\n{unit}", f"of {group} accuracy {unit}"
+            return cls(100, f"change {mean}", f"change {each}", group, "RdBu")
         error = "squared error"
         return cls(1, f"change of mean {error}", f"change of {error}", "group of targets", "RdBu_r")
 

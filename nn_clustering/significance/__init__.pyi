@@ -41,6 +41,7 @@ from ._multiple_testing import (
 )
 from ._null_models import (
     METHODS as METHODS,
+    VALUE_PERMUTATIONS as VALUE_PERMUTATIONS,
     FreshNetworks as FreshNetworks,
     NullModel as NullModel,
     ShuffledEdges as ShuffledEdges,
@@ -59,6 +60,10 @@ from ._p_values import (
     p_value as p_value,
     sequential_p_value as sequential_p_value,
 )
+from ._permuted_values import (
+    PermutedValues as PermutedValues,
+    permuted_values as permuted_values,
+)
 from ._shuffle_test import (
     SIGNIFICANT as SIGNIFICANT,
     VERDICTS as VERDICTS,
@@ -74,6 +79,7 @@ from ._shuffled_kernels import (
     shuffled_kernels as shuffled_kernels,
 )
 from ._shuffles import (
+    ENTRY_SHUFFLES as ENTRY_SHUFFLES,
     SHUFFLES as SHUFFLES,
     shuffle as shuffle,
 )

@@ -17,7 +17,9 @@ from nn_clustering.significance._shuffles import (
     shuffle_unchecked,
 )
 
-METHODS = (*SHUFFLES, "fresh_initialisation")
+# Those that permute columns of value kernels, of networks with attention.
+VALUE_PERMUTATIONS = ("heads", "channels")
+METHODS = (*SHUFFLES, *VALUE_PERMUTATIONS, "fresh_initialisation")
 
 
 class NullModel(Protocol):
@@ -108,18 +110,38 @@ class Transformed:
         return self.transform(self.null.draw(random))
 
 
-def check_null_model(method: str, *, kernels: str = "norms") -> None:
-    """Check the name of a null model, and whether kernels can be shuffled so.
+def check_null_model(method: str, *, kernels: str | None = None) -> None:
+    """Check the name of a null model, and whether it acts on what is to be shuffled.
+
+    Args:
+        method: One of :data:`METHODS`.
+        kernels: ``norms`` for the weights of the graph, ``weights`` for those of the raw kernels;
+            None leaves that to the method and the graph.
 
     Raises:
-        InvalidInputError: If the method is none of :data:`METHODS`, ``kernels`` is neither
-            ``norms`` nor ``weights``, or the method cannot shuffle the weights within kernels.
+        InvalidInputError: If the method is none of them, ``kernels`` is none of these, or the
+            method does not act on what it names.
     """
     if method not in METHODS:
         raise InvalidInputError(f"method={method!r}; expected one of {', '.join(METHODS)}")
-    if kernels not in ("norms", "weights"):
+    if kernels not in (None, "norms", "weights"):
         raise InvalidInputError(f"kernels={kernels!r}; expected norms or weights")
-    if kernels == "weights" and method not in ENTRY_SHUFFLES:
+    if kernels == "norms" and method in VALUE_PERMUTATIONS:
+        raise InvalidInputError(
+            f"kernels=norms with method={method}, which permutes columns of raw kernels; expected "
+            "kernels=None or weights"
+        )
+    if kernels == "weights" and method not in VALUE_PERMUTATIONS:
+        check_entry_shuffle(method)
+
+
+def check_entry_shuffle(method: str) -> None:
+    """Check that a method can shuffle the weights within kernels.
+
+    Raises:
+        InvalidInputError: If it cannot.
+    """
+    if method not in ENTRY_SHUFFLES:
         raise InvalidInputError(
             f"kernels=weights with method={method}: expected kernels=norms, or method as one of "
             f"{', '.join(ENTRY_SHUFFLES)}, which look at single weights"

@@ -166,7 +166,7 @@ def check_shuffle_test(
     n_shuffles: int,
     method: str,
     n_workers: int,
-    kernels: str = "norms",
+    kernels: str | None = None,
     stop_at: int | None = None,
 ) -> None:
     """Check the settings of a shuffle test before its graph is there.

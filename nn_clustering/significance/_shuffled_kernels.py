@@ -7,20 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nn_clustering.graphs import (
-    CONTRACTED,
-    KernelUnits,
-    UnitGraph,
-    by_residual_rule,
-    graph_of_weights,
-    kernel_units,
-)
+from nn_clustering.graphs import UnitGraph, graph_of_weights
 from nn_clustering.networks.structure import NetworkWeights
-from nn_clustering.significance._null_models import check_null_model
+from nn_clustering.significance._movable_weights import movable_weights
+from nn_clustering.significance._null_models import check_entry_shuffle
 from nn_clustering.significance._shuffles import ENTRY_SHUFFLES
-
-# Keys of the graph's settings that say which units there are.
-_OF_UNITS = ("inputs", "outputs", "dense_layers")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,28 +68,9 @@ def shuffled_kernels(
     Raises:
         InvalidInputError: If the method does not fit.
     """
-    check_null_model(method, kernels="weights")
-    graph = graph_of_weights(weights, **graph_settings)
-    has_edges = ~graph.isolated
-    if reconnect_last_layer:
-        has_edges[graph.units(len(graph.layers) - 1)] = True
-    of_units = {key: graph_settings[key] for key in _OF_UNITS if key in graph_settings}
-    arranged = by_residual_rule(weights, graph_settings.get("residual"))
-    movable = tuple(
-        None if units is None else _movable(units, has_edges)
-        for units in kernel_units(arranged, **of_units)
-    )
+    check_entry_shuffle(method)
+    movable = movable_weights(weights, graph_settings, reconnect_last_layer=reconnect_last_layer)
     return ShuffledKernels(weights, method, dict(graph_settings), movable)
-
-
-def _movable(units: KernelUnits, has_edges: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    # What is no unit of the graph has the number -1, which then is the last, and what is left out
-    # but joins units CONTRACTED, which then is the one before.
-    assert CONTRACTED == -2
-    known = np.append(has_edges, [True, False])
-    columns = known[units.columns].any(axis=0)
-    of_group = np.repeat(known[units.rows], columns.size // len(units.rows), axis=0)
-    return of_group.T & columns
 
 
 def _shuffled(

@@ -1,3 +1,8 @@
+from ._accuracies import (
+    BY_CLASS as BY_CLASS,
+    Accuracy as Accuracy,
+    accuracies as accuracies,
+)
 from ._checkpoints import (
     Checkpoint as Checkpoint,
     EpochResult as EpochResult,

@@ -35,7 +35,8 @@ def train(
     The loss is the cross-entropy of class probabilities, of the whole of a sample or at every
     position at which one is asked, or the mean squared error of a regression (methods A4), and what
     the phase's penalties and the network's own losses add to it. Layers that compute in half
-    precision keep their weights in float32; with float16 the loss is scaled.
+    precision keep their weights in float32; with float16 the loss is scaled. With weight decay
+    Adam is AdamW.
 
     Args:
         network: A model from samples to class probabilities, of the whole or at every position, or

@@ -8,21 +8,25 @@ from nn_clustering.networks.structure import kernels_of, layer_kind
 
 
 def prunable_kernels(network: keras.Model) -> list[keras.Variable]:
-    """Return the trainable kernels of all dense and convolutional layers, the output layer's too.
+    """Return the trainable kernels of all dense, convolutional and recurrent layers.
 
-    Those of depthwise convolutions count, both of a separable one, and all four of an attention
-    layer. Biases, norms, embeddings and recurrent layers do not.
+    Those of the output layer and of depthwise convolutions count, both of a separable one and of a
+    recurrent layer, and all four of an attention layer. Biases, norms and embeddings do not.
     """
     layers = network._flatten_layers(include_self=False)
-    kernels = [kernel for layer in layers for kernel in kernels_of(layer)]
+    kernels = [kernel for layer in layers if not _is_table(layer) for kernel in kernels_of(layer)]
     return [kernel for kernel in kernels if kernel.trainable]
 
 
 def embeddings(network: keras.Model) -> list[keras.Variable]:
     """Return the trainable tables of all embeddings."""
     layers = network._flatten_layers(include_self=False)
-    tables = [layer.embeddings for layer in layers if isinstance(layer, keras.layers.Embedding)]
+    tables = [layer.embeddings for layer in layers if _is_table(layer)]
     return [table for table in tables if table.trainable]
+
+
+def _is_table(layer: keras.Layer) -> bool:
+    return isinstance(layer, keras.layers.Embedding)
 
 
 def has_convolutions(network: keras.Model) -> bool:

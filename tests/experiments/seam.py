@@ -42,7 +42,7 @@ class Calls:
         def noted(*args, **kwargs):
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            self.of[name].append(dict(bound.arguments))
+            self.of[name].append(_by_name(signature, bound.arguments))
             if last:
                 raise ReachedError(name)
             return real(*args, **kwargs)
@@ -50,7 +50,15 @@ class Calls:
         self._patch.setattr(owner, name, noted)
 
 
+def _by_name(signature, arguments):
+    """The arguments, those that are taken by any name among the others."""
+    rest = [name for name, one in signature.parameters.items() if one.kind is one.VAR_KEYWORD]
+    named = {name: value for name, value in arguments.items() if name not in rest}
+    return {**named, **{key: value for name in rest for key, value in arguments[name].items()}}
+
+
 TO_THE_END = "the end"
+UNSET = object()  # the value of a key of the base that is left out
 SAME = object()  # the value of the key
 
 
@@ -124,7 +132,7 @@ class Stage:
                 calls.watch(self.owners[case.stop], case.stop, last=True)
             whole = {**self.base(runs), **updates}
             config = convert_to_nested_dict(
-                {key: _settled(value, runs) for key, value in whole.items()}
+                {key: _settled(value, runs) for key, value in whole.items() if value is not UNSET}
             )
             with contextlib.suppress(ReachedError):
                 self.experiment.run(config_updates=config)

@@ -1,5 +1,6 @@
 """Imports of networks, and the stages that go on from them, as a user runs them."""
 
+import hashlib
 import io
 import sys
 
@@ -15,6 +16,7 @@ from nn_clustering.graphs import UnitGraph, graph_from_weights
 from nn_clustering.networks import network_from_bytes
 from nn_clustering.reports import LESIONS, studied_network
 from tests.experiments.in_process import refusal
+from tests.networks.hugging_face import folders
 from tests.networks.test_imagenet_networks import save_as_keras_2
 
 SMALL = ("resnet18", "fast", "dataset.name=cifar10")
@@ -69,6 +71,53 @@ def test_run_holds_network_sizes_and_source(imported):
         "network": {"kind": "resnet18", "weights": "random"},
         "training_seed": 3,
     }
+
+
+def test_folder_is_imported_clustered_and_tested(tracked, tmp_path):
+    config, shapes = folders.gpt2()
+    tensors = {**folders.random_tensors(shapes), "score.weight": np.zeros((2, 2), np.float32)}
+    folder = folders.save_folder(tmp_path / "my_gpt2", config, tensors)
+    run, printed = tracked("import_network", f"model={folder}")
+    network = network_from_bytes(run.artifact("network.keras"), "it")
+    graph = graph_from_weights(network)
+    assert "inputs of any length, any length x 13 outputs" in printed
+    assert "left out, as no part of what is put out: score.weight" in printed
+    assert (run.result["n_units"], run.result["input_shape"]) == (graph.n_units, [None])
+    source = run.info["source"]
+    assert (source["kind"], source["left_out"]) == ("gpt2", ["score.weight"])
+    weights = (folder / "model.safetensors").read_bytes()
+    assert source["files"]["model.safetensors"] == hashlib.sha256(weights).hexdigest()
+    assert run.about["network"] == {"kind": "my_gpt2", "sha256": source["sha256"]}
+
+    clustered, _ = tracked("cluster", f"train_run={run.id}", "fast", "n_clusters=2")
+    stored = UnitGraph.from_npz(clustered.artifact("graph.npz"))
+    assert stored.layers == graph.layers
+    tested, _ = tracked("shuffle_test", f"cluster_run={clustered.id}", "fast")
+    assert tested.about["network"] == run.about["network"]
+
+
+def test_tokens_of_another_vocabulary_are_told_before_a_run(here):
+    config, shapes = folders.gpt2()
+    folder = folders.save_folder(here / "gpt2", config, folders.random_tensors(shapes))
+    told = refusal("import_network", f"model={folder}", "dataset.name=modular_addition")
+    assert "knows 13 tokens, and the data set has 114" in told
+
+
+def test_network_for_graphs_alone_is_no_more(tracked, here):
+    config, shapes = folders.llama()
+    config["rope_scaling"] = {"rope_type": "yarn", "factor": 4.0}
+    folder = folders.save_folder(here / "long", config, folders.random_tensors(shapes))
+    run, printed = tracked("import_network", f"model={folder}")
+    assert "for graphs of its weights alone: its positions turn by 'yarn'" in printed
+    clustered, _ = tracked("cluster", f"train_run={run.id}", "fast", "n_clusters=2")
+    of_weights = f"cluster_run={clustered.id}"
+    for stage, *arguments in (
+        ("lesion", of_weights, "dataset.name=digits"),
+        ("visualise", of_weights, "dataset.name=digits"),
+        ("cluster", f"train_run={run.id}", "activations", "dataset.name=digits"),
+    ):
+        told = refusal(stage, *arguments)
+        assert "for graphs of its weights alone: its positions turn by 'yarn'" in told
 
 
 def test_each_output_is_told_by_its_name(tracked, tmp_path):

@@ -43,6 +43,7 @@ from nn_clustering import (
     training,
     visualisation,
 )
+from nn_clustering.networks import hugging_face
 from nn_clustering.seeds import integer_seed
 from nn_clustering.tracking import RunStore, Server, StageExperiment, StageRun, connect
 from nn_clustering.tracking.stages import execution
@@ -51,6 +52,7 @@ from nn_clustering.tracking.stages.reuse import find_reusable, may_reuse
 from nn_clustering.tracking.stages.threads import Threads
 from tests.experiments.seam import (
     TO_THE_END,
+    UNSET,
     Calls,
     Case,
     ReachedError,
@@ -59,6 +61,7 @@ from tests.experiments.seam import (
     arrives,
     run_of,
 )
+from tests.networks.hugging_face import folders
 
 HIDDEN = [12, 10]
 NULL = [3.0, 2.5]
@@ -176,7 +179,14 @@ def runs(embedded_server, home, tmp_path_factory):
     stored.model, stored.partition = folder / "network.keras", folder / "partition.npz"
     second.save(stored.model)
     stored.data = own_data(folder)
+    stored.text = folder / "my.txt"
+    stored.text.write_text("three blind mice, see how they run; " * 40)
+    config, shapes = folders.gpt2()
+    stored.folder = folders.save_folder(folder / "gpt2", config, folders.random_tensors(shapes))
     stored.partition.write_bytes(stored.files["clustered"]["partition.npz"])
+    stored.grouped = folder / "grouped.npz"
+    of_tasks = {"groups_test": np.arange(20) % 2, "group_names": ["even", "odd"]}
+    np.savez(stored.grouped, x_test=np.zeros((20, 8, 8, 1)), y_test=np.arange(20) % 10, **of_tasks)
     stored.graph = folder / "graph.npz"
     stored.graph.write_bytes(stored.files["clustered"]["graph.npz"])
     add_own_network(stored, folder)
@@ -270,6 +280,8 @@ OF_OWN_DATA = {
     "targets": ["height"],
     "damaged": "skip",
 }
+# The same of tokens.
+OF_TOKENS = {"prime": 31, "length": 9, "train_share": 0.5}
 
 
 # train
@@ -285,6 +297,22 @@ PENALTY = "phase.penalty"
 # So that the graph has the eigenvalues that are asked for.
 ENOUGH_UNITS = {"network.hidden_units": [8]}
 
+ON_SUMS = {
+    "dataset.name": "modular_addition",
+    "dataset.n_train": None,
+    "dataset.n_test": None,
+    "network.kind": "transformer",
+    "network.hidden_units": UNSET,
+}
+OF_TRANSFORMERS = {
+    "n_blocks": 1,
+    "n_channels": 8,
+    "n_heads": 2,
+    "n_neurons": [5, 6],
+    "norm": "rms",
+    "norm_first": False,
+    "gated": True,
+}
 TRAIN = Stage(
     train.experiment,
     {
@@ -320,6 +348,28 @@ TRAIN = Stage(
             )
             for key, value in OF_OWN_DATA.items()
         },
+        **{
+            f"dataset.{key}": Case(
+                value,
+                "load_dataset",
+                key,
+                given={
+                    **ON_SUMS,
+                    **({"dataset.name": lambda runs: str(runs.text)} if key == "length" else {}),
+                },
+            )
+            for key, value in OF_TOKENS.items()
+        },
+        **{
+            f"network.{key}": Case(value, "build_network", key, given=ON_SUMS)
+            for key, value in OF_TRANSFORMERS.items()
+        },
+        "network.patch_size": Case(
+            2,
+            "build_network",
+            "patch_size",
+            given={"network.kind": "vit", "network.hidden_units": UNSET},
+        ),
         "network.kind": Case("cnn", "build_network", "kind"),
         "network.hidden_units": Case([3, 4], "build_network", "hidden_units"),
         "network.conv_filters": Case(
@@ -340,7 +390,11 @@ TRAIN = Stage(
         },
         "training.enabled": Case(False, "evaluate", stop="train"),
         "training.epochs": Case(3, "train", "phase.epochs"),
-        "training.batch_size": Case(16, "train", "phase.batch_size"),
+        "training.batch_size": [
+            Case(16, "train", "phase.batch_size"),
+            Case(None, "train", "phase.batch_size", 129, given={"dataset.n_train": 129}),
+        ],
+        "training.weight_decay": Case(0.5, "train", "phase.weight_decay"),
         "training.learning_rate": Case(0.25, "train", "phase.learning_rate"),
         "training.shuffle": Case(False, "train", "phase.shuffle"),
         "training.checkpoint_every": Case(2, "train", "checkpoint_every"),
@@ -490,6 +544,7 @@ CLUSTER = Stage(
             given={"train_run": None, "graph.source": "file"}, needed=True,
         ),
         "graph.kernel_norm": Case("frobenius", "graph_from_weights", "kernel_norm"),
+        "graph.gate_norm": Case("l2", "graph_from_weights", "gate_norm"),
         "graph.fold_normalisation": Case(False, "graph_from_weights", "fold_normalisation"),
         "graph.residual": Case("copied", "graph_from_weights", "residual"),
         **{
@@ -519,7 +574,7 @@ CLUSTER = Stage(
         "dataset.name": Case("lines", "load_dataset", "name", given=ACTIVE),
         **{
             f"dataset.{key}": Case(value, "load_dataset", key, given=ACTIVE)
-            for key, value in {**OF_OWN_DATA, "n_train": 129, "n_test": 33}.items()
+            for key, value in {**OF_OWN_DATA, **OF_TOKENS, "n_train": 129, "n_test": 33}.items()
         },
         "activations.split": [
             Case("train", "gather_activations", "x", is_the_training_split, given=ACTIVE),
@@ -593,6 +648,7 @@ SHUFFLE_TEST = Stage(
         "worker_pool": significance,
         "shuffled_edges": significance,
         "shuffled_kernels": significance,
+        "permuted_values": significance,
         "FreshNetworks": significance,
         "figure_of_null_distribution": reports,
         "cohens_d": significance,
@@ -620,6 +676,7 @@ SHUFFLE_TEST = Stage(
         "method": [
             Case("layer_nonzero", "shuffled_edges", "method"),
             Case("layer_nonzero", "shuffled_kernels", "method", given=KERNELS),
+            Case("heads", "permuted_values", "method"),
             Case("fresh_initialisation", "FreshNetworks", stop="shuffle_test"),
         ],
         "kernels": Case("weights", "shuffled_kernels", stop="shuffle_test"),
@@ -690,6 +747,7 @@ OF_CLUSTERING = {
 }
 OF_GRAPH = {
     "kernel_norm": "frobenius",
+    "gate_norm": "max",
     "fold_normalisation": False,
     "inputs": True,
     "outputs": True,
@@ -803,6 +861,7 @@ LESION = Stage(
         "lesion_test": lesions,
         "double_lesion_test": lesions,
         "single_unit_lesions": lesions,
+        "partition_into_heads": lesions,
     },
     lambda runs: {"cluster_run": runs.ids["clustered"]},
     {
@@ -829,7 +888,7 @@ LESION = Stage(
         "dataset.name": Case("lines", "load_dataset", "name"),
         **{
             f"dataset.{key}": Case(value, "load_dataset", key)
-            for key, value in {**OF_OWN_DATA, "n_test": 33}.items()
+            for key, value in {**OF_OWN_DATA, **OF_TOKENS, "n_test": 33}.items()
         },
         "n_shuffles": Case(6, "lesion_test", "n_shuffles"),
         "silence": Case("mean", "LesionEngine", "silence"),
@@ -856,6 +915,12 @@ LESION = Stage(
         "single_units": Case(
             True, "single_unit_lesions", given={"n_shuffles": 2}, stop=TO_THE_END
         ),
+        # null takes the groups that the data set has
+        "measure_by": Case(
+            "class", "LesionEngine", "groups", None,
+            given={"dataset.name": lambda runs: str(runs.grouped)},
+        ),
+        "heads": Case(True, "partition_into_heads", given={"n_shuffles": 2}),
         "memory_mb": Case(99, "LesionEngine", "memory_mb"),
         "resume": Case(
             run_of("half_lesioned"), "lesion_test", "known", lambda found, runs: list(found) == [0]
@@ -873,7 +938,7 @@ def test_tail_reaches_the_groups_of_a_regression(monkeypatch, tail, names):
     own = datasets.polynomial_names() if names == "polynomials" else ("a", "b")
     x, y = np.zeros((2, 3), np.float32), np.zeros((2, len(own)), np.float32)
     dataset = datasets.Dataset("own", x, y, x, y, class_names=own, task="regression")
-    found = _lesion_steps.groups_of(dataset, None, tail)
+    found = _lesion_steps.groups_of(dataset, None, tail=tail, measure_by=None)
     (call,) = calls.of["targets_in_groups"]
     assert call["tail"] == tail
     assert found.tail == (tail or "right")
@@ -918,7 +983,7 @@ VISUALISE = Stage(
         "dataset.name": Case("lines", "load_dataset", "name"),
         **{
             f"dataset.{key}": Case(value, "load_dataset", key)
-            for key, value in {**OF_OWN_DATA, "n_test": 33}.items()
+            for key, value in {**OF_OWN_DATA, **OF_TOKENS, "n_test": 33}.items()
         },
         **{
             key: Case(value, "InputOptimiser", key)
@@ -975,6 +1040,21 @@ RANDOM_INIT = Stage(
         "n_networks": Case(3, "figure_of_random_networks", "ncuts", of_length(3)),
         "input_shape": Case([6, 5, 1], "build_network", "input_shape"),
         "n_outputs": Case(7, "build_network", "n_outputs"),
+        "n_tokens": Case(
+            7, "build_network", "tokens.n_tokens",
+            given={
+                "input_shape": [5], "network.kind": "transformer", "network.hidden_units": UNSET,
+            },
+            needed=True,
+        ),
+        **{
+            f"network.{key}": Case(
+                value, "build_network", key,
+                given={"network.kind": "vit", "network.hidden_units": UNSET},
+            )
+            for key, value in {**OF_TRANSFORMERS, "patch_size": 2}.items()
+            if not key.startswith("norm")
+        },
         "network.kind": Case("cnn", "build_network", "kind"),
         "network.hidden_units": Case([5], "build_network", "hidden_units"),
         "network.conv_filters": Case(
@@ -991,9 +1071,9 @@ RANDOM_INIT = Stage(
         **{
             f"graph.{key}": Case(value, "graph_from_weights", key)
             for key, value in (
-                ("kernel_norm", "frobenius"), ("fold_normalisation", False), ("inputs", False),
-                ("outputs", False), ("dense_layers", True), ("isolated_below", 1e-3),
-                ("residual", "copied"),
+                ("kernel_norm", "frobenius"), ("gate_norm", "l2"), ("fold_normalisation", False),
+                ("inputs", False), ("outputs", False), ("dense_layers", True),
+                ("isolated_below", 1e-3), ("residual", "copied"),
             )
         },
         "graph.normalise_units": Case(True, "normalise_units", stop="spectral_partition"),
@@ -1153,6 +1233,7 @@ IMPORT_NETWORK = Stage(
         "build_imagenet_network": networks,
         "check_preprocessing": networks,
         "network_from_bytes": networks,
+        "network_of_folder": hugging_face,
         "weight_file": datasets,
         "given_file": datasets,
         "outline_of_own": datasets,
@@ -1178,11 +1259,18 @@ IMPORT_NETWORK = Stage(
                 lambda runs: str(runs.model), "given_file", "name", stop="build_imagenet_network"
             ),
         ],
-        "model": Case(
-            lambda runs: str(runs.model), "network_from_bytes", "content",
-            lambda found, runs: found == runs.model.read_bytes(),
-            given={"network.name": None}, needed=True,
-        ),
+        "model": [
+            Case(
+                lambda runs: str(runs.model), "network_from_bytes", "content",
+                lambda found, runs: found == runs.model.read_bytes(),
+                given={"network.name": None}, needed=True,
+            ),
+            Case(
+                lambda runs: str(runs.folder), "network_of_folder", "folder",
+                lambda found, runs: found.path == runs.folder,
+                given={"network.name": None}, needed=True,
+            ),
+        ],
         "model_code": Case(
             lambda runs: str(runs.code), "network_from_bytes", "model_code", is_the_authors_code,
             given={"network.name": None, "model": lambda runs: str(runs.own)}, needed=True,
@@ -1196,7 +1284,7 @@ IMPORT_NETWORK = Stage(
 # They act in the stages that use the network.
 OF_IMPORTED_DATASET = {
     "name": lambda runs: str(runs.data[0]), "seed": 7, "channels": 3, "n_train": 129, "n_test": 33,
-    **OF_OWN_DATA,
+    **OF_OWN_DATA, **OF_TOKENS,
 }  # fmt: skip
 
 

@@ -154,6 +154,7 @@ def test_branched_network_of_ones_own(run_experiment, store, tmp_path):
         ([], ["cluster_run=None"]),
         (["cluster_run=1", "draws=twice"], ["draws='twice'", "joint, afresh"]),
         (["cluster_run=1", "tail=both"], ["tail='both'", "left, right"]),
+        (["cluster_run=1", "measure_by=task"], ["measure_by='task'", "class, group or null"]),
         (["cluster_run=1", "sizes.min_units=0"], ["sizes.min_units=0"]),
         (["cluster_run=1", "sizes.max_share=2"], ["sizes.max_share=2"]),
         (["cluster_run=1", "memory_mb=0"], ["memory_mb=0"]),

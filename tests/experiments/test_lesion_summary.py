@@ -3,6 +3,7 @@
 import numpy as np
 
 from experiments import lesion
+from experiments._lesion_steps import measured_in_words
 from experiments._measures_in_words import measure_in_words
 from nn_clustering.lesions import coherence_measure, importance_measure
 from tests.reports.test_lesion_figures import TWO_LAYERS, lesion_test
@@ -81,6 +82,27 @@ def test_what_cannot_be_told():
         combined=COMBINED,
     ).summary(seed=0)  # fmt: skip
     assert in_words(infinite) == "joint p = 1 (all of 9 draws are as extreme)\n  effect undefined"
+
+
+def test_important_heads_and_groups_are_named():
+    found = {
+        "n_heads": 8,
+        "n_important": 3,
+        "important": [{"layer": "block_0/value", "heads": [1, 3]}, {"layer": "x", "heads": [0]}],
+        "importance": summary_of(0.3),
+        "coherence": summary_of(0.0),
+    }
+    first, importance, coherence = lesion.heads_in_words(found)
+    assert first.startswith("heads: 3 of 8 do more harm than as many random value channels")
+    assert "(corrected p ≤ 0.05): block_0/value 1, 3; x 0 (heads.png)" in first
+    assert importance.startswith("importance of heads: joint p = 0.01 (z")
+    assert coherence.startswith("coherence of heads: joint p = ")
+    none = next(lesion.heads_in_words({**found, "n_important": 0, "important": []}))
+    assert none.endswith("0.05) (heads.png)")
+    result = {"measured_by": "task", "groups": ["add", "sub"], "group_accuracy": [1.0, 0.25]}
+    assert measured_in_words(result) == "measured by task; accuracy of add 1.0000, sub 0.2500"
+    many = {**result, "groups": list("abcdefghij"), "group_accuracy": [0.5] * 10}
+    assert measured_in_words(many).endswith("h 0.5000, and 2 more")
 
 
 def test_there_is_no_figure_of_nulls_where_nothing_can_be_combined():

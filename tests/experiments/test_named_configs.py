@@ -49,6 +49,7 @@ MODULAR = {
 }
 OF_WEIGHTS = {
     "graph.kernel_norm": "l1",  # quirk 1
+    "graph.gate_norm": "l1",
     "graph.fold_normalisation": True,  # quirk 2
     "graph.inputs": None,
     "graph.outputs": None,
@@ -63,7 +64,16 @@ OF_DATASET = {
     f"dataset.{key}": None
     for key in (
         *("n_test", "per_class", "image_size", "resize", "class_names", "targets", "damaged"),
+        *("prime", "length", "train_share"),
     )
+}
+OF_TRANSFORMERS = {
+    "network.n_blocks": 2,
+    "network.n_channels": 64,
+    "network.n_heads": 4,
+    "network.n_neurons": 256,
+    "network.gated": False,
+    "network.patch_size": 4,
 }
 KMEANS = {"kmeans.n_init": None, "kmeans.select": "ncut"}
 OF_NETWORK_TABLE = {
@@ -92,10 +102,16 @@ DEFAULTS = {
         "dataset.class_names": None,
         "dataset.targets": None,
         "dataset.damaged": "refuse",
+        "dataset.prime": None,
+        "dataset.length": None,
+        "dataset.train_share": None,
         "network.kind": "mlp",
         "network.hidden_units": MLP,  # A1
         "network.conv_filters": [64, 64, 64],  # A2
         "network.activation": "relu",
+        **OF_TRANSFORMERS,
+        "network.norm": "layer",
+        "network.norm_first": True,
         "network.dropout": False,
         "network.dropout_rate": None,
         "network.precision": "float32",
@@ -103,6 +119,7 @@ DEFAULTS = {
         "training.epochs": 20,  # A7
         "training.batch_size": 128,
         "training.learning_rate": 1e-3,  # A6
+        "training.weight_decay": 0.0,
         "training.shuffle": True,
         "training.checkpoint_every": None,
         "pruning.enabled": False,
@@ -147,6 +164,9 @@ DEFAULTS = {
         "dataset.class_names": None,
         "dataset.targets": None,
         "dataset.damaged": "refuse",
+        "dataset.prime": None,
+        "dataset.length": None,
+        "dataset.train_share": None,
     },
     "cluster": {
         **COMPUTES,
@@ -186,7 +206,7 @@ DEFAULTS = {
         "model_code": None,
         "n_shuffles": 50,  # D3
         "method": "layer",  # D1
-        "kernels": "norms",  # D2
+        "kernels": None,  # D2
         "n_workers": None,
         "count_ties": True,
         "reconnect_last_layer": False,  # quirk 11
@@ -211,11 +231,13 @@ DEFAULTS = {
         "sizes.max_share": 1.0,
         "count_ties": True,
         "tail": None,  # quirk 8
+        "measure_by": None,
         "double.enabled": False,
         "double.n_shuffles": 50,  # G11
         "double.sub_clusters": "important",
         "double.overlap": False,  # quirk 12
         "single_units": False,
+        "heads": False,
         "memory_mb": None,
         "resume": None,
     },
@@ -266,9 +288,11 @@ DEFAULTS = {
         "n_networks": 100,  # D6
         "input_shape": [28, 28, 1],
         "n_outputs": 10,
+        "n_tokens": None,
         "network.kind": "mlp",
         "network.hidden_units": MLP,
         "network.conv_filters": [64, 64, 64],
+        **OF_TRANSFORMERS,
         "n_clusters": 12,  # D6
     },
     "study": {
@@ -392,7 +416,8 @@ def cnn(filters, **more):
 STUDIES = (
     *("clusterability_mlp", "clusterability_cnn", "clusterability_vgg", "clusterability_gradient"),
     *("lesions", "lesions_vgg", "visualisation", "visualisation_vgg", "k_stability", "random_init"),
-    *("imagenet", "imagenet_lesions", "imagenet_visualisation", "older_conditions", "fast"),
+    *("imagenet", "imagenet_lesions", "imagenet_visualisation", "older_conditions", "grokking"),
+    "fast",
 )
 
 
@@ -412,6 +437,7 @@ DATASETS = {
     ),
     "B6": ("lines", "circles", "random", "random_labels"),
     "B7": ("poly",),
+    "": ("modular_addition",),
 }  # fmt: skip
 NETWORKS = {
     "A1": {"mlp": network("mlp", 20, 128, 20, **{"network.hidden_units": MLP})},
@@ -462,6 +488,43 @@ NETWORKS = {
         },
     },
     "quirk 4": {"cnn_128": cnn([128, 128, 128])},
+    "": {
+        "transformer": {
+            "network.kind": "transformer",
+            "network.n_blocks": 1,
+            "network.n_channels": 128,
+            "network.n_neurons": 512,
+            "network.norm": "none",
+            "training.epochs": 400,
+            "training.batch_size": 512,
+            "training.learning_rate": 5e-3,
+            "training.weight_decay": 1.0,
+        },
+        "character_transformer": {
+            "network.kind": "transformer",
+            "network.activation": "gelu",
+            "training.epochs": 10,
+            "training.batch_size": 32,
+            "training.learning_rate": 2e-3,
+            "training.weight_decay": 0.1,
+        },
+        "vit": {
+            "network.kind": "vit",
+            "network.activation": "gelu",
+            "training.epochs": 5,
+            "training.weight_decay": 0.1,
+        },
+        "vit_mnist": {
+            "network.kind": "vit",
+            "network.activation": "gelu",
+            "network.n_channels": 32,
+            "network.n_neurons": 128,
+            "network.patch_size": 7,
+            "training.epochs": 10,
+            "training.learning_rate": 2e-3,
+            "training.weight_decay": 0.1,
+        },
+    },
 }  # fmt: skip
 # Those of image-classifiers, and those of Keras.
 IMAGE_CLASSIFIERS = """
@@ -517,6 +580,10 @@ EFFECTS = {
             {
                 "network.hidden_units": [32, 32],
                 "network.conv_filters": [8, 8],
+                "network.n_blocks": 1,
+                "network.n_channels": 16,
+                "network.n_heads": 2,
+                "network.n_neurons": 32,
                 "training.epochs": 2,
                 "training.batch_size": 64,
                 "pruning.epochs": 2,
@@ -601,6 +668,8 @@ EFFECTS = {
         "layer_all_distribution": ("D1", {"method": "layer_all_distribution"}),
         "kernels": ("D2", {"kernels": "weights"}),
         "all_edges": ("E3", {"method": "all_edges"}),
+        "heads": ("", {"method": "heads"}),
+        "channels": ("", {"method": "channels"}),
         "rewiring": ("", {"method": "rewiring"}),
         "fresh_initialisation": ("D6", {"method": "fresh_initialisation"}),
         "stop_early": ("", {"n_shuffles": 1000, "stop_early.enabled": True}),
@@ -641,6 +710,7 @@ EFFECTS = {
         "double": ("G11", {"double.enabled": True}),
         "mean": ("", {"silence": "mean"}),
         "single_units": ("", {"single_units": True}),
+        "heads": ("", {"heads": True}),
         "fast": ("", {"n_shuffles": 4, "double.n_shuffles": 4}),
     },
     "visualise": {

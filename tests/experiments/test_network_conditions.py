@@ -40,7 +40,7 @@ PIXELS = {
 BESIDES = {
     "train": (),
     "cluster": ("stability.",),
-    "lesion": ("double.", "single_units"),
+    "lesion": ("double.", "heads", "single_units"),
     "visualise": ("random_inputs",),
 }
 CASES = [(stage, key) for stage, keys in DEFAULTS.items() for key in keys]

@@ -59,6 +59,25 @@ def test_samples_of_another_shape_are_reshaped_as_they_are_read(content):
         np.testing.assert_array_equal(samples[2:5], FLOATS[2:5])
 
 
+def test_tokens_and_positions_that_a_network_does_not_know_are_refused():
+    tokens = keras.Input((None,), dtype="int32")
+    made = keras.layers.Embedding(3, 2, name="token_embedding")(tokens)
+    positions = keras.ops.cumsum(keras.ops.ones_like(tokens), axis=1) - 1
+    made += keras.layers.Embedding(4, 2, name="position_embedding")(positions)
+    file = NetworkFile(networks.network_bytes(keras.Model(tokens, made, name="net")), "it")
+    for length, vocabulary, told in (
+        (4, "abc", None), (5, "abc", "knows 4 positions, and the data set has 5"),
+        (4, "abcd", "knows 3 tokens, and the data set has 4"),
+    ):  # fmt: skip
+        x, y = np.zeros((2, length), np.int32), np.zeros(2, np.int32)
+        own = Dataset("own", x, y, x, y, ("a",), vocabulary=tuple(vocabulary))
+        if told is None:
+            assert RawSamples.of_tests(own).for_network(file).shape == (2, 4)
+        else:
+            with pytest.raises(InvalidInputError, match=told):
+                RawSamples.of_tests(own).for_network(file)
+
+
 def settings_of(content, own, **asked):
     whole = {"name": None, "seed": None, "n_test": None, "per_class": None, "class_names": None}
     run = SimpleNamespace(config={"dataset": whole | own}, experiment="import_network")

@@ -187,7 +187,7 @@ def test_authors_code_is_named_by_whoever_runs_it(author, tracked, store):
         (
             "shuffle_test",
             ["cluster_run={cluster}", "model_code=json"],
-            "kernels=norms method=layer",
+            "kernels=None method=layer",
         ),
         ("lesion", ["cluster_run={cluster}", "output=3"], "output=3: network"),
         ("cluster", ["model=own.keras", "model_code=3"], "model_code=3; expected the name of a"),
@@ -201,7 +201,7 @@ def test_settings_that_do_not_go_together(here, runs, stage, arguments, expected
 
 def unsupported(path):
     inputs = keras.Input((8, 8))
-    keras.Model(inputs, layers.Dense(10)(layers.LSTM(4)(inputs))).save(path)
+    keras.Model(inputs, layers.Dense(10)(layers.RNN(layers.LSTMCell(4))(inputs))).save(path)
 
 
 def without_units(path):

@@ -75,6 +75,10 @@ def wide(input_shape, n_outputs):
     "damaged.npz": b"PK\x03\x04 nothing of use",
     "damaged.keras": b"PK\x03\x04 nothing of use",
     "empty.keras": b"",
+    "gpt3/config.json": b'{"model_type": "gpt3"}',
+    "pickled/config.json": b"""{"model_type": "gpt2", "n_embd": 8, "n_head": 2, "n_layer": 1,
+        "n_positions": 4, "vocab_size": 9}""",
+    "pickled/pytorch_model.bin": b"\x80\x04N.",
     **own_data_files.FILES,
 }
 

@@ -141,6 +141,17 @@ def test_given_numbers_of_clusters():
     )  # fmt: skip
 
 
+def test_layer_that_reads_itself_is_clustered_with_what_lies_around_it():
+    """As recurrent layers of a chain do; its ends take their neighbours' labels."""
+    layers = (Layer("one", 3), Layer("two", 4), Layer("three", 2))
+    within = mirrored(np.ones((4, 4)))
+    edges = (Edges(0, 1, np.ones((3, 4))), Edges(1, 1, within), Edges(1, 2, np.ones((4, 2))))
+    graph = UnitGraph(layers, edges)
+    assert local_centres(graph) == (1, 1, 1)
+    assert local_graph(graph, 1).edges == edges
+    assert [block.target for block in local_graph(graph, 0).edges] == [1]
+
+
 def test_units_without_edges_around_their_layer_have_no_cluster():
     """Unit 0 of the first layer, and the whole third layer, have none among their own layer."""
     within = mirrored(np.ones((4, 4)))
@@ -151,6 +162,8 @@ def test_units_without_edges_around_their_layer_have_no_cluster():
         Edges(1, 1, mirrored(np.ones((2, 2)))),
         Edges(0, 1, np.ones((4, 2))),
         Edges(0, 2, np.ones((4, 1))),
+        Edges(1, 2, np.zeros((2, 1))),
+        Edges(2, 2, np.zeros((1, 1))),
     )
     graph = UnitGraph(layers, edges)
     whole = Partition(layers, np.array([0, 1, 1, 1, 0, 0, 1], np.int32), 2)

@@ -17,7 +17,7 @@ ON_THE_WAY = {
     **CLUSTERINGS,
     "name": "on_the_way",
     "stage": "cluster",
-    "grid": {"checkpoint": [1, 2], "phase": ["pruned"]},
+    "grid": {"checkpoint": [1, 2], "phase": ["unpruned", "pruned"]},
 }
 
 
@@ -57,17 +57,23 @@ def test_ncuts_of_networks_beside_their_nulls_and_what_was_published(of_all):
 
 
 def test_learning_curves_go_on_where_a_phase_ends_and_have_ncuts_of_checkpoints(store):
-    clusterings = {**CLUSTERINGS, "grid": {"phase": ["pruned"]}}
-    _, figures = figures_of(store, NETWORKS, clusterings, ON_THE_WAY)
-    accuracy, ncut = figures["learning_curves"].axes
-    first = accuracy.get_lines()[0]
+    clusterings = {**CLUSTERINGS, "config": {"phase": "pruned"}, "grid": {}}
+    tests = {**SHUFFLES, "of": "on_the_way"}
+    _, figures = figures_of(store, NETWORKS, clusterings, ON_THE_WAY, tests)
+    accuracy, ncut, z = figures["learning_curves"].axes
+    first, of_training = accuracy.get_lines()[:2]
     assert first.get_xdata().tolist() == [1, 2, 3, 4, 5, 6]
     # of runs 1 and 2, whose accuracy after an epoch is 1 - 0.5 / (run + epoch)
     expected = [50 * (2 - 0.5 / (1 + step) - 0.5 / (2 + step)) for step in (1, 2, 3, 4, 1, 2)]
     assert first.get_ydata().tolist() == pytest.approx(expected)
-    # epochs 1 and 2 of pruning after four of training, and its end, which is its epoch 2
-    assert ncut.get_lines()[0].get_xdata().tolist() == [5, 6]
-    assert [line.get_xdata()[0] for line in ncut.get_lines()[2:]] == [4.5]
+    assert of_training.get_ydata().tolist() == [100] * 6
+    # epochs 1 and 2 of each phase, the second after four of the first, and its end, which is 2
+    found, null = ncut.get_lines()[:2]
+    assert found.get_xdata().tolist() == null.get_xdata().tolist() == [1, 2, 5, 6]
+    assert null.get_ydata().tolist() == [11.5] * 4
+    of_z = z.get_lines()[0]
+    assert (of_z.get_xdata().tolist(), of_z.get_ydata().tolist()) == ([1, 2], [-3, -3])
+    assert [line.get_xdata()[0] for line in ncut.get_lines()[4:]] == [4.5]
 
 
 def test_p_values_are_counted_in_bars_that_hold_equally_many(of_all):

@@ -90,7 +90,7 @@ def test_mask_of_a_kernel_of_several_blocks_of_columns():
 
 
 def test_prunable_are_all_kernels_and_nothing_else():
-    """Of all layers that are dense or convolve, nested ones too, each once; none that is frozen."""
+    """Of all layers with kernels, nested ones too, each once; none that is frozen."""
     shared = keras.layers.Dense(3, name="dense")
     frozen = keras.layers.Dense(3, name="frozen", trainable=False)
     network = keras.Sequential(
@@ -115,9 +115,11 @@ def test_prunable_are_all_kernels_and_nothing_else():
         (2, 2, 2, 1),  # separable: its depthwise kernel
         (2, 2, 2, 1),  # depthwise
         (2, 2, 2, 3),  # transposed
+        (2, 12),  # lstm
         (3, 2, 2),  # conv_1d
         (3, 3),  # shared
         (3, 3, 1, 2),  # conv
+        (3, 12),  # lstm: of its states
     ]
     assert sum(kernel is shared.kernel for kernel in prunable_kernels(network)) == 1
     assert not any(kernel is frozen.kernel for kernel in prunable_kernels(network))

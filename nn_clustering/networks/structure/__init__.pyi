@@ -21,10 +21,13 @@ from ._copies import (
     with_copies as with_copies,
 )
 from ._kernel_norms import (
+    GATE_NORMS as GATE_NORMS,
     KERNEL_NORMS as KERNEL_NORMS,
     VALUES_AT_A_TIME as VALUES_AT_A_TIME,
+    check_gate_norm as check_gate_norm,
     check_kernel_norm as check_kernel_norm,
     norms_of_kernel as norms_of_kernel,
+    norms_over_gates as norms_over_gates,
 )
 from ._layer_kinds import (
     LayerKind as LayerKind,
@@ -35,6 +38,9 @@ from ._layer_kinds import (
 )
 from ._network_weights import (
     NetworkWeights as NetworkWeights,
+)
+from ._recurrence import (
+    states_with_added as states_with_added,
 )
 from ._tensor_sizes import (
     most_alive as most_alive,

@@ -32,18 +32,23 @@ class Rearranged:
 
 @dataclass(frozen=True)
 class Weighted:
-    """What a dense or convolutional layer makes, before its activation.
+    """What a dense, convolutional or recurrent layer makes, before an activation behind it.
+
+    A recurrent layer reads its own states too, by a second kernel: that is a ``Weighted`` of its
+    own, which reads the first and makes no units beside its.
 
     Attributes:
         name: Name of the layer.
         tensor: Number of the tensor it makes, in :func:`~nn_clustering.graphs.walk_network`.
         reads: Index of the channels that it reads.
         read_tensor: Number of the tensor that it reads.
-        kernel: Index of its kernel, of shape (inputs, units) or (height, width, inputs a group,
-            units).
+        kernel: Index of its kernel, of shape (inputs, units), (gates, inputs, units) or (height,
+            width, inputs a group, units).
         groups: Number of groups; each reads its own share of the inputs.
         is_behind_maps: Whether it reads what a flatten or a global pooling made of maps.
         n_heads: Number of heads that its units are of, one behind the other; None if of none.
+        recurrence: Of a recurrent layer the index of what reads its states.
+        reads_itself: Whether it is what reads the states of a recurrent layer.
     """
 
     name: str
@@ -54,6 +59,8 @@ class Weighted:
     groups: int = 1
     is_behind_maps: bool = False
     n_heads: int | None = None
+    recurrence: int | None = None
+    reads_itself: bool = False
 
 
 @dataclass(frozen=True)
@@ -203,6 +210,18 @@ def reading_from(made: Channels, place: Mapping[int, int]) -> Channels:
         return made
     now = place[reads] if isinstance(reads, int) else tuple(place[read] for read in reads)
     return replace(made, reads=now)  # type: ignore[arg-type]
+
+
+def with_recurrence(made: Channels, place: Mapping[int, int]) -> Channels:
+    """Return what a recurrent layer makes with what reads its states where that stands now.
+
+    Args:
+        made: Channels of any kind.
+        place: The index of all channels, by what it was.
+    """
+    if isinstance(made, Weighted) and made.recurrence is not None:
+        return replace(made, recurrence=place[made.recurrence])
+    return made
 
 
 class Origin(NamedTuple):

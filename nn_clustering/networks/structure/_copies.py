@@ -9,6 +9,7 @@ from nn_clustering.networks.structure._channels import (
     Copies,
     Weighted,
     reading_from,
+    with_recurrence,
 )
 from nn_clustering.networks.structure._network_weights import NetworkWeights
 from nn_clustering.networks.structure._tracing import Part, trace_parts
@@ -19,8 +20,9 @@ def with_copies(network: NetworkWeights) -> NetworkWeights:
 
     A layer has one set, of the channels that it reads, or of a concatenation one for each part.
     The set is named after the layer, "conv/inputs", and of several after what each is part of too,
-    "conv/inputs/other". What multiplies a channel before the layer multiplies the weights into the
-    set, but for the depthwise kernel of a separable layer, which reads the set.
+    "conv/inputs/other"; what a recurrent layer reads of its own is "lstm/states". What multiplies a
+    channel before the layer multiplies the weights into the set, but for the depthwise kernel of a
+    separable layer, which reads the set.
     """
     parts = trace_parts(network.channels, network.kernels, "l1", fold_normalisation=False)
     channels: list[Channels] = []
@@ -30,7 +32,8 @@ def with_copies(network: NetworkWeights) -> NetworkWeights:
         moved = reading_from(made, index)
         if isinstance(made, Weighted) and isinstance(moved, Weighted):
             read = network.read_by(made)
-            names = _names(network, made.name, parts[read])
+            reader = f"{made.name}/states" if made.reads_itself else f"{made.name}/inputs"
+            names = _names(network, reader, parts[read])
             first = len(channels)
             channels.extend(
                 Copied(name, made.read_tensor, index[read], place)
@@ -45,9 +48,10 @@ def with_copies(network: NetworkWeights) -> NetworkWeights:
         index[number] = len(channels) - 1
     outputs = tuple(index[output] for output in network.outputs)
     nonlinear = frozenset(index[made] for made in network.nonlinear)
+    joined = tuple(with_recurrence(made, index) for made in channels)
     return replace(
         network,
-        channels=tuple(channels),
+        channels=joined,
         outputs=outputs,
         nonlinear=nonlinear,
         residual="copied",
@@ -57,12 +61,12 @@ def with_copies(network: NetworkWeights) -> NetworkWeights:
 def _names(network: NetworkWeights, reader: str, parts: tuple[Part, ...]) -> list[str]:
     """Return a name for every part that a layer reads."""
     if len(parts) == 1:
-        return [f"{reader}/inputs"]
+        return [reader]
     origins = [network.name_of(part.origin) for part in parts]
     times: Counter[str] = Counter()
     names = []
     for origin in origins:
         times[origin] += 1
         again = f":{times[origin]}" if times[origin] > 1 else ""
-        names.append(f"{reader}/inputs/{origin}{again}")
+        names.append(f"{reader}/{origin}{again}")
     return names

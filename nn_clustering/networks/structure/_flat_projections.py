@@ -135,6 +135,28 @@ class Joined(FlatOperation):
         return joined(x, self.n_axes)
 
 
+class ConcatenatedForEach(FlatOperation):
+    """Tensors side by side, of which constants that stand for one sample go with each.
+
+    Attributes:
+        axis: Along which axis.
+    """
+
+    def __init__(self, concatenate: keras.Operation) -> None:
+        super().__init__()
+        self.axis = concatenate.axis
+
+    def call(self, tensors: Any) -> Any:
+        """Return them so."""
+        of_samples = [ops.shape(x)[0] for x in tensors if x.shape[0] != 1]
+        if of_samples:
+            tensors = [
+                ops.broadcast_to(x, (of_samples[0], *x.shape[1:])) if x.shape[0] == 1 else x
+                for x in tensors
+            ]
+        return ops.concatenate(tensors, self.axis)
+
+
 def parted(x: Any, sizes: Sequence[int]) -> Any:
     """Return values with the last axis as several of these sizes."""
     return x if len(sizes) == 1 else ops.reshape(x, (*ops.shape(x)[:-1], *sizes))

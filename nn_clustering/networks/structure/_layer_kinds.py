@@ -8,6 +8,7 @@ of those in ``rules`` or a new one.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from operator import attrgetter
 from typing import Any, Literal
 
 from nn_clustering.networks.structure._walk import Step
@@ -37,7 +38,14 @@ from nn_clustering.networks.structure.rules.normalisation import (
     rms_normalisation,
     unit_normalisation,
 )
-from nn_clustering.networks.structure.rules.reshaping import permutation, reshape
+from nn_clustering.networks.structure.rules.recurrent import recurrent
+from nn_clustering.networks.structure.rules.reshaping import (
+    flip,
+    item,
+    permutation,
+    reshape,
+    split,
+)
 from nn_clustering.networks.structure.rules.scaling import (
     difference_or_constant,
     extreme,
@@ -66,7 +74,7 @@ from nn_clustering.networks.structure.rules.weighted import (
 
 Rule = Callable[[WeightsBuilder, Step], None]
 PlaceInChain = Literal["weights", "unitwise", "batch norm", "flatten", "input scaling"]
-Wrapping = Literal["layer", "layer at each time", "layers in turn", "code"]
+Wrapping = Literal["layer", "layer at each time", "layers in turn", "layer both ways", "code"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,9 @@ class LayerKind:
         wraps: What it wraps, if it computes what other layers do and nothing else: the walk takes
             their steps instead. "code": other layers and operations, which its code calls.
         kernels: Names of the variables that are its kernels: what is pruned and penalised, and
-            joins units where there is a rule. A layer with kernels applies its activation last.
+            joins units where there is a rule. A layer with kernels applies its activation last, but
+            for recurrent ones.
+        is_recurrent: Whether it reads what it made at the time before.
         convolves: Whether the kernels slide over positions.
         is_nonlinearity: Whether it is what makes a unit's value of what was summed up for it.
         is_linear: Whether it makes of a sum the sum of what it makes of each part, but for what is
@@ -95,6 +105,7 @@ class LayerKind:
     refusal: str | None = None
     wraps: Wrapping | None = None
     kernels: tuple[str, ...] = ()
+    is_recurrent: bool = False
     convolves: bool = False
     is_nonlinearity: bool = False
     is_linear: bool = True
@@ -113,7 +124,7 @@ _flat_projections_module = f"{__package__}._flat_projections"
 
 # pooling, padding and the like among them
 _MAY_MOVE_POSITIONS = (
-    *(unitwise, reduction, reshape, permutation, depthwise_convolution),
+    *(unitwise, reduction, reshape, permutation, item, flip, depthwise_convolution),
     *(dot_product_attention, einsum, matrix_product, repetition, transposition),
 )
 
@@ -137,7 +148,12 @@ _IN_THREE_DIMENSIONS = replace(
     rule=None,
     refusal="whose kernels have three dimensions; there are norms for one and two",
 )
-_RECURRENT = LayerKind(refusal="which is recurrent: its units join themselves over time")
+_RECURRENT = LayerKind(
+    recurrent, kernels=("cell.kernel", "cell.recurrent_kernel"), is_recurrent=True
+)
+_OF_OWN_CELLS = LayerKind(
+    refusal="which is recurrent by cells of any kind; expected LSTM, GRU or SimpleRNN"
+)
 _ATTENTION = LayerKind(wraps="code")
 _RECURRENT_CELL = LayerKind(refusal="which is a cell of a recurrent layer")
 _OF_CATEGORIES = LayerKind(refusal="which makes numbers of categories or texts and reads no units")
@@ -178,7 +194,7 @@ LAYER_KINDS: Mapping[str, LayerKind] = {
     "Average": LayerKind(average),
     "Concatenate": LayerKind(concatenation),
     "Flatten": LayerKind(reshape, is_homogeneous=True, place_in_chain="flatten"),
-    "Reshape": LayerKind(reshape),
+    "Reshape": LayerKind(reshape, takes_heads=True),
     "Permute": LayerKind(permutation),
     "SpectralNormalization": LayerKind(wraps="layer"),
     "TimeDistributed": LayerKind(wraps="layer at each time"),
@@ -189,7 +205,8 @@ LAYER_KINDS: Mapping[str, LayerKind] = {
     "ELU": _NONLINEARITY,
     "PReLU": replace(_NONLINEARITY, place_in_chain=None),
     "Softmax": _SOFTMAX,
-    **_each(_HOMOGENEOUS_IN_CHAIN, "Dropout", "AveragePooling2D", "GlobalAveragePooling2D"),
+    "Dropout": replace(_HOMOGENEOUS_IN_CHAIN, takes_heads=True),
+    **_each(_HOMOGENEOUS_IN_CHAIN, "AveragePooling2D", "GlobalAveragePooling2D"),
     **_each(replace(_MAX_POOLING, place_in_chain="unitwise"), "MaxPooling2D", "GlobalMaxPooling2D"),
     **_each(_HOMOGENEOUS_IN_CHAIN, *_in_dimensions(["SpatialDropout"], 1, 2, 3)),
     "ZeroPadding2D": _HOMOGENEOUS_IN_CHAIN,
@@ -202,7 +219,9 @@ LAYER_KINDS: Mapping[str, LayerKind] = {
     **_each(_NONLINEAR, *_in_dimensions(["AdaptiveMaxPooling"], 1, 2, 3)),
     **_each(_UNITWISE, *_in_dimensions(["Cropping"], 1, 2, 3)),
     **_each(_UNITWISE, *_in_dimensions(["AdaptiveAveragePooling", "UpSampling"], 1, 2, 3)),
-    **_each(_RECURRENT, "RNN", "LSTM", "GRU", "Bidirectional"),
+    **_each(_RECURRENT, "LSTM", "GRU", "SimpleRNN"),
+    "Bidirectional": LayerKind(wraps="layer both ways"),
+    "RNN": _OF_OWN_CELLS,
     **_each(_ATTENTION, "Attention", "AdditiveAttention"),
     **_each(_ATTENTION, "MultiHeadAttention", "GroupQueryAttention"),
     **_each(_RECURRENT_CELL, "GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"),
@@ -233,7 +252,8 @@ OPERATION_KINDS: Mapping[str, LayerKind] = {
     "Multiply": LayerKind(product),
     **_each(LayerKind(quotient), "Divide", "TrueDivide"),
     "Concatenate": LayerKind(concatenation),
-    **_each(LayerKind(reshape), "Reshape", "ExpandDims", "Squeeze"),
+    **_each(LayerKind(reshape, takes_heads=True), "Reshape", "ExpandDims", "Squeeze"),
+    "Flip": LayerKind(flip),
     **_each(LayerKind(reduction), "Mean", "Sum"),
     **_each(LayerKind(reduction, is_linear=False), "Max", "Min", "Amax", "Amin"),
     **_each(_NONLINEARITY, "Relu", "Relu6", "Sigmoid", "Softplus", "Softsign", "Silu"),
@@ -243,7 +263,9 @@ OPERATION_KINDS: Mapping[str, LayerKind] = {
     **_each(_NONLINEAR, "MaxPool", "Absolute", "Abs", "Exp", "Log", "Log1p", "Sqrt", "Square"),
     **_each(_NONLINEAR, "Sign", "Clip", "Power"),
     **_each(_UNITWISE, "AveragePool", "Pad", "Copy", "StopGradient"),
-    "Cast": replace(_UNITWISE, takes_heads=True),
+    **_each(replace(_UNITWISE, takes_heads=True), "Cast", "ConvertToTensor"),
+    "GetItem": LayerKind(item),
+    "Split": LayerKind(split),
     "DotProductAttention": LayerKind(dot_product_attention, takes_heads=True),
     "Einsum": LayerKind(einsum, takes_heads=True),
     "Matmul": LayerKind(matrix_product, takes_heads=True),
@@ -257,6 +279,7 @@ OPERATION_KINDS: Mapping[str, LayerKind] = {
 # By the name of the class of what a walk puts in the place of a layer's parts.
 WALK_KINDS: Mapping[str, LayerKind] = {
     "FlatProjection": LayerKind(flat_projection, kernels=("kernel",)),
+    "ConcatenatedForEach": LayerKind(concatenation),
     "Parted": LayerKind(part_heads),
     "Joined": LayerKind(join_heads, takes_heads=True),
 }
@@ -385,7 +408,7 @@ def is_keras_own(layer: Any) -> bool:
 def is_homogeneous(layer: Any) -> bool:
     """Return whether scaling a unit's weights and bias scales what the layer makes of it."""
     kind = layer_kind(layer)
-    if kind.kernels:
+    if kind.kernels and not kind.is_recurrent:
         return activation_kind(getattr(layer, "activation", None)).is_homogeneous
     # of a ReLU
     is_bounded = getattr(layer, "max_value", None) is not None or getattr(layer, "threshold", False)
@@ -394,4 +417,4 @@ def is_homogeneous(layer: Any) -> bool:
 
 def kernels_of(layer: Any) -> list[Any]:
     """Return the variables of a layer that are kernels."""
-    return [getattr(layer, name) for name in layer_kind(layer).kernels]
+    return [attrgetter(name)(layer) for name in layer_kind(layer).kernels]

@@ -29,10 +29,11 @@ class NetworkWeights:
         channels: What the last axis of the network's tensors holds, each after what it reads.
         outputs: Indices in ``channels`` of what the network puts out.
         kernel_layers: Names of the layers of which ``kernels`` are.
-        kernels: Raw kernels of all dense and convolutional layers, in the order in which data
-            passes them: (inputs, units); (height, width, inputs a group, units), with a width of 1
-            in one dimension; of depthwise convolutions (height, width, channels, multiplier). A
-            separable convolution has a depthwise and a pointwise one.
+        kernels: Raw kernels of all dense, convolutional and recurrent layers, in the order in which
+            data passes them: (inputs, units); (height, width, inputs a group, units), with a width
+            of 1 in one dimension; of depthwise convolutions (height, width, channels, multiplier);
+            of recurrent layers (gates, inputs, units), and the one by which they read their states,
+            (gates, units, units). A separable convolution has a depthwise and a pointwise one.
         has_attention: Whether positions are mixed by weights that are made anew for every input.
         nonlinear: Indices in ``channels`` of where units arise behind which stands a nonlinearity,
             a product or an attention before a weight layer reads them, or which are no sums; all
@@ -89,7 +90,11 @@ class NetworkWeights:
 
     @cached_property
     def weight_layers(self) -> dict[int, Weighted]:
-        """The dense and convolutional layers that make units, by their index in ``channels``."""
+        """The layers whose weights lead into units, by their index in ``channels``.
+
+        Dense and convolutional ones, and of a recurrent one both what reads the layers before it
+        and what reads its own states.
+        """
         return {
             index: channels
             for index, channels in enumerate(self.channels)

@@ -6,13 +6,17 @@ that is not of Keras' operations, or that asks for values, cannot be followed.
 
 import inspect
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+
+from nn_clustering.networks.structure._flat_projections import ConcatenatedForEach
 
 # Of axes whose size is open, where nothing says how many positions there are.
 _LENGTH = 4
@@ -34,7 +38,7 @@ class Opened:
 
     Attributes:
         inputs: The tensors that it reads, in the order of its arguments.
-        outputs: Those that it makes.
+        outputs: Those that it makes; none where it makes values that hang on shapes alone.
     """
 
     inputs: tuple[keras.KerasTensor, ...]
@@ -56,9 +60,11 @@ def opened(
     kwargs = {name: value for name, value in kwargs.items() if name != "training"}
     if "training" in inspect.signature(layer.call).parameters:
         kwargs["training"] = False
-    for n_samples in (None, 1):
+    # Some code asks how many samples there are; some layers say by their code alone what they make.
+    for n_samples, says in product((None, 1), (_as_their_code_says, nullcontext)):
         try:
-            found = _traced(layer, args, kwargs, n_samples)
+            with says(layer):
+                found = _traced(layer, args, kwargs, n_samples)
             if is_keras or _computes_alike(layer, found, args, kwargs):
                 return found
         except Exception:  # whatever the code of others ends with on symbolic tensors
@@ -87,7 +93,16 @@ def with_known_sizes(
         made = network.call(keras.tree.pack_sequence_as(network._inputs_struct, inputs))
     except Exception:
         return None
-    return Opened(tuple(inputs), tuple(keras.tree.flatten(made)))
+    return Opened(tuple(map(_as_converted, inputs)), tuple(keras.tree.flatten(made)))
+
+
+def _as_converted(tensor: keras.KerasTensor) -> keras.KerasTensor:
+    """Return what the layers of a network read, which converts what it is given first."""
+    operation, _, _ = tensor._keras_history
+    for node in operation._outbound_nodes:
+        if type(node.operation).__name__ == "ConvertToTensor":
+            return node.output_tensors[0]
+    return tensor
 
 
 @contextmanager
@@ -96,9 +111,10 @@ def unrecorded(network: keras.Model) -> Iterator[None]:
 
     A layer would otherwise seem to be called once more, and have several outputs.
     """
+    layers = list(network._flatten_layers())
     nodes = [
         (recorded, len(recorded))
-        for layer in network._flatten_layers()
+        for layer in layers
         for recorded in (layer._inbound_nodes, layer._outbound_nodes)
     ]
     try:
@@ -106,6 +122,33 @@ def unrecorded(network: keras.Model) -> Iterator[None]:
     finally:
         for recorded, n_before in nodes:
             del recorded[n_before:]
+
+
+@contextmanager
+def _as_their_code_says(layer: keras.Layer) -> Iterator[None]:
+    """Within the block, some layers inside one say what they make by their code alone.
+
+    It is those whose code takes other arguments than the method that says it for their base, and
+    einsums, which do not know how many positions there are.
+    """
+    inside = [
+        one
+        for one in layer._flatten_layers(include_self=False)
+        if isinstance(one, keras.layers.EinsumDense)
+        or _base_with(type(one), "compute_output_spec")
+        not in (keras.Layer, _base_with(type(one), "call"))
+    ]
+    for one in inside:
+        vars(one)["compute_output_spec"] = partial(keras.Operation.compute_output_spec, one)
+    try:
+        yield
+    finally:
+        for one in inside:
+            del vars(one)["compute_output_spec"]
+
+
+def _base_with(kind: type, method: str) -> type:
+    return next(base for base in kind.__mro__ if method in vars(base))
 
 
 def _traced(layer: keras.Layer, args: Any, kwargs: dict[str, Any], n_samples: int | None) -> Opened:
@@ -120,19 +163,25 @@ def _traced(layer: keras.Layer, args: Any, kwargs: dict[str, Any], n_samples: in
 
     args, kwargs = keras.tree.map_structure(symbolic, (args, kwargs))
     made = keras.tree.flatten(layer.call(*args, **kwargs))
-    if not all(isinstance(tensor, keras.KerasTensor) for tensor in made):
-        raise TypeError("the code makes values, not what hangs on its input")
+    are_symbolic = [isinstance(tensor, keras.KerasTensor) for tensor in made]
+    if any(are_symbolic) and not all(are_symbolic):
+        raise TypeError("the code makes values beside what hangs on its input")
+    if not any(are_symbolic):
+        return Opened(tuple(inputs), ())
     return Opened(tuple(inputs), tuple(made))
 
 
-def batch_free(operation: Any, read: Sequence[keras.KerasTensor]) -> Any:
-    """Return an operation that was recorded on one sample as one on any number of them."""
-    shape = getattr(operation, "newshape", None)
-    if type(operation).__name__ != "Reshape" or shape is None or len(read) != 1:
+def batch_free(node: Any) -> Any:
+    """Return the operation of a call that was recorded on one sample as one on any number."""
+    operation, read, made = node.operation, node.input_tensors, node.output_tensors
+    kind = type(operation).__name__
+    if not read or read[0].shape[0] != 1 or isinstance(operation, keras.Layer):
         return operation
-    if read[0].shape[0] != 1 or shape[0] != 1:
-        return operation
-    return type(operation)((-1, *shape[1:]))
+    if kind == "Reshape" and made[0].shape[0] == 1 and None not in made[0].shape:
+        return type(operation)((-1, *made[0].shape[1:]))
+    if kind == "Concatenate":
+        return ConcatenatedForEach(operation)
+    return operation
 
 
 def _computes_alike(layer: keras.Layer, found: Opened, args: Any, kwargs: dict[str, Any]) -> bool:
@@ -151,11 +200,19 @@ def _computes_alike(layer: keras.Layer, found: Opened, args: Any, kwargs: dict[s
 
     args, kwargs = keras.tree.map_structure(drawn, (args, kwargs))
     expected = keras.tree.flatten(layer(*args, **kwargs))
+    if not found.outputs:
+        zeros = keras.tree.map_structure(
+            lambda leaf: ops.zeros_like(leaf) if ops.is_tensor(leaf) else leaf, (args, kwargs)
+        )
+        others = keras.tree.flatten(layer(*zeros[0], **zeros[1]))
+        return all(map(_are_close, map(_values, others), map(_values, expected)))
     made = keras.tree.flatten(_run(found, values))
-    return all(
-        _are_close(ops.convert_to_numpy(one), ops.convert_to_numpy(other))
-        for one, other in zip(made, expected, strict=True)
-    )
+    return all(map(_are_close, map(_values, made), map(_values, expected)))
+
+
+def _values(tensor: Any) -> np.ndarray:
+    found: np.ndarray = ops.convert_to_numpy(tensor)
+    return found
 
 
 def _are_close(found: np.ndarray, expected: np.ndarray) -> bool:
@@ -173,8 +230,7 @@ def _run(found: Opened, values: Sequence[Any]) -> Any:
             lambda leaf: held[id(leaf)] if isinstance(leaf, keras.KerasTensor) else leaf,
             (node.arguments.args, node.arguments.kwargs),
         )
-        operation = batch_free(node.operation, node.input_tensors)
-        made = keras.tree.flatten(operation(*args, **kwargs))
+        made = keras.tree.flatten(batch_free(node)(*args, **kwargs))
         held.update(zip(map(id, node.output_tensors), made, strict=True))
     return [held[id(tensor)] for tensor in found.outputs]
 

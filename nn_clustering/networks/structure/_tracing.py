@@ -353,7 +353,10 @@ def trace_contributions(
         elif isinstance(channels, Weighted):
             (whole,) = parts[number]
             one = np.ones((1, 1, whole.units.size))
-            contributions[number] = [Contribution(number, whole.rows, whole.units, one)]
+            layers = [number] if channels.recurrence is None else [number, channels.recurrence]
+            contributions[number] = [
+                Contribution(layer, whole.rows, whole.units, one) for layer in layers
+            ]
         elif isinstance(channels, Merged):
             contributions[number] = contributions_through(
                 parts, contributions, channels.reads, signed=signed

@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nn_clustering.errors import InvalidInputError
+from nn_clustering.networks.structure._recurrence import with_state_read
 
 if TYPE_CHECKING:
     import keras
@@ -37,6 +39,9 @@ class Step:
         n_times: Number of axes behind the batch's that the operation does not see: it is called on
             every slice along them, as a ``TimeDistributed`` layer calls what it wraps.
         reads_mask: Whether it also hangs on a mask that goes with what it reads.
+        is_constant: Whether it makes the same of everything that has the same shape.
+        is_recurrent: Whether it also reads, at each time, what it made at the time before. The last
+            of its outputs is all its states then, and the first what the layer puts out of them.
     """
 
     name: str
@@ -48,9 +53,24 @@ class Step:
     layer: "keras.Layer | None"
     n_times: int = 0
     reads_mask: bool = False
+    is_constant: bool = False
+    is_recurrent: bool = False
 
-    def run(self, read: Callable[[int], Any]) -> list[Any]:
-        """Call the operation on the tensors that ``read`` gives for their numbers."""
+    @property
+    def tensors_read(self) -> tuple[int, ...]:
+        """Numbers of the tensors that it reads, its own states among them if it is recurrent."""
+        return (*self.inputs, self.outputs[-1]) if self.is_recurrent else self.inputs
+
+    def run(
+        self, read: Callable[[int], Any], on_state: Callable[[Any], Any] | None = None
+    ) -> list[Any]:
+        """Call the operation on the tensors that ``read`` gives for their numbers.
+
+        Args:
+            read: Returns the tensor of a number.
+            on_state: Of a recurrent layer: called with what it reads of its own, of shape (samples,
+                units), at each time; returns what it reads instead.
+        """
         import keras
 
         if self.n_times:
@@ -59,7 +79,13 @@ class Step:
             lambda leaf: read(leaf.number) if isinstance(leaf, TensorId) else leaf,
             (self.args, self.kwargs),
         )
-        found: list[Any] = keras.tree.flatten(self.operation(*args, **kwargs))
+        operation = self.operation
+        if on_state is not None:
+            operation = with_state_read(operation, on_state)
+        found: list[Any] = keras.tree.flatten(operation(*args, **kwargs))
+        if self.is_recurrent and len(self.outputs) > 1:
+            (states,) = found
+            return [states[:, -1], states]
         return found
 
     def _run_slice_by_slice(self, read: Callable[[int], Any]) -> list[Any]:
@@ -102,7 +128,7 @@ class Walk:
         values: Mapping[int, Any],
         wanted: Iterable[int],
         *,
-        on_read: Callable[[Step, int, Any], Any] = lambda step, number, value: value,
+        on_read: Callable[[Step, int, Any], Any] | None = None,
     ) -> dict[int, Any]:
         """Compute tensors from others, as in inference: no dropout, moving statistics.
 
@@ -113,7 +139,8 @@ class Walk:
             values: Tensors by their number: the network's inputs, or any that stand in for what
                 they were computed from.
             wanted: Numbers of the tensors to return; those given are returned as they are.
-            on_read: Called as a step reads a tensor; returns what it reads instead.
+            on_read: Called as a step reads a tensor; returns what it reads instead. A recurrent
+                layer reads its own states too, at each time those of the time before.
 
         Raises:
             InvalidInputError: If the tensors given do not suffice.
@@ -124,7 +151,7 @@ class Walk:
         uses.update(wanted)
         held = {number: values[number] for number in values if uses[number]}
         for step in steps:
-            made = step.run(lambda number, step=step: on_read(step, number, held[number]))  # type: ignore[misc]
+            made = _run(step, held, on_read)
             for number in step.inputs:
                 uses[number] -= 1
                 if not uses[number]:
@@ -175,3 +202,13 @@ class Walk:
                 "computed from those given; expected the network's inputs, or what replaces them"
             )
         return needed[::-1]
+
+
+def _run(
+    step: Step, held: Mapping[int, Any], on_read: Callable[[Step, int, Any], Any] | None
+) -> list[Any]:
+    """Take a step on the tensors that are held, or on what is read instead."""
+    if on_read is None:
+        return step.run(held.__getitem__)
+    on_state = partial(on_read, step, step.outputs[-1]) if step.is_recurrent else None
+    return step.run(lambda number: on_read(step, number, held[number]), on_state)

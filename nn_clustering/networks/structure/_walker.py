@@ -38,6 +38,7 @@ from nn_clustering.networks.structure._opening import (
     unrecorded,
     with_known_sizes,
 )
+from nn_clustering.networks.structure._recurrence import with_all_states
 from nn_clustering.networks.structure._walk import Step, TensorId, Walk
 
 
@@ -185,7 +186,7 @@ class _Walker:
             )
             call = _Call(
                 self._unique(around.prefix + _name_of(node.operation, names)),
-                batch_free(node.operation, node.input_tensors),
+                batch_free(node),
                 args,
                 kwargs,
                 tuple(around.shape(made.shape) for made in node.output_tensors),
@@ -203,14 +204,15 @@ class _Walker:
             inside = replace(around, prefix=call.name + "/", has_masks=call.reads_mask)
             return self.walk(operation.inputs, operation.outputs, inputs, inside)
         match _wraps(call):
-            case "layer":
-                return self._add_call(_of_wrapped(call), around)
-            case "layer at each time":
-                time = call.shapes[0][1 + len(around.times)]
-                around = replace(around, times=(*around.times, time))
+            case "layer" | "layer at each time" as wraps:
+                if wraps == "layer at each time":
+                    time = call.shapes[0][1 + len(around.times)]
+                    around = replace(around, times=(*around.times, time))
                 return self._add_call(_of_wrapped(call), around)
             case "layers in turn":
                 return self._add_in_turn(call, around)
+            case "layer both ways":
+                return self._add_both_ways(call, around)
         # masks go with tensors of the layer's own, not with those of what it calls
         if _has_code(operation) and not around.times and not call.reads_mask:
             made = self._add_opened(call, around)
@@ -227,6 +229,10 @@ class _Walker:
         )
         if inside is None:
             return None
+        if not inside.outputs:
+            made = self._add_steps(call, around)
+            self.steps[-1] = replace(self.steps[-1], is_constant=True)
+            return made
         nodes = nodes_between(inside.inputs, inside.outputs)
         numbers = [leaf.number for leaf in _tensors((call.args, call.kwargs))]
         names = _names_inside(call.operation, [node.operation for node in nodes])
@@ -301,6 +307,25 @@ class _Walker:
             made = TensorId(number)
         return (made.number,)
 
+    def _add_both_ways(self, call: _Call, around: _Around) -> tuple[int, ...]:
+        """Add the calls of two recurrent layers, of which one reads backwards, and their merge."""
+        both = call.operation
+        (read,) = _tensors((call.args, call.kwargs))
+        seen = self.shapes[read.number]
+        seen = (*seen[:1], *seen[1 + len(around.times) :])
+        dtype = both.compute_dtype
+        given: list[keras.KerasTensor] = []
+        made: list[int] = []
+        for layer in (both.forward_layer, both.backward_layer):
+            name = self._unique(f"{call.name}/{layer.name}")
+            shape = layer.compute_output_shape(seen)
+            shapes = (around.shape(shape),)
+            inner = _Call(name, layer, (read,), {}, shapes, (dtype,), call.reads_mask)
+            made += self._add_call(inner, around)
+            given.append(keras.KerasTensor(shape, dtype))
+        inside = replace(around, prefix=call.name + "/", has_masks=call.reads_mask)
+        return self.walk(given, _merged_both_ways(both, *given), made, inside)
+
     def _add_steps(self, call: _Call, around: _Around) -> tuple[int, ...]:
         """Add a call as it is, but for an activation that is part of it."""
         operation = call.operation
@@ -321,6 +346,8 @@ class _Walker:
             len(around.times),
             call.reads_mask,
         )
+        if _is_opened_recurrence(operation):
+            return self._add_recurrence(step)
         if not _has_activation(operation):
             self.steps.append(step)
             return outputs
@@ -342,6 +369,24 @@ class _Walker:
             )
         )
         return outputs
+
+    def _add_recurrence(self, step: Step) -> tuple[int, ...]:
+        """Add a recurrent layer's step, which makes all its states and what it puts out of them."""
+        made = self.shapes[step.outputs[0]]
+        outputs = step.outputs
+        if not step.operation.return_sequences:
+            read = self.shapes[step.inputs[0]]
+            dtype = self.dtypes[step.outputs[0]]
+            outputs = (*outputs, self.new_tensor((*read[:-1], made[-1]), dtype))
+        self.steps.append(
+            replace(
+                step,
+                operation=with_all_states(step.operation),
+                outputs=outputs,
+                is_recurrent=True,
+            )
+        )
+        return outputs[:1]
 
     def _unique(self, name: str) -> str:
         self._calls[name] += 1
@@ -384,7 +429,34 @@ def _wraps(call: _Call) -> str | None:
     wraps = layer_kind(call.operation).wraps
     # slices of a tensor do not have slices of its mask
     is_masked = call.kwargs.get("mask") is not None or (call.reads_mask and wraps != "layer")
-    return wraps if computes_as_in_keras(call.operation) and not is_masked else None
+    if not computes_as_in_keras(call.operation) or is_masked:
+        return None
+    if wraps == "layer both ways" and not _is_opened_both_ways(call):
+        return None
+    return wraps
+
+
+def _is_opened_both_ways(call: _Call) -> bool:
+    """Return whether both layers of a bidirectional one are known, and begin without states."""
+    layers = (call.operation.forward_layer, call.operation.backward_layer)
+    return all(map(_is_opened_recurrence, layers)) and len(_tensors((call.args, call.kwargs))) == 1
+
+
+def _merged_both_ways(
+    both: keras.Layer, forward: keras.KerasTensor, backward: keras.KerasTensor
+) -> list[keras.KerasTensor]:
+    """Return what a bidirectional layer makes of what its two layers make."""
+    if both.return_sequences:
+        backward = keras.ops.flip(backward, axis=1)
+    if both.merge_mode is None:
+        return [forward, backward]
+    merge = {
+        "concat": keras.layers.Concatenate,
+        "sum": keras.layers.Add,
+        "ave": keras.layers.Average,
+        "mul": keras.layers.Multiply,
+    }[both.merge_mode]
+    return [merge(name=both.merge_mode, dtype=both.dtype_policy)([forward, backward])]
 
 
 def _of_wrapped(call: _Call) -> _Call:
@@ -436,8 +508,9 @@ def _hangs_on_masks(operation: Any, n_tensors: int) -> bool:
     """
     if layer_kind(operation).wraps == "layers in turn":
         return any(_hangs_on_masks(layer, n_tensors) for layer in operation.layers)
-    while layer_kind(operation).wraps not in (None, "code"):
-        operation = operation.layer
+    while (wraps := layer_kind(operation).wraps) not in (None, "code"):
+        both_ways = wraps == "layer both ways"
+        operation = operation.forward_layer if both_ways else operation.layer
     if isinstance(operation, keras.layers.BatchNormalization):
         return False
     return n_tensors > 1 or getattr(operation, "_call_has_mask_arg", False)
@@ -467,8 +540,18 @@ def _has_activation(operation: Any) -> bool:
     """Return whether an operation applies an activation of its own, last."""
     return (
         bool(layer_kind(operation).kernels)
+        and not layer_kind(operation).is_recurrent
         and computes_as_in_keras(operation)
         and getattr(operation, "activation", None) not in (None, keras.activations.linear)
+    )
+
+
+def _is_opened_recurrence(operation: Any) -> bool:
+    """Return whether an operation is a recurrent layer whose step makes all its states."""
+    return (
+        layer_kind(operation).is_recurrent
+        and computes_as_in_keras(operation)
+        and not operation.return_state
     )
 
 

@@ -25,6 +25,7 @@ from nn_clustering.networks.structure._channels import (
     Unflattened,
     Weighted,
     reading_from,
+    with_recurrence,
 )
 from nn_clustering.networks.structure._network_weights import NetworkWeights
 from nn_clustering.networks.structure._walk import Step
@@ -114,6 +115,33 @@ class WeightsBuilder:
         index = self.add_kernel(step, kernel)
         made = Weighted(step.name, tensor, reads, read, index, groups, is_behind_maps, n_heads)
         self.add(made, tensor)
+
+    def add_recurrent(
+        self, step: Step, kernel: NDArray[np.floating], recurrent_kernel: NDArray[np.floating]
+    ) -> None:
+        """Add the channels that a recurrent step makes of those that it reads and of its own.
+
+        Args:
+            step: The step.
+            kernel: Its kernel, of shape (gates, inputs, units).
+            recurrent_kernel: The kernel by which it reads its states, (gates, units, units).
+        """
+        self.add_weighted(step, kernel)
+        number, states = self.made(step), step.outputs[-1]
+        self._at[states] = number
+        made = self._channels[number]
+        assert isinstance(made, Weighted)
+        reading = Weighted(
+            step.name,
+            states,
+            number,
+            states,
+            self.add_kernel(step, recurrent_kernel),
+            is_behind_maps=made.is_behind_maps,
+            reads_itself=True,
+        )
+        self._channels[number] = replace(made, recurrence=self.add_inner(reading))
+        self.mark_nonlinear(number)  # gates multiply it
 
     def pass_on(self, step: Step) -> None:
         """Say that the tensor that a step makes holds the channels that it reads."""
@@ -355,8 +383,8 @@ class WeightsBuilder:
             ):
                 return self._are_values(reads, step)
             case Weighted(kernel=kernel, tensor=tensor):
-                is_dense = self._kernels[kernel].ndim == 2
-                return is_dense and self._is_at_one_position(tensor, step)
+                convolves = self._kernels[kernel].ndim == 4
+                return not convolves and self._is_at_one_position(tensor, step)
             case InputValues(tensor=tensor) | Rearranged(tensor=tensor):
                 return self._is_at_one_position(tensor, step)
             case Unflattened() | Copied() | Copies():  # made of what is built
@@ -516,8 +544,11 @@ def only_leading_to_outputs(network: NetworkWeights) -> NetworkWeights:
     """Return a network without the weight layers that nothing of what it puts out hangs on."""
     leading = set(network.outputs)
     for number in reversed(range(len(network.channels))):
+        made = network.channels[number]
+        reads = getattr(made, "reads", ())
+        if getattr(made, "reads_itself", False) and reads in leading:
+            leading.add(number)
         if number in leading:
-            reads = getattr(network.channels[number], "reads", ())
             leading.update([reads] if isinstance(reads, int) else reads)
     kept = [
         number
@@ -538,7 +569,7 @@ def only_leading_to_outputs(network: NetworkWeights) -> NetworkWeights:
         made = reading_from(network.channels[number], place)
         if isinstance(made, Weighted | Depthwise):
             made = replace(made, kernel=kernel_place[made.kernel])
-        channels.append(made)
+        channels.append(with_recurrence(made, place))
     return replace(
         network,
         channels=tuple(channels),

@@ -14,21 +14,23 @@ from nn_clustering.networks.structure._walk import Step, Walk
 from nn_clustering.networks.structure._walker import walk_network
 from nn_clustering.networks.structure._weights_builder import NoUnits, WeightsBuilder
 from nn_clustering.networks.structure.rules.lookup import embedding
+from nn_clustering.networks.structure.rules.reshaping import item
 from nn_clustering.networks.structure.rules.unitwise import comparison, constant, unitwise
 
 # What may read tokens; to all else their numbers would be values.
-_READ_TOKENS = (embedding, comparison, constant, unitwise)
+_READ_TOKENS = (embedding, comparison, constant, item, unitwise)
 
 
 def read_weights(network: keras.Model) -> NetworkWeights:
     """Return the weights of a network and how they join its units, as arrays.
 
     Supported are dense layers, convolutions (one- and two-dimensional, grouped, dilated,
-    depthwise, separable, transposed), batch, layer, group and RMS normalisation, element-by-element
-    merges and gates, concatenation, flattening and the way back, whatever keeps the channels on the
-    last axis apart (activations, dropout, noise, pooling, padding, cropping, upsampling,
-    augmentation), embeddings and attention, and all these inside layers that wrap others or whose
-    code can be followed. A weight layer that is used several times makes units each time.
+    depthwise, separable, transposed), recurrent layers (LSTM, GRU, SimpleRNN), batch, layer, group
+    and RMS normalisation, element-by-element merges and gates, concatenation, flattening and the
+    way back, whatever keeps the channels on the last axis apart (activations, dropout, noise,
+    pooling, padding, cropping, upsampling, augmentation), embeddings and attention, and all these
+    inside layers that wrap others or whose code can be followed. A weight layer that is used
+    several times makes units each time.
 
     Args:
         network: Any built sequential or functional network.
@@ -51,6 +53,9 @@ def read_weights(network: keras.Model) -> NetworkWeights:
 
 
 def _add_step(builder: WeightsBuilder, step: Step) -> None:
+    if step.is_constant:
+        constant(builder, step)
+        return
     nothing, kind = builder.nothing_read(step), layer_kind(step.operation)
     if nothing is not None:
         if nothing.kind == "common" and kind.kernels:
@@ -107,11 +112,16 @@ def _n_tokens(walk: Walk, tensor: int) -> int | None:
     Raises:
         InvalidInputError: If embeddings of several numbers of tokens read it.
     """
-    readers = [
-        step
-        for step in walk.steps
-        if tensor in step.inputs and layer_kind(step.operation).rule is embedding
-    ]
+    passed_on = {tensor}
+    readers = []
+    for step in walk.steps:
+        kind = layer_kind(step.operation)
+        if passed_on.isdisjoint(step.inputs):
+            continue
+        if kind.rule is embedding:
+            readers.append(step)
+        elif kind.rule in (unitwise, item) and not kind.is_nonlinearity:
+            passed_on.update(step.outputs)
     sizes = {int(step.operation.input_dim) for step in readers}
     if len(sizes) > 1:
         raise InvalidInputError(
@@ -135,12 +145,23 @@ def _readable_kind(builder: WeightsBuilder, step: Step) -> LayerKind:
     return kind
 
 
+_WHY_NOT_OPENED = {
+    "layer both ways": (
+        "which is recurrent both ways; expected Keras' own, around LSTM, GRU or SimpleRNN layers "
+        "that return no states and read no mask and no states"
+    ),
+}
+
+
 def _reason(step: Step, kind: LayerKind) -> str:
     """Return why an operation has no place in the graph of units."""
     if kind.refusal is not None:
         return kind.refusal
     if kind.wraps not in (None, "code"):
-        return "derived from Keras' or around a layer that reads a mask; expected neither"
+        return _WHY_NOT_OPENED.get(
+            kind.wraps,
+            "derived from Keras' or around a layer that reads a mask; expected neither",
+        )
     return _reason_of_code(step, kind)
 
 

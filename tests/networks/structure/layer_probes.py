@@ -378,11 +378,51 @@ def of_merges() -> list[Probe]:
     return found
 
 
+def of_recurrence() -> list[Probe]:
+    shape = (3, N_UNITS)
+    common = {
+        "activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": False, "dropout": 0.5,
+        "recurrent_dropout": 0.5, "return_sequences": True, "return_state": False,
+        "go_backwards": True, "stateful": False, "unroll": True,
+    }  # fmt: skip
+    simple = {name: value for name, value in common.items() if name != "recurrent_activation"}
+    gru = {**common, "reset_after": False, "use_cudnn": False}
+    lstm = {**common, "unit_forget_bias": False, "use_cudnn": False}
+    return [
+        Probe(kind, {"units": 5, **options}, shape)
+        for kind, options in [
+            *((kind, {}) for kind in (layers.SimpleRNN, layers.GRU, layers.LSTM)),
+            (layers.SimpleRNN, simple),
+            (layers.GRU, gru),
+            (layers.LSTM, lstm),
+        ]
+    ]
+
+
+def both_ways() -> list[Probe]:
+    """Around recurrent layers; the weights that it begins with are another name for a set."""
+    one, backwards = layers.GRU(5), layers.GRU(5, go_backwards=True)
+    return [
+        Probe(layers.Bidirectional, {"layer": layer, **options}, (3, N_UNITS))
+        for layer, options in [
+            *(
+                (layers.LSTM(5, return_sequences=True), {"merge_mode": mode})
+                for mode in MERGE_MODES
+            ),
+            (one, {"backward_layer": backwards, "weights": None}),
+        ]
+    ]
+
+
+MERGE_MODES = ("concat", "sum", "ave", "mul")
+
 PROBES: list[Probe] = [
     *of_weights(), *of_factors(), *of_norms(), *of_positions(), *of_activations(), *of_images(),
     *of_wrappers(),
 ]  # fmt: skip
 MERGES: list[Probe] = of_merges()
+RECURRENT: list[Probe] = of_recurrence()
+BOTH_WAYS: list[Probe] = both_ways()
 
 
 class Refused(NamedTuple):

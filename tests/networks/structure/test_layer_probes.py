@@ -13,6 +13,7 @@ from keras import layers
 
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import graph_from_weights
+from nn_clustering.networks.structure import walk_network
 from nn_clustering.networks.structure._layer_kinds import (
     ACTIVATION_KINDS,
     INNER_LAYER_KINDS,
@@ -21,10 +22,12 @@ from nn_clustering.networks.structure._layer_kinds import (
 from nn_clustering.networks.structure.rules.lookup import embedding
 from tests.networks.sample_networks import block
 from tests.networks.structure.layer_probes import (
+    BOTH_WAYS,
     MERGES,
     NOT_IN_NETWORKS,
     OF_IMAGES,
     PROBES,
+    RECURRENT,
     REFUSED,
 )
 
@@ -40,6 +43,7 @@ HARMLESS = {
     *("self", "args", "kwargs", "name", "dtype", "seed", "trainable", "quantization_config"),
     *("gptq_unpacked_column_size", "activity_regularizer"),
 }
+ALL_PROBES = (*PROBES, *MERGES, *RECURRENT, *BOTH_WAYS)
 HARMLESS_ENDS = ("_initializer", "_regularizer", "_constraint")
 
 
@@ -58,7 +62,7 @@ def test_every_layer_of_keras_is_in_the_table():
 
 
 def test_every_layer_with_a_rule_is_probed():
-    probed = {probe.layer for probe in (*PROBES, *MERGES)}
+    probed = {probe.layer for probe in ALL_PROBES}
     ruled = {
         kind
         for kind in PUBLIC
@@ -73,10 +77,8 @@ def test_every_layer_with_a_rule_is_probed():
 def test_every_option_of_a_layer_with_a_rule_is_probed():
     """An option that a new version of Keras brings shows here."""
     missing = {}
-    for kind in {probe.layer for probe in (*PROBES, *MERGES)}:
-        given = {
-            name for probe in (*PROBES, *MERGES) if probe.layer is kind for name in probe.options
-        }
+    for kind in {probe.layer for probe in ALL_PROBES}:
+        given = {name for probe in ALL_PROBES if probe.layer is kind for name in probe.options}
         options = {
             name
             for name in inspect.signature(kind.__init__).parameters
@@ -264,6 +266,76 @@ def test_edges_into_a_merge_are_what_it_does(probe):
         found = block(graph, f"input_{n}", "probed")
         np.testing.assert_allclose(found, weights_of(first) @ one, rtol=1e-3)
     np.testing.assert_allclose(block(graph, "probed", "last"), out_of, rtol=1e-5)
+
+
+def resets_before(layer):
+    """Whether a reset gate acts on what others read of its unit, not on the unit itself."""
+    return not getattr(layer, "reset_after", True)
+
+
+def with_few_weights(layer, random):
+    """Give a recurrent layer's kernels weights between some pairs of units, by some gates each."""
+    share = 1 if resets_before(layer) else 0.7
+    for kernel in (layer.cell.kernel, layer.cell.recurrent_kernel):
+        n_gates = kernel.shape[1] // layer.units
+        weights = random.uniform(0.3, 1, kernel.shape) * random.choice([-1, 1], kernel.shape)
+        weights *= random.random(kernel.shape) < share
+        joined = random.random((kernel.shape[0], layer.units)) < 0.4
+        kernel.assign(weights * np.tile(joined, n_gates))
+
+
+def reached(layer, shape, random, *, by_state):
+    """Which units a channel that is read, or a state, changes at the time when it is read."""
+    n_read = layer.units if by_state else shape[-1]
+    n_states = len(layer.cell.get_initial_state(1))
+    base = random.normal(size=(1, 1, shape[-1])).astype("float32")
+    begin = random.normal(size=(n_states, 1, layer.units)).astype("float32")
+    begin[0] *= not resets_before(layer)
+
+    def made(x, states):
+        output, *_ = layer.cell(x[:, 0], list(states))
+        return np.asarray(output)
+
+    found = np.zeros((n_read, layer.units), bool)
+    for unit in range(n_read):
+        x, states = base.copy(), begin.copy()
+        (states[0] if by_state else x)[..., unit] += 1
+        found[unit] = np.abs(made(x, states) - made(base, begin)) > 1e-7
+    return found
+
+
+@pytest.mark.parametrize("probe", RECURRENT, ids=str)
+def test_edges_of_a_recurrent_layer_are_where_a_cell_hands_values_on(probe):
+    random = np.random.default_rng(0)
+    layer = probe.build()
+    layer.name = "probed"
+    network = keras.Sequential([keras.Input(probe.shape), layer, layers.Dense(2, name="last")])
+    with_few_weights(layer, random)
+    graph = graph_from_weights(network)
+    by_input = reached(layer, probe.shape, random, by_state=False)
+    by_state = reached(layer, probe.shape, random, by_state=True)
+    assert 0 < by_input.mean() < 1
+    assert 0 < by_state.mean() < 1
+    np.testing.assert_array_equal(block(graph, "input", "probed") > 0, by_input)
+    either = by_state | by_state.T
+    np.fill_diagonal(either, val=False)
+    np.testing.assert_array_equal(block(graph, "probed", "probed") > 0, either)
+    np.testing.assert_allclose(block(graph, "probed", "last"), weights_of(network.layers[-1]))
+
+
+@pytest.mark.parametrize("probe", BOTH_WAYS, ids=str)
+def test_both_ways_of_a_bidirectional_layer_are_walked_as_it_computes(probe):
+    layer = probe.build()
+    network = keras.Sequential([keras.Input(probe.shape), layer, layers.Dense(2)])
+    random = np.random.default_rng(0)
+    randomise(network.trainable_variables, random, positive=False)
+    walk = walk_network(network)
+    x = random.normal(size=(2, *probe.shape)).astype("float32")
+    (found,) = walk.run({walk.inputs[0]: x}, walk.outputs).values()
+    np.testing.assert_array_equal(found, network(x))
+    names = [each.name for each in graph_from_weights(network).layers]
+    ways = [way.name for way in (layer.forward_layer, layer.backward_layer)]
+    assert [name for name in names if name.split("/")[-1] in ways] == names[1:3]
 
 
 @pytest.mark.parametrize("one", REFUSED, ids=lambda one: str(one.probe))

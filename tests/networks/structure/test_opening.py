@@ -145,3 +145,10 @@ def test_values_are_units_that_the_output_reads(build, scores):
     walk = walk_network(network)
     found = walk.run({walk.inputs[0]: ops.convert_to_tensor(x)}, walk.outputs)[walk.outputs[0]]
     np.testing.assert_allclose(found, network(x), rtol=1e-5, atol=1e-6)
+
+
+def test_open_length_has_the_units_of_a_known_one():
+    channels = [
+        [str(one) for one in read_weights(of_blocks(length)).channels] for length in (5, None)
+    ]
+    assert channels[0] == channels[1]

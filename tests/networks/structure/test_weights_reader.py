@@ -77,8 +77,7 @@ class WithoutWeights(layers.Layer):
 @pytest.mark.parametrize(
     ("input_shape", "layer", "reason"),
     [
-        ((4, 2), layers.LSTM(3, name="odd"), "LSTM, which is recurrent"),
-        ((4, 2), layers.Bidirectional(layers.GRU(3), name="odd"), "Bidirectional, .*recurrent"),
+        ((4, 2), layers.RNN(layers.GRUCell(3), name="odd"), "RNN, which is recurrent by cells"),
         ((4,), layers.Embedding(3, 2, name="odd"), "Embedding, which looks up what is no input"),
         ((4,), layers.Lambda(lambda x: x, name="odd"), "Lambda, whose code cannot be read"),
         ((4, 2), layers.Permute((2, 1), name="odd"), "Permute, which moves the channels"),

@@ -37,9 +37,8 @@ def einsum(builder: WeightsBuilder, step: Step) -> None:
     if all(labels[-1] not in made for labels in operands):
         builder.add_pattern(step, _PATTERN)
         return
-    for tensor, labels, other in zip(tensors, operands, reversed(tensors), strict=True):
-        nothing = builder.no_units(other)
-        if builder.no_units(tensor) is not None or nothing is None or nothing.kind == "unknown":
+    for tensor, labels, pattern in zip(tensors, operands, reversed(operands), strict=True):
+        if builder.no_units(tensor) is not None or labels[-1] in pattern or pattern[-1] in made:
             continue
         heads = builder.heads(tensor)
         named = labels[-1] if heads is None else labels[heads] + labels[-1]
@@ -63,8 +62,8 @@ def matrix_product(builder: WeightsBuilder, step: Step) -> None:
             step, "with weights of its own; expected a Dense layer where weights join units"
         )
     first, second = (leaf.number for leaf in operands)
-    nothing, values = builder.no_units(first), builder.no_units(second)
-    if nothing is not None and nothing.kind != "unknown" and values is None:
+    pattern, values = builder.no_units(first), builder.no_units(second)
+    if pattern is not None and values is None:
         if builder.heads(second) == -2:
             raise builder.refusal(step, "which sums over the heads of values")
         builder.mix_positions(second)

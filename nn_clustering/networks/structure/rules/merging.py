@@ -64,11 +64,15 @@ def scaled_sum(builder: WeightsBuilder, step: Step) -> None:
 def concatenation(builder: WeightsBuilder, step: Step) -> None:
     """Tensors side by side along the channels."""
     before, _ = builder.shapes(step)
-    if step.operation.axis % len(before) != len(before) - 1:
-        raise builder.refusal(
-            step, f"along axis {step.operation.axis}; expected the channels' axis, the last"
-        )
-    builder.add(Concatenated(builder.all_read(step)), step.outputs[0])
+    axis = step.operation.axis % len(before)
+    if axis != len(before) - 1:
+        if len(builder.tensors_of_units(step)) > 1 or axis == 0:
+            raise builder.refusal(
+                step, f"along axis {step.operation.axis}; expected the channels' axis, the last"
+            )
+        builder.pass_on(step)  # beside constants at other positions, such as a class token
+        return
+    builder.add(Concatenated(tuple(map(builder.channels_of, step.inputs))), step.outputs[0])
 
 
 def _one_for_each(builder: WeightsBuilder, step: Step) -> tuple[int, ...]:

@@ -1,8 +1,16 @@
 """What puts the values of a tensor in another shape."""
 
 import math
+from typing import Any
 
-from nn_clustering.networks.structure._channels import Flattened, Rearranged, Unflattened
+import numpy as np
+
+from nn_clustering.networks.structure._channels import (
+    Flattened,
+    Gathered,
+    Rearranged,
+    Unflattened,
+)
 from nn_clustering.networks.structure._walk import Step
 from nn_clustering.networks.structure._weights_builder import Shape, WeightsBuilder
 from nn_clustering.networks.structure.rules.unitwise import unitwise
@@ -12,7 +20,11 @@ def reshape(builder: WeightsBuilder, step: Step) -> None:
     """Channels left on the last axis, all on one axis or back in maps, or an input in any shape."""
     before, after = builder.shapes(step)
     n_values = None if None in before[1:] else math.prod(before[1:])  # type: ignore[arg-type]
-    if before[-1] == after[-1]:
+    if builder.reads_heads(step):
+        _join_heads(builder, step)
+    elif len(before) > 2 and len(after) == len(before) + 1 and _product(after[-2:]) == before[-1]:
+        builder.pass_on_of(step, builder.tensors_of_units(step)[0], heads=-2)
+    elif before[-1] == after[-1]:
         unitwise(builder, step)
     elif builder.reads_positions(step):
         raise builder.refusal(
@@ -40,6 +52,48 @@ def reshape(builder: WeightsBuilder, step: Step) -> None:
         )
 
 
+def item(builder: WeightsBuilder, step: Step) -> None:
+    """Some positions, or a slice of the channels."""
+    before, after = builder.shapes(step)
+    key = step.args[1] if len(step.args) > 1 else step.kwargs.get("key")
+    key = key if isinstance(key, tuple) else (key,)
+    if builder.reads_tokens(step):
+        builder.pass_on(step)
+        return
+    of_channels = _of_last_axis(key, len(before))
+    whole = slice(None)
+    if key[0] not in (whole, ...) or not isinstance(of_channels, slice):
+        raise builder.refusal(
+            step,
+            f"which takes the item {key} of {before}; expected positions, or a slice of channels",
+        )
+    if before[-1] == after[-1]:
+        unitwise(builder, step)
+        return
+    places = np.arange(before[-1] or 0)[of_channels]
+    builder.add(Gathered(builder.read(step), places), step.outputs[0])
+
+
+def _of_last_axis(key: tuple[Any, ...], n_axes: int) -> Any:
+    """Return what a key takes of the last axis."""
+    n_given = sum(one is not None and one is not ... for one in key)
+    if n_given == n_axes or (... in key and key[-1] is not ...):
+        return key[-1]
+    return slice(None)
+
+
+def split(builder: WeightsBuilder, step: Step) -> None:
+    """Slices of the channels, one beside the other."""
+    before, _ = builder.shapes(step)
+    sections, width = step.operation.indices_or_sections, before[-1] or 0
+    if step.operation.axis % len(before) != len(before) - 1:
+        raise builder.refusal(
+            step, f"along axis {step.operation.axis}; expected the channels' axis, the last"
+        )
+    for places, tensor in zip(np.split(np.arange(width), sections), step.outputs, strict=True):
+        builder.add(Gathered(builder.read(step), places), tensor)
+
+
 def permutation(builder: WeightsBuilder, step: Step) -> None:
     """Positions in another order; the channels must stay the last."""
     dims = tuple(step.operation.dims)
@@ -47,6 +101,34 @@ def permutation(builder: WeightsBuilder, step: Step) -> None:
         raise builder.refusal(
             step,
             f"which moves the channels, dims={dims}; expected them on the last axis throughout",
+        )
+    unitwise(builder, step)
+
+
+def _join_heads(builder: WeightsBuilder, step: Step) -> None:
+    """The axes of heads and of their channels as one."""
+    before, after = builder.shapes(step)
+    (tensor,) = builder.tensors_of_units(step)
+    if builder.heads(tensor) != -2 or after[-1] != builder.n_channels(tensor):
+        raise builder.refusal(
+            step,
+            f"which makes {after} of {before}, channels of heads on two axes; expected both on one",
+        )
+    builder.pass_on_of(step, tensor)
+
+
+def _product(sizes: Shape) -> int | None:
+    return None if None in sizes else math.prod(sizes)  # type: ignore[arg-type]
+
+
+def flip(builder: WeightsBuilder, step: Step) -> None:
+    """Positions the other way round."""
+    before, _ = builder.shapes(step)
+    axes = step.operation.axis
+    axes = [axes] if isinstance(axes, int) else axes
+    if axes is None or not {axis % len(before) for axis in axes} <= set(range(1, len(before) - 1)):
+        raise builder.refusal(
+            step, f"along the axes {axes}; expected positions, neither the batch nor the channels"
         )
     unitwise(builder, step)
 

@@ -1,7 +1,6 @@
 """Layers whose kernels join units: dense layers, and convolutions of every kind."""
 
 import re
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,12 +8,12 @@ from numpy.typing import NDArray
 from nn_clustering.networks.structure._channels import Depthwise
 from nn_clustering.networks.structure._walk import Step
 from nn_clustering.networks.structure._weights_builder import WeightsBuilder
-from nn_clustering.networks.structure.rules.variables import to_numpy
+from nn_clustering.networks.structure.rules.variables import kernel_of
 
 
 def dense(builder: WeightsBuilder, step: Step) -> None:
     """Every unit reads every channel."""
-    builder.add_weighted(step, _kernel(builder, step, step.operation.kernel))
+    builder.add_weighted(step, kernel_of(builder, step, step.operation.kernel))
 
 
 def einsum_dense(builder: WeightsBuilder, step: Step) -> None:
@@ -32,25 +31,25 @@ def einsum_dense(builder: WeightsBuilder, step: Step) -> None:
 def flat_projection(builder: WeightsBuilder, step: Step) -> None:
     """An equation whose units stand on several axes, as a dense layer."""
     projection = step.operation
-    kernel = projection.equation.matrix(_kernel(builder, step, projection.kernel))
+    kernel = projection.equation.matrix(kernel_of(builder, step, projection.kernel))
     builder.add_weighted(step, kernel, n_heads=projection.n_heads)
 
 
 def convolution(builder: WeightsBuilder, step: Step) -> None:
     """Every filter reads every channel of its group."""
-    kernel = _two_dimensional(_kernel(builder, step, step.operation.kernel))
+    kernel = _two_dimensional(kernel_of(builder, step, step.operation.kernel))
     builder.add_weighted(step, kernel, groups=step.operation.groups)
 
 
 def transposed_convolution(builder: WeightsBuilder, step: Step) -> None:
     """As a convolution, of which Keras' kernel has the filters before the channels."""
-    kernel = _two_dimensional(_kernel(builder, step, step.operation.kernel))
+    kernel = _two_dimensional(kernel_of(builder, step, step.operation.kernel))
     builder.add_weighted(step, np.swapaxes(kernel, 2, 3))
 
 
 def depthwise_convolution(builder: WeightsBuilder, step: Step) -> None:
     """Every channel becomes one or several, by a kernel each."""
-    kernel = _two_dimensional(_kernel(builder, step, step.operation.kernel))
+    kernel = _two_dimensional(kernel_of(builder, step, step.operation.kernel))
     read = builder.read(step)
     builder.add(Depthwise(read, builder.add_kernel(step, kernel)), step.outputs[0])
 
@@ -58,8 +57,8 @@ def depthwise_convolution(builder: WeightsBuilder, step: Step) -> None:
 def separable_convolution(builder: WeightsBuilder, step: Step) -> None:
     """A depthwise convolution, and filters that read one position of what it makes."""
     layer = step.operation
-    depthwise = _two_dimensional(_kernel(builder, step, layer.depthwise_kernel))
-    pointwise = _two_dimensional(_kernel(builder, step, layer.pointwise_kernel))
+    depthwise = _two_dimensional(kernel_of(builder, step, layer.depthwise_kernel))
+    pointwise = _two_dimensional(kernel_of(builder, step, layer.pointwise_kernel))
     read = builder.read(step)
     depth = builder.add_inner(Depthwise(read, builder.add_kernel(step, depthwise)))
     builder.add_weighted(step, pointwise, reads=depth)
@@ -75,19 +74,6 @@ def _is_of_dense_layer(equation: str) -> bool:
         and read != made  # else the diagonal alone is read
         and not {read, made} & set(before)
     )
-
-
-def _kernel(builder: WeightsBuilder, step: Step, variable: Any) -> NDArray[np.floating]:
-    if step.operation.quantization_mode is not None:
-        raise builder.refusal(
-            step,
-            f"quantised to {step.operation.quantization_mode}; expected weights in floating "
-            "point: read the network before it is quantised",
-        )
-    kernel = to_numpy(variable)
-    if not np.isfinite(kernel).all():
-        raise builder.wrong_values(step)
-    return kernel
 
 
 def _two_dimensional(kernel: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -259,3 +259,25 @@ def test_positions_in_another_order():
     network = sequential((2, 3, 1), pointwise(2, "a"), layers.Permute((2, 1, 3)), pointwise(1, "b"))
     weigh(network, "b", [[5], [-6]])
     assert graph_from_weights(network).edges[0].weights.tolist() == [[5], [6]]
+
+
+@pytest.mark.parametrize("key", [0, slice(1, 3), (slice(None), None), (slice(None), Ellipsis)])
+def test_positions_that_are_chosen_keep_their_channels(key):
+    inputs = keras.Input((4, 2))
+    made = dense([[1, 2, 3], [4, 5, 6]], "first")(inputs)
+    entries = key if isinstance(key, tuple) else (slice(None), key)
+    made = dense([[1], [2], [3]], "second")(made[entries])
+    graph = graph_from_weights(keras.Model(inputs, made))
+    assert named(graph) == [("input", 2), ("first", 3), ("second", 1)]
+    assert graph.edges[1].weights.tolist() == [[1], [2], [3]]
+
+
+@pytest.mark.parametrize(
+    "key", [(Ellipsis, slice(0, 1)), (0,), (slice(None), 0, slice(None, None, -1))]
+)
+def test_channels_that_are_chosen_are_refused(key):
+    inputs = keras.Input((4, 2))
+    made = dense(np.ones((2, 3)), "first")(inputs)[key]
+    network = keras.Model(inputs, dense(np.ones((made.shape[-1], 1)), "second")(made))
+    with pytest.raises(InvalidInputError, match="expected positions, neither the batch nor"):
+        graph_from_weights(network)

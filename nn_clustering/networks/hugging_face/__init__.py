@@ -1,0 +1,5 @@
+"""Transformers of Hugging Face folders: config.json and safetensors, no code and no pickle."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
