@@ -54,7 +54,7 @@ OF_WEIGHTS = {
     "graph.inputs": None,
     "graph.outputs": None,
     "graph.dense_layers": None,
-    "graph.residual": "one_set",  # C4
+    "graph.residual": None,  # C4
     "graph.normalise_units": False,  # C10
     "graph.commute_time": False,  # C9
     "graph.isolated_below": 1e-8,  # C5, quirk 26
