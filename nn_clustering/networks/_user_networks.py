@@ -37,8 +37,8 @@ def build_user_network(
 
     Args:
         kind: Dotted name of the function. It is called with those of ``input_shape``,
-            ``n_outputs``, ``n_tokens`` and ``seed`` that it takes, as keywords. The current
-            folder is looked in first for its module.
+            ``n_outputs`` and ``seed`` that it takes, and of inputs that are tokens ``n_tokens``,
+            as keywords. The current folder is looked in first for its module.
         input_shape: Shape of one input.
         n_outputs: Number of outputs.
         task: ``classification`` (outputs must be probabilities) or ``regression``.
@@ -51,12 +51,9 @@ def build_user_network(
     """
     with current_folder_importable():
         function = import_function(kind, KEY, PURPOSE)
-        offered = {
-            "input_shape": input_shape,
-            "n_outputs": n_outputs,
-            "n_tokens": None if tokens is None else tokens.n_tokens,
-            "seed": seed,
-        }
+        offered = {"input_shape": input_shape, "n_outputs": n_outputs, "seed": seed}
+        if tokens is not None:
+            offered["n_tokens"] = tokens.n_tokens
         arguments = accepted_arguments(function, kind, KEY, offered)
         keras.utils.set_random_seed(integer_seed(seed, "own network"))
         network = _called(kind, function, arguments)

@@ -208,7 +208,7 @@ def check_phase_fits(
         )
     if phase.augmentation is not None and len(input_shape) != 3:
         raise InvalidInputError(
-            f"augmentation moves images about, but a sample of {name} is one of "
+            f"augmentation moves images about, but a sample of {name} is a vector of "
             f"{input_shape[0]} numbers; expected a data set of images, or "
             "augmentation.enabled=False"
         )
