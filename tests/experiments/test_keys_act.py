@@ -180,7 +180,7 @@ def runs(embedded_server, home, tmp_path_factory):
     second.save(stored.model)
     stored.data = own_data(folder)
     stored.text = folder / "my.txt"
-    stored.text.write_text("three blind mice, see how they run; " * 40)
+    stored.text.write_text("three blind mice, see how they run; " * 600)
     config, shapes = folders.gpt2()
     stored.folder = folders.save_folder(folder / "gpt2", config, folders.random_tensors(shapes))
     stored.partition.write_bytes(stored.files["clustered"]["partition.npz"])
@@ -390,10 +390,10 @@ TRAIN = Stage(
         },
         "training.enabled": Case(False, "evaluate", stop="train"),
         "training.epochs": Case(3, "train", "phase.epochs"),
-        "training.batch_size": [
-            Case(16, "train", "phase.batch_size"),
-            Case(None, "train", "phase.batch_size", 129, given={"dataset.n_train": 129}),
-        ],
+        "training.batch_size": Case(16, "train", "phase.batch_size"),
+        "training.full_batch": Case(
+            True, "train", "phase.batch_size", 129, given={"dataset.n_train": 129}
+        ),
         "training.weight_decay": Case(0.5, "train", "phase.weight_decay"),
         "training.learning_rate": Case(0.25, "train", "phase.learning_rate"),
         "training.shuffle": Case(False, "train", "phase.shuffle"),
