@@ -169,6 +169,7 @@ def test_transformer_of_two_tasks(run_experiment, store, tmp_path):
         found.append(finished_run(run_experiment, store, "lesion", *options))
     (by_task, printed), (by_class, _) = found
     assert by_task.result["measured_by"] == "task"
+    assert "80 sequences of 7 tokens" in printed
     assert "measured by task; accuracy of letters 1.0000, digits 1.0000" in printed
     lost = table_of(by_task, "class_changes").pivot(
         index=["layer", "label"], columns="class", values="change"
