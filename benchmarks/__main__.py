@@ -22,6 +22,7 @@ from benchmarks.training import (
     benchmark_conditions,
     benchmark_training,
 )
+from benchmarks.transformer import benchmark_transformer
 from benchmarks.visualisation import benchmark_visualisation
 from nn_clustering.datasets import Dataset, load_dataset
 from nn_clustering.errors import NnClusteringError
@@ -151,13 +152,15 @@ PARTS: dict[str, Callable[[Bench], object]] = {
     "resnet50_test": Bench.resnet50_test,
     "handing_out": lambda bench: benchmark_handing_out(100),
     "handing_out_1000": lambda bench: benchmark_handing_out(1000),
+    "transformer": lambda bench: benchmark_transformer(0),
+    "transformer_test": lambda bench: benchmark_transformer(20),
     "growth": lambda bench: benchmark_growth(),
     "calibration": lambda bench: benchmark_calibration(),
 }
 
 # Only by name: they make anew a chart and a table that the documentation shows, or take half an
 # hour.
-_BY_NAME = {"growth", "calibration", "handing_out_1000"}
+_BY_NAME = {"growth", "calibration", "handing_out_1000", "transformer_test"}
 
 
 def main() -> None:

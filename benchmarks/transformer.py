@@ -16,7 +16,6 @@ from nn_clustering.networks.structure import InputValues, Merged, NetworkWeights
 from nn_clustering.partitions import ncut, spectral_clustering
 from nn_clustering.seeds import generator
 from nn_clustering.significance import shuffle_test, shuffled_kernels, worker_pool
-from nn_clustering.threads import one_thread
 
 N_CLUSTERS = 16
 
@@ -154,12 +153,11 @@ def _in_process(side: str, rule: str, n_shuffles: int = 0) -> dict:
 
 def _measure_clustering(rule: str) -> dict:
     network = transformer(*GPT2_SMALL)
-    with one_thread():
-        laps = [_now()]
-        graph = graph_of_weights(network, residual=rule)
-        laps.append(_now())
-        found = _clustered(graph)
-        laps.append(_now())
+    laps = [_now()]
+    graph = graph_of_weights(network, residual=rule)
+    laps.append(_now())
+    found = _clustered(graph)
+    laps.append(_now())
     return {
         "n_units": graph.n_units,
         "n_edges": sum(block.stored.size for block in graph.edges),

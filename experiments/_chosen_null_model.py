@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from experiments._graph_files import GRAPH_FILE
 from experiments._graphs import is_transformed, of_weights, transformed, weight_graph
 from experiments._keras import import_keras
-from experiments._networks import NetworkFile
+from experiments._networks import NetworkFile, graph_settings
 from experiments._own_network import own_network_code
 from experiments._partitions import FROM_FILE
 from experiments._phase_settings import without_switch
@@ -76,7 +76,7 @@ def shuffled_graph(clustered: Run, config: Mapping[str, Any]) -> Input[NullModel
 def _of_kernels(run: StageRun[NullModelInputs]) -> NullModel:
     import_keras()
     method = run.config["method"]
-    settings = of_weights(run.inputs.cluster_run.value.config["graph"])
+    settings = of_weights(graph_settings(run.inputs.cluster_run.value))
     weights = structure.read_weights(_network(run).network)
     if method in significance.VALUE_PERMUTATIONS:
         return significance.permuted_values(weights, method, settings)
@@ -89,7 +89,7 @@ def _fresh_networks(run: StageRun[NullModelInputs]) -> FreshNetworks:
     """Return the null model of networks that are initialised as the training run's was."""
     file = _network(run)
     assert file.training is not None  # checked with the inputs
-    settings = run.inputs.cluster_run.value.config["graph"]
+    settings = graph_settings(run.inputs.cluster_run.value)
     config = file.training.config
     trained = file.network
     own = file.training.info.get("dataset", {})

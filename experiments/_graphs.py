@@ -215,6 +215,18 @@ def weight_graph(network: keras.Model, settings: Mapping[str, Any]) -> UnitGraph
     return transformed(build_graph(network, {"graph": settings})[0], settings)
 
 
+def resolved_residual(network: keras.Model | None, settings: Mapping[str, Any]) -> str | None:
+    """Return by which rule streams are sets of units; None where that plays no part.
+
+    Args:
+        network: The network; None for a graph of no known network.
+        settings: A section `graph`.
+    """
+    if network is None or settings["source"] != "weights":
+        return None
+    return graphs.resolved_residual(structure.read_weights(network), settings["residual"])
+
+
 def is_transformed(settings: Mapping[str, Any]) -> bool:
     """Whether a section `graph` asks for a transformation (methods C9, C10)."""
     return bool(settings["normalise_units"] or settings["commute_time"])

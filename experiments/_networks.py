@@ -328,17 +328,24 @@ def _what_there_is(had: set[str], training: RunId, phase: str | None, epoch: int
     )
 
 
-def residual_rule(config: Mapping[str, Any]) -> str:
+def residual_rule(clustering: Run) -> str | None:
     """Return the rule by which a clustering's layers of units are named (methods C4).
 
     Args:
-        config: Of a clustering, also of a former version, which knew but one rule.
+        clustering: The run, also of a former version, which knew but one rule or kept none.
     """
+    return residual_rule_of(clustering.config, clustering.result)
+
+
+def residual_rule_of(config: Mapping[str, Any], result: Mapping[str, Any]) -> str | None:
+    """Return the rule that the config and the result of a clustering tell."""
     settings = config["graph"]
-    rule: str = settings.get("residual", "one_set")
-    return rule if settings.get("source", "weights") == "weights" else "one_set"
+    if settings.get("source", "weights") != "weights":
+        return "one_set"
+    found: str | None = result.get("residual", settings.get("residual", "one_set"))
+    return found
 
 
-def stored_residual_rule(clustered: Run) -> str:
-    """Return the rule of a clustering run's graph; the network's own where the key is null."""
-    return str(residual_rule(clustered.config) or clustered.info["residual"])
+def graph_settings(clustering: Run) -> Mapping[str, Any]:
+    """Return the section `graph` of a clustering, with the rule for streams that it had."""
+    return {**clustering.config["graph"], "residual": residual_rule(clustering)}

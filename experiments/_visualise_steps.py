@@ -80,7 +80,7 @@ def make_optimiser(config: Mapping[str, Any], given: Inputs) -> InputOptimiser:
         **settings_of(config),
         entropy=config["entropy"],
         output=config["output"],
-        residual=residual_rule(given.cluster_run.value.config),
+        residual=residual_rule(given.cluster_run.value),
         task=dataset.task,
         memory_mb=config["memory_mb"],
     )

@@ -29,6 +29,7 @@ from experiments._graphs import (
     check_sample_settings,
     choose_samples,
     is_transformed,
+    resolved_residual,
     transformed,
 )
 from experiments._keras import import_keras
@@ -236,8 +237,8 @@ def _check_units(graph: UnitGraph, config: Mapping[str, Any]) -> None:
 )
 def cluster(run: StageRun[Inputs]) -> dict[str, Any]:
     """Cluster a network's units; the result holds n-cut, modularity, stability, sizes."""
-    clustered = run.inputs.network
-    config = with_starts(run.config, None if clustered is None else clustered.value.network)
+    network = None if run.inputs.network is None else run.inputs.network.value.network
+    config = with_starts(run.config, network)
     untransformed, n_dead = run.prepared or _graph_of_samples(run)
     graph = transformed(untransformed, config["graph"])
     partition, of_starts = _partition(run, graph, config)
@@ -263,6 +264,7 @@ def cluster(run: StageRun[Inputs]) -> dict[str, Any]:
     run.add_artifact("network.txt", f"{drawing.get_label()}\n".encode())
     return {
         **figures,
+        "residual": resolved_residual(network, config["graph"]),
         "n_init": config["kmeans"]["n_init"],
         "starts": of_starts,
         "stability": stability_summary(graph, config, run.seed),

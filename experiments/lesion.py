@@ -195,7 +195,7 @@ def prepare(run: StageRun[Inputs]) -> Prepared:
         silence=config["silence"],
         memory_mb=config["memory_mb"],
         output=config["output"],
-        residual=residual_rule(run.inputs.cluster_run.value.config),
+        residual=residual_rule(run.inputs.cluster_run.value),
         groups=by_group.test if by_group else None,
         n_groups=len(by_group.names) if by_group else None,
     )
@@ -277,7 +277,7 @@ def _apart_in_words(run: StageRun[Inputs], layers: Sequence[str]) -> str | None:
     hidden = lesions.lesionable_layers(
         given.partition.value.layers,
         given.network.value.network,
-        residual=residual_rule(given.cluster_run.value.config),
+        residual=residual_rule(given.cluster_run.value),
     )
     apart = [name for name in hidden if name not in layers]
     if not apart:

@@ -27,7 +27,7 @@ from experiments._chosen_null_model import (
     needs_network,
     shuffled_graph,
 )
-from experiments._networks import clustered_network, model_code_of, stored_residual_rule
+from experiments._networks import clustered_network, model_code_of, residual_rule
 from experiments._partitions import (
     clustering_config,
     clustering_with_starts,
@@ -98,7 +98,7 @@ def inputs(run: StageRun) -> Inputs:
     config = run.config
     check_settings(config, run.typed_keys())
     clustered = run.read_run("cluster_run", "cluster")
-    rule = stored_residual_rule(clustered)
+    rule = residual_rule(clustered)
     check_clustering_fits(
         clustered.config, config, f"cluster_run={clustered.id}: run {clustered.id} has ", rule=rule
     )

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from nn_clustering.graphs._contraction import Factors
 from nn_clustering.graphs._selection import Selection
 from nn_clustering.graphs._single_precision import MOST_IN_DOUBLE, MOST_IN_SINGLE
 from nn_clustering.graphs._unit_graph import Edges
@@ -32,15 +33,24 @@ def contracted_edges(
         np.float64 if in_double else np.float32,
     )
     edges = [
-        _edges(index[source], index[target], weights, n_weights, is_single=is_single)
-        for source, target, weights in blocks
+        _edges(index[source], index[target], made, n_weights, is_single=is_single)
+        for source, target, made in blocks
     ]
     return tuple(sorted(edges, key=lambda block: (block.source, block.target)))
 
 
 def _edges(
-    source: int, target: int, weights: NDArray[np.floating], n_weights: int, *, is_single: bool
+    source: int,
+    target: int,
+    made: NDArray[np.floating] | Factors,
+    n_weights: int,
+    *,
+    is_single: bool,
 ) -> Edges:
+    if is_single and n_weights > MOST_IN_SINGLE and not isinstance(made, np.ndarray):
+        left, right = made
+        return Edges.half_of_product(source, target, left, right)
+    weights = made if isinstance(made, np.ndarray) else np.abs(made[0] @ made[1])
     if not is_single:
         return Edges(source, target, weights)
     with np.errstate(over="ignore"):

@@ -20,6 +20,9 @@ from nn_clustering.networks.structure import (
     contributions_through,
 )
 
+# Two matrices of shapes (units, width) and (width, units), of which the product is meant.
+Factors = tuple[NDArray[np.floating], NDArray[np.floating]]
+
 # Matrices of signed weights, of shape (units, units), or (rows, columns, units, units) where they
 # are those of several positions.
 Signed = NDArray[np.floating]
@@ -116,8 +119,10 @@ class Contraction:
         shared: Mapping[Origin, SharedFactors],
         kernel_norm: str,
         precision: type[np.floating],
-    ) -> Iterator[tuple[Origin, Origin, NDArray[np.floating]]]:
+    ) -> Iterator[tuple[Origin, Origin, NDArray[np.floating] | Factors]]:
         """Yield which set leads into which, and by which weights, of shape (units, units).
+
+        Where they are one product without its signs, its factors are yielded instead.
 
         Args:
             targets: The sets that are led into.
@@ -138,6 +143,10 @@ class Contraction:
             for source in sources:
                 by_origin.setdefault(source.origin, []).append(source)
             for origin, several in by_origin.items():
+                factors = products.factors(target, terms, several)
+                if factors is not None:
+                    yield origin, target, factors
+                    continue
                 found = None
                 for source in several:
                     for contributions in terms:
@@ -184,6 +193,8 @@ class _Products:
         self._shared = shared
         self._precision = precision
         self._inner: dict[tuple[int, Source], Signed] = {}
+        self._last_key: tuple[int, Origin, bytes, bytes] | None = None
+        self._last_read: Signed = np.zeros((0, 0), precision)
 
     def into(
         self, target: Origin, contributions: Sequence[Contribution], source: Source
@@ -204,6 +215,49 @@ class _Products:
             known = sums.get(found.shape)
             sums[found.shape] = found if known is None else known + found
         yield from sums.values()
+
+    def factors(
+        self, target: Origin, terms: Sequence[Sequence[Contribution]], sources: Sequence[Source]
+    ) -> Factors | None:
+        """Return the factors of the weights into a set, if they are a product of two matrices."""
+        contributions = [
+            contribution
+            for several in terms
+            for contribution in several
+            if any(source in self._of._sources.get(contribution.layer, ()) for source in sources)
+        ]
+        if len(contributions) != 1 or len(sources) != 1 or sources[0].place is not None:
+            return None
+        (contribution,), (source,) = contributions, sources
+        ways = [
+            (part, inner)
+            for part in self._of._read_by(contribution.layer)
+            if part.origin in self._of.contracted
+            for inner in self._of.contributions[part.origin.channels]
+            if source in self._of._sources.get(inner.layer, ())
+        ]
+        is_direct = any(
+            part.origin == source.origin for part in self._of._read_by(contribution.layer)
+        )
+        is_whole = np.array_equal(contribution.units, np.arange(target.n_units))
+        if is_direct or len(ways) != 1 or contribution.is_of_maps or not is_whole:
+            return None
+        ((part, inner),) = ways
+        scale = contribution.scale * self._shared[target].scale[contribution.units]
+        read = self._right(contribution.layer, part, contribution.columns, scale)
+        left, right = self._pair(source, inner, read)
+        return (left, right) if left.ndim == right.ndim == 2 else None
+
+    def _right(
+        self, layer: int, part: Part, columns: NDArray[np.int64], scale: NDArray[np.float64]
+    ) -> Signed:
+        """Return by which weights into units a layer reads a part; the same array for the same."""
+        key = layer, part.origin, columns.tobytes(), scale.tobytes()
+        if key != self._last_key:
+            read = _chosen(self._read(layer, part, shared=None), columns[0, 0])
+            scale = scale[0, 0].astype(self._precision)
+            self._last_key, self._last_read = key, read if (scale == 1).all() else read * scale
+        return self._last_read
 
     def _columns(
         self, weights: Signed, contribution: Contribution, scale: NDArray[np.float64]
@@ -235,16 +289,23 @@ class _Products:
 
     def _through(self, source: Source, contribution: Contribution, read: Signed) -> Signed:
         """Return what leads from a source through a set that is left out."""
+        made, read = self._pair(source, contribution, read)
+        if read.ndim > 2:
+            self._require_one_position(made, contribution.layer)
+        found: Signed = np.matmul(made, read)
+        return found
+
+    def _pair(
+        self, source: Source, contribution: Contribution, read: Signed
+    ) -> tuple[Signed, Signed]:
+        """Return what leads from a source into a set that is left out, and what leads on."""
         made = self._into_inner_layer(contribution.layer, source)
         scale = contribution.scale[0, 0].astype(self._precision)
         if not np.array_equal(contribution.units, np.arange(read.shape[-2])):
             read = read[..., contribution.units, :]
         if (scale != 1).any():
             read = read * scale[:, None]
-        if read.ndim > 2:
-            self._require_one_position(made, contribution.layer)
-        found: Signed = np.matmul(_chosen(made, contribution.columns[0, 0]), read)
-        return found
+        return _chosen(made, contribution.columns[0, 0]), read
 
     def _into_inner_layer(self, layer: int, source: Source) -> Signed:
         """Return what leads into a layer behind which there is no unit, computed once."""
@@ -268,10 +329,10 @@ class _Products:
                 weights = weights * part.scale_by_position[..., None]
         else:
             weights = _rows(kernel, part.rows[0, 0])
-        scale = part.scale_beside(shared)
+        weights = weights.astype(self._precision, copy=False)
+        scale = part.scale_beside(shared).astype(self._precision)
         if (scale != 1).any():
             weights = weights * scale[:, None]
-        weights = weights.astype(self._precision, copy=False)
         if not by_unit or np.array_equal(part.units, np.arange(part.origin.n_units)):
             return weights
         shape = (part.origin.n_units, *weights.shape[:-2], weights.shape[-1])

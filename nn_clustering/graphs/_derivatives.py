@@ -1,5 +1,6 @@
 """Derivatives of the values of a set of units by those of the units before them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +20,30 @@ from nn_clustering.networks.structure import (
 
 @dataclass(frozen=True)
 class Leaf:
-    """A tensor by which derivatives are taken, and the set of units whose values it holds."""
+    """A tensor by which derivatives are taken, and the set of units whose values it holds.
+
+    Attributes:
+        tensor: Number of the tensor.
+        source: Index of the set.
+        n_units: Number of its units.
+        is_of_tokens: Whether it holds numbers of tokens, of which each is a unit of the values 0
+            and 1.
+    """
 
     tensor: int
     source: int
     n_units: int
+    is_of_tokens: bool = False
+
+    def n_positions(self, value: tf.Tensor) -> int:
+        """Return how many positions of a sample the tensor has."""
+        n_values = int(math.prod(value.shape[1:]))
+        return n_values if self.is_of_tokens else n_values // self.n_units
+
+
+def one_hot(leaf: Leaf, value: tf.Tensor) -> tf.Tensor:
+    """Return the values of the units of a leaf, on the last axis: of tokens zeros and ones."""
+    return tf.one_hot(tf.cast(value, tf.int32), leaf.n_units) if leaf.is_of_tokens else value
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +53,10 @@ class ReadingLayer:
     step: Step
     leaves: tuple[Leaf, ...]
 
+    @property
+    def _reads_tokens(self) -> bool:
+        return any(leaf.is_of_tokens for leaf in self.leaves)
+
     def channel(self, value: tf.Tensor, channel: tf.Tensor) -> tf.Tensor:
         """Return one channel of what the layer makes of the value that it reads.
 
@@ -40,6 +64,8 @@ class ReadingLayer:
         left out.
         """
         layer = self.step.operation
+        if self._reads_tokens:
+            return tf.tensordot(value, layer.embeddings[:, channel], 1)
         if not is_plain(layer) or self.step.n_times:
             return self.all_channels(value)[..., channel]
         if not layer_kind(layer).convolves:
@@ -54,14 +80,22 @@ class ReadingLayer:
         )[..., 0]
 
     def all_channels(self, value: tf.Tensor) -> tf.Tensor:
-        """Return what the layer makes of the value that it reads."""
+        """Return what the layer makes of the value that it reads, of tokens zeros and ones."""
+        if self._reads_tokens:
+            return tf.tensordot(value, self.step.operation.embeddings, 1)
         return self.step.run(lambda number: value)[0]
 
     def read(
-        self, walk: Walk, values: Mapping[int, tf.Tensor], constants: Mapping[int, tf.Tensor]
+        self, walk: Walk, given: Mapping[Leaf, tf.Tensor], constants: Mapping[int, tf.Tensor]
     ) -> Any:
-        """Return what the layer reads, as a function of its leaves."""
-        leaves = {leaf.tensor: values[leaf.tensor] for leaf in self.leaves}
+        """Return what the layer reads, as a function of its leaves.
+
+        Args:
+            walk: The steps of the network.
+            given: The values of the leaves.
+            constants: Tensors by their number.
+        """
+        leaves = {leaf.tensor: given[leaf] for leaf in self.leaves}
         (number,) = self.step.inputs
         return walk.run({**constants, **leaves}, [number])[number]
 
@@ -71,12 +105,12 @@ class ReadingStates(ReadingLayer):
     """A recurrent layer as it reads its own states: its one leaf."""
 
     def read(
-        self, walk: Walk, values: Mapping[int, tf.Tensor], constants: Mapping[int, tf.Tensor]
+        self, walk: Walk, given: Mapping[Leaf, tf.Tensor], constants: Mapping[int, tf.Tensor]
     ) -> Any:
         """Return what the layer reads of the layers before it, and its states."""
         (number,) = self.step.inputs
         (leaf,) = self.leaves
-        return walk.run(constants, [number])[number], values[leaf.tensor]
+        return walk.run(constants, [number])[number], given[leaf]
 
     def all_channels(self, value: Any) -> tf.Tensor:
         """Return what the layer makes, as a function of the states that it reads."""
@@ -138,13 +172,14 @@ class Target:
             One matrix for each of the leaves.
         """
         constants = {number: values[number] for number in self.constants}
-        leaves = [values[leaf.tensor] for leaf in self.leaves]
+        leaves = [one_hot(leaf, values[leaf.tensor]) for leaf in self.leaves]
         by_layer = self._by_layer(constants) if self.keeps_apart else []
 
         def of_unit(unit: tf.Tensor) -> list[tf.Tensor]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(leaves)
-                read = [layer.read(self.walk, values, constants) for layer in self.layers]
+                given = dict(zip(self.leaves, leaves, strict=True))
+                read = [layer.read(self.walk, given, constants) for layer in self.layers]
                 if self.keeps_apart:
                     # A unit hangs on one channel of each layer, by a derivative known already.
                     shares = [

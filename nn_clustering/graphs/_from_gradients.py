@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -12,7 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.graphs._activations import batch_size_for, check_samples, read_samples
+from nn_clustering.graphs._activations import (
+    batch_size_for,
+    check_samples,
+    dtype_read,
+    read_samples,
+    with_sets_of_values,
+)
+from nn_clustering.graphs._contracted_derivatives import ContractedTarget, contracted_targets
 from nn_clustering.graphs._derivatives import Leaf, ReadingLayer, ReadingStates, Target
 from nn_clustering.graphs._isolation import NEGLIGIBLE
 from nn_clustering.graphs._single_precision import in_single_precision
@@ -42,6 +48,7 @@ def graph_from_gradients(
     inputs: bool | None = None,
     outputs: bool | None = None,
     dense_layers: bool | None = None,
+    residual: str | None = None,
     isolated_below: float = NEGLIGIBLE,
     on_progress: Callable[[int], object] = lambda n_samples: None,
 ) -> UnitGraph:
@@ -62,6 +69,10 @@ def graph_from_gradients(
     before; within its set a_u(p) is the state as the layer itself reads it at the next time, both
     directions are added up, and a unit has no edge to itself.
 
+    With ``residual="contracted"`` it goes along all ways that pass no other unit: through streams,
+    and what norms divide by. Patterns of attention are constant. Of tokens a_u(p) is 1 where u
+    stands at p, else 0, and the derivative is had for every token of the vocabulary.
+
     Where weight layers that lead into the set of v read u in several forms, before and after a
     nonlinearity, the means for each are added. Where there is no nonlinearity between that all of
     what a layer reads has passed (as before a concatenation), a_u is what u is where it arises.
@@ -73,6 +84,7 @@ def graph_from_gradients(
         outputs: Whether the outputs are units; by default as far as the layers that count lead.
         dense_layers: Whether dense layers behind a flatten or a global pooling count, and whether
             any do where nothing convolves; by default in a network without convolutions.
+        residual: ``one_set`` or ``contracted`` of :func:`graph_from_weights`; None as there.
         isolated_below: See :class:`UnitGraph`.
         on_progress: Called with the number of samples done since the last call.
 
@@ -81,7 +93,7 @@ def graph_from_gradients(
             graph of the weights with these settings, or a value is NaN or infinite.
     """
     settings = {"inputs": inputs, "outputs": outputs, "dense_layers": dense_layers}
-    walk, sets, targets = _differentiable(network, x, settings)
+    walk, sets, targets = _differentiable(network, x, settings, residual)
     tensors = sorted(
         {leaf.tensor for target in targets for leaf in target.leaves}.union(targets[0].constants)
     )
@@ -93,12 +105,12 @@ def graph_from_gradients(
     derivatives: list[Callable[..., Any]] = []
     totals: dict[tuple[int, int], Any] = defaultdict(float)
     for batch in parts(len(x), batch_size_for(walk, x)):
-        values = run(read_samples(x, batch))
+        values = run(read_samples(x, batch, dtype_read(network)))
         derivatives = derivatives or [_compiled(target, values) for target in targets]
         for target, of_target in zip(targets, derivatives, strict=True):
             target.check(values)
             for leaf, found in zip(target.leaves, of_target(values), strict=True):
-                n_positions = math.prod(values[leaf.tensor].shape[1:]) // leaf.n_units
+                n_positions = leaf.n_positions(values[leaf.tensor])
                 sums = found.numpy().T.astype(np.float64)
                 totals[leaf.source, target.index] += sums / (len(x) * n_positions)
         on_progress(batch.stop - batch.start)
@@ -118,6 +130,7 @@ def count_differentiable_units(
     inputs: bool | None = None,
     outputs: bool | None = None,
     dense_layers: bool | None = None,
+    residual: str | None = None,
 ) -> int:
     """Return how many units :func:`graph_from_gradients` is of, for which nothing is computed.
 
@@ -126,23 +139,26 @@ def count_differentiable_units(
             graph of the weights with these settings.
     """
     settings = {"inputs": inputs, "outputs": outputs, "dense_layers": dense_layers}
-    _, sets, _ = _differentiable(network, x, settings)
+    _, sets, _ = _differentiable(network, x, settings, residual)
     return sum(units.n_units for units in sets)
 
 
 def _differentiable(
-    network: keras.Model, x: Samples, settings: dict[str, bool | None]
-) -> tuple[Walk, tuple[UnitSet, ...], list[Target]]:
-    walk = walk_network(network)
+    network: keras.Model, x: Samples, settings: dict[str, bool | None], residual: str | None
+) -> tuple[Walk, tuple[UnitSet, ...], Sequence[Target | ContractedTarget]]:
+    walk = walk_network(network, x.shape[1:])
     walk.require_no_masks("a derivative")
     check_samples(walk, x)
     if not len(x):
         raise InvalidInputError("no samples to take derivatives at; expected one or more")
-    weights = read_weights(network)
-    return walk, unit_sets(weights, **settings), _targets(walk, weights, settings)
+    weights = with_sets_of_values(read_weights(network), residual)
+    find = contracted_targets if weights.residual == "contracted" else _targets
+    return walk, unit_sets(weights, **settings), find(walk, weights, settings)
 
 
-def _compiled(target: Target, values: Mapping[int, tf.Tensor]) -> Callable[..., Any]:
+def _compiled(
+    target: Target | ContractedTarget, values: Mapping[int, tf.Tensor]
+) -> Callable[..., Any]:
     """Compile the derivatives of a set of units for batches of any size."""
     specs = {
         number: tf.TensorSpec((None, *value.shape[1:]), value.dtype)
@@ -204,6 +220,8 @@ def _leaf(walk: Walk, read: int, units: UnitSet, source: int, made: frozenset[in
         source: Index of the set.
         made: Numbers of the tensors that weight layers make.
     """
+    if units.is_of_tokens:
+        return Leaf(read, source, units.n_units, is_of_tokens=True)
     _, after = around_nonlinearity(walk, units.tensor)
     for tensor in (after, units.tensor, walk.inputs[0]):
         _, met = _back_to(walk, read, made | {tensor})

@@ -60,13 +60,25 @@ def weights_to_arrays(matrices: Sequence[NDArray[np.floating]]) -> dict[str, NDA
     return arrays
 
 
-def npz_content(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return what ``numpy.savez_compressed`` writes, compressed in a third of its time."""
+def npz_content(
+    arrays: Mapping[str, NDArray[Any]], as_they_are: Mapping[str, NDArray[Any]] | None = None
+) -> bytes:
+    """Return what ``numpy.savez_compressed`` writes, compressed in a third of its time.
+
+    Args:
+        arrays: What is compressed.
+        as_they_are: What is not, as it would take long and save little.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+        for compression, some in (
+            (zipfile.ZIP_DEFLATED, arrays),
+            (zipfile.ZIP_STORED, as_they_are or {}),
+        ):
+            archive.compression = compression
+            for name, array in some.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
     return buffer.getvalue()
 
 

@@ -23,7 +23,8 @@ class UnitActivations:
     Attributes:
         layers: The layers of units, as a graph of the network's weights names them.
         values: For each layer, float32 of shape (samples, units): an array, or a table on disk of
-            which ``values[rows, units]`` reads a part.
+            which ``values[rows, units]`` reads a part. Where each position of a sample counts as
+            one, they stand sample by sample.
 
     Raises:
         InvalidInputError: If there are no layers, an array does not fit its layer or the number

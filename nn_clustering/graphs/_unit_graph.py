@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,12 @@ from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs._half_precision import (
     ROWS_AT_A_TIME,
     can_be_half,
+    product_to_half,
     to_half,
     to_single,
 )
 from nn_clustering.graphs._isolation import NEGLIGIBLE, check_isolated_below, isolated_units
+from nn_clustering.graphs._stored_products import products_from_arrays, products_to_arrays
 from nn_clustering.graphs._stored_weights import (
     check_memory,
     npz_content,
@@ -76,12 +78,18 @@ class Edges:
             there is no edge. Within a layer symmetric, with a zero diagonal. Or float16, which is
             computed with in single precision.
         exponent: Of float16, by which power of two it was multiplied to be stored.
+        factors: Two matrices of which the weights are the product without its signs, where that
+            is known and they take much less space; of shapes (source units, width) and (width,
+            target units).
     """
 
     source: int
     target: int
     stored: NDArray[np.floating]
     exponent: int = 0
+    factors: tuple[NDArray[np.floating], NDArray[np.floating]] | None = field(
+        default=None, repr=False
+    )
 
     @classmethod
     def half(cls, source: int, target: int, weights: NDArray[np.float32]) -> "Edges":
@@ -89,6 +97,16 @@ class Edges:
         if not can_be_half(float(weights.max(initial=0))):
             return cls(source, target, weights)
         return cls(source, target, *to_half(weights))
+
+    @classmethod
+    def half_of_product(
+        cls, source: int, target: int, left: NDArray[np.float32], right: NDArray[np.float32]
+    ) -> "Edges":
+        """Return edges that take two bytes each, whose weights are a product without signs."""
+        made = product_to_half(left, right)
+        if made is None:
+            return cls(source, target, np.abs(left @ right))
+        return cls(source, target, *made, factors=(left, right))
 
     @property
     def is_half(self) -> bool:
@@ -139,7 +157,12 @@ class Edges:
 
     def among(self, source: NDArray[np.bool_], target: NDArray[np.bool_]) -> "Edges":
         """Return the edges between some units of the one layer and some of the other."""
-        return replace(self, stored=self.stored[np.ix_(source, target)])
+        factors = self.factors
+        return replace(
+            self,
+            stored=self.stored[np.ix_(source, target)],
+            factors=None if factors is None else (factors[0][source], factors[1][:, target]),
+        )
 
     def with_weights(self, weights: NDArray[np.floating]) -> "Edges":
         """Return edges between the same layers with other weights."""
@@ -343,7 +366,10 @@ class UnitGraph:
             "edge_layers": np.array([(block.source, block.target) for block in self.edges]),
             "isolated_below": np.array(self.isolated_below),
         }
-        return npz_content(arrays | weights_to_arrays([block.weights for block in self.edges]))
+        products, factors = products_to_arrays([block.factors for block in self.edges])
+        # what is a product is made again of its factors
+        matrices = [block.weights for block in self.edges if block.factors is None]
+        return npz_content(arrays | weights_to_arrays(matrices) | products, factors)
 
     @classmethod
     def from_npz(cls, content: bytes) -> "UnitGraph":
@@ -366,9 +392,12 @@ class UnitGraph:
         check_memory(8 * sum(layer.n_units for layer in layers))
         ends = _joined_layers(arrays["edge_layers"], len(layers))
         shapes = [(layers[source].n_units, layers[target].n_units) for source, target in ends]
+        factors = products_from_arrays(arrays, shapes)
+        others = [shape for shape, known in zip(shapes, factors, strict=True) if known is None]
+        matrices = iter(weights_from_arrays(arrays, others))
         edges = tuple(
-            Edges(*pair, weights)
-            for pair, weights in zip(ends, weights_from_arrays(arrays, shapes), strict=True)
+            Edges(*pair, next(matrices)) if known is None else Edges.half_of_product(*pair, *known)
+            for pair, known in zip(ends, factors, strict=True)
         )
         # files of former versions, in which weights of exactly 0 alone were none
         return cls(layers, edges, float(arrays.get("isolated_below", 0)))

@@ -39,6 +39,7 @@ class UnitSet:
             weight layer reads them, "copy".
         n_heads: Number of heads of an attention whose values the units are, in their order; None
             for other units.
+        is_of_tokens: Whether they are tokens, of whose numbers the tensor holds one a position.
     """
 
     name: str
@@ -46,6 +47,7 @@ class UnitSet:
     tensor: int
     arises_from: str
     n_heads: int | None = None
+    is_of_tokens: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +119,21 @@ def weight_readers(
     return tuple(readers)
 
 
+def joined_sets(
+    network: NetworkWeights,
+    *,
+    inputs: bool | None = None,
+    outputs: bool | None = None,
+    dense_layers: bool | None = None,
+) -> set[tuple[int, int]]:
+    """Return which sets are joined where linear ones are left out; see :func:`graph_of_weights`."""
+    selection = Selection(network, inputs, outputs, dense_layers)
+    assert selection.contraction is not None
+    index = {origin: place for place, origin in enumerate(selection.origins)}
+    pairs = selection.contraction.pairs(selection.origins)
+    return {(index[source], index[target]) for source, target in pairs}
+
+
 def kernel_units(
     network: NetworkWeights,
     *,
@@ -152,7 +169,11 @@ def active_unit_sets(weights: NetworkWeights) -> list[UnitSet]:
     is_convolution = {
         layer.name: weights.is_convolutional(layer) for layer in weights.weight_layers.values()
     }
-    readers = weight_readers(weights, inputs=True, dense_layers=True)
+    settings = {"inputs": True, "dense_layers": True}
+    counted = {units.tensor for units in unit_sets(weights, **settings)}
+    if weights.has_attention:
+        settings["outputs"] = True  # what reads the last sum of a stream, or the last neurons
+    readers, sets = weight_readers(weights, **settings), unit_sets(weights, **settings)
     made = {
         target
         for reader in readers
@@ -162,8 +183,8 @@ def active_unit_sets(weights: NetworkWeights) -> list[UnitSet]:
     read = {source for reader in readers for source in reader.sources}
     hidden = [
         units
-        for index, units in enumerate(unit_sets(weights, inputs=True, dense_layers=True))
-        if index in made and (filters or index in read)
+        for index, units in enumerate(sets)
+        if index in made and units.tensor in counted and (filters or index in read)
     ]
     if not hidden:
         raise InvalidInputError(
@@ -191,7 +212,9 @@ def unit_set(network: NetworkWeights, origin: Origin, parts: Sequence[tuple[Part
         return UnitSet(name, origin.n_units, channels.tensor, "reshape")
     if isinstance(channels, Copied):
         return UnitSet(name, origin.n_units, channels.tensor, "copy")
-    return UnitSet(name, origin.n_units, _tensor_of(network, origin, parts), "input")
+    is_of_tokens = isinstance(channels, InputValues) and channels.is_of_tokens
+    tensor = _tensor_of(network, origin, parts)
+    return UnitSet(name, origin.n_units, tensor, "input", is_of_tokens=is_of_tokens)
 
 
 def _tensor_of(network: NetworkWeights, origin: Origin, parts: Sequence[tuple[Part, ...]]) -> int:

@@ -10,14 +10,18 @@ from numpy.typing import NDArray
 
 Block = NDArray[np.float32]
 
-# Vectors that are multiplied at once: more take fewer passes, but longer ones.
+# Vectors that are multiplied at once, or a multiple: more take fewer passes, but longer ones.
 _WIDTH = 32
+# So many of them are more than are looked for, at least.
+_BESIDE = 8
+# After so many products it is looked whether the eigenvectors are found.
+_STEPS_AT_A_TIME = 3
 # After so many products of a block it starts again from the best vectors, so as not to hold more.
 _MOST_STEPS = 64
 _RESTARTS = 20
 # Largest residual of an eigenvector, relative to its eigenvalue. Its eigenvalue is right to the
 # square of that, over its distance to the others.
-TOLERANCE = 1e-2
+TOLERANCE = 2e-2
 
 
 def block_eigenpairs(
@@ -38,7 +42,7 @@ def block_eigenpairs(
     Returns:
         The eigenvalues, largest first, and one orthonormal eigenvector a column.
     """
-    width = max(_WIDTH, 2 * n)
+    width = _WIDTH * -(-(n + _BESIDE) // _WIDTH)
     start = np.random.default_rng(0).standard_normal((len(known), width), np.float32)
     for _ in range(_RESTARTS):
         values, vectors, is_found = _iterated(product, known, start, n, tolerance)
@@ -71,6 +75,8 @@ def _iterated(
         # what rounding has left of it
         made = _without(known, _without(basis[:, :size], made))
         block, rest = np.linalg.qr(made)
+        if (step + 1) % _STEPS_AT_A_TIME and step + 1 < n_steps:
+            continue
         chosen = (size - width, size - 1)
         values, shares_of = scipy.linalg.eigh(projected[:size, :size], subset_by_index=chosen)
         values, shares_of = values[::-1], shares_of[:, ::-1]

@@ -37,9 +37,10 @@ def cluster_weights(graph: UnitGraph, labels: NDArray[np.integer]) -> NDArray[np
     for block in graph.edges:
         source, target = labels[graph.units(block.source)], labels[graph.units(block.target)]
         members = np.flatnonzero(target >= 0)
+        weights = block.weights
         for cluster in np.unique(source[source >= 0]):
             # cluster by cluster, so that no copy of a large block is made
-            sums = block.weights[source == cluster].sum(axis=0, dtype=np.float64)
+            sums = weights[source == cluster].sum(axis=0, dtype=np.float64)
             row = np.bincount(target[members], sums[members], minlength=n_clusters)
             total[cluster] += row
             if not block.is_within_layer:

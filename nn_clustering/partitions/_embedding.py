@@ -53,7 +53,7 @@ def leading_eigenvectors(graph: UnitGraph, n_vectors: int) -> Eigenpairs:
 
     Exact to double precision in small graphs, and to single precision in large ones (above
     some hundred units on the smaller side of a bipartite graph, or in another one). In graphs
-    whose weights are stored in half precision each eigenvector has a residual of a hundredth of its
+    whose weights are stored in half precision each eigenvector has a residual of a fiftieth of its
     eigenvalue at most.
 
     Args:

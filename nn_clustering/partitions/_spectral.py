@@ -1,5 +1,6 @@
 """Spectral clustering of unit graphs (methods C6)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,6 +94,31 @@ def spectral_clustering(
     Raises:
         InvalidInputError: If a value is out of range, or the graph has no edges.
     """
+    return spectral_clusterings(
+        graph,
+        n_clusters,
+        seeds=[seed],
+        n_init=n_init,
+        select=select,
+        assign_labels=assign_labels,
+        volume_constant=volume_constant,
+    )[0]
+
+
+def spectral_clusterings(
+    graph: UnitGraph,
+    n_clusters: int,
+    *,
+    seeds: Sequence[int],
+    n_init: int = 5,
+    select: str = "ncut",
+    assign_labels: str = "kmeans",
+    volume_constant: float = 0.0,
+) -> list[SpectralClustering]:
+    """Return what :func:`spectral_clustering` does for each of some seeds.
+
+    The eigenvectors, which no seed changes, are found once.
+    """
     check_clustering(n_clusters, n_init=n_init, select=select, assign_labels=assign_labels)
     check_volume_constant(volume_constant)
     kept = ~graph.isolated
@@ -107,27 +133,36 @@ def spectral_clustering(
             "edges"
         )
     connected = graph.without_isolated()
+    found = []
     # One thread, so that the result does not depend on how many cores there are.
     with one_thread():
         values, vectors = leading_eigenvectors(connected, n_clusters)
         embedding = vectors / np.sqrt(connected.degrees)[:, None]
-        if assign_labels == "cluster_qr":
-            starts, inertia = _pivoted_clusters(embedding)[0][None], np.zeros(1)
-        else:
-            starts, inertia = k_means_starts(
-                vectors, embedding, seed=seed, n_init=n_init, select=select
+        for seed in seeds:
+            if assign_labels == "cluster_qr":
+                starts, inertia = _pivoted_clusters(embedding)[0][None], np.zeros(1)
+            else:
+                starts, inertia = k_means_starts(
+                    vectors, embedding, seed=seed, n_init=n_init, select=select
+                )
+            start_ncuts = ncuts(connected, starts, volume_constant=volume_constant)
+            best = (
+                int(inertia.argmin())
+                if select == "inertia"
+                else _lowest_of_fullest(start_ncuts, starts)
             )
-        start_ncuts = ncuts(connected, starts, volume_constant=volume_constant)
-    best = int(inertia.argmin()) if select == "inertia" else _lowest_of_fullest(start_ncuts, starts)
-    labels = np.full(graph.n_units, -1, np.int32)
-    labels[kept] = starts[best]
-    return SpectralClustering(
-        Partition(graph.layers, labels, n_clusters),
-        float(start_ncuts[best]),
-        start_ncuts,
-        # rounding can put the first one a little below 0
-        np.maximum(1 - values, 0),
-    )
+            labels = np.full(graph.n_units, -1, np.int32)
+            labels[kept] = starts[best]
+            found.append(
+                SpectralClustering(
+                    Partition(graph.layers, labels, n_clusters),
+                    float(start_ncuts[best]),
+                    start_ncuts,
+                    # rounding can put the first one a little below 0
+                    np.maximum(1 - values, 0),
+                )
+            )
+    return found
 
 
 def check_clustering(

@@ -11,6 +11,7 @@ from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import UnitGraph
 from nn_clustering.partitions._methods import make_partition
 from nn_clustering.partitions._ncut import ncuts
+from nn_clustering.partitions._spectral import spectral_clusterings
 from nn_clustering.seeds import integer_seed
 
 # Every two of them are compared.
@@ -77,20 +78,23 @@ def partition_stability(
     # scikit-learn takes long to import: only who compares partitions waits for it
     from sklearn.metrics import adjusted_rand_score
 
-    partitions = [
-        make_partition(
-            graph,
-            method,
-            n_clusters,
-            seed=integer_seed(seed, "stability", index),
-            n_init=n_init,
-            select=select,
-            assign_labels=assign_labels,
-            resolution=resolution,
-            volume_constant=volume_constant,
-        ).labels
-        for index in range(n_seeds)
-    ]
+    seeds = [integer_seed(seed, "stability", index) for index in range(n_seeds)]
+    of_starts: dict[str, Any] = {
+        "n_init": n_init,
+        "select": select,
+        "assign_labels": assign_labels,
+        "volume_constant": volume_constant,
+    }
+    if method == "spectral":
+        clusterings = spectral_clusterings(graph, n_clusters, seeds=seeds, **of_starts)
+        partitions = [found.partition.labels for found in clusterings]
+    else:
+        partitions = [
+            make_partition(
+                graph, method, n_clusters, seed=one, resolution=resolution, **of_starts
+            ).labels
+            for one in seeds
+        ]
     return Stability(
         ncuts(graph, np.array(partitions), volume_constant=volume_constant),
         np.array(

@@ -546,7 +546,10 @@ CLUSTER = Stage(
         "graph.kernel_norm": Case("frobenius", "graph_from_weights", "kernel_norm"),
         "graph.gate_norm": Case("l2", "graph_from_weights", "gate_norm"),
         "graph.fold_normalisation": Case(False, "graph_from_weights", "fold_normalisation"),
-        "graph.residual": Case("copied", "graph_from_weights", "residual"),
+        "graph.residual": [
+            Case(rule, "graph_from_weights", "residual")
+            for rule in ("one_set", "copied", "units", "contracted")
+        ],
         **{
             f"graph.{key}": [
                 Case(value, "graph_from_weights", key),

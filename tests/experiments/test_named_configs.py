@@ -54,7 +54,7 @@ OF_WEIGHTS = {
     "graph.inputs": None,
     "graph.outputs": None,
     "graph.dense_layers": None,
-    "graph.residual": "one_set",  # C4
+    "graph.residual": None,  # C4
     "graph.normalise_units": False,  # C10
     "graph.commute_time": False,  # C9
     "graph.isolated_below": 1e-8,  # C5, quirk 26
@@ -495,9 +495,9 @@ NETWORKS = {
             "network.n_channels": 128,
             "network.n_neurons": 512,
             "network.norm": "none",
-            "training.epochs": 400,
+            "training.epochs": 300,
             "training.batch_size": 512,
-            "training.learning_rate": 5e-3,
+            "training.learning_rate": 3e-3,
             "training.weight_decay": 1.0,
         },
         "character_transformer": {

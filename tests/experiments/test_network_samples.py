@@ -8,7 +8,7 @@ import pytest
 
 from experiments._graphs import choose_samples
 from experiments._network_samples import RawSamples, preprocessed
-from experiments._networks import NetworkFile, residual_rule
+from experiments._networks import NetworkFile, residual_rule_of
 from experiments._partitions import with_starts
 from nn_clustering import networks
 from nn_clustering.datasets import Dataset, changed
@@ -134,7 +134,13 @@ def test_starts_where_none_are_given():
         assert with_starts({"kmeans": {"n_init": 7}}, network)["kmeans"]["n_init"] == 7
 
 
-def test_units_of_activations_are_of_one_set_whatever_the_rule_of_weights():
-    assert residual_rule({"graph": {"residual": "copied"}}) == "copied"
-    assert residual_rule({"graph": {"residual": "copied", "source": "gradients"}}) == "one_set"
-    assert residual_rule({"graph": {}}) == "one_set"
+def test_the_rule_is_that_of_the_clustering():
+    """Of a network's graph of weights as it was found, of former runs as it was asked for."""
+    found = {"residual": "contracted"}
+    assert (
+        residual_rule_of({"graph": {"residual": None, "source": "weights"}}, found) == "contracted"
+    )
+    assert residual_rule_of({"graph": {"residual": "copied"}}, {}) == "copied"
+    activations = {"graph": {"residual": "copied", "source": "activations"}}
+    assert residual_rule_of(activations, {"residual": None}) == "one_set"
+    assert residual_rule_of({"graph": {}}, {}) == "one_set"
