@@ -219,7 +219,8 @@ def test_patches_are_samples_though_a_convolution_makes_them():
     neurons = keras.Model(network.inputs[0], network.get_layer("block_1_mlp_in").output)(x)
     np.testing.assert_allclose(found.values[-1], np.reshape(neurons, (20, -1)), rtol=1e-5)
     before = unit_activations(network, x, position="pre").values[-1]
-    np.testing.assert_allclose(ops.gelu(before, approximate=False), found.values[-1], rtol=1e-4, atol=1e-6)
+    after = ops.gelu(before, approximate=False)
+    np.testing.assert_allclose(after, found.values[-1], rtol=1e-4, atol=1e-6)
     assert count_active_units(network, x, correlation="pearson") == 2 * (CHANNELS + NEURONS)
     assert count_differentiable_units(network, x) == 2 * (CHANNELS + NEURONS)
     assert graph_from_gradients(network, x).layers == graph_from_weights(network).layers
