@@ -21,7 +21,7 @@ from experiments._network_samples import scale_in_words
 from experiments._networks import MODEL_CODE, NetworkFile, model_code_of
 from nn_clustering import datasets, graphs, networks
 from nn_clustering.errors import InvalidInputError
-from nn_clustering.networks import hugging_face
+from nn_clustering.networks import hugging_face, structure
 from nn_clustering.tracking import Input, StageExperiment
 
 if TYPE_CHECKING:
@@ -308,9 +308,13 @@ def _preprocessing(run: StageRun[Inputs]) -> str | None:
 
 
 def _count_units(network: keras.Model) -> int | None:
-    """Return how many units the graph of its weights has; None, and why, where it has none."""
+    """Return how many units the graph of its weights has; None, and why, where it has none.
+
+    The graph itself, which can be larger than the memory, is not made.
+    """
     try:
-        return graphs.graph_from_weights(network).n_units
+        weights = graphs.by_residual_rule(structure.read_weights(network), None)
+        return sum(units.n_units for units in graphs.unit_sets(weights))
     except InvalidInputError as error:
         print(f"there is no graph of its weights: {error}")
         return None

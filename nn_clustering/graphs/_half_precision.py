@@ -25,19 +25,50 @@ def can_be_half(largest: float) -> bool:
     return largest < _MOST
 
 
+def exponent_of(largest: float) -> int:
+    """Return the power of two that weights up to a largest one are multiplied by to be stored."""
+    return _LARGEST - int(np.frexp(largest)[1]) if largest > 0 else 0
+
+
 def to_half(weights: NDArray[np.float32]) -> tuple[NDArray[np.float16], int]:
     """Return non-negative weights in half precision, and the power of two that they are times."""
-    largest = float(weights.max(initial=0))
-    exponent = _LARGEST - int(np.frexp(largest)[1]) if largest > 0 else 0
+    exponent = exponent_of(float(weights.max(initial=0)))
     stored = np.empty(weights.shape, np.float16)
-    factor = np.float32(2.0 ** (exponent - _BIAS))
     for start in range(0, len(weights), ROWS_AT_A_TIME):
         rows = slice(start, start + ROWS_AT_A_TIME)
-        bits = (weights[rows] * factor).view(np.uint32)
-        bits += np.uint32(1) << (_DIGITS_LESS - np.uint32(1))  # to the nearest
-        bits >>= _DIGITS_LESS
-        stored[rows] = bits.astype(np.uint16).view(np.float16)
+        stored[rows] = _rounded(weights[rows], exponent)
     return stored, exponent
+
+
+def product_to_half(
+    left: NDArray[np.float32], right: NDArray[np.float32]
+) -> tuple[NDArray[np.float16], int] | None:
+    """Return a product without its signs in half precision, as :func:`to_half` does.
+
+    It is never there in single precision but for some rows.
+
+    Returns:
+        None if it may hold larger numbers than can be.
+    """
+    largest = float(np.linalg.norm(left, axis=1).max(initial=0))
+    largest *= float(np.linalg.norm(right, axis=0).max(initial=0))
+    if not can_be_half(largest):
+        return None
+    exponent = exponent_of(largest)
+    stored = np.empty((len(left), right.shape[1]), np.float16)
+    buffer = np.empty((min(ROWS_AT_A_TIME, len(left)), right.shape[1]), np.float32)
+    for start in range(0, len(left), ROWS_AT_A_TIME):
+        rows = left[start : start + ROWS_AT_A_TIME]
+        product = np.matmul(rows, right, out=buffer[: len(rows)])
+        stored[start : start + len(rows)] = _rounded(np.abs(product, out=product), exponent)
+    return stored, exponent
+
+
+def _rounded(weights: NDArray[np.float32], exponent: int) -> NDArray[np.float16]:
+    bits = (weights * np.float32(2.0 ** (exponent - _BIAS))).view(np.uint32)
+    bits += np.uint32(1) << (_DIGITS_LESS - np.uint32(1))  # to the nearest
+    bits >>= _DIGITS_LESS
+    return bits.astype(np.uint16).view(np.float16)
 
 
 def to_single(

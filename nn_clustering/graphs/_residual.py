@@ -45,7 +45,14 @@ def by_residual_rule(network: NetworkWeights, residual: str | None) -> NetworkWe
             attention, else ``one_set``.
 
     Raises:
-        InvalidInputError: If the rule is unknown.
+        InvalidInputError: If the rule is unknown, or ``contracted`` for a network with recurrent
+            layers, whose gates have no product with other weights.
     """
     rule = resolved_residual(network, residual)
+    if rule == "contracted" and network.has_recurrence:
+        raise InvalidInputError(
+            f"residual='contracted' for network {network.name!r} with recurrent layers, whose "
+            "weights for each gate have no product with others; expected residual='one_set' or "
+            "'units'"
+        )
     return with_copies(network) if rule == "copied" else replace(network, residual=rule)

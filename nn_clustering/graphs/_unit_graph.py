@@ -13,6 +13,7 @@ from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs._half_precision import (
     ROWS_AT_A_TIME,
     can_be_half,
+    product_to_half,
     to_half,
     to_single,
 )
@@ -102,9 +103,10 @@ class Edges:
         cls, source: int, target: int, left: NDArray[np.float32], right: NDArray[np.float32]
     ) -> "Edges":
         """Return edges that take two bytes each, whose weights are a product without signs."""
-        product = left @ right
-        edges = cls.half(source, target, np.abs(product, out=product))
-        return replace(edges, factors=(left, right))
+        made = product_to_half(left, right)
+        if made is None:
+            return cls(source, target, np.abs(left @ right))
+        return cls(source, target, *made, factors=(left, right))
 
     @property
     def is_half(self) -> bool:

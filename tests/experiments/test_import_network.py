@@ -89,7 +89,9 @@ def test_folder_is_imported_clustered_and_tested(tracked, tmp_path):
     assert source["files"]["model.safetensors"] == hashlib.sha256(weights).hexdigest()
     assert run.about["network"] == {"kind": "my_gpt2", "sha256": source["sha256"]}
 
-    clustered, _ = tracked("cluster", f"train_run={run.id}", "fast", "n_clusters=2")
+    clustered, _ = tracked(
+        "cluster", f"train_run={run.id}", "fast", "n_clusters=2", "graph.residual=contracted"
+    )
     stored = UnitGraph.from_npz(clustered.artifact("graph.npz"))
     assert stored.layers == graph.layers
     tested, _ = tracked("shuffle_test", f"cluster_run={clustered.id}", "fast")

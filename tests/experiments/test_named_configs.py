@@ -495,9 +495,9 @@ NETWORKS = {
             "network.n_channels": 128,
             "network.n_neurons": 512,
             "network.norm": "none",
-            "training.epochs": 400,
+            "training.epochs": 300,
             "training.batch_size": 512,
-            "training.learning_rate": 5e-3,
+            "training.learning_rate": 3e-3,
             "training.weight_decay": 1.0,
         },
         "character_transformer": {

@@ -205,3 +205,31 @@ def test_bfloat16_changes_nothing(cases, engines, layer):
     assert fast.lesioned(lesions).tolist() == engines[False, "output"].lesioned(lesions).tolist()
     passes, _ = fast._compiled[(layer,)]
     assert "block_1_mlp_out" in passes._reduced.layers
+
+
+def test_a_head_of_keys_and_values_is_read_by_several_of_queries():
+    """So its lesion is that of the rows of all of them."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((LENGTH, 6))
+    attention = keras.layers.GroupQueryAttention(HEAD_CHANNELS, 4, 2, name="attention")
+    mixed = attention(inputs, inputs)
+    network = keras.Model(inputs, keras.layers.Dense(N_CLASSES, name="output")(mixed))
+    random = np.random.default_rng(1)
+    x = random.normal(size=(40, LENGTH, 6)).astype(np.float32)
+    y = random.integers(0, N_CLASSES, (40, LENGTH))
+    engine = LesionEngine(network, x, y)
+    (layer,) = engine.heads
+    assert (engine.heads[layer], engine.layers[layer]) == (2, 2 * HEAD_CHANNELS)
+    lesions = np.concatenate(
+        [lesions_of(2 * HEAD_CHANNELS), np.eye(2, dtype=bool).repeat(4, axis=1)]
+    )
+    kernel = attention._output_dense.kernel
+    rows, found = kernel.numpy(), engine.lesioned({layer: lesions})
+    assert len(np.unique(found, axis=0)) > 4
+    for units, right in zip(lesions, found, strict=True):
+        # heads of queries 0 and 1 read the first of values, 2 and 3 the second
+        silent = units.reshape(2, HEAD_CHANNELS).repeat(2, axis=0)
+        kernel.assign(np.where(silent[..., None], 0, rows))
+        is_right = network(x, training=False).numpy().argmax(axis=-1) == y
+        assert right.tolist() == np.bincount(y[is_right], minlength=N_CLASSES).tolist()
+    kernel.assign(rows)

@@ -2,11 +2,13 @@
 
 from functools import partial
 
+import keras
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from nn_clustering.graphs import graph_of_weights
+from nn_clustering.lesions import LesionEngine
 from nn_clustering.networks.structure import read_weights
 from nn_clustering.partitions import ncut, spectral_partition
 from nn_clustering.significance import permuted_values, shuffle_test, shuffled_kernels
@@ -99,23 +101,35 @@ def test_a_shuffle_is_no_more_clusterable_than_shuffles(weights):
     assert shuffled(again, drawn, "units").verdict == "neither"
 
 
-@pytest.mark.parametrize("cluster", [0, 1])
-def test_silencing_a_cluster_harms_its_own_task_alone(by_head, weights, cluster):
+def test_silencing_a_cluster_harms_its_own_task_alone(by_head, weights):
+    """Counted by task, and equal to zeroing by hand what reads the cluster's units."""
     graph = graph_of_weights(weights, residual="contracted")
     labels = CLUSTER(graph, seed=0).labels
+    lost = {
+        layer.name: np.stack([labels[graph.units(index)] == cluster for cluster in (0, 1)])
+        for index, layer in enumerate(graph.layers)
+    }
     x, y, tasks = samples(300)
-    stored = by_head.get_weights()
-    assert np.mean(by_head.predict(x, verbose=0).argmax(1) == y) == 1
-    for index, layer in enumerate(graph.layers):
-        lost = labels[graph.units(index)] == cluster
-        name, _, is_value = layer.name.partition("/")
-        reader = by_head.get_layer(name if is_value else name.replace("_in", "_out"))
-        of_reader = reader.get_weights()
-        kernel = of_reader[6 if is_value else 0]
-        kernel[lost.reshape(N_HEADS, HEAD) if is_value else lost] = 0
-        reader.set_weights(of_reader)
-    right = by_head.predict(x, verbose=0).argmax(1) == y
-    by_head.set_weights(stored)
-    harmed = task_of_unit(graph.layers[0].name)[labels[graph.units(0)] == cluster][0]
-    assert right[tasks == harmed].mean() < 0.6
-    assert right[tasks != harmed].mean() == 1
+    engine = LesionEngine(by_head, x, y, groups=tasks, n_groups=2)
+    assert {name: N_HEADS for name in lost if name.endswith("value")} == dict(engine.heads)
+    assert engine.intact().tolist() == engine.class_sizes.tolist()
+    right = engine.lesioned(lost)
+    own = [task_of_unit(graph.layers[0].name)[labels[graph.units(0)] == c][0] for c in (0, 1)]
+    for cluster, task in enumerate(own):
+        assert right[cluster, 1 - task] == engine.class_sizes[1 - task]
+        assert right[cluster, task] < 0.6 * engine.class_sizes[task]
+        zeroed = keras.models.clone_model(by_head)
+        zeroed.set_weights(by_head.get_weights())
+        for name, units in lost.items():
+            _zero_what_reads(zeroed, name, units[cluster])
+        answers = zeroed.predict(x, verbose=0).argmax(1) == y
+        assert right[cluster].tolist() == [answers[tasks == one].sum() for one in (0, 1)]
+
+
+def _zero_what_reads(network, layer, units):
+    name, _, is_value = layer.partition("/")
+    reader = network.get_layer(name if is_value else name.replace("_in", "_out"))
+    of_reader = reader.get_weights()
+    kernel = of_reader[6 if is_value else 0]
+    kernel[units.reshape(N_HEADS, HEAD) if is_value else units] = 0
+    reader.set_weights(of_reader)

@@ -72,6 +72,11 @@ class NetworkWeights:
         return any(kernel.ndim == 4 for kernel in self.kernels)
 
     @cached_property
+    def has_recurrence(self) -> bool:
+        """Whether any layer is recurrent."""
+        return any(kernel.ndim == 3 for kernel in self.kernels)
+
+    @cached_property
     def has_sums(self) -> bool:
         """Whether tensors are added up (or merged otherwise) element by element."""
         return any(

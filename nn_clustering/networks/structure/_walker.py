@@ -428,7 +428,8 @@ def _wraps(call: _Call) -> str | None:
     """Return what a layer wraps that is called, if it computes what that does and nothing else."""
     wraps = layer_kind(call.operation).wraps
     # slices of a tensor do not have slices of its mask
-    is_masked = call.kwargs.get("mask") is not None or (call.reads_mask and wraps != "layer")
+    loses_mask = wraps in ("layer at each time", "layers in turn")
+    is_masked = call.kwargs.get("mask") is not None or (call.reads_mask and loses_mask)
     if not computes_as_in_keras(call.operation) or is_masked:
         return None
     if wraps == "layer both ways" and not _is_opened_both_ways(call):

@@ -148,7 +148,7 @@ def _readable_kind(builder: WeightsBuilder, step: Step) -> LayerKind:
 _WHY_NOT_OPENED = {
     "layer both ways": (
         "which is recurrent both ways; expected Keras' own, around LSTM, GRU or SimpleRNN layers "
-        "that return no states and read no mask and no states"
+        "that return no states, and begin without any, and no mask from elsewhere"
     ),
 }
 

@@ -11,7 +11,9 @@ def graph_and_tensors(folder, config, shapes):
     tensors = folders.random_tensors(shapes)
     found = read_hugging_face_folder(folders.save_folder(folder, config, tensors))
     network = network_of_folder(found)
-    graph = graph_from_weights(network, residual="one_set", fold_normalisation=False)
+    graph = graph_from_weights(
+        network, residual="one_set", fold_normalisation=False, inputs=True, outputs=True
+    )
     names = [layer.name for layer in graph.layers]
     edges = {(names[one.source], names[one.target]): one.weights for one in graph.edges}
     return found, edges, {name: np.abs(tensor) for name, tensor in tensors.items()}
@@ -51,3 +53,22 @@ def test_values_are_found_in_the_fused_matrices(tmp_path):
     values = np.concatenate([np.split(head, 3)[2] for head in by_head]).T
     found = edges["block_0_add_1", "block_1_attention_value"]
     np.testing.assert_allclose(found, values, rtol=1e-6)
+
+
+def test_contracted_edges_are_products_of_the_matrices(tmp_path):
+    config, shapes = folders.gpt2()
+    t = folders.random_tensors(shapes)
+    network = network_of_folder(read_hugging_face_folder(folders.save_folder(tmp_path, config, t)))
+    graph = graph_from_weights(network, residual="contracted")
+    names = [layer.name for layer in graph.layers]
+    edges = {(names[one.source], names[one.target]): one.weights for one in graph.edges}
+    gamma = {norm: np.diag(t[f"h.1.{norm}.weight"]) for norm in ("ln_1", "ln_2")}
+    values = t["h.1.attn.c_attn.weight"][:, -folders.WIDTH :]
+    expected = {
+        ("block_0_mlp_in", "block_1_mlp_in"):
+            t["h.0.mlp.c_proj.weight"] @ gamma["ln_2"] @ t["h.1.mlp.c_fc.weight"],
+        ("block_0_attention/value", "block_1_attention/value"):
+            t["h.0.attn.c_proj.weight"] @ gamma["ln_1"] @ values,
+    }  # fmt: skip
+    for pair, product in expected.items():
+        np.testing.assert_allclose(edges[pair], np.abs(product), rtol=1e-4, err_msg=str(pair))

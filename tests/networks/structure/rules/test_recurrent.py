@@ -77,6 +77,11 @@ def test_copied_sets_tell_what_the_layer_reads_of_its_own_from_what_others_read(
     assert block(graph, "recurrent/states", "recurrent/states").any()
 
 
+def test_products_through_linear_sets_are_refused():
+    with pytest.raises(InvalidInputError, match=r"'net' with recurrent layers"):
+        graph_from_weights(network_with(layers.GRU(2)), residual="contracted")
+
+
 @pytest.mark.parametrize("options", [{}, {"return_sequences": True}, {"go_backwards": True}])
 @pytest.mark.parametrize("kind", GATES)
 def test_walk_computes_as_the_network_does(kind, options):
@@ -94,6 +99,21 @@ def test_time_that_is_open_and_masks_have_a_graph():
     states = layers.LSTM(N_UNITS, name="recurrent")(layers.Masking()(inputs))
     graph = graph_from_weights(keras.Model(inputs, layers.Dense(2)(states)))
     assert [each.n_units for each in graph.layers] == [N_CHANNELS, N_UNITS, 2]
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_mask_that_goes_with_tokens_is_read_both_ways(is_whole):
+    inputs = keras.Input((4,), dtype="int32")
+    embedded = layers.Embedding(5, N_CHANNELS, mask_zero=True)(inputs)
+    both = layers.Bidirectional(layers.LSTM(3, return_sequences=is_whole))(embedded)
+    network = keras.Model(inputs, both)
+    tokens = np.array([[1, 0, 2, 0], [0, 3, 4, 1], [2, 2, 0, 0]], "int32")
+    walk = walk_network(network)
+    (found,) = walk.run({walk.inputs[0]: tokens}, walk.outputs).values()
+    np.testing.assert_array_equal(found, network(tokens))
+    assert len(graph_from_weights(network).layers) == 4
+    with pytest.raises(InvalidInputError, match="reads a mask"):
+        walk.require_no_masks("a lesion")
 
 
 class OwnCode(layers.LSTM):
