@@ -93,6 +93,8 @@ class RawSamples:
         if file.was_trained:
             return None
         shape, name = tuple(self.x.shape[1:]), file.preprocessing
+        if self.dataset is not None and self.dataset.vocabulary is not None:
+            return f"{len(self.x):,} sequences of {shape[0]} tokens"
         samples = f"{len(self.x):,} {'images' if len(shape) == 3 else 'samples'} of {shape}"
         if len(shape) == 3 and self.white is not None:
             return f"{samples}; {scale_in_words(name)}"

@@ -73,6 +73,9 @@ CHECKS: dict[str, Callable[..., datasets.Outline | None]] = {
 # Those that use the network on a data set, and what tells whether they can on one of its task.
 ON_DATA = {"lesion": lesion.check_task, "visualise": visualise.check_task}
 
+# Kinds of networks that have no heads.
+WITHOUT_ATTENTION = ("mlp", "cnn", "vgg")
+
 # What the pipeline's own result has of a stage's; None for all of it.
 FIGURES: dict[str, tuple[str, ...] | None] = {
     "cluster": ("ncut",),
@@ -112,6 +115,8 @@ def check(run: StageRun) -> None:
             found = CHECKS[stage](run.config[stage], _typed(run, stage))
             outline = outline or found
     _check_clustering(run.config, outline)
+    if "lesion" in stages:
+        _check_heads(run.config)
     if "shuffle_test" in stages:
         check_clustering_fits(
             run.config["cluster"],
@@ -160,6 +165,16 @@ def stages_of(config: Mapping[str, Any]) -> list[str]:
     """Return the stages that a config asks for: a network is imported or trained, never both."""
     no_source = "train" if is_import(config["import_network"]) else "import_network"
     return [stage for stage in STAGES if stage not in (no_source, *config["leave_out"])]
+
+
+def _check_heads(config: Mapping[str, Any]) -> None:
+    """Check that a network that is trained has heads, if they are to be lesioned."""
+    kind = config["train"]["network"]["kind"]
+    if config["lesion"]["heads"] and stages_of(config)[0] == "train" and kind in WITHOUT_ATTENTION:
+        raise InvalidInputError(
+            f"lesion.heads=True with train.network.kind={kind}, which has no attention; expected "
+            "transformer or vit, or a function of one's own"
+        )
 
 
 def check_left_out(left_out: Sequence[Any]) -> None:
@@ -285,6 +300,8 @@ def check_data(config: Mapping[str, Any], stage: str, outline: datasets.Outline 
         with _named_as("import_network"):
             own = datasets.require_dataset(**{**of_network, "class_names": names})
     assert own is not None  # of the one or of the other
+    if stage == "visualise":
+        visualise.check_numbers(own, "or leave_out=['visualise']")
     try:
         ON_DATA[stage](settings, own.name, own.task)
     except InvalidInputError as error:

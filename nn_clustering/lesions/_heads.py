@@ -37,7 +37,8 @@ def partition_into_heads(n_units: Mapping[str, int], n_heads: Mapping[str, int])
     """
     if not n_heads:
         raise InvalidInputError(
-            "the network has no heads to lesion; expected an attention layer whose values are units"
+            "the network has no heads to lesion; expected an attention layer whose values are "
+            "units where they arise (of residual=copied they are where they are read)"
         )
     labels = [
         np.repeat(np.arange(heads, dtype=np.int32), n_units[name] // heads)

@@ -101,7 +101,9 @@ def _mark(figure: Figure, axes: Axes, at: NDArray[np.int64], found: Significance
         dot = {"linestyle": "", "marker": "o", "color": "black", "markersize": 4}
         handles.append(Line2D([], [], markerfacecolor=inside, **dot))  # type: ignore[arg-type]
     words = [f"importance {text}" for text in found.in_words[:2]]
-    if not (found.corrected | found.uncorrected).any():
+    is_marked = (found.corrected | found.uncorrected).any()
+    if not is_marked:
         handles = [Line2D([], [], linestyle="")]
         words = [f"importance: {found.in_words[2]} of all heads"]
-    figure.legend(handles, words, loc="outside lower center", fontsize=8)
+    length = None if is_marked else 0
+    figure.legend(handles, words, loc="outside lower center", fontsize=8, handlelength=length)

@@ -12,6 +12,7 @@ from experiments import lesion
 from nn_clustering.errors import NnClusteringError
 from nn_clustering.partitions import Partition
 from tests.experiments.conftest import DATABASE, identity_of
+from tests.planted_transformer import TOKENS, planted_transformer, samples
 
 
 @pytest.fixture
@@ -146,6 +147,51 @@ def test_branched_network_of_ones_own(run_experiment, store, tmp_path):
         found = set(table_of(lesioned, "sub_clusters")["layer"])
         assert found <= {layer.name for layer in partition.layers}
         assert {"total", "last"} <= found
+
+
+def test_transformer_of_two_tasks(run_experiment, store, tmp_path):
+    """Clusters of its weights, of which each harms its own task; and local ones of activations."""
+    network, data = tmp_path / "planted.keras", tmp_path / "tasks.npz"
+    planted_transformer().save(network)
+    x, y, tasks = samples(80)
+    np.savez(
+        data, x_test=x, y_test=y, vocabulary=TOKENS, class_names=["a", "b", "0", "1"],
+        groups_test=tasks, group_names=["letters", "digits"], group_kind="task",
+    )  # fmt: skip
+    on_data, found = f"dataset.name={data}", []
+    for of_cluster, of_lesion in (
+        (["graph.residual=contracted"], ["heads", "n_shuffles=3"]),
+        (["activations", "local", on_data], ["fast", "measure_by=class"]),
+    ):
+        options = [f"model={network}", "n_clusters=2", "fast", *of_cluster]
+        clustered, _ = finished_run(run_experiment, store, "cluster", *options)
+        options = [f"cluster_run={clustered.id}", on_data, *of_lesion]
+        found.append(finished_run(run_experiment, store, "lesion", *options))
+    (by_task, printed), (by_class, _) = found
+    assert by_task.result["measured_by"] == "task"
+    assert "80 sequences of 7 tokens" in printed
+    assert "measured by task; accuracy of letters 1.0000, digits 1.0000" in printed
+    lost = table_of(by_task, "class_changes").pivot(
+        index=["layer", "label"], columns="class", values="change"
+    )
+    assert len(lost) == 8  # both clusters, of values and neurons of both blocks
+    assert (lost.min(axis=1) < -0.3).all()
+    assert (lost.max(axis=1) == 0).all()
+    heads = table_of(by_task, "heads")
+    assert heads["layer"].value_counts().to_dict() == dict.fromkeys(
+        ("block_0_attention/value", "block_1_attention/value"), 8
+    )
+    assert heads["n_channels"].eq(2).all()
+    by_head = table_of(by_task, "head_class_changes")
+    assert set(by_head["class"]) == {"letters", "digits"}
+    assert by_task.metric("head_accuracy_change")["value"].tolist() == (
+        heads["accuracy_change"].tolist()
+    )
+    assert f"heads: {by_task.result['heads']['n_important']} of 16 do more harm" in printed
+    assert by_task.artifact("heads.png").startswith(b"\x89PNG")
+    assert by_class.result["measured_by"] == "class"
+    assert set(table_of(by_class, "class_changes")["class"]) == {"a", "b", "0", "1"}
+    assert "block_1_mlp_in" in set(table_of(by_class, "sub_clusters")["layer"])
 
 
 @pytest.mark.parametrize(
