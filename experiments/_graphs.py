@@ -43,7 +43,7 @@ _ACTS_ON = {
     "graph.kernel_norm": ("weights",),
     "graph.gate_norm": ("weights",),
     "graph.fold_normalisation": ("weights",),
-    "graph.residual": ("weights",),
+    "graph.residual": _OF_NETWORKS,
     "dataset.name": ("activations", "gradients"),
     "dataset.n_train": ("activations", "gradients"),
     "dataset.n_test": ("activations", "gradients"),
@@ -78,6 +78,12 @@ def check_graph_settings(settings: Mapping[str, Any]) -> None:
     structure.check_gate_norm(settings["gate_norm"])
     graphs.check_isolated_below(settings["isolated_below"])
     graphs.check_residual(settings["residual"])
+    if source in ("activations", "gradients") and settings["residual"] in ("copied", "units"):
+        raise InvalidInputError(
+            f"graph.residual={settings['residual']} with graph.source={source}, of values, which a "
+            "set for each reader, or for all sums of a stream, has none of its own of; expected "
+            "one_set, contracted or null, or a graph of weights"
+        )
     for key in OF_UNITS:
         if settings[key] is not None and not isinstance(settings[key], bool):
             raise InvalidInputError(f"graph.{key}={settings[key]!r}; expected True, False or None")
@@ -157,11 +163,13 @@ def build_graph(
         graph = graphs.graph_from_weights(network, **of_weights(settings))
         return graph, int(graph.dead.sum())
     if settings["source"] == "gradients":
-        of_gradients = {key: settings[key] for key in (*OF_UNITS, "isolated_below")}
+        keys = (*OF_UNITS, "residual", "isolated_below")
+        of_gradients = {key: settings[key] for key in keys}
         graph = graphs.graph_from_gradients(network, x, **of_gradients, on_progress=on_progress)
         return graph, int(graph.dead.sum())
 
     chosen = {key: config["activations"][key] for key in OF_ACTIVATIONS}
+    chosen["residual"] = settings["residual"]
     activations = graphs.gather_activations(network, x, **chosen, on_progress=on_progress)
     below = settings["isolated_below"]
     graph = graphs.graph_from_activations(
@@ -185,10 +193,11 @@ def check_network_fits(network: keras.Model, config: Mapping[str, Any], x: Any) 
     """
     settings = config["graph"]
     if settings["source"] == "gradients":
-        of_units = {key: settings[key] for key in OF_UNITS}
+        of_units = {key: settings[key] for key in (*OF_UNITS, "residual")}
         n_units = graphs.count_differentiable_units(network, x, **of_units)
     else:
         chosen = {key: config["activations"][key] for key in OF_ACTIVATIONS if key != "map_norm"}
+        chosen["residual"] = settings["residual"]
         n_units = graphs.count_active_units(network, x, **chosen)
     makes_clusters = config["partition"]["method"] in partitions.WITH_N_CLUSTERS
     if makes_clusters and config["n_clusters"] > n_units:
@@ -222,7 +231,7 @@ def resolved_residual(network: keras.Model | None, settings: Mapping[str, Any]) 
         network: The network; None for a graph of no known network.
         settings: A section `graph`.
     """
-    if network is None or settings["source"] != "weights":
+    if network is None or settings["source"] not in _OF_NETWORKS:
         return None
     return graphs.resolved_residual(structure.read_weights(network), settings["residual"])
 

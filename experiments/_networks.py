@@ -340,8 +340,8 @@ def residual_rule(clustering: Run) -> str | None:
 def residual_rule_of(config: Mapping[str, Any], result: Mapping[str, Any]) -> str | None:
     """Return the rule that the config and the result of a clustering tell."""
     settings = config["graph"]
-    if settings.get("source", "weights") != "weights":
-        return "one_set"
+    if settings.get("source", "weights") != "weights":  # of which former versions had one rule
+        return result.get("residual") or "one_set"
     found: str | None = result.get("residual", settings.get("residual", "one_set"))
     return found
 

@@ -133,6 +133,11 @@ def check_settings_act(config: Mapping[str, Any], typed: Iterable[str]) -> None:
                 f"{key}={settings[setting]} changes nothing while {section}.{switch}=False; "
                 "switch that on (there is a named config for it), or leave the setting out"
             )
+    if "training.batch_size" in typed and config["training"]["full_batch"]:
+        raise InvalidInputError(
+            f"training.batch_size={config['training']['batch_size']} changes nothing while "
+            "training.full_batch=True; leave out one or the other"
+        )
     scaling = "clusterability_gradient.norm_by_threshold"
     if scaling in typed and not config["pruning"]["enabled"]:
         raise InvalidInputError(
@@ -164,8 +169,7 @@ def training_phases(config: Mapping[str, Any], n_train: int) -> list[Phase]:
     common: dict[str, Any] = {
         key: settings[key] for key in ("learning_rate", "weight_decay", "shuffle")
     }
-    # all samples at once
-    common["batch_size"] = n_train if settings["batch_size"] is None else settings["batch_size"]
+    common["batch_size"] = n_train if settings["full_batch"] else settings["batch_size"]
     if penalty["l1"] or penalty["l2"]:
         common["penalty"] = training.Penalty(
             l1=penalty["l1_rate"] if penalty["l1"] else 0.0,

@@ -300,6 +300,8 @@ def check_data(config: Mapping[str, Any], stage: str, outline: datasets.Outline 
         with _named_as("import_network"):
             own = datasets.require_dataset(**{**of_network, "class_names": names})
     assert own is not None  # of the one or of the other
+    if stage == "visualise":
+        visualise.check_numbers(own, "or leave_out=['visualise']")
     try:
         ON_DATA[stage](settings, own.name, own.task)
     except InvalidInputError as error:

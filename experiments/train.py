@@ -66,7 +66,7 @@ def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> data
     dataset = datasets.require_dataset(**config["dataset"])
     if dataset.n_train == 0:
         raise no_train_part(dataset.name)
-    phases = training_phases(config, dataset.n_train or config["training"]["batch_size"] or 1)
+    phases = training_phases(config, dataset.n_train or config["training"]["batch_size"])
     shape, n_outputs, task = dataset.input_shape, dataset.n_outputs, dataset.task
     if shape is not None:
         for phase in phases:

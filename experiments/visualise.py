@@ -42,6 +42,7 @@ from nn_clustering.significance import check_n_shuffles
 from nn_clustering.tracking import StageExperiment
 
 if TYPE_CHECKING:
+    from nn_clustering.datasets import Dataset, Outline
     from nn_clustering.tracking import StageRun
     from nn_clustering.visualisation import InputOptimiser
 
@@ -85,14 +86,35 @@ def check_task(config: Mapping[str, Any], dataset: str, task: str | None) -> Non
         )
 
 
+def check_numbers(dataset: Dataset | Outline, way_out: str = "") -> None:
+    """Check that a data set holds numbers, which inputs can be optimised as.
+
+    Args:
+        dataset: The data set, or what is known of it.
+        way_out: What else is expected, in the words of a message.
+
+    Raises:
+        InvalidInputError: If it holds tokens.
+    """
+    if dataset.n_tokens is not None:
+        raise InvalidInputError(
+            f"the data set {dataset.name} is of tokens, and inputs are optimised that are numbers; "
+            f"expected a network of images or vectors{', ' * bool(way_out)}{way_out} (of one of "
+            "tokens lesions and graphs of activations tell what units are for)"
+        )
+
+
 def inputs(run: StageRun) -> Inputs:
     """Read partition, network and data set, and the run to go on with."""
     # with the bound of that run too, which says how many inputs are optimised at a time
     unfinished = unfinished_test(run, "visualise")
     check_settings(run.config, run.typed_keys())
-    return read_inputs(
-        run, unfinished, lambda dataset: check_task(run.config, dataset.name, dataset.task)
-    )
+
+    def check_dataset(dataset: Dataset) -> None:
+        check_task(run.config, dataset.name, dataset.task)
+        check_numbers(dataset)
+
+    return read_inputs(run, unfinished, check_dataset)
 
 
 def summary(run: StageRun, result: Mapping[str, Any]) -> None:

@@ -34,7 +34,8 @@ class TransformerSettings:
         n_blocks: Blocks of attention and an MLP.
         n_channels: Channels of the residual stream.
         n_heads: Heads of every attention; the channels are shared out among them.
-        n_neurons: Neurons of the MLP of every block, or a list of those of each.
+        n_neurons: Neurons of the MLP of each block: a list, of which one number is that of all
+            blocks, or that number.
         norm: What normalises the stream: "layer", "rms" or "none".
         norm_first: Whether what attention and MLP read is normalised, and the stream once at the
             end; else the stream is, behind each of the two.
@@ -81,21 +82,20 @@ class TransformerSettings:
         listed = list(given) if isinstance(given, list | tuple) else [given]
         if not listed or not all(map(_is_size, listed)):
             raise InvalidInputError(
-                f"network.n_neurons={given!r}; expected a number of neurons, 1 or more, or a list "
-                "of them, one a block"
+                f"network.n_neurons={given!r}; expected a list of numbers of neurons, each 1 or "
+                "more"
             )
-        if isinstance(given, list | tuple) and len(listed) != self.n_blocks:
+        if len(listed) not in (1, self.n_blocks):
             raise InvalidInputError(
                 f"network.n_neurons={given!r} network.n_blocks={self.n_blocks}; expected one "
-                "number a block, or one for all"
+                "number a block, or one for all of them"
             )
 
     @property
     def neurons(self) -> tuple[int, ...]:
         """Neurons of each block."""
-        if isinstance(self.n_neurons, int):
-            return (self.n_neurons,) * self.n_blocks
-        return tuple(self.n_neurons)
+        given = (self.n_neurons,) if isinstance(self.n_neurons, int) else tuple(self.n_neurons)
+        return given * self.n_blocks if len(given) == 1 else given
 
     @property
     def head_channels(self) -> int:

@@ -22,6 +22,8 @@ from nn_clustering.networks import (
     output_index,
 )
 from nn_clustering.networks.structure import (
+    InputValues,
+    NetworkWeights,
     UnitPlaces,
     most_alive,
     read_weights,
@@ -128,9 +130,11 @@ class InputOptimiser:
         self._network_shape = fitted_shape(network, sample_shape)
         self._dtype = network.inputs[0].dtype
         index = output_index(network, output)
-        walk = walk_network(network)
+        walk = walk_network(network, self._network_shape)
         self._walk = replace(walk, outputs=(walk.outputs[index],))
-        self._unit_layers, self._values = hidden_units(walk, read_weights(network), residual)
+        weights = read_weights(network)
+        _require_no_tokens(weights)
+        self._unit_layers, self._values = hidden_units(walk, weights, residual)
         self.sample_shape = tuple(sample_shape)
         self._channel_map = _fitting(channel_map, self.sample_shape)
         if transformations.any and len(self.sample_shape) != 3:
@@ -413,6 +417,15 @@ def _let_go(compiled: dict[Any, Any]) -> None:
     """Make room for one more compiled function: those of a large network take 100 MB a layer."""
     while len(compiled) >= _MOST_COMPILED:
         del compiled[next(iter(compiled))]
+
+
+def _require_no_tokens(weights: NetworkWeights) -> None:
+    """Check that an input can be moved little by little."""
+    if any(isinstance(made, InputValues) and made.is_of_tokens for made in weights.channels):
+        raise InvalidInputError(
+            f"network {weights.name!r} reads tokens, between which there is nothing that an input "
+            "could be optimised over; expected a network of images, or of other numbers"
+        )
 
 
 def _computes_in_half(layer: keras.Layer) -> bool:

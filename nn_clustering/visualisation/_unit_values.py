@@ -72,7 +72,7 @@ def hidden_units(
     if residual != "copied":
         sizes = layers.sizes
         names |= dict.fromkeys(
-            units.name for units in active_unit_sets(weights) if len(sizes.get(units.name, ())) == 1
+            units.name for units in active_unit_sets(copied) if len(sizes.get(units.name, ())) == 1
         )
     read = _read_places(copied)
     found = {

@@ -180,7 +180,7 @@ def runs(embedded_server, home, tmp_path_factory):
     second.save(stored.model)
     stored.data = own_data(folder)
     stored.text = folder / "my.txt"
-    stored.text.write_text("three blind mice, see how they run; " * 40)
+    stored.text.write_text("three blind mice, see how they run; " * 600)
     config, shapes = folders.gpt2()
     stored.folder = folders.save_folder(folder / "gpt2", config, folders.random_tensors(shapes))
     stored.partition.write_bytes(stored.files["clustered"]["partition.npz"])
@@ -390,10 +390,10 @@ TRAIN = Stage(
         },
         "training.enabled": Case(False, "evaluate", stop="train"),
         "training.epochs": Case(3, "train", "phase.epochs"),
-        "training.batch_size": [
-            Case(16, "train", "phase.batch_size"),
-            Case(None, "train", "phase.batch_size", 129, given={"dataset.n_train": 129}),
-        ],
+        "training.batch_size": Case(16, "train", "phase.batch_size"),
+        "training.full_batch": Case(
+            True, "train", "phase.batch_size", 129, given={"dataset.n_train": 129}
+        ),
         "training.weight_decay": Case(0.5, "train", "phase.weight_decay"),
         "training.learning_rate": Case(0.25, "train", "phase.learning_rate"),
         "training.shuffle": Case(False, "train", "phase.shuffle"),
@@ -547,8 +547,15 @@ CLUSTER = Stage(
         "graph.gate_norm": Case("l2", "graph_from_weights", "gate_norm"),
         "graph.fold_normalisation": Case(False, "graph_from_weights", "fold_normalisation"),
         "graph.residual": [
-            Case(rule, "graph_from_weights", "residual")
-            for rule in ("one_set", "copied", "units", "contracted")
+            *(
+                Case(rule, "graph_from_weights", "residual")
+                for rule in ("one_set", "copied", "units", "contracted")
+            ),
+            Case("contracted", "gather_activations", "residual", given=ACTIVE),
+            Case(
+                "contracted", "graph_from_gradients", "residual",
+                given={"graph.source": "gradients"},
+            ),
         ],
         **{
             f"graph.{key}": [
@@ -838,16 +845,15 @@ def test_fresh_networks_are_those_of_the_training(runs, monkeypatch):
     assert {key: made[key] for key in OF_GRAPH} == OF_GRAPH
 
 
-@pytest.mark.parametrize(("changes", "expected"), [({}, "copied"), (ACTIVE, "one_set")])
-def test_lesions_are_of_the_sets_that_were_clustered(runs, monkeypatch, changes, expected):
-    """By the rule of the graph of weights; units of activations have but one."""
-    run_id = clustered_otherwise(runs, **{"graph.residual": "copied", **changes})
+@pytest.mark.parametrize(("changes", "rule"), [({}, "copied"), (ACTIVE, "contracted")])
+def test_lesions_are_of_the_sets_that_were_clustered(runs, monkeypatch, changes, rule):
+    run_id = clustered_otherwise(runs, **{"graph.residual": rule, **changes})
     calls = Calls(monkeypatch)
     calls.watch(lesions, "LesionEngine", last=True)
     with pytest.raises(ReachedError):
         lesion.experiment.run(config_updates={"cluster_run": run_id})
     (call,) = calls.of["LesionEngine"]
-    assert call["residual"] == expected
+    assert call["residual"] == rule
 
 
 # lesion

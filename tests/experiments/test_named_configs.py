@@ -71,7 +71,7 @@ OF_TRANSFORMERS = {
     "network.n_blocks": 2,
     "network.n_channels": 64,
     "network.n_heads": 4,
-    "network.n_neurons": 256,
+    "network.n_neurons": [256],
     "network.gated": False,
     "network.patch_size": 4,
 }
@@ -118,6 +118,7 @@ DEFAULTS = {
         "training.enabled": True,
         "training.epochs": 20,  # A7
         "training.batch_size": 128,
+        "training.full_batch": False,
         "training.learning_rate": 1e-3,  # A6
         "training.weight_decay": 0.0,
         "training.shuffle": True,
@@ -493,7 +494,7 @@ NETWORKS = {
             "network.kind": "transformer",
             "network.n_blocks": 1,
             "network.n_channels": 128,
-            "network.n_neurons": 512,
+            "network.n_neurons": [512],
             "network.norm": "none",
             "training.epochs": 300,
             "training.batch_size": 512,
@@ -518,7 +519,7 @@ NETWORKS = {
             "network.kind": "vit",
             "network.activation": "gelu",
             "network.n_channels": 32,
-            "network.n_neurons": 128,
+            "network.n_neurons": [128],
             "network.patch_size": 7,
             "training.epochs": 10,
             "training.learning_rate": 2e-3,
@@ -583,7 +584,7 @@ EFFECTS = {
                 "network.n_blocks": 1,
                 "network.n_channels": 16,
                 "network.n_heads": 2,
-                "network.n_neurons": 32,
+                "network.n_neurons": [32],
                 "training.epochs": 2,
                 "training.batch_size": 64,
                 "pruning.epochs": 2,

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from experiments import _visualise_steps as steps, visualise
 from experiments._network_samples import RawSamples
-from nn_clustering import visualisation
+from nn_clustering import datasets, visualisation
 from nn_clustering.datasets import Dataset
 from nn_clustering.errors import InvalidInputError
 from nn_clustering.graphs import Layer
@@ -253,6 +253,12 @@ def test_entropy_is_asked_of_classes_alone():
         InvalidInputError, match="entropy=True with the data set poly, a regression"
     ):
         visualise.check_task(config_of(entropy=True), "poly", "regression")
+
+
+def test_tokens_are_not_optimised():
+    visualise.check_numbers(datasets.require_dataset(name="digits"))
+    with pytest.raises(InvalidInputError, match="data set modular_addition is of tokens, and inp"):
+        visualise.check_numbers(datasets.require_dataset(name="modular_addition"))
 
 
 def test_summary_says_what_was_measured_and_what_was_left_out(capsys):

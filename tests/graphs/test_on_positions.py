@@ -112,33 +112,24 @@ def jacobian(function, value):
     return np.abs(tape.batch_jacobian(made, value)).mean(axis=(0, 2)).T
 
 
+PAIRS = (
+    ("input", "block_1_mlp_in"),
+    ("block_0_attention/value", "block_1_mlp_in"),
+    ("block_0_mlp_in", "block_1_attention/value"),
+    ("block_1_attention/value", "block_1_mlp_in"),
+)
+
+
 @pytest.fixture(scope="module")
-def sensitivities(transformer):
-    """The graph, its blocks by hand, and the network by hand."""
-    x = tokens()
-    hand = ByHand(transformer, x)
-    one_hot, given = tf.one_hot(x, N_TOKENS), {name: hand.held[name] for name in FOUR}
-    expected = {}
-    for place, target in enumerate(FOUR):
-        constant = {name: given[name] for name in FOUR if name != target}
-        expected["input", target] = jacobian(
-            lambda z, c=constant, t=target: hand.run(z, c, until=t), one_hot
-        )
-        for source in FOUR[:place]:
-            expected[source, target] = jacobian(
-                lambda z, c=constant, s=source, t=target: hand.run(one_hot, {**c, s: z}, until=t),
-                given[source],
-            )
-    return hand, expected
+def hand(transformer):
+    return ByHand(transformer, tokens())
 
 
-def test_forward_by_hand(transformer, sensitivities):
-    hand, _ = sensitivities
+def test_forward_by_hand(transformer, hand):
     np.testing.assert_allclose(hand.outputs, transformer(tokens()), rtol=1e-4, atol=1e-6)
 
 
-def test_every_position_is_a_sample(transformer, sensitivities):
-    hand, _ = sensitivities
+def test_every_position_is_a_sample(transformer, hand):
     found = unit_activations(transformer, tokens())
     assert [layer.name for layer in found.layers] == list(FOUR)
     assert found.n_samples == 6 * LENGTH
@@ -167,14 +158,27 @@ def test_streams_are_sets_if_asked_for(transformer):
     np.testing.assert_allclose(values, np.reshape(stream(tokens()), (-1, CHANNELS)), atol=1e-5)
 
 
-def test_sensitivities_by_hand(transformer, sensitivities):
-    _, expected = sensitivities
+def test_sensitivities_by_hand(transformer, hand):
+    """Along streams and norms, with patterns, other neurons and other values held constant."""
     graph = graph_from_gradients(transformer, tokens(), inputs=True)
-    assert graph.layers == graph_from_weights(transformer, inputs=True).layers
+    expected_graph = graph_from_weights(transformer, inputs=True)
+    assert graph.layers == expected_graph.layers
     found = blocks(graph)
-    assert set(found) == set(expected)
-    for pair, weights in expected.items():
-        np.testing.assert_allclose(found[pair], weights, rtol=1e-3, atol=1e-5, err_msg=str(pair))
+    assert set(found) == set(blocks(expected_graph))
+    held = {name: hand.held[name] for name in FOUR}
+    one_hot = tf.one_hot(tokens(), N_TOKENS)
+    for source, target in PAIRS:
+        constant = {name: value for name, value in held.items() if name not in (source, target)}
+
+        def made(value, source=source, target=target, constant=constant):
+            if source == "input":
+                return hand.run(value, constant, until=target)
+            return hand.run(one_hot, {**constant, source: value}, until=target)
+
+        expected = jacobian(made, one_hot if source == "input" else held[source])
+        np.testing.assert_allclose(
+            found[source, target], expected, rtol=1e-3, atol=1e-5, err_msg=f"{source} {target}"
+        )
 
 
 def test_tokens_are_units_of_embeddings():
@@ -219,9 +223,8 @@ def test_patches_are_samples_though_a_convolution_makes_them():
     neurons = keras.Model(network.inputs[0], network.get_layer("block_1_mlp_in").output)(x)
     np.testing.assert_allclose(found.values[-1], np.reshape(neurons, (20, -1)), rtol=1e-5)
     before = unit_activations(network, x, position="pre").values[-1]
-    np.testing.assert_allclose(
-        ops.gelu(before, approximate=False), found.values[-1], rtol=1e-4, atol=1e-6
-    )
+    after = ops.gelu(before, approximate=False)
+    np.testing.assert_allclose(after, found.values[-1], rtol=1e-4, atol=1e-6)
     assert count_active_units(network, x, correlation="pearson") == 2 * (CHANNELS + NEURONS)
     assert count_differentiable_units(network, x) == 2 * (CHANNELS + NEURONS)
     assert graph_from_gradients(network, x).layers == graph_from_weights(network).layers

@@ -261,10 +261,10 @@ def test_smallest_images():
     [
         (
             {"kind": "rnn"},
-            "network.kind='rnn' is not a network; expected one of mlp, cnn, vgg; or a",
+            "network.kind='rnn' is not a network; expected one of mlp, cnn, vgg, transformer, vit",
         ),
         ({"kind": "./net.py"}, "network.kind='./net.py' is not a network"),
-        ({"activation": "gelu"}, "network.activation='gelu'; expected one of relu, tanh"),
+        ({"activation": "elu"}, "network.activation='elu'; expected one of relu, tanh, gelu, silu"),
         ({"precision": "float16"}, "network.precision='float16'; expected one of float32, mixed_"),
         ({"task": "ranking"}, "task='ranking'; expected one of classification, regression"),
         ({"dropout": "yes"}, "network.dropout='yes'; expected True or False"),

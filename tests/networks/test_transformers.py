@@ -167,8 +167,8 @@ def test_file_holds_layers_of_keras_alone(tmp_path):
     [
         ({"n_blocks": 0}, "network.n_blocks=0; expected an integer, 1 or more"),
         ({"n_channels": 9}, "network.n_channels=9 network.n_heads=2; expected heads"),
-        ({"n_neurons": [4]}, "network.n_neurons=[4] network.n_blocks=2; expected one number"),
-        ({"n_neurons": [4, 0]}, "network.n_neurons=[4, 0]; expected a number of neurons"),
+        ({"n_neurons": [4] * 3}, "network.n_neurons=[4, 4, 4] network.n_blocks=2; expected one"),
+        ({"n_neurons": [4, 0]}, "network.n_neurons=[4, 0]; expected a list of numbers"),
         ({"norm": "batch"}, "network.norm='batch'; expected one of none, layer, rms"),
         ({"gated": 1}, "network.gated=1; expected True or False"),
         ({"tokens": None}, "network.kind=transformer takes tokens, and the inputs are vectors"),
