@@ -160,7 +160,7 @@ def test_transformer_of_two_tasks(run_experiment, store, tmp_path):
     )  # fmt: skip
     on_data, found = f"dataset.name={data}", []
     for of_cluster, of_lesion in (
-        (["graph.residual=contracted"], ["heads", "n_shuffles=3"]),
+        (["graph.residual=contracted"], ["whole_heads", "n_shuffles=3"]),
         (["activations", "local", on_data], ["fast", "measure_by=class"]),
     ):
         options = [f"model={network}", "n_clusters=2", "fast", *of_cluster]

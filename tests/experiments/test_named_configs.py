@@ -711,7 +711,7 @@ EFFECTS = {
         "double": ("G11", {"double.enabled": True}),
         "mean": ("", {"silence": "mean"}),
         "single_units": ("", {"single_units": True}),
-        "heads": ("", {"heads": True}),
+        "whole_heads": ("", {"heads": True}),
         "fast": ("", {"n_shuffles": 4, "double.n_shuffles": 4}),
     },
     "visualise": {

@@ -158,9 +158,9 @@ def test_what_lies_before_is_computed_once(cases, monkeypatch):
     engine, eager, compiled = LesionEngine(*cases[True]), [], []
     run = Step.run
 
-    def noted(step, read):
+    def noted(step, *given):
         (eager if tf.executing_eagerly() else compiled).append(step.name)
-        return run(step, read)
+        return run(step, *given)
 
     monkeypatch.setattr(Step, "run", noted)
     engine.lesioned({NEURONS[1]: lesions_of(N_NEURONS)})
