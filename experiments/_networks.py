@@ -340,9 +340,11 @@ def residual_rule(clustering: Run) -> str | None:
 def residual_rule_of(config: Mapping[str, Any], result: Mapping[str, Any]) -> str | None:
     """Return the rule that the config and the result of a clustering tell."""
     settings = config["graph"]
-    if settings.get("source", "weights") != "weights":  # of which former versions had one rule
-        return result.get("residual") or "one_set"
+    source = settings.get("source", "weights")
     found: str | None = result.get("residual", settings.get("residual", "one_set"))
+    # former versions had one rule for graphs of values, whatever was set
+    if source == "file" or (source != "weights" and found == "copied"):
+        return "one_set"
     return found
 
 
