@@ -65,6 +65,9 @@ _ACTS_ON = {
 }
 
 
+_OF_VALUES = ("activations", "gradients")
+
+
 def check_graph_settings(settings: Mapping[str, Any]) -> None:
     """Check the section `graph` of a config.
 
@@ -78,12 +81,6 @@ def check_graph_settings(settings: Mapping[str, Any]) -> None:
     structure.check_gate_norm(settings["gate_norm"])
     graphs.check_isolated_below(settings["isolated_below"])
     graphs.check_residual(settings["residual"])
-    if source in ("activations", "gradients") and settings["residual"] in ("copied", "units"):
-        raise InvalidInputError(
-            f"graph.residual={settings['residual']} with graph.source={source}, of values, which a "
-            "set for each reader, or for all sums of a stream, has none of its own of; expected "
-            "one_set, contracted or null, or a graph of weights"
-        )
     for key in OF_UNITS:
         if settings[key] is not None and not isinstance(settings[key], bool):
             raise InvalidInputError(f"graph.{key}={settings[key]!r}; expected True, False or None")
@@ -103,6 +100,35 @@ def check_graph_settings(settings: Mapping[str, Any]) -> None:
             "graph.normalise_units=True with graph.source=activations: correlations have no "
             "incoming and outgoing side; expected one of the two"
         )
+
+
+def check_residual_acts(settings: Mapping[str, Any], typed: Iterable[str]) -> None:
+    """Check that the rule for streams is one of values too, where the graph is of values.
+
+    A set for each reader has none of its own: named configs that ask for one, as those of the
+    studies, have one set there.
+
+    Args:
+        settings: The section `graph` of a config.
+        typed: Dotted keys that the user has set one by one, not through a named config.
+
+    Raises:
+        InvalidInputError: If it is not.
+    """
+    source, rule = settings["source"], settings["residual"]
+    refused = ("copied", "units") if "graph.residual" in set(typed) else ("units",)
+    if source in _OF_VALUES and rule in refused:
+        raise InvalidInputError(
+            f"graph.residual={rule} with graph.source={source}, of values, which a set for each "
+            "reader, or for all sums of a stream, has none of its own of; expected one_set, "
+            "contracted or null, or a graph of weights"
+        )
+
+
+def residual_of_values(settings: Mapping[str, Any]) -> str | None:
+    """Return the rule for streams that a graph of values has."""
+    rule: str | None = settings["residual"]
+    return "one_set" if rule == "copied" else rule
 
 
 def check_graph_settings_act(source: str, typed: Iterable[str]) -> None:
@@ -163,13 +189,13 @@ def build_graph(
         graph = graphs.graph_from_weights(network, **of_weights(settings))
         return graph, int(graph.dead.sum())
     if settings["source"] == "gradients":
-        keys = (*OF_UNITS, "residual", "isolated_below")
-        of_gradients = {key: settings[key] for key in keys}
+        of_gradients = {key: settings[key] for key in (*OF_UNITS, "isolated_below")}
+        of_gradients["residual"] = residual_of_values(settings)
         graph = graphs.graph_from_gradients(network, x, **of_gradients, on_progress=on_progress)
         return graph, int(graph.dead.sum())
 
     chosen = {key: config["activations"][key] for key in OF_ACTIVATIONS}
-    chosen["residual"] = settings["residual"]
+    chosen["residual"] = residual_of_values(settings)
     activations = graphs.gather_activations(network, x, **chosen, on_progress=on_progress)
     below = settings["isolated_below"]
     graph = graphs.graph_from_activations(
@@ -193,11 +219,12 @@ def check_network_fits(network: keras.Model, config: Mapping[str, Any], x: Any) 
     """
     settings = config["graph"]
     if settings["source"] == "gradients":
-        of_units = {key: settings[key] for key in (*OF_UNITS, "residual")}
+        of_units = {key: settings[key] for key in OF_UNITS}
+        of_units["residual"] = residual_of_values(settings)
         n_units = graphs.count_differentiable_units(network, x, **of_units)
     else:
         chosen = {key: config["activations"][key] for key in OF_ACTIVATIONS if key != "map_norm"}
-        chosen["residual"] = settings["residual"]
+        chosen["residual"] = residual_of_values(settings)
         n_units = graphs.count_active_units(network, x, **chosen)
     makes_clusters = config["partition"]["method"] in partitions.WITH_N_CLUSTERS
     if makes_clusters and config["n_clusters"] > n_units:

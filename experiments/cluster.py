@@ -26,6 +26,7 @@ from experiments._graphs import (
     check_graph_settings,
     check_graph_settings_act,
     check_network_fits,
+    check_residual_acts,
     check_sample_settings,
     choose_samples,
     is_transformed,
@@ -73,6 +74,7 @@ def check_settings(config: Mapping[str, Any], typed: Iterable[str] = ()) -> None
     check_graph_settings(config["graph"])
     check_graph_file_settings(config)
     check_graph_settings_act(config["graph"]["source"], typed)
+    check_residual_acts(config["graph"], typed)
     check_sample_settings(config["activations"])
     check_partition_config(config)
     check_partition_settings_act(config, typed)

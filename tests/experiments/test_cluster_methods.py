@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 
 from experiments import cluster
-from experiments._graphs import check_graph_settings_act
+from experiments._graphs import (
+    check_graph_settings_act,
+    check_residual_acts,
+    residual_of_values,
+)
 from nn_clustering.errors import InvalidInputError, NnClusteringError
 from nn_clustering.graphs import graph_from_weights
 from nn_clustering.networks import build_network
@@ -255,3 +259,13 @@ def test_ends_of_a_chain_by_their_own_graphs(result_of, network):
     found = local_partition(graph, whole, seed=0, n_clusters_of_layer=3, ends="own")
     assert own == found.mean_ncut
     assert own != by_neighbour
+
+
+def test_the_studies_configs_have_one_set_of_values_and_copies_of_weights():
+    settings = {"source": "activations", "residual": "copied"}
+    check_residual_acts(settings, ["n_clusters"])
+    assert residual_of_values(settings) == "one_set"
+    with pytest.raises(InvalidInputError, match=r"residual=copied with graph\.source=activ"):
+        check_residual_acts(settings, ["graph.residual"])
+    with pytest.raises(InvalidInputError, match=r"residual=units with graph\.source=gradients"):
+        check_residual_acts({"source": "gradients", "residual": "units"}, [])
