@@ -1,5 +1,7 @@
 """The edges of a graph whose linear sets of units are left out."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +9,10 @@ from nn_clustering.graphs._contraction import Factors
 from nn_clustering.graphs._selection import Selection
 from nn_clustering.graphs._single_precision import MOST_IN_DOUBLE, MOST_IN_SINGLE
 from nn_clustering.graphs._unit_graph import Edges
+from nn_clustering.threads import one_thread
+
+# Products that are computed side by side.
+_AT_ONCE = 2
 
 
 def contracted_edges(
@@ -32,10 +38,15 @@ def contracted_edges(
         kernel_norm,
         np.float64 if in_double else np.float32,
     )
-    edges = [
-        _edges(index[source], index[target], made, n_weights, is_single=is_single)
-        for source, target, made in blocks
-    ]
+    # each product by one thread, so that no digit depends on how many cores there are
+    with one_thread(), ThreadPoolExecutor(_AT_ONCE) as threads:
+        pending = [
+            threads.submit(
+                _edges, index[source], index[target], made, n_weights, is_single=is_single
+            )
+            for source, target, made in blocks
+        ]
+        edges = [made.result() for made in pending]
     return tuple(sorted(edges, key=lambda block: (block.source, block.target)))
 
 

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 # Rows that are turned into single precision at once: with 3,000 columns they stay in the cache.
 ROWS_AT_A_TIME = 256
 
+# Rows of products that are computed at once.
+_ROWS_OF_PRODUCTS = 4 * ROWS_AT_A_TIME
+
 # Digits of a single precision number's fraction that half precision does not have.
 _DIGITS_LESS = np.uint32(13)
 # By which power of two the numbers differ that have the same digits in both.
@@ -56,11 +59,11 @@ def product_to_half(
         return None
     exponent = exponent_of(largest)
     stored = np.empty((len(left), right.shape[1]), np.float16)
-    buffer = np.empty((min(ROWS_AT_A_TIME, len(left)), right.shape[1]), np.float32)
-    for start in range(0, len(left), ROWS_AT_A_TIME):
-        rows = left[start : start + ROWS_AT_A_TIME]
-        product = np.matmul(rows, right, out=buffer[: len(rows)])
-        stored[start : start + len(rows)] = _rounded(np.abs(product, out=product), exponent)
+    for start in range(0, len(left), _ROWS_OF_PRODUCTS):
+        product = left[start : start + _ROWS_OF_PRODUCTS] @ right
+        for first in range(0, len(product), ROWS_AT_A_TIME):
+            rows = np.abs(product[first : first + ROWS_AT_A_TIME])
+            stored[start + first : start + first + len(rows)] = _rounded(rows, exponent)
     return stored, exponent
 
 
