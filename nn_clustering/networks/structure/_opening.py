@@ -72,10 +72,8 @@ def opened(
     return None
 
 
-def with_known_sizes(
-    network: keras.Model, sample_shape: Sequence[int] | None
-) -> keras.Model | Opened | None:
-    """Return what a network computes on samples of a known shape.
+def with_known_sizes(network: keras.Model, sample_shape: Sequence[int] | None) -> Opened | None:
+    """Return what a network computes on samples of a known shape; None if it cannot be followed.
 
     Args:
         network: A network with open axes.
