@@ -58,7 +58,7 @@ def outputs_in_words(dataset: Dataset) -> str:
     if dataset.task == "classification":
         lacking.update(np.setdiff1d(np.arange(dataset.n_outputs), dataset.y_test).tolist())
     named = [
-        f"{position} {name}"
+        f"{position} {name if name.isalpha() or len(name) > 1 else repr(name)}"
         for position, name in enumerate(dataset.class_names)
         # an output that nobody has named, and that there is nothing of
         if position not in lacking or name != str(position)

@@ -119,9 +119,9 @@ def check_residual_acts(settings: Mapping[str, Any], typed: Iterable[str]) -> No
     refused = ("copied", "units") if "graph.residual" in set(typed) else ("units",)
     if source in _OF_VALUES and rule in refused:
         raise InvalidInputError(
-            f"graph.residual={rule} with graph.source={source}, of values, which a set for each "
-            "reader, or for all sums of a stream, has none of its own of; expected one_set, "
-            "contracted or null, or a graph of weights"
+            f"graph.residual={rule} with graph.source={source}: units are what values arise in, "
+            "and no value is that of a set for each reader, or for all sums of a stream; expected "
+            "one_set, contracted or null, or graph.source=weights"
         )
 
 

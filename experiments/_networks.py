@@ -84,6 +84,17 @@ class NetworkFile:
         return self.training is not None and self.training.experiment == "train"
 
     @property
+    def takes_tokens(self) -> bool:
+        """Whether it takes tokens, so far as its training and its file tell."""
+        trained_on = {} if self.training is None else self.training.info.get("dataset", {})
+        return "vocabulary" in trained_on or networks.takes_tokens(self.content, self.source)
+
+    @property
+    def has_dataset(self) -> bool:
+        """Whether stages that need a data set find one without being told."""
+        return self.training is not None and self.training.config["dataset"]["name"] is not None
+
+    @property
     def artifact(self) -> str:
         """The name under which a run keeps it."""
         return OWN_NETWORKS[not self.content.startswith(b"PK")]
@@ -132,8 +143,8 @@ class NetworkFile:
         return {**self._fitted_settings(merged["name"]), **given}
 
     def _fitted_settings(self, name: str) -> dict[str, Any]:
-        """Return what the network asks of the images of a data set, where it can be had."""
-        shape = networks.stored_image_shape(self.content, self.source)
+        """Return what the network asks of the samples of a data set, where it can be had."""
+        shape = networks.stored_sample_shape(self.content, self.source)
         return {} if shape is None else datasets.fitted_settings(name, shape)
 
 

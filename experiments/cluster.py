@@ -128,7 +128,7 @@ def _partition_input(config: Mapping[str, Any]) -> Input[bytes] | None:
     return Input.of_bytes(content)
 
 
-def summary(run: StageRun, result: Mapping[str, Any]) -> None:
+def summary(run: StageRun[Inputs], result: Mapping[str, Any]) -> None:
     """Print how good the clustering is."""
     if run.config["partition"]["local"]:
         print(f"\nmean n-cut {result['ncut']:.4f} of the layers' own graphs")
@@ -151,9 +151,19 @@ def summary(run: StageRun, result: Mapping[str, Any]) -> None:
         )
     for line in _cautions(run.config, result):
         print(line)
-    of_network = () if is_of_file(run.config) else ("lesion", "visualise")
-    tests = (*(() if run.config["partition"]["local"] else ("shuffle_test",)), *of_network)
-    run.suggest(*(f"{program(stage)} with cluster_run={run.id}" for stage in tests))
+    run.suggest(*_what_can_come_next(run))
+
+
+def _what_can_come_next(run: StageRun[Inputs]) -> Iterator[str]:
+    """Yield the commands that go on from the clustering and are not refused."""
+    if not run.config["partition"]["local"]:
+        yield f"{program('shuffle_test')} with cluster_run={run.id}"
+    if run.inputs.network is None or run.inputs.network_file.graph_only is not None:
+        return
+    file = run.inputs.network_file
+    dataset = "" if file.has_dataset else " dataset.name=NAME"
+    for stage in ("lesion", *(() if file.takes_tokens else ("visualise",))):
+        yield f"{program(stage)} with cluster_run={run.id}{dataset}"
 
 
 def _ratio_in_words(ratio: float | None) -> str:

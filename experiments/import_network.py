@@ -212,7 +212,7 @@ def _check_images(network: keras.Model, config: Mapping[str, Any], name: str | N
     is_of_images = len(shape) == 3
     asked = _asked(config)
     if "name" in asked:
-        fitted = datasets.fitted_settings(asked["name"], shape) if is_of_images else {}
+        fitted = datasets.fitted_settings(asked["name"], shape) if len(shape) in (1, 3) else {}
         outline = datasets.outline_of_own(**{**fitted, **asked})
         if outline is not None and outline.input_shape is not None:
             networks.fitted_shape(network, outline.input_shape)

@@ -130,27 +130,37 @@ def is_own(name: str) -> bool:
     return isinstance(found, Found) or found.own is not None
 
 
-def fitted_settings(name: str, image_shape: Sequence[int | None]) -> dict[str, Any]:
-    """Return what is asked of a data set so that its images fit a network, as far as it is asked.
+def fitted_settings(name: str, shape: Sequence[int | None]) -> dict[str, Any]:
+    """Return what is asked of a data set so that its samples fit a network, as far as it is asked.
 
     Args:
         name: As of :func:`load_dataset`.
-        image_shape: (height, width, channels) that the network takes; None for any.
+        shape: (height, width, channels), or (length,), that the network takes; None for any.
 
     Returns:
-        image_size and channels, where the network takes a certain one and the data set can have it.
+        image_size and channels, or length, where the network takes a certain one and the data set
+        can have it.
 
     Raises:
         InvalidInputError: If there is no such data set.
     """
-    named, (height, width, channels) = _find(name), image_shape
+    named = _find(name)
     own = named.kind if isinstance(named, Found) else named.own
+    fitted = _sizes_of_images(*shape) if len(shape) == 3 else {"length": shape[0]}
+    return {
+        key: value
+        for key, value in fitted.items()
+        if value is not None and own is not None and key in own.fitted
+    }
+
+
+def _sizes_of_images(height: int | None, width: int | None, channels: int | None) -> dict[str, Any]:
     fitted: dict[str, Any] = {}
     if height is not None and width is not None:
         fitted["image_size"] = (height, width)
     if channels in (1, 3):
         fitted["channels"] = channels
-    return {key: value for key, value in fitted.items() if own is not None and key in own.fitted}
+    return fitted
 
 
 def dataset_task(name: str) -> str | None:

@@ -45,7 +45,8 @@ from ._samples_and_outputs import (
     output_names as output_names,
 )
 from ._stored_inputs import (
-    stored_image_shape as stored_image_shape,
+    stored_sample_shape as stored_sample_shape,
+    takes_tokens as takes_tokens,
 )
 from ._transformer_settings import (
     TokenInput as TokenInput,

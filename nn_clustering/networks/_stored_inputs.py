@@ -8,28 +8,44 @@ from typing import Any
 from nn_clustering.networks._stored_network import stored_network
 
 
-def stored_image_shape(content: bytes, source: str) -> tuple[int | None, ...] | None:
-    """Return the height, width and channels of the images that a network takes; None for any.
+def stored_sample_shape(content: bytes, source: str) -> tuple[int | None, ...] | None:
+    """Return the shape of the samples that a network takes; None for a size that may be any.
 
     Args:
         content: Its file.
         source: Where it comes from, for the message.
 
     Returns:
-        None where it takes no images, or inputs that its file does not tell.
+        (height, width, channels) of the images that it takes, or else (length,) of the vectors or
+        tokens; None where it takes neither, several, or inputs that its file does not tell.
 
     Raises:
         InvalidInputError: If it is no network's file.
     """
-    config = stored_network(content, source).config
-    shapes = [shape for shape in _input_shapes(config) if len(shape) == 4]
-    if len(shapes) != 1:
+    shapes = [shape for shape, _ in _inputs(stored_network(content, source).config)]
+    images = [shape for shape in shapes if len(shape) == 4]
+    found = images or ([] if len(shapes) > 1 else [shape for shape in shapes if len(shape) == 2])
+    if len(found) != 1:
         return None
-    return tuple(size if isinstance(size, int) else None for size in shapes[0][1:])
+    return tuple(size if isinstance(size, int) else None for size in found[0][1:])
 
 
-def _input_shapes(config: Mapping[str, Any]) -> Iterator[list[Any]]:
-    """Yield the shapes, with that of the batch, of the inputs of the outermost network."""
+def takes_tokens(content: bytes, source: str) -> bool:
+    """Return whether a network takes whole numbers, as of tokens, so far as its file tells.
+
+    Args:
+        content: Its file.
+        source: Where it comes from, for the message.
+
+    Raises:
+        InvalidInputError: If it is no network's file.
+    """
+    types = [dtype for _, dtype in _inputs(stored_network(content, source).config)]
+    return any(isinstance(dtype, str) and dtype.startswith("int") for dtype in types)
+
+
+def _inputs(config: Mapping[str, Any]) -> Iterator[tuple[list[Any], Any]]:
+    """Yield the shapes, with that of the batch, and types of the outermost network's inputs."""
     layers = config.get("config", {})
     layers = layers.get("layers", []) if isinstance(layers, Mapping) else layers
     inputs = [layer for layer in layers if layer.get("class_name") == "InputLayer"]
@@ -37,4 +53,4 @@ def _input_shapes(config: Mapping[str, Any]) -> Iterator[list[Any]]:
         settings = layer.get("config", {})
         shape = settings.get("batch_shape") or settings.get("batch_input_shape")
         if isinstance(shape, list | tuple):
-            yield list(shape)
+            yield list(shape), settings.get("dtype")

@@ -88,7 +88,7 @@ def permuted_values(
         raise InvalidInputError(
             f"method={method}: no unit of the graph leads into the values of the attention of "
             f"network {weights.name!r}, since the first block reads the inputs alone; expected "
-            "inputs=True, or residual=units"
+            "a graph with graph.inputs=True, or with graph.residual=units"
         )
     if all(_n_that_move(channels, method) < 2 for channels in found.values()):
         raise InvalidInputError(_nothing_to_permute(weights, method, found))

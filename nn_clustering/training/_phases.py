@@ -204,7 +204,7 @@ def check_phase_fits(
     if n_samples is not None and phase.batch_size > n_samples:
         raise InvalidInputError(
             f"training.batch_size={phase.batch_size}; expected 1 to {n_samples}, the number of "
-            f"training samples of {name}"
+            f"training samples of {name}, or training.full_batch=True, which takes all of them"
         )
     if phase.augmentation is not None and len(input_shape) != 3:
         raise InvalidInputError(

@@ -59,6 +59,17 @@ def test_samples_of_another_shape_are_reshaped_as_they_are_read(content):
         np.testing.assert_array_equal(samples[2:5], FLOATS[2:5])
 
 
+def test_another_text_is_cut_into_samples_as_long_as_the_network_takes(here):
+    (here / "my.txt").touch()
+    tokens = keras.Input((16,), dtype="int32")
+    network = keras.Model(tokens, keras.layers.Embedding(3, 2)(tokens))
+    file = NetworkFile(networks.network_bytes(network), "it")
+    assert file.takes_tokens
+    assert file.dataset_settings({"name": "my.txt"}) == {"name": "my.txt", "length": 16}
+    asked = {"name": "my.txt", "length": 8}
+    assert file.dataset_settings(asked) == asked
+
+
 def test_tokens_and_positions_that_a_network_does_not_know_are_refused():
     tokens = keras.Input((None,), dtype="int32")
     made = keras.layers.Embedding(3, 2, name="token_embedding")(tokens)
@@ -142,5 +153,5 @@ def test_the_rule_is_that_of_the_clustering():
     )
     assert residual_rule_of({"graph": {"residual": "copied"}}, {}) == "copied"
     activations = {"graph": {"residual": "copied", "source": "activations"}}
-    assert residual_rule_of(activations, {"residual": None}) == "one_set"
+    assert residual_rule_of(activations, {}) == "one_set"
     assert residual_rule_of({"graph": {}}, {}) == "one_set"

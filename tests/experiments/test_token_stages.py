@@ -57,6 +57,8 @@ def test_activations_are_of_all_positions_and_of_the_same_tokens_only(
     active = [*arguments, "graph.source=activations", "dataset.n_test=5"]
     finished = run_experiment("cluster", "with", *active)
     assert finished.returncode == 0, finished.stderr
+    assert "lesion.py with cluster_run=" in finished.stdout
+    assert "visualise.py" not in finished.stdout  # which takes no tokens
     other = text.parent / "other.txt"
     other.write_text(TEXT.replace("z", "y") * 60 + "!")
     refused = refusal("cluster", *active, f"dataset.name={other}", "dataset.length=16")

@@ -125,7 +125,7 @@ def test_heads_of_grouped_queries_are_those_of_values():
         (attention_weights(n_heads=1), "heads", {}, "one head of values.*method=channels"),
         (
             attention_weights(blocks=1), "heads", {"inputs": False},
-            "no unit of the graph leads into the values.*expected inputs=True, or residual=units",
+            "no unit of the graph leads into .*graph.inputs=True, or with graph.residual=units",
         ),
         (
             attention_weights(isolated=[1, 4, 7], blocks=1), "heads", {},

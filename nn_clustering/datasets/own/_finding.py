@@ -54,7 +54,13 @@ PREPARED = Kind(
 )
 NPZ = Kind("an .npz file", _npz.read, _npz.outline, OF_IMAGES | OF_CLASSES, ("image_size",))
 TABLE = Kind("a table", _tables.read, _tables.outline, OF_CLASSES | {"targets", "damaged"})
-TEXT = Kind("a text", _texts.read, _texts.outline, frozenset({"length", "train_share"}))
+TEXT = Kind(
+    "a text",
+    _texts.read,
+    _texts.outline,
+    frozenset({"length", "train_share"}),
+    ("length",),
+)
 FUNCTION = Kind(
     "a function", _functions.read, _functions.outline, OF_IMAGES | OF_CLASSES, ("image_size",)
 )

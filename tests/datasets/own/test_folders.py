@@ -343,7 +343,7 @@ def test_what_changes_nothing_is_refused(photos):
         ("phots/val", "there is no such file or folder"),
         ("photos/val/ant/1.png", "is no data; expected a folder of images"),
         ("photos.npz", "there is no such file or folder"),
-        ("phots", "or data of your own: a folder, an .npz, .csv or .parquet file, or a function"),
+        ("phots", "or data of your own: a folder, an .npz, .csv, .parquet or .txt file, or"),
     ],
 )
 def test_names_that_are_neither(photos, name, problem):
@@ -366,3 +366,10 @@ def test_what_a_network_takes_decides_where_images_can_become_that(photos, name,
         (photos.parent / f"pixels.{ending}").touch()
     assert fitted_settings(name, (7, 9, 3)) == fitted
     assert fitted_settings("photos", (None, None, 4)) == {}
+
+
+def test_a_text_is_cut_into_samples_as_long_as_a_network_takes(photos):
+    (photos.parent / "my.txt").touch()
+    assert fitted_settings("my.txt", (16,)) == {"length": 16}
+    assert fitted_settings("my.txt", (None,)) == {}
+    assert fitted_settings("my.txt", (7, 9, 3)) == fitted_settings("photos", (16,)) == {}
