@@ -105,7 +105,7 @@ def graph_of_weights(
     )
     is_single = all(kernel.dtype.itemsize <= _SINGLE_BYTES for kernel in network.kernels)
     edges = (
-        contracted_edges(selection, kernel_norm, is_single=is_single)
+        contracted_edges(network, selection, kernel_norm, is_single=is_single)
         if selection.contraction is not None
         else _edges(edge_blocks(network, selection, kernel_norm, gate_norm), is_single=is_single)
     )

@@ -271,3 +271,15 @@ def test_tokens_read_and_put_out_are_units_if_asked_for(transformer):
     names = [layer.name for layer in streams.layers]
     assert names == ["tokens", "attention/value", "in_a"]
     assert {(block.source, block.target) for block in streams.edges} == {(0, 1), (0, 2)}
+
+
+def test_products_that_memory_cannot_hold_are_refused():
+    tokens = keras.Input((6,), dtype="int32")
+    stream = layers.Embedding(400_000, 2, name="tokens")(tokens)
+    mixed = layers.MultiHeadAttention(1, 1, name="attention")(stream, stream)
+    total = layers.Add()([stream, mixed])
+    network = keras.Model(tokens, layers.Dense(400_000, name="output")(total))
+    assert len(graph_from_weights(network, inputs=True).layers) == 2
+    told = "the 400,000 units of 'input' to the 400,000 of 'output'; leave out tokens"
+    with pytest.raises(InvalidInputError, match=told):
+        graph_from_weights(network, inputs=True, outputs=True)
