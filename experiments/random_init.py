@@ -118,6 +118,11 @@ def random_init(run: StageRun[Inputs]) -> dict[str, float]:
 
 def _check_tokens(config: Mapping[str, Any]) -> None:
     n_tokens, shape = config["n_tokens"], config["input_shape"]
+    if n_tokens is None and config["network"]["kind"] == "transformer":
+        raise InvalidInputError(
+            "network.kind=transformer n_tokens=None: it takes tokens; expected n_tokens=NUMBER "
+            "input_shape=[LENGTH], or network.kind=vit, which takes images"
+        )
     if n_tokens is None:
         return
     if isinstance(n_tokens, bool) or not isinstance(n_tokens, int) or n_tokens < 1:
