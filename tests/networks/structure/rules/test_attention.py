@@ -93,7 +93,7 @@ def test_key_value_heads_are_read_by_all_queries_of_their_group():
     attention = InGroups(name="attention")
     network = keras.Model([inputs, mask], attention(inputs, mask), name="net")
     check_walk(network, sequence(), np.array([[True] * 4 + [False]] * 3))
-    graph = graph_from_weights(network)
+    graph = graph_from_weights(network, inputs=True, outputs=True, residual="one_set")
     assert [(layer.name, layer.n_units) for layer in graph.layers] == [
         ("x", 8),
         ("attention/value", 4),
@@ -112,7 +112,7 @@ def test_values_are_the_last_third_of_a_fused_projection():
     attention = ByProducts(name="attention")
     network = keras.Model(inputs, attention(inputs), name="net")
     check_walk(network, sequence())
-    graph = graph_from_weights(network)
+    graph = graph_from_weights(network, inputs=True, outputs=True, residual="one_set")
     fused = block(graph, "attention/all", "attention/last")
     expected = np.zeros((24, 8))
     expected[16:] = np.abs(ops.convert_to_numpy(attention.last.kernel))
@@ -166,3 +166,12 @@ def test_slices_of_channels_are_read_as_such():
     kernel = np.abs(ops.convert_to_numpy(network.get_layer("last").kernel))
     np.testing.assert_allclose(found[1::2], kernel, 1e-6)
     np.testing.assert_array_equal(found[::2], 0)
+
+
+def test_channels_in_reverse_are_read_as_such():
+    inputs = keras.Input((4,))
+    x = layers.Dense(3, name="first")(inputs)[..., ::-1]
+    network = keras.Model(inputs, layers.Dense(2, name="last")(x), name="net")
+    kernel = np.abs(ops.convert_to_numpy(network.get_layer("last").kernel))
+    found = block(graph_from_weights(network), "first", "last")
+    np.testing.assert_allclose(found, kernel[::-1], 1e-6)
