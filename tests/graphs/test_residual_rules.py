@@ -153,6 +153,24 @@ def test_signs_are_of_the_sum_over_ways():
     assert not edges(network, residual="contracted")["neurons", "output"].any()
 
 
+@pytest.mark.parametrize(
+    "reversed_",
+    [
+        lambda x: ops.subtract(ops.ones(WIDTH), x),
+        lambda x: ops.subtract(ops.zeros_like(x), x),
+        lambda x: ops.subtract(ops.mean(x, axis=-1, keepdims=True), x),
+    ],
+    ids=["tensor", "constants", "mean"],
+)
+def test_what_is_taken_from_constants_has_the_other_sign(reversed_):
+    inputs = keras.Input((3,))
+    once = layers.Dense(WIDTH)(layers.Dense(5, activation="relu", name="neurons")(inputs))
+    nothing = layers.Add(name="nothing")([once, reversed_(once)])
+    outputs = layers.Dense(2, name="output")(layers.Add()([nothing, layers.Dense(WIDTH)(inputs)]))
+    found = edges(randomised(keras.Model(inputs, outputs)), residual="contracted")
+    assert not found["neurons", "output"].any()
+
+
 def test_factors_of_a_gate_are_added_by_their_absolute_values():
     inputs = keras.Input((3,))
     stream = layers.Dense(WIDTH, name="embedding")(inputs)
