@@ -208,9 +208,16 @@ class WeightsBuilder:
         self.leave_out(step, NoUnits("common", self.refusal(step, reason)))
 
     def mix_positions(self, tensor: int) -> None:
-        """Note that the positions of a tensor are mixed by weights that are made of the input."""
+        """Note that the positions of a tensor are mixed by weights that are made of the input.
+
+        What makes its channels, if that is one layer alone, is then known to make values of heads.
+        """
         self._has_attention = True
-        self.mark_nonlinear(self.channels_of(tensor))
+        index, heads = self.channels_of(tensor), self._heads.get(tensor)
+        self.mark_nonlinear(index)
+        made = self._channels[index]
+        if isinstance(made, Weighted) and made.n_heads is None and heads is not None:
+            self._channels[index] = replace(made, n_heads=self._shapes[tensor][heads])
 
     def channels_of(self, tensor: int) -> int:
         """Return the index of the channels that a tensor holds.

@@ -53,12 +53,28 @@ class ByProducts(layers.Layer):
     def parted(self, x):
         return ops.transpose(ops.reshape(x, (-1, ops.shape(x)[1], 4, 2)), (0, 2, 1, 3))
 
+    def made_for_heads(self, x):
+        return ops.split(self.all(x), 3, axis=-1)
+
     def call(self, x):
-        query, key, value = map(self.parted, ops.split(self.all(x), 3, axis=-1))
+        query, key, value = map(self.parted, self.made_for_heads(x))
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
         made = ops.matmul(ops.softmax(scores, axis=-1), value)
         made = ops.reshape(ops.transpose(made, (0, 2, 1, 3)), (-1, ops.shape(x)[1], 8))
         return self.last(made)
+
+
+class OfThreeLayers(ByProducts):
+    """The same with a layer each for queries, keys and values."""
+
+    def build(self, shape):
+        self.query, self.key, self.value = (layers.Dense(8) for _ in range(3))
+        self.last = layers.Dense(8)
+        for layer in (self.query, self.key, self.value, self.last):
+            layer.build(shape)
+
+    def made_for_heads(self, x):
+        return self.query(x), self.key(x), self.value(x)
 
 
 class WithClassToken(layers.Layer):
@@ -117,6 +133,13 @@ def test_values_are_the_last_third_of_a_fused_projection():
     expected = np.zeros((24, 8))
     expected[16:] = np.abs(ops.convert_to_numpy(attention.last.kernel))
     np.testing.assert_allclose(fused, expected, 1e-5)
+
+
+def test_a_dense_layer_that_makes_values_knows_their_heads():
+    inputs = keras.Input((5, 8))
+    weights = read_weights(keras.Model(inputs, OfThreeLayers(name="attention")(inputs)))
+    heads = {layer.name: layer.n_heads for layer in weights.weight_layers.values()}
+    assert heads == {"attention/value": 4, "attention/last": None}
 
 
 def test_a_class_token_adds_no_units():
