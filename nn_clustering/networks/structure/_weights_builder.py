@@ -526,7 +526,8 @@ class WeightsBuilder:
     def weights(self, outputs: Sequence[int]) -> NetworkWeights:
         """Return all that was added and leads to what the network puts out.
 
-        What leads elsewhere are the queries and the keys of attention.
+        What leads elsewhere are the queries and the keys of attention. Where one layer makes these
+        and the values side by side, its weights into them are 0.
 
         Args:
             outputs: Numbers of the tensors that the network puts out.
@@ -534,17 +535,16 @@ class WeightsBuilder:
         Raises:
             InvalidInputError: If one of them holds no units.
         """
-        return only_leading_to_outputs(
-            NetworkWeights(
-                self._network,
-                tuple(self._channels),
-                tuple(self.channels_of(tensor) for tensor in outputs),
-                tuple(self._kernel_layers),
-                tuple(self._kernels),
-                has_attention=self._has_attention,
-                nonlinear=frozenset(self._nonlinear),
-            )
+        found = NetworkWeights(
+            self._network,
+            tuple(self._channels),
+            tuple(self.channels_of(tensor) for tensor in outputs),
+            tuple(self._kernel_layers),
+            tuple(self._kernels),
+            has_attention=self._has_attention,
+            nonlinear=frozenset(self._nonlinear),
         )
+        return _without_weights_into_unread(only_leading_to_outputs(found))
 
 
 def only_leading_to_outputs(network: NetworkWeights) -> NetworkWeights:
@@ -585,6 +585,29 @@ def only_leading_to_outputs(network: NetworkWeights) -> NetworkWeights:
         kernel_layers=tuple(network.kernel_layers[kernel] for kernel in kernels),
         kernels=tuple(network.kernels[kernel] for kernel in kernels),
     )
+
+
+def _without_weights_into_unread(network: NetworkWeights) -> NetworkWeights:
+    """Return a network with weights of 0 into units that no slice of their layer's units holds.
+
+    They stay in their places on the last axis of the layer's tensor, without an edge.
+    """
+    kernels = list(network.kernels)
+    for number, layer in network.weight_layers.items():
+        readers = [channels for channels in network.channels if _reads(channels, number)]
+        slices = [channels for channels in readers if isinstance(channels, Gathered)]
+        if number in network.outputs or not slices or len(slices) < len(readers):
+            continue
+        kernel = kernels[layer.kernel]
+        is_read = np.isin(np.arange(kernel.shape[-1]), np.concatenate([s.places for s in slices]))
+        if not is_read.all():
+            kernels[layer.kernel] = np.where(is_read, kernel, kernel.dtype.type(0))
+    return network.with_kernels(kernels)
+
+
+def _reads(channels: Channels, number: int) -> bool:
+    reads = getattr(channels, "reads", ())
+    return number == reads if isinstance(reads, int) else number in reads
 
 
 def _n_positions(shape: Shape) -> int | None:

@@ -133,6 +133,12 @@ def test_values_are_the_last_third_of_a_fused_projection():
     expected = np.zeros((24, 8))
     expected[16:] = np.abs(ops.convert_to_numpy(attention.last.kernel))
     np.testing.assert_allclose(fused, expected, 1e-5)
+    # queries and keys, which stand before them, have no edges at all
+    into = block(graph, "input", "attention/all")
+    kernel = np.abs(ops.convert_to_numpy(attention.all.kernel))
+    np.testing.assert_allclose(into[:, 16:], kernel[:, 16:], 1e-6)
+    is_query_or_key = np.arange(8 + 24 + 8)[:, None] // 8 == [1, 2]
+    np.testing.assert_array_equal(graph.isolated, is_query_or_key.any(axis=1))
 
 
 def test_a_dense_layer_that_makes_values_knows_their_heads():
