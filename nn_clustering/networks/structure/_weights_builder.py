@@ -594,15 +594,26 @@ def _without_weights_into_unread(network: NetworkWeights) -> NetworkWeights:
     """
     kernels = list(network.kernels)
     for number, layer in network.weight_layers.items():
-        readers = [channels for channels in network.channels if _reads(channels, number)]
-        slices = [channels for channels in readers if isinstance(channels, Gathered)]
-        if number in network.outputs or not slices or len(slices) < len(readers):
-            continue
         kernel = kernels[layer.kernel]
-        is_read = np.isin(np.arange(kernel.shape[-1]), np.concatenate([s.places for s in slices]))
-        if not is_read.all():
+        is_read = _is_read(network, number, kernel.shape[-1])
+        if not layer.reads_itself and not is_read.all():
             kernels[layer.kernel] = np.where(is_read, kernel, kernel.dtype.type(0))
     return network.with_kernels(kernels)
+
+
+def _is_read(network: NetworkWeights, number: int, n_channels: int) -> NDArray[np.bool_]:
+    """Return which of some channels anything reads, of slices what these hold."""
+    found = np.full(n_channels, number in network.outputs)
+    for reader, channels in enumerate(network.channels):
+        if not _reads(channels, number):
+            continue
+        if isinstance(channels, Gathered):
+            found[channels.places] = True
+        elif isinstance(channels, Scaled):
+            found |= _is_read(network, reader, n_channels)
+        else:
+            found[:] = True
+    return found
 
 
 def _reads(channels: Channels, number: int) -> bool:

@@ -77,6 +77,17 @@ class OfThreeLayers(ByProducts):
         return self.query(x), self.key(x), self.value(x)
 
 
+class ByEinsums(OfThreeLayers):
+    """The same with heads that an einsum moves before the positions, values named first."""
+
+    def call(self, x):
+        shape = (-1, ops.shape(x)[1], 4, 2)
+        query, key, value = (ops.reshape(one, shape) for one in self.made_for_heads(x))
+        pattern = ops.softmax(ops.einsum("bqhc,bkhc->bhqk", query, key), axis=-1)
+        made = ops.transpose(ops.einsum("bkhc,bhqk->bhqc", value, pattern), (0, 2, 1, 3))
+        return self.last(ops.reshape(made, (-1, ops.shape(x)[1], 8)))
+
+
 class WithClassToken(layers.Layer):
     """A learnt token before those that are read, and positions added to all (as a ViT's)."""
 
@@ -141,11 +152,18 @@ def test_values_are_the_last_third_of_a_fused_projection():
     np.testing.assert_array_equal(graph.isolated, is_query_or_key.any(axis=1))
 
 
-def test_a_dense_layer_that_makes_values_knows_their_heads():
+@pytest.mark.parametrize("kind", [OfThreeLayers, ByEinsums])
+def test_a_dense_layer_that_makes_values_knows_their_heads(kind):
     inputs = keras.Input((5, 8))
-    weights = read_weights(keras.Model(inputs, OfThreeLayers(name="attention")(inputs)))
+    attention = kind(name="attention")
+    network = keras.Model(inputs, attention(inputs))
+    check_walk(network, sequence())
+    weights = read_weights(network)
     heads = {layer.name: layer.n_heads for layer in weights.weight_layers.values()}
     assert heads == {"attention/value": 4, "attention/last": None}
+    graph = graph_from_weights(network, outputs=True, residual="one_set")
+    kernel = np.abs(ops.convert_to_numpy(attention.last.kernel))
+    np.testing.assert_allclose(block(graph, "attention/value", "attention/last"), kernel, 1e-6)
 
 
 def test_a_class_token_adds_no_units():
@@ -187,20 +205,28 @@ def test_what_is_no_attention_is_refused(build, reason):
     refused(build, reason)
 
 
-def test_slices_of_channels_are_read_as_such():
+@pytest.mark.parametrize(
+    ("sliced", "places"),
+    [
+        (lambda x: x[:, 1:6:2], [1, 3, 5]),
+        (lambda x: x[..., ::-1], [5, 4, 3, 2, 1, 0]),
+        (lambda x: ops.split(x, [1, 4], axis=-1)[1], [1, 2, 3]),
+    ],
+)
+def test_slices_of_channels_are_read_as_such(sliced, places):
+    """Also of those that a norm scales; weights into the others join nothing."""
     inputs = keras.Input((8,))
     x = layers.Dense(6, name="first")(inputs)
-    network = keras.Model(inputs, layers.Dense(2, name="last")(x[:, 1:6:2]), name="net")
-    found = block(graph_from_weights(network), "first", "last")
-    kernel = np.abs(ops.convert_to_numpy(network.get_layer("last").kernel))
-    np.testing.assert_allclose(found[1::2], kernel, 1e-6)
-    np.testing.assert_array_equal(found[::2], 0)
-
-
-def test_channels_in_reverse_are_read_as_such():
-    inputs = keras.Input((4,))
-    x = layers.Dense(3, name="first")(inputs)[..., ::-1]
-    network = keras.Model(inputs, layers.Dense(2, name="last")(x), name="net")
-    kernel = np.abs(ops.convert_to_numpy(network.get_layer("last").kernel))
-    found = block(graph_from_weights(network), "first", "last")
-    np.testing.assert_allclose(found, kernel[::-1], 1e-6)
+    norm = layers.LayerNormalization()
+    scaled = sliced(norm(x))
+    network = keras.Model(inputs, layers.Dense(2, name="last")(scaled), name="net")
+    norm.gamma.assign([1.0, -2, 3, 4, 5, 6])
+    graph = graph_from_weights(network)
+    read, kernel = (
+        np.abs(ops.convert_to_numpy(network.get_layer(name).kernel)) for name in ("first", "last")
+    )
+    into, out_of = np.zeros((8, 6)), np.zeros((6, 2))
+    into[:, places] = (read * np.arange(1, 7))[:, places]
+    out_of[places] = kernel
+    np.testing.assert_allclose(block(graph, "input", "first"), into, 1e-6)
+    np.testing.assert_allclose(block(graph, "first", "last"), out_of, 1e-6)
