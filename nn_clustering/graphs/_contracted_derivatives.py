@@ -117,7 +117,7 @@ def contracted_targets(
 ) -> list[ContractedTarget]:
     """Return the sets of units that others lead into, with all that their derivatives need."""
     sets = unit_sets(weights, **settings)
-    leaves = [_leaf(walk, units, index) for index, units in enumerate(sets)]
+    leaves = [_leaf(walk, weights, units, index) for index, units in enumerate(sets)]
     held = {leaf.tensor for leaf in leaves if not leaf.is_of_tokens} | _asides(walk, weights)
     constants = tuple(sorted({walk.inputs[0], *held}))
     sources: dict[int, list[Leaf]] = {}
@@ -141,10 +141,10 @@ def contracted_targets(
     ]
 
 
-def _leaf(walk: Walk, units: UnitSet, index: int) -> Leaf:
+def _leaf(walk: Walk, weights: NetworkWeights, units: UnitSet, index: int) -> Leaf:
     """Return the tensor by which to take derivatives: after the nonlinearity, if all pass it."""
     if units.is_of_tokens:
-        return Leaf(units.tensor, index, units.n_units, is_of_tokens=True)
+        return Leaf(_tokens_read(weights, units), index, units.n_units, is_of_tokens=True)
     _, after = around_nonlinearity(walk, units.tensor)
     if after != units.tensor:
         steps = walk.steps_between([units.tensor], [after])
@@ -152,6 +152,26 @@ def _leaf(walk: Walk, units: UnitSet, index: int) -> Leaf:
         readers = [step for step in walk.steps if passed.intersection(step.inputs)]
         after = after if all(step in steps for step in readers) else units.tensor
     return Leaf(after, index, units.n_units)
+
+
+def _tokens_read(weights: NetworkWeights, units: UnitSet) -> int:
+    """Return the tensor by which embeddings read an input of tokens, such as one of another type.
+
+    Raises:
+        InvalidInputError: If they read it by several.
+    """
+    tensors = {
+        made.read_tensor
+        for made in weights.weight_layers.values()
+        if getattr(weights.channels[made.reads], "tensor", None) == units.tensor
+    }
+    if len(tensors) > 1:
+        raise InvalidInputError(
+            f"network {weights.name!r} looks up tokens of {units.name!r} as they are and as "
+            "something is made of them, such as some positions: there are no derivatives by them "
+            "with residual='contracted'; expected inputs=False"
+        )
+    return tensors.pop()
 
 
 def _asides(walk: Walk, weights: NetworkWeights) -> set[int]:

@@ -368,8 +368,11 @@ class UnitGraph:
         }
         products, factors = products_to_arrays([block.factors for block in self.edges])
         # what is a product is made again of its factors
-        matrices = [block.weights for block in self.edges if block.factors is None]
-        return npz_content(arrays | weights_to_arrays(matrices) | products, factors)
+        others = [block for block in self.edges if block.factors is None]
+        matrices = weights_to_arrays([block.weights for block in others])
+        if any(block.is_half for block in others):
+            arrays["in_half"] = np.array([block.is_half for block in others])
+        return npz_content(arrays | matrices | products, factors)
 
     @classmethod
     def from_npz(cls, content: bytes) -> "UnitGraph":
@@ -394,13 +397,22 @@ class UnitGraph:
         shapes = [(layers[source].n_units, layers[target].n_units) for source, target in ends]
         factors = products_from_arrays(arrays, shapes)
         others = [shape for shape, known in zip(shapes, factors, strict=True) if known is None]
-        matrices = iter(weights_from_arrays(arrays, others))
+        in_half = arrays.get("in_half", np.zeros(len(others), bool))
+        matrices = zip(weights_from_arrays(arrays, others), in_half, strict=True)
         edges = tuple(
-            Edges(*pair, next(matrices)) if known is None else Edges.half_of_product(*pair, *known)
+            _stored(*pair, *next(matrices))
+            if known is None
+            else Edges.half_of_product(*pair, *known)
             for pair, known in zip(ends, factors, strict=True)
         )
         # files of former versions, in which weights of exactly 0 alone were none
         return cls(layers, edges, float(arrays.get("isolated_below", 0)))
+
+
+def _stored(source: int, target: int, weights: NDArray[Any], is_half: bool) -> Edges:
+    if is_half:
+        return Edges.half(source, target, weights.astype(np.float32, copy=False))
+    return Edges(source, target, weights)
 
 
 class _Blocks:

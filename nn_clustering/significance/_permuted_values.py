@@ -78,9 +78,10 @@ def permuted_values(
         if layer.n_heads is not None
     }
     if not n_heads:
+        which = " whose values a layer makes for them alone" if weights.has_attention else ""
         raise InvalidInputError(
-            f"method={method}: network {weights.name!r} has no attention; expected a network with "
-            "attention layers, such as a transformer: take method=layer"
+            f"method={method}: network {weights.name!r} has no attention{which}; expected a "
+            "network with attention layers, such as a transformer: take method=layer"
         )
     movable = movable_weights(weights, graph_settings)
     found = dict(_movable_channels(n_heads, movable))

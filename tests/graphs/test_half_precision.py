@@ -58,6 +58,8 @@ def test_a_graph_of_them_beside_one_in_single_precision():
     assert half.without_isolated().n_units == whole.n_units - 1
     read = UnitGraph.from_npz(half.to_npz())
     np.testing.assert_array_equal(read.edges[0].weights, half.edges[0].weights)
+    assert (read.is_half, UnitGraph.from_npz(whole.to_npz()).is_half) == (True, False)
+    np.testing.assert_array_equal(read.degrees, half.degrees)
 
 
 def test_products_are_stored_by_their_factors():

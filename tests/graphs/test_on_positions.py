@@ -192,6 +192,35 @@ def test_tokens_are_units_of_embeddings():
     np.testing.assert_allclose(found["embedding", "output"], np.abs(kernel), rtol=1e-5)
 
 
+def attending(changed):
+    """A head on tokens, which are changed before they are looked up for queries and for values."""
+    inputs = keras.Input((LENGTH,), dtype="int32", name="tokens")
+    embedding = layers.Embedding(N_TOKENS, CHANNELS, name="embedding")
+    stream, read = map(embedding, changed(inputs))
+    attention = layers.MultiHeadAttention(1, 2, name="attention")(stream, read)
+    network = keras.Model(inputs, layers.Dense(2, name="output")(stream + attention))
+    random = np.random.default_rng(0)
+    network.set_weights([random.normal(size=weight.shape) for weight in network.weights])
+    return network
+
+
+def test_tokens_of_another_type_are_the_units_too():
+    plain, changed = (
+        blocks(graph_from_gradients(attending(change), tokens(), inputs=True))
+        for change in (lambda x: (x, x), lambda x: (ops.cast(x, "int64"),) * 2)
+    )
+    assert plain["input", "attention/value"].all()
+    np.testing.assert_array_equal(
+        changed["input", "attention/value"], plain["input", "attention/value"]
+    )
+
+
+def test_derivatives_by_tokens_that_are_looked_up_in_two_ways_refused():
+    network = attending(lambda x: (x[:, :2], x))
+    with pytest.raises(InvalidInputError, match="looks up tokens of 'input' as they are and as"):
+        graph_from_gradients(network, tokens(), inputs=True)
+
+
 def test_what_answers_once_answers_the_same_at_all_positions():
     """The last block answers at the last position alone, as in networks of modular addition."""
     inputs = keras.Input((3,), dtype="int32")

@@ -82,6 +82,26 @@ def test_contracted_edges_beside_a_loop_over_paths(network):
     np.testing.assert_array_equal(fewer["in_a", "in_c"], found["in_a", "in_c"])
 
 
+@pytest.mark.parametrize(
+    ("most_in_single", "precision", "digits"), [(2**28, np.float32, 20), (0, np.float16, 10)]
+)
+def test_large_contracted_graphs_have_fewer_digits(
+    network, monkeypatch, most_in_single, precision, digits
+):
+    expected = edges(network, residual="contracted", inputs=True)
+    module = "nn_clustering.graphs._contracted_edges"
+    monkeypatch.setattr(f"{module}.MOST_IN_DOUBLE", 0)
+    monkeypatch.setattr(f"{module}.MOST_IN_SINGLE", most_in_single)
+    graph = graph_from_weights(network, residual="contracted", inputs=True)
+    assert {block.stored.dtype for block in graph.edges} == {np.dtype(precision)}
+    assert any(block.factors for block in graph.edges) == (most_in_single == 0)
+    found = edges(network, residual="contracted", inputs=True)
+    assert found.keys() == expected.keys()
+    for pair, weights in expected.items():
+        atol = weights.max() * 2.0**-20
+        np.testing.assert_allclose(found[pair], weights, rtol=2.0**-digits, atol=atol)
+
+
 def test_contracted_edges_are_derivatives_with_frozen_divisors(network):
     """What a neuron's value adds to another's sum, the neurons between held still."""
     found = edges(network, residual="contracted", inputs=True)
@@ -151,6 +171,24 @@ def test_signs_are_of_the_sum_over_ways():
     outputs = layers.Dense(2, name="output")(layers.Add()([away, layers.Dense(WIDTH)(inputs)]))
     network = randomised(keras.Model(inputs, outputs))
     assert not edges(network, residual="contracted")["neurons", "output"].any()
+
+
+@pytest.mark.parametrize(
+    "reversed_",
+    [
+        lambda x: ops.subtract(ops.ones(WIDTH), x),
+        lambda x: ops.subtract(ops.zeros_like(x), x),
+        lambda x: ops.subtract(ops.mean(x, axis=-1, keepdims=True), x),
+    ],
+    ids=["tensor", "constants", "mean"],
+)
+def test_what_is_taken_from_constants_has_the_other_sign(reversed_):
+    inputs = keras.Input((3,))
+    once = layers.Dense(WIDTH)(layers.Dense(5, activation="relu", name="neurons")(inputs))
+    nothing = layers.Add(name="nothing")([once, reversed_(once)])
+    outputs = layers.Dense(2, name="output")(layers.Add()([nothing, layers.Dense(WIDTH)(inputs)]))
+    found = edges(randomised(keras.Model(inputs, outputs)), residual="contracted")
+    assert not found["neurons", "output"].any()
 
 
 def test_factors_of_a_gate_are_added_by_their_absolute_values():

@@ -1,5 +1,7 @@
 """Values of attention permuted, as heads and by channel: what moves, and what stays."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -122,6 +124,10 @@ def test_heads_of_grouped_queries_are_those_of_values():
     [
         (attention_weights(), "layer", {}, "method='layer'; expected one of heads, channels"),
         (attention_weights(n_heads=None), "heads", {}, "no attention; .*method=layer"),
+        (
+            replace(attention_weights(n_heads=None), has_attention=True), "heads", {},
+            "no attention whose values a layer makes for them alone; .*method=layer",
+        ),
         (attention_weights(n_heads=1), "heads", {}, "one head of values.*method=channels"),
         (
             attention_weights(blocks=1), "heads", {"inputs": False},

@@ -208,9 +208,16 @@ class WeightsBuilder:
         self.leave_out(step, NoUnits("common", self.refusal(step, reason)))
 
     def mix_positions(self, tensor: int) -> None:
-        """Note that the positions of a tensor are mixed by weights that are made of the input."""
+        """Note that the positions of a tensor are mixed by weights that are made of the input.
+
+        What makes its channels, if that is one layer alone, is then known to make values of heads.
+        """
         self._has_attention = True
-        self.mark_nonlinear(self.channels_of(tensor))
+        index, heads = self.channels_of(tensor), self._heads.get(tensor)
+        self.mark_nonlinear(index)
+        made = self._channels[index]
+        if isinstance(made, Weighted) and made.n_heads is None and heads is not None:
+            self._channels[index] = replace(made, n_heads=self._shapes[tensor][heads])
 
     def channels_of(self, tensor: int) -> int:
         """Return the index of the channels that a tensor holds.
@@ -519,7 +526,8 @@ class WeightsBuilder:
     def weights(self, outputs: Sequence[int]) -> NetworkWeights:
         """Return all that was added and leads to what the network puts out.
 
-        What leads elsewhere are the queries and the keys of attention.
+        What leads elsewhere are the queries and the keys of attention. Where one layer makes these
+        and the values side by side, its weights into them are 0.
 
         Args:
             outputs: Numbers of the tensors that the network puts out.
@@ -527,17 +535,16 @@ class WeightsBuilder:
         Raises:
             InvalidInputError: If one of them holds no units.
         """
-        return only_leading_to_outputs(
-            NetworkWeights(
-                self._network,
-                tuple(self._channels),
-                tuple(self.channels_of(tensor) for tensor in outputs),
-                tuple(self._kernel_layers),
-                tuple(self._kernels),
-                has_attention=self._has_attention,
-                nonlinear=frozenset(self._nonlinear),
-            )
+        found = NetworkWeights(
+            self._network,
+            tuple(self._channels),
+            tuple(self.channels_of(tensor) for tensor in outputs),
+            tuple(self._kernel_layers),
+            tuple(self._kernels),
+            has_attention=self._has_attention,
+            nonlinear=frozenset(self._nonlinear),
         )
+        return _without_weights_into_unread(only_leading_to_outputs(found))
 
 
 def only_leading_to_outputs(network: NetworkWeights) -> NetworkWeights:
@@ -578,6 +585,40 @@ def only_leading_to_outputs(network: NetworkWeights) -> NetworkWeights:
         kernel_layers=tuple(network.kernel_layers[kernel] for kernel in kernels),
         kernels=tuple(network.kernels[kernel] for kernel in kernels),
     )
+
+
+def _without_weights_into_unread(network: NetworkWeights) -> NetworkWeights:
+    """Return a network with weights of 0 into units that no slice of their layer's units holds.
+
+    They stay in their places on the last axis of the layer's tensor, without an edge.
+    """
+    kernels = list(network.kernels)
+    for number, layer in network.weight_layers.items():
+        kernel = kernels[layer.kernel]
+        is_read = _is_read(network, number, kernel.shape[-1])
+        if not layer.reads_itself and not is_read.all():
+            kernels[layer.kernel] = np.where(is_read, kernel, kernel.dtype.type(0))
+    return network.with_kernels(kernels)
+
+
+def _is_read(network: NetworkWeights, number: int, n_channels: int) -> NDArray[np.bool_]:
+    """Return which of some channels anything reads, of slices what these hold."""
+    found = np.full(n_channels, number in network.outputs)
+    for reader, channels in enumerate(network.channels):
+        if not _reads(channels, number):
+            continue
+        if isinstance(channels, Gathered):
+            found[channels.places] = True
+        elif isinstance(channels, Scaled):
+            found |= _is_read(network, reader, n_channels)
+        else:
+            found[:] = True
+    return found
+
+
+def _reads(channels: Channels, number: int) -> bool:
+    reads = getattr(channels, "reads", ())
+    return number == reads if isinstance(reads, int) else number in reads
 
 
 def _n_positions(shape: Shape) -> int | None:

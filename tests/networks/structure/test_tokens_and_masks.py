@@ -108,3 +108,10 @@ def test_nonlinearities_spelt_out_are_read():
     weights = read_weights(network)
     assert len(weights.kernels) == 3
     assert weights.outputs[0] - 1 in weights.nonlinear  # the product
+
+
+def test_embedding_in_whole_numbers_refused():
+    network = of_tokens(lambda x: layers.GlobalAveragePooling1D()(embedded(x)))
+    network.get_layer("embedding").quantize("int8")
+    with pytest.raises(InvalidInputError, match=r"layer 'embedding' .* quantised to int8"):
+        read_weights(network)

@@ -1,10 +1,8 @@
 """Embeddings: the first weights that tokens meet."""
 
-import numpy as np
-
 from nn_clustering.networks.structure._walk import Step
 from nn_clustering.networks.structure._weights_builder import WeightsBuilder
-from nn_clustering.networks.structure.rules.variables import to_numpy
+from nn_clustering.networks.structure.rules.variables import kernel_of
 
 
 def embedding(builder: WeightsBuilder, step: Step) -> None:
@@ -14,12 +12,10 @@ def embedding(builder: WeightsBuilder, step: Step) -> None:
     """
     layer = step.operation
     is_reversed = step.kwargs.get("reverse", step.args[1:2] == (True,))
-    kernel = to_numpy(layer.embeddings)
+    kernel = kernel_of(builder, step, layer.embeddings)
     if is_reversed:
         reverse = getattr(layer, "reverse_embeddings", None)
-        kernel = kernel.T if reverse is None else to_numpy(reverse)
+        kernel = kernel.T if reverse is None else kernel_of(builder, step, reverse)
     elif not builder.reads_tokens(step):
         raise builder.refusal(step, "which looks up what is no input of tokens")
-    if not np.isfinite(kernel).all():
-        raise builder.wrong_values(step)
     builder.add_weighted(step, kernel)

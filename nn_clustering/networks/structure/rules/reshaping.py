@@ -22,7 +22,7 @@ def reshape(builder: WeightsBuilder, step: Step) -> None:
     n_values = None if None in before[1:] else math.prod(before[1:])  # type: ignore[arg-type]
     if builder.reads_heads(step):
         _join_heads(builder, step)
-    elif len(before) > 2 and len(after) == len(before) + 1 and _product(after[-2:]) == before[-1]:
+    elif _parts_channels(before, after) and not builder.reads_input(step):
         builder.pass_on_of(step, builder.tensors_of_units(step)[0], heads=-2)
     elif before[-1] == after[-1]:
         unitwise(builder, step)
@@ -54,7 +54,7 @@ def reshape(builder: WeightsBuilder, step: Step) -> None:
 
 def item(builder: WeightsBuilder, step: Step) -> None:
     """Some positions, or a slice of the channels."""
-    before, after = builder.shapes(step)
+    before, _ = builder.shapes(step)
     key = step.args[1] if len(step.args) > 1 else step.kwargs.get("key")
     key = key if isinstance(key, tuple) else (key,)
     if builder.reads_tokens(step):
@@ -67,10 +67,12 @@ def item(builder: WeightsBuilder, step: Step) -> None:
             step,
             f"which takes the item {key} of {before}; expected positions, or a slice of channels",
         )
-    if before[-1] == after[-1]:
+    channels = np.arange(before[-1] or 0)
+    places = channels[of_channels]
+    if np.array_equal(places, channels):
         unitwise(builder, step)
         return
-    places = np.arange(before[-1] or 0)[of_channels]
+    _require_channels(builder, step)
     builder.add(Gathered(builder.read(step), places), step.outputs[0])
 
 
@@ -90,8 +92,19 @@ def split(builder: WeightsBuilder, step: Step) -> None:
         raise builder.refusal(
             step, f"along axis {step.operation.axis}; expected the channels' axis, the last"
         )
+    _require_channels(builder, step)
     for places, tensor in zip(np.split(np.arange(width), sections), step.outputs, strict=True):
         builder.add(Gathered(builder.read(step), places), tensor)
+
+
+def _require_channels(builder: WeightsBuilder, step: Step) -> None:
+    """Check that each place that a step takes is a channel, not one of its positions."""
+    if builder.reads_positions(step):
+        raise builder.refusal(
+            step,
+            "which takes some values of flattened maps; expected all of them, or channels that are "
+            "taken before the flatten",
+        )
 
 
 def permutation(builder: WeightsBuilder, step: Step) -> None:
@@ -117,8 +130,11 @@ def _join_heads(builder: WeightsBuilder, step: Step) -> None:
     builder.pass_on_of(step, tensor)
 
 
-def _product(sizes: Shape) -> int | None:
-    return None if None in sizes else math.prod(sizes)  # type: ignore[arg-type]
+def _parts_channels(before: Shape, after: Shape) -> bool:
+    """Return whether the channels at each position are put on two axes, as of heads."""
+    is_one_more = len(before) > 2 and len(after) == len(before) + 1
+    is_known = None not in after[-2:]
+    return is_one_more and is_known and math.prod(after[-2:]) == before[-1]  # type: ignore[arg-type]
 
 
 def flip(builder: WeightsBuilder, step: Step) -> None:

@@ -16,17 +16,18 @@ def add_scaled(
     builder: WeightsBuilder, step: Step, factors: Any, *, is_normalisation: bool
 ) -> None:
     """Add what a step reads times factors, one for each channel or one for all."""
-    _, after = builder.shapes(step)
-    values = np.asarray(factors, np.float64).ravel()
-    if values.size not in (1, after[-1]):
+    before, _ = builder.shapes(step)
+    values = np.asarray(factors, np.float64)
+    # any others stand at positions
+    is_for_each = values.shape[-1:] == (values.size,) == before[-1:]
+    if values.size != 1 and not is_for_each:
         raise builder.refusal(
             step,
-            f"with {values.size} factors for {after[-1]} channels; expected one for each, "
+            f"with {values.size} factors for {before[-1]} channels; expected one for each, "
             "or one for all",
         )
-    builder.add(
-        Scaled(builder.read(step), values, is_normalisation=is_normalisation), step.outputs[0]
-    )
+    made = Scaled(builder.read(step), values.ravel(), is_normalisation=is_normalisation)
+    builder.add(made, step.outputs[0])
 
 
 def rescaling(builder: WeightsBuilder, step: Step) -> None:
@@ -56,7 +57,7 @@ def difference_or_constant(builder: WeightsBuilder, step: Step) -> None:
     """Two tensors are merged; what is subtracted from a constant is reversed."""
     if len(builder.tensors_of_units(step)) > 1:
         difference(builder, step)
-    elif isinstance(_arguments(step)[0], int | float | np.ndarray):
+    elif not _begins_with_units(builder, step):
         negation(builder, step)
     else:
         unitwise(builder, step)
@@ -88,11 +89,10 @@ def product(builder: WeightsBuilder, step: Step) -> None:
 
 def quotient(builder: WeightsBuilder, step: Step) -> None:
     """A constant divides a tensor."""
-    first = _arguments(step)[0]
     if len(step.inputs) > 1 and builder.tensors_of_units(step) == step.inputs[:1]:
         unitwise(builder, step)  # by what all units have in common
         return
-    if len(step.inputs) > 1 or isinstance(first, int | float | np.ndarray):
+    if len(step.inputs) > 1 or not _begins_with_units(builder, step):
         raise builder.refusal(step, "which divides by channels; expected a constant divisor")
     add_scaled(builder, step, 1 / _constant(builder, step), is_normalisation=False)
 
@@ -105,6 +105,11 @@ def _constant(builder: WeightsBuilder, step: Step) -> Any:
             step, "whose factor is not known here; expected a number, or another tensor"
         )
     return constants[0] if isinstance(constants[0], int | float) else to_numpy(constants[0])
+
+
+def _begins_with_units(builder: WeightsBuilder, step: Step) -> bool:
+    first = _arguments(step)[0]
+    return isinstance(first, TensorId) and builder.no_units(first.number) is None
 
 
 def _arguments(step: Step) -> list[Any]:

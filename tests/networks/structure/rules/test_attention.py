@@ -53,12 +53,39 @@ class ByProducts(layers.Layer):
     def parted(self, x):
         return ops.transpose(ops.reshape(x, (-1, ops.shape(x)[1], 4, 2)), (0, 2, 1, 3))
 
+    def made_for_heads(self, x):
+        return ops.split(self.all(x), 3, axis=-1)
+
     def call(self, x):
-        query, key, value = map(self.parted, ops.split(self.all(x), 3, axis=-1))
+        query, key, value = map(self.parted, self.made_for_heads(x))
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
         made = ops.matmul(ops.softmax(scores, axis=-1), value)
         made = ops.reshape(ops.transpose(made, (0, 2, 1, 3)), (-1, ops.shape(x)[1], 8))
         return self.last(made)
+
+
+class OfThreeLayers(ByProducts):
+    """The same with a layer each for queries, keys and values."""
+
+    def build(self, shape):
+        self.query, self.key, self.value = (layers.Dense(8) for _ in range(3))
+        self.last = layers.Dense(8)
+        for layer in (self.query, self.key, self.value, self.last):
+            layer.build(shape)
+
+    def made_for_heads(self, x):
+        return self.query(x), self.key(x), self.value(x)
+
+
+class ByEinsums(OfThreeLayers):
+    """The same with heads that an einsum moves before the positions, values named first."""
+
+    def call(self, x):
+        shape = (-1, ops.shape(x)[1], 4, 2)
+        query, key, value = (ops.reshape(one, shape) for one in self.made_for_heads(x))
+        pattern = ops.softmax(ops.einsum("bqhc,bkhc->bhqk", query, key), axis=-1)
+        made = ops.transpose(ops.einsum("bkhc,bhqk->bhqc", value, pattern), (0, 2, 1, 3))
+        return self.last(ops.reshape(made, (-1, ops.shape(x)[1], 8)))
 
 
 class WithClassToken(layers.Layer):
@@ -93,7 +120,7 @@ def test_key_value_heads_are_read_by_all_queries_of_their_group():
     attention = InGroups(name="attention")
     network = keras.Model([inputs, mask], attention(inputs, mask), name="net")
     check_walk(network, sequence(), np.array([[True] * 4 + [False]] * 3))
-    graph = graph_from_weights(network)
+    graph = graph_from_weights(network, inputs=True, outputs=True, residual="one_set")
     assert [(layer.name, layer.n_units) for layer in graph.layers] == [
         ("x", 8),
         ("attention/value", 4),
@@ -112,11 +139,31 @@ def test_values_are_the_last_third_of_a_fused_projection():
     attention = ByProducts(name="attention")
     network = keras.Model(inputs, attention(inputs), name="net")
     check_walk(network, sequence())
-    graph = graph_from_weights(network)
+    graph = graph_from_weights(network, inputs=True, outputs=True, residual="one_set")
     fused = block(graph, "attention/all", "attention/last")
     expected = np.zeros((24, 8))
     expected[16:] = np.abs(ops.convert_to_numpy(attention.last.kernel))
     np.testing.assert_allclose(fused, expected, 1e-5)
+    # queries and keys, which stand before them, have no edges at all
+    into = block(graph, "input", "attention/all")
+    kernel = np.abs(ops.convert_to_numpy(attention.all.kernel))
+    np.testing.assert_allclose(into[:, 16:], kernel[:, 16:], 1e-6)
+    is_query_or_key = np.arange(8 + 24 + 8)[:, None] // 8 == [1, 2]
+    np.testing.assert_array_equal(graph.isolated, is_query_or_key.any(axis=1))
+
+
+@pytest.mark.parametrize("kind", [OfThreeLayers, ByEinsums])
+def test_a_dense_layer_that_makes_values_knows_their_heads(kind):
+    inputs = keras.Input((5, 8))
+    attention = kind(name="attention")
+    network = keras.Model(inputs, attention(inputs))
+    check_walk(network, sequence())
+    weights = read_weights(network)
+    heads = {layer.name: layer.n_heads for layer in weights.weight_layers.values()}
+    assert heads == {"attention/value": 4, "attention/last": None}
+    graph = graph_from_weights(network, outputs=True, residual="one_set")
+    kernel = np.abs(ops.convert_to_numpy(attention.last.kernel))
+    np.testing.assert_allclose(block(graph, "attention/value", "attention/last"), kernel, 1e-6)
 
 
 def test_a_class_token_adds_no_units():
@@ -158,11 +205,28 @@ def test_what_is_no_attention_is_refused(build, reason):
     refused(build, reason)
 
 
-def test_slices_of_channels_are_read_as_such():
+@pytest.mark.parametrize(
+    ("sliced", "places"),
+    [
+        (lambda x: x[:, 1:6:2], [1, 3, 5]),
+        (lambda x: x[..., ::-1], [5, 4, 3, 2, 1, 0]),
+        (lambda x: ops.split(x, [1, 4], axis=-1)[1], [1, 2, 3]),
+    ],
+)
+def test_slices_of_channels_are_read_as_such(sliced, places):
+    """Also of those that a norm scales; weights into the others join nothing."""
     inputs = keras.Input((8,))
     x = layers.Dense(6, name="first")(inputs)
-    network = keras.Model(inputs, layers.Dense(2, name="last")(x[:, 1:6:2]), name="net")
-    found = block(graph_from_weights(network), "first", "last")
-    kernel = np.abs(ops.convert_to_numpy(network.get_layer("last").kernel))
-    np.testing.assert_allclose(found[1::2], kernel, 1e-6)
-    np.testing.assert_array_equal(found[::2], 0)
+    norm = layers.LayerNormalization()
+    scaled = sliced(norm(x))
+    network = keras.Model(inputs, layers.Dense(2, name="last")(scaled), name="net")
+    norm.gamma.assign([1.0, -2, 3, 4, 5, 6])
+    graph = graph_from_weights(network)
+    read, kernel = (
+        np.abs(ops.convert_to_numpy(network.get_layer(name).kernel)) for name in ("first", "last")
+    )
+    into, out_of = np.zeros((8, 6)), np.zeros((6, 2))
+    into[:, places] = (read * np.arange(1, 7))[:, places]
+    out_of[places] = kernel
+    np.testing.assert_allclose(block(graph, "input", "first"), into, 1e-6)
+    np.testing.assert_allclose(block(graph, "first", "last"), out_of, 1e-6)

@@ -45,6 +45,28 @@ def test_input_that_becomes_an_image():
     assert named(graph_from_weights(network, inputs=True))[0] == ("input", 1)
 
 
+@pytest.mark.parametrize(
+    "with_a_colour",
+    [layers.Reshape((4, 5, 1)), lambda x: keras.ops.expand_dims(x, -1)],
+    ids=["Reshape", "expand_dims"],
+)
+def test_grey_images_without_an_axis_of_colours(with_a_colour):
+    inputs = keras.Input((4, 5))
+    made = pointwise(1, "b")(pointwise(2, "a")(with_a_colour(inputs)))
+    assert named(graph_from_weights(keras.Model(inputs, made))) == [("a", 2), ("b", 1)]
+
+
+@pytest.mark.parametrize(
+    "some", [lambda x: x[:, :10], lambda x: x[:, ::-1], lambda x: keras.ops.split(x, 2, axis=1)[0]]
+)
+def test_some_values_of_flattened_maps_refused(some):
+    inputs = keras.Input((2, 2, 1))
+    read = some(layers.Flatten()(pointwise(3, "conv")(inputs)))
+    network = keras.Model(inputs, layers.Dense(2)(read))
+    with pytest.raises(InvalidInputError, match="takes some values of flattened maps"):
+        read_weights(network)
+
+
 def readers_of_an_input_and_of_what_scales_it(scaling):
     inputs = keras.Input((4,))
     reads = {"raw": inputs, "scaled": scaling(inputs)}
@@ -272,12 +294,10 @@ def test_positions_that_are_chosen_keep_their_channels(key):
     assert graph.edges[1].weights.tolist() == [[1], [2], [3]]
 
 
-@pytest.mark.parametrize(
-    "key", [(Ellipsis, slice(0, 1)), (0,), (slice(None), 0, slice(None, None, -1))]
-)
-def test_channels_that_are_chosen_are_refused(key):
+@pytest.mark.parametrize("key", [(0,), (slice(0, 1),), (slice(None), slice(None), 1, None)])
+def test_samples_or_single_channels_that_are_chosen_are_refused(key):
     inputs = keras.Input((4, 2))
     made = dense(np.ones((2, 3)), "first")(inputs)[key]
     network = keras.Model(inputs, dense(np.ones((made.shape[-1], 1)), "second")(made))
-    with pytest.raises(InvalidInputError, match="expected positions, neither the batch nor"):
+    with pytest.raises(InvalidInputError, match="expected positions, or a slice of channels"):
         graph_from_weights(network)
