@@ -35,7 +35,7 @@ def complete(sizes, dtype=np.float64):
 
 def test_methods():
     assert set(SHUFFLES) == {*OF_ANY_GRAPH, "rewiring", "layer_strength", "all_edges"}
-    assert set(METHODS) == {*SHUFFLES, "fresh_initialisation"}
+    assert set(METHODS) == {*SHUFFLES, "heads", "channels", "fresh_initialisation"}
 
 
 @given(unit_graphs(), SEEDS, st.sampled_from(PERMUTING))
