@@ -16,8 +16,12 @@ def test_own_network_is_clustered_and_lesioned(run_experiment, store, tmp_path):
     finished = run_experiment("cluster", "with", f"model={path}", "n_clusters=3")
     assert finished.returncode == 0, finished.stderr
     clustered = store.run(finished.run_id, experiment="cluster")
-    for stage in ("shuffle_test", "lesion", "visualise"):
-        assert f"experiments/{stage}.py with cluster_run={clustered.id}\n" in finished.stdout
+    for stage, data in (
+        ("shuffle_test", ""),
+        ("lesion", " dataset.name=NAME"),
+        ("visualise", " dataset.name=NAME"),
+    ):
+        assert f"experiments/{stage}.py with cluster_run={clustered.id}{data}\n" in finished.stdout
     assert clustered.result["n_units"] == 24
     partition = Partition.from_npz(clustered.artifact("partition.npz"))
     assert [layer.name for layer in partition.layers] == ["conv_1", "conv_2", "conv_3"]
